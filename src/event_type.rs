@@ -1,0 +1,339 @@
+use serde::de::{Deserialize, Deserializer, MapAccess};
+use serde::ser::{Serialize, SerializeMap, SerializeStruct, Serializer};
+
+use crate::error::Problem;
+use crate::wire::{self, Document, Key, Shape};
+
+pub(crate) const LONGEST_NAME: usize = 256;
+pub(crate) const LONGEST_DESCRIPTION: usize = 4_096;
+const LONGEST_SCHEMA: usize = 256 * 1_024;
+
+/// Something that can happen, by its name: `agent.presencechanged.v1`. With a description for people and a JSON schema
+/// of the payload, both optional.
+///
+/// # Limits
+///
+/// A name is 1 to 256 bytes of ASCII letters, digits and `_ - . : /`. A description is at most 4,096 bytes, a schema
+/// at most 256 KiB serialized and at most 127 levels deep. Making an `EventType` cannot fail; registering checks it.
+///
+/// # JSON
+///
+/// `{"name": …, "description": …, "jsonSchema": …}`. Absent keys are omitted when written; unknown ones are ignored
+/// when read, because the document is another system's.
+///
+/// ```
+/// use webhook_registry::EventType;
+///
+/// let event_type = EventType::new("channel.held.v1").with_description("A connected channel was put on hold.");
+/// assert_eq!(
+///     serde_json::to_string(&event_type)?,
+///     r#"{"name":"channel.held.v1","description":"A connected channel was put on hold."}"#,
+/// );
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventType {
+    pub(crate) name: String,
+    pub(crate) description: Option<String>,
+    pub(crate) json_schema: Option<serde_json::Value>,
+}
+
+impl EventType {
+    /// An event type of this name, without description and schema.
+    pub fn new(name: impl Into<String>) -> EventType {
+        EventType {
+            name: name.into(),
+            description: None,
+            json_schema: None,
+        }
+    }
+
+    /// The same with a description.
+    #[must_use]
+    pub fn with_description(mut self, text: impl Into<String>) -> EventType {
+        self.description = Some(text.into());
+        self
+    }
+
+    /// The same with a JSON schema of the payload. It is kept, not enforced.
+    #[must_use]
+    pub fn with_json_schema(mut self, schema: serde_json::Value) -> EventType {
+        self.json_schema = Some(schema);
+        self
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The description for people.
+    pub fn description(&self) -> Option<&str> {
+        self.description.as_deref()
+    }
+
+    /// The JSON schema of the payload.
+    pub fn json_schema(&self) -> Option<&serde_json::Value> {
+        self.json_schema.as_ref()
+    }
+
+    /// Every rule that this event type breaks, and the text of its schema.
+    pub(crate) fn check(&self) -> (Option<String>, Vec<Problem>) {
+        let mut problems = Vec::new();
+        if let Err(why) = check_name(&self.name) {
+            problems.push(Problem::new("name", why));
+        }
+        if let Some(Err(why)) = self.description.as_deref().map(check_description) {
+            problems.push(Problem::new("description", why));
+        }
+        let schema = match self.json_schema.as_ref().map(schema_text).transpose() {
+            Ok(schema) => schema,
+            Err(why) => {
+                problems.push(Problem::new("jsonSchema", why));
+                None
+            }
+        };
+        (schema, problems)
+    }
+}
+
+impl From<&str> for EventType {
+    fn from(name: &str) -> EventType {
+        EventType::new(name)
+    }
+}
+
+impl From<String> for EventType {
+    fn from(name: String) -> EventType {
+        EventType::new(name)
+    }
+}
+
+/// Whether this can stand in the name of an event type.
+pub(crate) fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b':' | b'/')
+}
+
+pub(crate) fn is_name(text: &str) -> bool {
+    check_name(text).is_ok()
+}
+
+fn check_name(name: &str) -> Result<(), String> {
+    if name.is_empty() {
+        return Err("an event type needs a name".to_owned());
+    }
+    if name.len() > LONGEST_NAME {
+        return Err(format!(
+            "a name has at most {LONGEST_NAME} bytes, not {}",
+            name.len()
+        ));
+    }
+    match name
+        .char_indices()
+        .find(|(_, c)| !u8::try_from(*c).is_ok_and(is_name_byte))
+    {
+        None => Ok(()),
+        Some((at, c)) => Err(format!(
+            "{c:?} at byte {at} cannot stand in a name: letters, digits and _ - . : / can"
+        )),
+    }
+}
+
+/// The rule for descriptions, of event types and of subscriptions.
+pub(crate) fn check_description(text: &str) -> Result<(), String> {
+    if text.len() > LONGEST_DESCRIPTION {
+        Err(format!(
+            "a description has at most {LONGEST_DESCRIPTION} bytes, not {}",
+            text.len()
+        ))
+    } else if text.contains('\0') {
+        Err("a description cannot hold U+0000".to_owned())
+    } else {
+        Ok(())
+    }
+}
+
+fn schema_text(schema: &serde_json::Value) -> Result<String, String> {
+    // Told before it is serialized, which recurses.
+    if !is_shallow(schema) {
+        return Err("a schema is at most 127 levels deep".to_owned());
+    }
+    let text = serde_json::to_string(schema).map_err(|cause| format!("not JSON: {cause}"))?;
+    if text.len() > LONGEST_SCHEMA {
+        return Err(format!(
+            "a schema has at most {LONGEST_SCHEMA} bytes serialized, not {}",
+            text.len()
+        ));
+    }
+    Ok(text)
+}
+
+/// Whether serde_json can read it again: its parser goes 127 levels deep.
+fn is_shallow(schema: &serde_json::Value) -> bool {
+    use serde_json::Value;
+    let mut level = vec![schema];
+    for _ in 0..=127 {
+        level = level
+            .into_iter()
+            .flat_map(|value| -> Box<dyn Iterator<Item = &Value>> {
+                match value {
+                    Value::Array(items) => Box::new(items.iter()),
+                    Value::Object(entries) => Box::new(entries.values()),
+                    _ => Box::new(std::iter::empty()),
+                }
+            })
+            .collect();
+        if level.is_empty() {
+            return true;
+        }
+    }
+    false
+}
+
+impl Serialize for EventType {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let EventType {
+            name,
+            description,
+            json_schema,
+        } = self;
+        let mut object = serializer.serialize_map(None)?;
+        object.serialize_entry("name", name)?;
+        if let Some(description) = description {
+            object.serialize_entry("description", description)?;
+        }
+        if let Some(schema) = json_schema {
+            object.serialize_entry("jsonSchema", schema)?;
+        }
+        object.end()
+    }
+}
+
+#[derive(Default)]
+struct Draft {
+    name: Option<String>,
+    description: Option<String>,
+    json_schema: Option<serde_json::Value>,
+}
+
+impl Document for Draft {
+    const KEYS: &'static [&'static str] = &["name", "description", "jsonSchema"];
+    const CLOSED: bool = false;
+
+    fn take<'de, A: MapAccess<'de>>(
+        &mut self,
+        key: &'static str,
+        value: wire::Value<'_, A>,
+    ) -> Result<(), A::Error> {
+        match key {
+            "name" => self.name = Some(value.read()?),
+            "description" => self.description = value.nullable()?,
+            _ => self.json_schema = value.any()?,
+        }
+        Ok(())
+    }
+}
+
+impl Shape for EventType {
+    const EXPECTED: &'static str = "an object";
+
+    fn object<'de, A: MapAccess<'de>>(place: &Key<'_>, entries: A) -> Result<EventType, A::Error> {
+        let Draft {
+            name,
+            description,
+            json_schema,
+        } = wire::document(place, entries)?;
+        let name = name.ok_or_else(|| place.missing(&["name"]))?;
+        Ok(EventType {
+            name,
+            description,
+            json_schema,
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for EventType {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<EventType, D::Error> {
+        wire::read(deserializer)
+    }
+}
+
+/// The document of event types, `{"eventTypes": […]}`: what a webhook API answers to `GET /event-types`.
+///
+/// Unknown keys are ignored when it is read.
+///
+/// ```
+/// use webhook_registry::{Catalog, Registry};
+///
+/// let catalog: Catalog = serde_json::from_str(r#"{"eventTypes": [{"name": "channel.held.v1"}]}"#)?;
+/// let registry = Registry::in_memory()?;
+/// registry.register_event_types(catalog)?;
+/// assert_eq!(registry.expand("channel.*")?, ["channel.held.v1"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[non_exhaustive]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Catalog {
+    /// The event types, in the document's order.
+    pub event_types: Vec<EventType>,
+}
+
+impl From<Vec<EventType>> for Catalog {
+    fn from(event_types: Vec<EventType>) -> Catalog {
+        Catalog { event_types }
+    }
+}
+
+impl IntoIterator for Catalog {
+    type Item = EventType;
+    type IntoIter = std::vec::IntoIter<EventType>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.event_types.into_iter()
+    }
+}
+
+impl Serialize for Catalog {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Catalog { event_types } = self;
+        let mut object = serializer.serialize_struct("Catalog", 1)?;
+        object.serialize_field("eventTypes", event_types)?;
+        object.end()
+    }
+}
+
+#[derive(Default)]
+struct CatalogDraft {
+    event_types: Option<Vec<EventType>>,
+}
+
+impl Document for CatalogDraft {
+    const KEYS: &'static [&'static str] = &["eventTypes"];
+    const CLOSED: bool = false;
+
+    fn take<'de, A: MapAccess<'de>>(
+        &mut self,
+        _: &'static str,
+        value: wire::Value<'_, A>,
+    ) -> Result<(), A::Error> {
+        self.event_types = Some(value.read()?);
+        Ok(())
+    }
+}
+
+impl Shape for Catalog {
+    const EXPECTED: &'static str = "an object";
+
+    fn object<'de, A: MapAccess<'de>>(place: &Key<'_>, entries: A) -> Result<Catalog, A::Error> {
+        let CatalogDraft { event_types } = wire::document(place, entries)?;
+        Ok(Catalog {
+            event_types: event_types.ok_or_else(|| place.missing(&["eventTypes"]))?,
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Catalog {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Catalog, D::Error> {
+        wire::read(deserializer)
+    }
+}

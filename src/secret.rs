@@ -1,0 +1,177 @@
+use std::fmt;
+
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
+use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
+
+use crate::entropy;
+use crate::error::{Error, Result};
+use crate::wire::Shape;
+
+const LONGEST_TEXT: usize = 256;
+const LONGEST_KEY: usize = 128;
+/// The fewest bytes that a registry takes for a key.
+pub(crate) const LEAST_KEY: usize = 32;
+const GENERATED_KEY: usize = 64;
+
+/// Standard base64 as other systems write it: padding is trimmed before, and the unused bits of the last character,
+/// which many encoders leave dirty, do not count.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::RequireNone)
+        .with_decode_allow_trailing_bits(true),
+);
+
+/// A secret for signing deliveries: base64 text that is kept and returned exactly as given, and the key that it
+/// decodes to.
+///
+/// It redacts itself in `Debug`, has neither `Display` nor `Serialize`, compares in constant time (of texts of the same
+/// length), and is zeroed when dropped. The text is reached by [`expose`](SigningSecret::expose) alone.
+///
+/// ```
+/// use webhook_registry::SigningSecret;
+///
+/// let secret = SigningSecret::generate()?;
+/// assert_eq!(secret.key().len(), 64);
+/// assert_eq!(SigningSecret::parse(secret.expose())?, secret);
+/// # Ok::<(), webhook_registry::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct SigningSecret {
+    text: Zeroizing<String>,
+    key: Zeroizing<Vec<u8>>,
+}
+
+impl SigningSecret {
+    /// Makes a secret of 64 random bytes from the operating system's generator, written in padded standard base64 (88
+    /// characters). So it is also a key as [Standard Webhooks](https://www.standardwebhooks.com) wants it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Storage`](crate::ErrorKind::Storage) when the operating system's generator fails.
+    pub fn generate() -> Result<SigningSecret> {
+        let mut key = Zeroizing::new(vec![0; GENERATED_KEY]);
+        entropy::fill(&mut key)?;
+        Ok(SigningSecret {
+            text: Zeroizing::new(STANDARD.encode(&*key)),
+            key,
+        })
+    }
+
+    /// Reads base64 of 1 to 128 bytes in at most 256 characters: the standard alphabet, padding right, missing or
+    /// surplus, unused last bits ignored, an optional `whsec_` in front. No white space.
+    ///
+    /// A registry asks for at least 32 bytes besides.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `secret`, without repeating it.
+    pub fn parse(text: &str) -> Result<SigningSecret> {
+        SigningSecret::read(text).map_err(|why| Error::invalid_field("secret", why))
+    }
+
+    /// The text, verbatim.
+    pub fn expose(&self) -> &str {
+        &self.text
+    }
+
+    /// The decoded bytes: the key to sign with.
+    pub fn key(&self) -> &[u8] {
+        &self.key
+    }
+
+    /// Whether this is the secret's text, compared in constant time.
+    pub(crate) fn is(&self, text: &str) -> bool {
+        self.text.as_bytes().ct_eq(text.as_bytes()).into()
+    }
+
+    /// Parses; the error is the reason alone, for whoever knows the field.
+    pub(crate) fn read(text: &str) -> Result<SigningSecret, String> {
+        if text.is_empty() {
+            return Err("a secret cannot be empty; leave it out and one is generated".to_owned());
+        }
+        let length = text.chars().count();
+        if length > LONGEST_TEXT {
+            return Err(format!(
+                "a secret has at most {LONGEST_TEXT} characters, not {length}"
+            ));
+        }
+        let digits = text.strip_prefix("whsec_").unwrap_or(text).trim_end_matches('=');
+        // Room for all of it, so that no copy is left behind by growing.
+        let mut key = Zeroizing::new(Vec::with_capacity(base64::decoded_len_estimate(digits.len())));
+        // The decoder's own reason would repeat a character of the secret.
+        LENIENT
+            .decode_vec(digits, &mut key)
+            .map_err(|_| "a secret is standard base64 without white space".to_owned())?;
+        match key.len() {
+            0 => Err("a secret cannot be empty".to_owned()),
+            decoded if decoded > LONGEST_KEY => Err(format!(
+                "a secret has at most {LONGEST_KEY} bytes once decoded, not {decoded}"
+            )),
+            _ => Ok(SigningSecret {
+                text: Zeroizing::new(text.to_owned()),
+                key,
+            }),
+        }
+    }
+
+    /// Parses a secret for a registry, which asks for `least` bytes.
+    pub(crate) fn read_at_least(text: &str, least: usize) -> Result<SigningSecret, String> {
+        let secret = SigningSecret::read(text)?;
+        match secret.key.len() {
+            short if short < least => Err(format!(
+                "a secret has at least {least} bytes once decoded, not {short}"
+            )),
+            _ => Ok(secret),
+        }
+    }
+}
+
+impl fmt::Debug for SigningSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SigningSecret(redacted)")
+    }
+}
+
+impl PartialEq for SigningSecret {
+    fn eq(&self, other: &SigningSecret) -> bool {
+        self.is(&other.text)
+    }
+}
+
+impl Eq for SigningSecret {}
+
+/// The text of a secret that has not been judged yet.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct SecretText(Zeroizing<String>);
+
+impl SecretText {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for SecretText {
+    fn from(text: String) -> SecretText {
+        SecretText(Zeroizing::new(text))
+    }
+}
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretText(redacted)")
+    }
+}
+
+impl Shape for SecretText {
+    const EXPECTED: &'static str = String::EXPECTED;
+    const OR_NULL: &'static str = String::OR_NULL;
+
+    fn text(value: String) -> Option<SecretText> {
+        Some(SecretText::from(value))
+    }
+}

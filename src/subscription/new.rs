@@ -1,0 +1,311 @@
+use std::collections::BTreeMap;
+
+use serde::de::{Deserialize, Deserializer, MapAccess};
+
+use super::Subscription;
+use super::rules::{self, Coverage};
+use crate::endpoint;
+use crate::error::{Problem, Result};
+use crate::event_type::check_description;
+use crate::pattern::EventPattern;
+use crate::secret::{LEAST_KEY, SecretText, SigningSecret};
+use crate::wire::{self, Document, Key, Shape};
+
+/// What a subscription is created from: the body of a webhook API's `POST /subscriptions`.
+///
+/// # Rules
+///
+/// They are judged by [`create`](crate::Registry::create), all of them at once.
+///
+/// | field | rule |
+/// |---|---|
+/// | `name` | 1 to 128 characters, no control characters, no white space at either end, unique in the file, compared byte for byte |
+/// | `url` | `http://` or `https://` directly followed by a host; no white space, control character or backslash, no user name or password, no `#`; accepted by the [URL standard](https://url.spec.whatwg.org/)'s parser; at most 2,048 bytes; kept as given |
+/// | `events` | 1 to 256 [patterns](EventPattern), each covering a known event type; exact repeats are dropped |
+/// | `enabled` | `true` unless said otherwise |
+/// | `secret` | base64 of 32 to 128 bytes in at most 256 characters, see [`SigningSecret::parse`]; generated when none is given |
+/// | `description` | at most 4,096 bytes |
+/// | `metadata` | text to text: at most 50 keys of 1 to 128 bytes, values of at most 1,024 bytes |
+///
+/// No text holds U+0000.
+///
+/// # JSON
+///
+/// The keys are `name`, `url`, `events`, `enabled`, `secret`, `description`, `metadata` and `allowUnknownEvents`;
+/// `null` equals absent for all but the first three. An unknown key is refused, and so is one that stands twice.
+/// Reading checks the shape only. A message names the key and the types, never a value.
+///
+/// A server that reads this from outside sets
+/// [`allow_unknown_events(false)`](NewSubscription::allow_unknown_events) afterwards, unless its callers may subscribe
+/// to what is not in the catalog.
+///
+/// ```
+/// use webhook_registry::{NewSubscription, Registry};
+///
+/// let registry = Registry::in_memory()?;
+/// registry.register_event_type("agent.presencechanged.v1")?;
+/// let body = r#"{"name": "crm", "url": "https://example.com/hook", "events": ["agent.*"]}"#;
+/// let request: NewSubscription = serde_json::from_str(body)?;
+/// let created = registry.create(request.allow_unknown_events(false))?;
+/// assert_eq!(created.secret().key().len(), 64);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct NewSubscription {
+    name: String,
+    url: String,
+    events: Vec<String>,
+    enabled: Option<bool>,
+    secret: Option<SecretText>,
+    description: Option<String>,
+    metadata: BTreeMap<String, String>,
+    allow_unknown_events: bool,
+}
+
+impl NewSubscription {
+    /// An enabled subscription with a secret that will be generated.
+    pub fn new(
+        name: impl Into<String>,
+        url: impl Into<String>,
+        events: impl IntoIterator<Item = impl AsRef<str>>,
+    ) -> NewSubscription {
+        NewSubscription {
+            name: name.into(),
+            url: url.into(),
+            events: events
+                .into_iter()
+                .map(|pattern| pattern.as_ref().to_owned())
+                .collect(),
+            enabled: None,
+            secret: None,
+            description: None,
+            metadata: BTreeMap::new(),
+            allow_unknown_events: false,
+        }
+    }
+
+    /// Whether it gets events. Default: `true`.
+    pub fn enabled(mut self, enabled: bool) -> NewSubscription {
+        self.enabled = Some(enabled);
+        self
+    }
+
+    /// The secret to sign with, kept exactly as given. Default: one is generated.
+    pub fn secret(mut self, text: impl Into<String>) -> NewSubscription {
+        self.secret = Some(SecretText::from(text.into()));
+        self
+    }
+
+    /// A text for people. Default: none.
+    pub fn description(mut self, text: impl Into<String>) -> NewSubscription {
+        self.description = Some(text.into());
+        self
+    }
+
+    /// Adds one entry of what the application keeps with the subscription. Default: none.
+    pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> NewSubscription {
+        self.metadata.insert(key.into(), value.into());
+        self
+    }
+
+    /// Lets this one call name event types that the catalog does not know: such a pattern takes effect when the catalog
+    /// learns a type that it covers. Not stored, not shown. Default: `false`.
+    pub fn allow_unknown_events(mut self, allow: bool) -> NewSubscription {
+        self.allow_unknown_events = allow;
+        self
+    }
+
+    /// The name asked for.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The URL asked for.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The patterns asked for.
+    pub fn events(&self) -> &[String] {
+        &self.events
+    }
+
+    /// Judges every rule but that of the name's uniqueness, which is the database's.
+    pub(crate) fn check(self, catalog: &mut dyn Coverage) -> Result<Result<Draft, Vec<Problem>>> {
+        let NewSubscription {
+            name,
+            url,
+            events,
+            enabled,
+            secret,
+            description,
+            metadata,
+            allow_unknown_events,
+        } = self;
+        let mut problems = Vec::new();
+        if let Err(why) = rules::check_name(&name) {
+            problems.push(Problem::new("name", why));
+        }
+        if let Err(why) = endpoint::check(&url) {
+            problems.push(Problem::new("url", why));
+        }
+        let catalog = if allow_unknown_events { None } else { Some(catalog) };
+        let (events, faults) = rules::check_events(&events, &[], catalog)?;
+        problems.extend(faults);
+        let secret = match secret
+            .map(|text| SigningSecret::read_at_least(text.as_str(), LEAST_KEY))
+            .transpose()
+        {
+            Ok(secret) => secret,
+            Err(why) => {
+                problems.push(Problem::new("secret", why));
+                None
+            }
+        };
+        if let Some(Err(why)) = description.as_deref().map(check_description) {
+            problems.push(Problem::new("description", why));
+        }
+        problems.extend(rules::check_metadata(&BTreeMap::new(), &metadata).err());
+        if !problems.is_empty() {
+            return Ok(Err(problems));
+        }
+        Ok(Ok(Draft {
+            name,
+            url,
+            events,
+            enabled: enabled.unwrap_or(true),
+            secret,
+            description,
+            metadata,
+        }))
+    }
+}
+
+/// A new subscription that keeps every rule.
+pub(crate) struct Draft {
+    pub(crate) name: String,
+    pub(crate) url: String,
+    pub(crate) events: Vec<EventPattern>,
+    pub(crate) enabled: bool,
+    pub(crate) secret: Option<SigningSecret>,
+    pub(crate) description: Option<String>,
+    pub(crate) metadata: BTreeMap<String, String>,
+}
+
+/// Everything but the secret, the identity and the history: to create the like of it elsewhere.
+impl From<&Subscription> for NewSubscription {
+    fn from(subscription: &Subscription) -> NewSubscription {
+        let Subscription {
+            id: _,
+            name,
+            url,
+            events,
+            enabled,
+            description,
+            metadata,
+            created_at: _,
+            updated_at: _,
+            revision: _,
+        } = subscription;
+        NewSubscription {
+            name: name.clone(),
+            url: url.clone(),
+            events: events.iter().map(ToString::to_string).collect(),
+            enabled: Some(*enabled),
+            secret: None,
+            description: description.clone(),
+            metadata: metadata.clone(),
+            allow_unknown_events: false,
+        }
+    }
+}
+
+#[derive(Default)]
+struct Body {
+    name: Option<String>,
+    url: Option<String>,
+    events: Option<Vec<String>>,
+    enabled: Option<bool>,
+    secret: Option<SecretText>,
+    description: Option<String>,
+    metadata: Option<BTreeMap<String, String>>,
+    allow_unknown_events: Option<bool>,
+}
+
+impl Document for Body {
+    const KEYS: &'static [&'static str] = &[
+        "name",
+        "url",
+        "events",
+        "enabled",
+        "secret",
+        "description",
+        "metadata",
+        "allowUnknownEvents",
+    ];
+    const CLOSED: bool = true;
+
+    fn take<'de, A: MapAccess<'de>>(
+        &mut self,
+        key: &'static str,
+        value: wire::Value<'_, A>,
+    ) -> Result<(), A::Error> {
+        match key {
+            "name" => self.name = Some(value.read()?),
+            "url" => self.url = Some(value.read()?),
+            "events" => self.events = Some(value.read()?),
+            "enabled" => self.enabled = value.nullable()?,
+            "secret" => self.secret = value.nullable()?,
+            "description" => self.description = value.nullable()?,
+            "metadata" => self.metadata = value.nullable()?,
+            _ => self.allow_unknown_events = value.nullable()?,
+        }
+        Ok(())
+    }
+}
+
+impl Shape for NewSubscription {
+    const EXPECTED: &'static str = "an object";
+
+    fn object<'de, A: MapAccess<'de>>(place: &Key<'_>, entries: A) -> Result<NewSubscription, A::Error> {
+        let body: Body = wire::document(place, entries)?;
+        let Body {
+            name,
+            url,
+            events,
+            enabled,
+            secret,
+            description,
+            metadata,
+            allow_unknown_events,
+        } = body;
+        let absent: Vec<&str> = [
+            ("name", name.is_none()),
+            ("url", url.is_none()),
+            ("events", events.is_none()),
+        ]
+        .into_iter()
+        .filter_map(|(key, absent)| absent.then_some(key))
+        .collect();
+        let (Some(name), Some(url), Some(events)) = (name, url, events) else {
+            return Err(place.missing(&absent));
+        };
+        Ok(NewSubscription {
+            name,
+            url,
+            events,
+            enabled,
+            secret,
+            description,
+            metadata: metadata.unwrap_or_default(),
+            allow_unknown_events: allow_unknown_events.unwrap_or(false),
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for NewSubscription {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<NewSubscription, D::Error> {
+        wire::read(deserializer)
+    }
+}

@@ -1,0 +1,190 @@
+use std::collections::BTreeMap;
+
+use serde::de::{Deserialize, Deserializer, MapAccess};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use super::Subscription;
+use crate::error::{Error, Result};
+use crate::id::SubscriptionId;
+use crate::wire::{self, Document, Key, Shape};
+
+const DEFAULT_LIMIT: usize = 100;
+const GREATEST_LIMIT: usize = 1_000;
+
+/// Which subscriptions to list, and where to begin. Each condition narrows what the others leave.
+///
+/// # JSON
+///
+/// The keys are `enabled`, `nameContains`, `eventType`, `metadata` (an object, all of it must hold), `after` and
+/// `limit`; null equals absent, an unknown key is refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use]
+pub struct ListQuery {
+    pub(crate) enabled: Option<bool>,
+    pub(crate) name_contains: Option<String>,
+    pub(crate) event_type: Option<String>,
+    pub(crate) metadata: BTreeMap<String, String>,
+    pub(crate) after: Option<SubscriptionId>,
+    limit: Option<usize>,
+}
+
+impl ListQuery {
+    /// Every subscription, the first 100.
+    pub fn new() -> ListQuery {
+        ListQuery::default()
+    }
+
+    /// Only those that are enabled, or only those that are not.
+    pub fn enabled(mut self, enabled: bool) -> ListQuery {
+        self.enabled = Some(enabled);
+        self
+    }
+
+    /// Only those whose name holds this text, compared byte for byte. `%` and `_` are themselves.
+    pub fn name_contains(mut self, text: impl Into<String>) -> ListQuery {
+        self.name_contains = Some(text.into());
+        self
+    }
+
+    /// Only those with a pattern that covers this event type, also disabled ones. A name outside the catalog is
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound).
+    pub fn event_type(mut self, name: impl Into<String>) -> ListQuery {
+        self.event_type = Some(name.into());
+        self
+    }
+
+    /// Only those with this entry in their metadata. Said more than once, all must hold; the same key again, the later
+    /// value counts.
+    pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> ListQuery {
+        self.metadata.insert(key.into(), value.into());
+        self
+    }
+
+    /// Only those after this id, which need not exist any more: the [`next_cursor`](Page::next_cursor) of a page.
+    pub fn after(mut self, id: SubscriptionId) -> ListQuery {
+        self.after = Some(id);
+        self
+    }
+
+    /// How many a page holds: 1 to 1,000. Default: 100.
+    pub fn limit(mut self, limit: usize) -> ListQuery {
+        self.limit = Some(limit);
+        self
+    }
+
+    pub(crate) fn checked_limit(&self) -> Result<usize> {
+        match self.limit.unwrap_or(DEFAULT_LIMIT) {
+            limit @ 1..=GREATEST_LIMIT => Ok(limit),
+            limit => Err(Error::invalid_field(
+                "limit",
+                format!("a limit is from 1 to {GREATEST_LIMIT}, not {limit}"),
+            )),
+        }
+    }
+}
+
+impl Document for ListQuery {
+    const KEYS: &'static [&'static str] = &[
+        "enabled",
+        "nameContains",
+        "eventType",
+        "metadata",
+        "after",
+        "limit",
+    ];
+    const CLOSED: bool = true;
+
+    fn take<'de, A: MapAccess<'de>>(
+        &mut self,
+        key: &'static str,
+        value: wire::Value<'_, A>,
+    ) -> Result<(), A::Error> {
+        match key {
+            "enabled" => self.enabled = value.nullable()?,
+            "nameContains" => self.name_contains = value.nullable()?,
+            "eventType" => self.event_type = value.nullable()?,
+            "metadata" => self.metadata = value.nullable::<BTreeMap<String, String>>()?.unwrap_or_default(),
+            "after" => {
+                let text: Option<String> = value.nullable()?;
+                self.after = text
+                    .map(|text| text.parse().map_err(serde::de::Error::custom))
+                    .transpose()?;
+            }
+            _ => {
+                self.limit = value
+                    .nullable::<u64>()?
+                    .map(|limit| usize::try_from(limit).unwrap_or(usize::MAX))
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Shape for ListQuery {
+    const EXPECTED: &'static str = "an object";
+
+    fn object<'de, A: MapAccess<'de>>(place: &Key<'_>, entries: A) -> Result<ListQuery, A::Error> {
+        wire::document(place, entries)
+    }
+}
+
+impl<'de> Deserialize<'de> for ListQuery {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ListQuery, D::Error> {
+        wire::read(deserializer)
+    }
+}
+
+/// One page of a list, in the order of creation.
+///
+/// # JSON
+///
+/// `{"subscriptions": […]}`, and `next` when there is more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    pub(crate) subscriptions: Vec<Subscription>,
+    pub(crate) more: bool,
+}
+
+impl Page {
+    /// The subscriptions of this page.
+    pub fn subscriptions(&self) -> &[Subscription] {
+        &self.subscriptions
+    }
+
+    /// Where the next page begins: for [`ListQuery::after`]. None when this is the last.
+    pub fn next_cursor(&self) -> Option<SubscriptionId> {
+        self.subscriptions
+            .last()
+            .filter(|_| self.more)
+            .map(Subscription::id)
+    }
+}
+
+impl IntoIterator for Page {
+    type Item = Subscription;
+    type IntoIter = std::vec::IntoIter<Subscription>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.subscriptions.into_iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a Page {
+    type Item = &'a Subscription;
+    type IntoIter = std::slice::Iter<'a, Subscription>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.subscriptions.iter()
+    }
+}
+
+impl Serialize for Page {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_map(None)?;
+        object.serialize_entry("subscriptions", &self.subscriptions)?;
+        if let Some(next) = self.next_cursor() {
+            object.serialize_entry("next", &next)?;
+        }
+        object.end()
+    }
+}

@@ -1,0 +1,318 @@
+use std::collections::BTreeMap;
+
+use serde::de::{Deserialize, Deserializer, MapAccess};
+
+use super::Subscription;
+use super::rules::{self, Coverage};
+use crate::endpoint;
+use crate::error::{Problem, Result};
+use crate::event_type::check_description;
+use crate::secret::{LEAST_KEY, SecretText, SigningSecret};
+use crate::wire::{self, Document, Key, Nullable, Shape};
+
+/// What to change of a subscription: the body of a PATCH.
+///
+/// What is not named stays as it is. An update checks what it changes, by the rules of
+/// [`NewSubscription`](crate::NewSubscription#rules), and leaves the rest alone; of `events` only the patterns that the
+/// subscription does not already have are checked against the catalog. Setters act in the order called.
+///
+/// # JSON
+///
+/// A JSON merge patch ([RFC 7396](https://www.rfc-editor.org/rfc/rfc7396)) with the keys `name`, `url`, `events`,
+/// `enabled`, `secret`, `description`, `metadata`, `ifRevision` and `allowUnknownEvents`. `metadata` merges, and a null
+/// value removes its key; `null` clears `description` or all of `metadata` and is refused for the rest. An unknown key
+/// is refused.
+///
+/// ```
+/// use webhook_registry::{NewSubscription, Registry, SubscriptionUpdate};
+///
+/// let registry = Registry::in_memory()?;
+/// registry.register_event_type("agent.presencechanged.v1")?;
+/// let id = registry.create(NewSubscription::new("crm", "https://example.com/", ["agent.*"]))?.subscription().id();
+///
+/// let patch: SubscriptionUpdate = serde_json::from_str(r#"{"enabled": false, "ifRevision": 1}"#)?;
+/// assert_eq!(registry.update(id, patch)?.revision(), 2);
+///
+/// let same = registry.update(id, SubscriptionUpdate::new().enabled(false))?;
+/// assert_eq!(same.revision(), 2, "what changes nothing counts for nothing");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use]
+pub struct SubscriptionUpdate {
+    name: Option<String>,
+    url: Option<String>,
+    events: Option<Vec<String>>,
+    enabled: Option<bool>,
+    secret: Option<SecretText>,
+    description: Patch,
+    metadata: MetadataPatch,
+    allow_unknown_events: bool,
+    if_revision: Option<u64>,
+}
+
+/// A field that can be absent: what becomes of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Patch {
+    #[default]
+    Keep,
+    Clear,
+    Set(String),
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct MetadataPatch {
+    clear: bool,
+    /// None removes the key.
+    entries: BTreeMap<String, Option<String>>,
+}
+
+impl SubscriptionUpdate {
+    /// Changes nothing, yet.
+    pub fn new() -> SubscriptionUpdate {
+        SubscriptionUpdate::default()
+    }
+
+    /// Another name.
+    pub fn name(mut self, name: impl Into<String>) -> SubscriptionUpdate {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Another URL.
+    pub fn url(mut self, url: impl Into<String>) -> SubscriptionUpdate {
+        self.url = Some(url.into());
+        self
+    }
+
+    /// Other patterns instead of all that there are.
+    pub fn events(mut self, events: impl IntoIterator<Item = impl AsRef<str>>) -> SubscriptionUpdate {
+        self.events = Some(
+            events
+                .into_iter()
+                .map(|pattern| pattern.as_ref().to_owned())
+                .collect(),
+        );
+        self
+    }
+
+    /// Whether it gets events.
+    pub fn enabled(mut self, enabled: bool) -> SubscriptionUpdate {
+        self.enabled = Some(enabled);
+        self
+    }
+
+    /// Another secret, at once: the one before is dropped.
+    pub fn secret(mut self, text: impl Into<String>) -> SubscriptionUpdate {
+        self.secret = Some(SecretText::from(text.into()));
+        self
+    }
+
+    /// Another description.
+    pub fn description(mut self, text: impl Into<String>) -> SubscriptionUpdate {
+        self.description = Patch::Set(text.into());
+        self
+    }
+
+    /// No description any more.
+    pub fn clear_description(mut self) -> SubscriptionUpdate {
+        self.description = Patch::Clear;
+        self
+    }
+
+    /// Adds or replaces one entry of the metadata.
+    pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> SubscriptionUpdate {
+        self.metadata.entries.insert(key.into(), Some(value.into()));
+        self
+    }
+
+    /// Removes one entry of the metadata, if it is there.
+    pub fn remove_metadata(mut self, key: impl Into<String>) -> SubscriptionUpdate {
+        self.metadata.entries.insert(key.into(), None);
+        self
+    }
+
+    /// Removes all metadata, also what was added before this call.
+    pub fn clear_metadata(mut self) -> SubscriptionUpdate {
+        self.metadata = MetadataPatch {
+            clear: true,
+            entries: BTreeMap::new(),
+        };
+        self
+    }
+
+    /// Lets this one call name event types that the catalog does not know. Default: `false`.
+    pub fn allow_unknown_events(mut self, allow: bool) -> SubscriptionUpdate {
+        self.allow_unknown_events = allow;
+        self
+    }
+
+    /// Refuses the update with [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) unless the subscription is at this
+    /// revision, also when it would change nothing.
+    pub fn if_revision(mut self, revision: u64) -> SubscriptionUpdate {
+        self.if_revision = Some(revision);
+        self
+    }
+
+    /// The revision that the caller saw last, if it told.
+    pub(crate) fn expected_revision(&self) -> Option<u64> {
+        self.if_revision
+    }
+
+    /// What `current` becomes. Its revision and times are the caller's.
+    pub(crate) fn check(
+        self,
+        current: &Subscription,
+        current_secret: &SigningSecret,
+        catalog: &mut dyn Coverage,
+    ) -> Result<Result<Updated, Vec<Problem>>> {
+        let SubscriptionUpdate {
+            name,
+            url,
+            events,
+            enabled,
+            secret,
+            description,
+            metadata,
+            allow_unknown_events,
+            if_revision: _,
+        } = self;
+        let mut problems = Vec::new();
+        let mut after = current.clone();
+        if let Some(name) = name.filter(|name| *name != current.name) {
+            problems.extend(
+                rules::check_name(&name)
+                    .err()
+                    .map(|why| Problem::new("name", why)),
+            );
+            after.name = name;
+        }
+        if let Some(url) = url.filter(|url| *url != current.url) {
+            problems.extend(endpoint::check(&url).err().map(|why| Problem::new("url", why)));
+            after.url = url;
+        }
+        if let Some(events) = events {
+            let catalog = if allow_unknown_events { None } else { Some(catalog) };
+            let (patterns, faults) = rules::check_events(&events, &current.events, catalog)?;
+            problems.extend(faults);
+            after.events = patterns;
+        }
+        after.enabled = enabled.unwrap_or(current.enabled);
+        let secret = match secret.map(|text| replacement(&text, current_secret)).transpose() {
+            Ok(secret) => secret.flatten(),
+            Err(why) => {
+                problems.push(Problem::new("secret", why));
+                None
+            }
+        };
+        match description {
+            Patch::Keep => {}
+            Patch::Clear => after.description = None,
+            Patch::Set(text) if Some(&text) == current.description.as_ref() => {}
+            Patch::Set(text) => {
+                problems.extend(
+                    check_description(&text)
+                        .err()
+                        .map(|why| Problem::new("description", why)),
+                );
+                after.description = Some(text);
+            }
+        }
+        metadata.apply(&mut after.metadata);
+        problems.extend(rules::check_metadata(&current.metadata, &after.metadata).err());
+        Ok(if problems.is_empty() {
+            Ok(Updated {
+                subscription: after,
+                secret,
+            })
+        } else {
+            Err(problems)
+        })
+    }
+}
+
+/// The secret that takes the place of the current one; none when it is the same.
+fn replacement(text: &SecretText, current: &SigningSecret) -> Result<Option<SigningSecret>, String> {
+    if current.is(text.as_str()) {
+        return Ok(None);
+    }
+    SigningSecret::read_at_least(text.as_str(), LEAST_KEY).map(Some)
+}
+
+impl MetadataPatch {
+    fn apply(self, metadata: &mut BTreeMap<String, String>) {
+        let MetadataPatch { clear, entries } = self;
+        if clear {
+            metadata.clear();
+        }
+        for (key, value) in entries {
+            match value {
+                Some(value) => metadata.insert(key, value),
+                None => metadata.remove(&key),
+            };
+        }
+    }
+}
+
+/// What a subscription becomes by an update that keeps every rule.
+pub(crate) struct Updated {
+    pub(crate) subscription: Subscription,
+    /// None where the secret stays.
+    pub(crate) secret: Option<SigningSecret>,
+}
+
+impl Document for SubscriptionUpdate {
+    const KEYS: &'static [&'static str] = &[
+        "name",
+        "url",
+        "events",
+        "enabled",
+        "secret",
+        "description",
+        "metadata",
+        "ifRevision",
+        "allowUnknownEvents",
+    ];
+    const CLOSED: bool = true;
+
+    fn take<'de, A: MapAccess<'de>>(
+        &mut self,
+        key: &'static str,
+        value: wire::Value<'_, A>,
+    ) -> Result<(), A::Error> {
+        match key {
+            "name" => self.name = Some(value.read()?),
+            "url" => self.url = Some(value.read()?),
+            "events" => self.events = Some(value.read()?),
+            "enabled" => self.enabled = Some(value.read()?),
+            "secret" => self.secret = Some(value.read()?),
+            "description" => self.description = value.nullable()?.map_or(Patch::Clear, Patch::Set),
+            "metadata" => {
+                let entries: Option<BTreeMap<String, Nullable<String>>> = value.nullable()?;
+                self.metadata.clear = entries.is_none();
+                self.metadata.entries = entries
+                    .into_iter()
+                    .flatten()
+                    .map(|(key, Nullable(value))| (key, value))
+                    .collect();
+            }
+            "ifRevision" => self.if_revision = Some(value.read()?),
+            _ => self.allow_unknown_events = value.read()?,
+        }
+        Ok(())
+    }
+}
+
+impl Shape for SubscriptionUpdate {
+    const EXPECTED: &'static str = "an object";
+
+    fn object<'de, A: MapAccess<'de>>(place: &Key<'_>, entries: A) -> Result<SubscriptionUpdate, A::Error> {
+        wire::document(place, entries)
+    }
+}
+
+impl<'de> Deserialize<'de> for SubscriptionUpdate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<SubscriptionUpdate, D::Error> {
+        wire::read(deserializer)
+    }
+}
