@@ -1,0 +1,264 @@
+//! Statements and row decoders for event types, patterns, and which covers which.
+
+use std::collections::HashMap;
+
+use rusqlite::{OptionalExtension as _, Row, params};
+
+use super::fault::OrFault as _;
+use super::subscriptions::{decode_id, decode_pattern};
+use super::{Read, Write};
+use crate::error::{Error, Result};
+use crate::event_type::EventType;
+use crate::id::SubscriptionId;
+use crate::pattern::EventPattern;
+use crate::subscription::Coverage;
+
+impl Read<'_> {
+    pub(crate) fn event_type(&self, name: &str) -> Result<Option<EventType>> {
+        let sql = "SELECT name, description, json_schema FROM event_type WHERE name = ?1";
+        let mut statement = self.conn.prepare_cached(sql).or_fault()?;
+        let mut rows = statement.query([name]).or_fault()?;
+        rows.next().or_fault()?.map(decode).transpose()
+    }
+
+    pub(crate) fn event_types(&self) -> Result<Vec<EventType>> {
+        let sql = "SELECT name, description, json_schema FROM event_type ORDER BY name";
+        let mut statement = self.conn.prepare_cached(sql).or_fault()?;
+        let mut rows = statement.query([]).or_fault()?;
+        let mut event_types = Vec::new();
+        while let Some(row) = rows.next().or_fault()? {
+            event_types.push(decode(row)?);
+        }
+        Ok(event_types)
+    }
+
+    pub(crate) fn event_type_names(&self) -> Result<Vec<String>> {
+        let mut statement = self
+            .conn
+            .prepare_cached("SELECT name FROM event_type ORDER BY name")
+            .or_fault()?;
+        statement
+            .query_map([], |row| row.get(0))
+            .and_then(Iterator::collect)
+            .or_fault()
+    }
+
+    pub(crate) fn knows_event_type(&self, name: &str) -> Result<bool> {
+        self.conn
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM event_type WHERE name = ?1)")
+            .and_then(|mut statement| statement.query_row([name], |row| row.get(0)))
+            .or_fault()
+    }
+
+    /// Hands over each event type that the pattern covers, by name, until told to stop.
+    fn covered(&self, pattern: &EventPattern, mut each: impl FnMut(i64, &str) -> Result<bool>) -> Result<()> {
+        // Names are ASCII below DEL, so these are all that begin like the pattern.
+        let from = if pattern.is_wildcard() {
+            pattern.literal_prefix()
+        } else {
+            pattern.as_str()
+        };
+        let sql = "SELECT id, name FROM event_type WHERE name >= ?1 AND name < ?1 || char(127) ORDER BY name";
+        let mut statement = self.conn.prepare_cached(sql).or_fault()?;
+        let mut rows = statement.query([from]).or_fault()?;
+        while let Some(row) = rows.next().or_fault()? {
+            let name = row.get_ref(1).and_then(|name| Ok(name.as_str()?)).or_fault()?;
+            let go_on = !pattern.matches(name) || each(row.get(0).or_fault()?, name)?;
+            // A name itself comes before all that begin like it.
+            if !go_on || !pattern.is_wildcard() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn expand(&self, pattern: &EventPattern) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        self.covered(pattern, |_, name| {
+            names.push(name.to_owned());
+            Ok(true)
+        })?;
+        Ok(names)
+    }
+
+    /// The subscriptions with this very pattern: at most `most` by id and name, and how many there are.
+    pub(crate) fn namers(&self, pattern: &str, most: u8) -> Result<(Vec<(SubscriptionId, String)>, u64)> {
+        let mut count = self
+            .conn
+            .prepare_cached(
+                "SELECT count(*) FROM subscription_pattern WHERE pattern = (SELECT id FROM pattern WHERE text = ?1)",
+            )
+            .or_fault()?;
+        let count: i64 = count.query_row([pattern], |row| row.get(0)).or_fault()?;
+        let mut statement = self
+            .conn
+            .prepare_cached(
+                "SELECT s.id, s.name FROM subscription_pattern sp JOIN subscription s ON s.seq = sp.subscription \
+                 WHERE sp.pattern = (SELECT id FROM pattern WHERE text = ?1) ORDER BY s.seq LIMIT ?2",
+            )
+            .or_fault()?;
+        let mut rows = statement.query(params![pattern, most]).or_fault()?;
+        let mut namers = Vec::new();
+        while let Some(row) = rows.next().or_fault()? {
+            namers.push((
+                decode_id(&row.get::<_, String>(0).or_fault()?)?,
+                row.get(1).or_fault()?,
+            ));
+        }
+        Ok((namers, u64::try_from(count).unwrap_or_default()))
+    }
+}
+
+impl Write<'_> {
+    /// Adds an event type to the catalog and to every pattern that covers it, or replaces what was kept under its name.
+    ///
+    /// `wildcards` are all [wildcards](Write::wildcards) of the file.
+    pub(crate) fn register(
+        &self,
+        event_type: &EventType,
+        schema: Option<&str>,
+        wildcards: &[(i64, EventPattern)],
+    ) -> Result<()> {
+        let EventType {
+            name,
+            description,
+            json_schema: _,
+        } = event_type;
+        let sql = "UPDATE event_type SET description = ?2, json_schema = ?3 WHERE name = ?1";
+        let mut update = self.conn.prepare_cached(sql).or_fault()?;
+        if update.execute(params![name, description, schema]).or_fault()? > 0 {
+            return Ok(());
+        }
+        let sql = "INSERT INTO event_type (name, description, json_schema) VALUES (?1, ?2, ?3)";
+        let mut insert = self.conn.prepare_cached(sql).or_fault()?;
+        let id = insert.insert(params![name, description, schema]).or_fault()?;
+        self.execute(
+            "INSERT INTO expansion (event_type, pattern) SELECT ?1, id FROM pattern WHERE text = ?2",
+            params![id, name],
+        )?;
+        for (pattern, _) in wildcards.iter().filter(|(_, pattern)| pattern.matches(name)) {
+            self.expand_into(id, *pattern)?;
+        }
+        Ok(())
+    }
+
+    /// Every wildcard of the file, compiled.
+    pub(crate) fn wildcards(&self) -> Result<Vec<(i64, EventPattern)>> {
+        let mut statement = self
+            .conn
+            .prepare_cached("SELECT id, text FROM pattern WHERE wildcard = 1 ORDER BY text")
+            .or_fault()?;
+        let mut rows = statement.query([]).or_fault()?;
+        let mut wildcards = Vec::new();
+        while let Some(row) = rows.next().or_fault()? {
+            wildcards.push((row.get(0).or_fault()?, decode_pattern(row, 1)?));
+        }
+        Ok(wildcards)
+    }
+
+    /// Takes an event type out of the catalog and of every pattern that covers it.
+    pub(crate) fn remove_event_type(&self, name: &str) -> Result<()> {
+        self.execute("DELETE FROM event_type WHERE name = ?1", params![name])
+    }
+
+    /// The row of a pattern. A new one is expanded at once.
+    pub(super) fn intern(&self, pattern: &EventPattern) -> Result<i64> {
+        let mut statement = self
+            .conn
+            .prepare_cached("SELECT id FROM pattern WHERE text = ?1")
+            .or_fault()?;
+        if let Some(id) = statement
+            .query_row([pattern.as_str()], |row| row.get(0))
+            .optional()
+            .or_fault()?
+        {
+            return Ok(id);
+        }
+        let mut insert = self
+            .conn
+            .prepare_cached("INSERT INTO pattern (text, wildcard) VALUES (?1, ?2)")
+            .or_fault()?;
+        let id = insert
+            .insert(params![pattern.as_str(), pattern.is_wildcard()])
+            .or_fault()?;
+        self.covered(pattern, |event_type, _| {
+            self.expand_into(event_type, id).map(|()| true)
+        })?;
+        Ok(id)
+    }
+
+    fn expand_into(&self, event_type: i64, pattern: i64) -> Result<()> {
+        self.execute(
+            "INSERT INTO expansion (event_type, pattern) VALUES (?1, ?2)",
+            params![event_type, pattern],
+        )
+    }
+
+    /// Drops those of the patterns that no subscription has any more.
+    pub(super) fn drop_unused(&self, patterns: &[i64]) -> Result<()> {
+        patterns.iter().try_for_each(|pattern| {
+            self.execute(
+                "DELETE FROM pattern WHERE id = ?1 \
+                 AND NOT EXISTS (SELECT 1 FROM subscription_pattern WHERE pattern = ?1)",
+                params![pattern],
+            )
+        })
+    }
+}
+
+fn decode(row: &Row<'_>) -> Result<EventType> {
+    let schema = row
+        .get_ref(2)
+        .and_then(|text| Ok(text.as_str_or_null()?))
+        .or_fault()?;
+    let name: String = row.get(0).or_fault()?;
+    let json_schema = schema
+        .map(serde_json::from_str)
+        .transpose()
+        .map_err(|_| Error::corrupt(format_args!("the schema of event type {name:?} is no JSON")))?;
+    Ok(EventType {
+        name,
+        description: row.get(1).or_fault()?,
+        json_schema,
+    })
+}
+
+/// The catalog as the rules see it, during one call.
+pub(crate) struct Knowledge<'a> {
+    read: &'a Read<'a>,
+    /// What was asked before: many subscriptions share few patterns.
+    asked: HashMap<EventPattern, bool>,
+    names: Option<Vec<String>>,
+}
+
+impl<'a> Knowledge<'a> {
+    pub(crate) fn new(read: &'a Read<'a>) -> Knowledge<'a> {
+        Knowledge {
+            read,
+            asked: HashMap::new(),
+            names: None,
+        }
+    }
+}
+
+impl Coverage for Knowledge<'_> {
+    fn covers(&mut self, pattern: &EventPattern) -> Result<bool> {
+        if let Some(&known) = self.asked.get(pattern) {
+            return Ok(known);
+        }
+        let mut found = false;
+        self.read.covered(pattern, |_, _| {
+            found = true;
+            Ok(false)
+        })?;
+        self.asked.insert(pattern.clone(), found);
+        Ok(found)
+    }
+
+    fn names(&mut self) -> Result<&[String]> {
+        if self.names.is_none() {
+            self.names = Some(self.read.event_type_names()?);
+        }
+        Ok(self.names.as_deref().unwrap_or_default())
+    }
+}

@@ -1,0 +1,128 @@
+//! The join that everything is for: event type, the patterns that cover it, the subscriptions that have them.
+
+use std::collections::BTreeMap;
+
+use rusqlite::Row;
+
+use super::Read;
+use super::fault::OrFault as _;
+use super::subscriptions::{decode_id, decode_metadata, decode_pattern, decode_secret};
+use crate::error::{Error, Result};
+use crate::id::SubscriptionId;
+use crate::pattern::EventPattern;
+use crate::secret::SigningSecret;
+use crate::time::Millis;
+
+/// One enabled subscription that gets an event.
+pub(crate) struct Recipient {
+    pub(crate) id: SubscriptionId,
+    pub(crate) name: String,
+    pub(crate) url: String,
+    pub(crate) metadata: BTreeMap<String, String>,
+    /// Newest first, each until when it lives.
+    pub(crate) secrets: Vec<(SigningSecret, Option<Millis>)>,
+}
+
+/// One subscription with the patterns by which it gets an event, or would if it were enabled.
+pub(crate) struct Routed {
+    pub(crate) id: SubscriptionId,
+    pub(crate) name: String,
+    pub(crate) enabled: bool,
+    pub(crate) patterns: Vec<EventPattern>,
+}
+
+impl Read<'_> {
+    /// Who gets this event, in id order. Empty also where the catalog does not know it.
+    pub(crate) fn recipients(&self, event_type: &str) -> Result<Vec<Recipient>> {
+        // The set of an IN is kept sorted, so the subscriptions come in order and once each.
+        let mut statement = self
+            .conn
+            .prepare_cached(
+                "SELECT s.seq, s.id, s.name, s.url, s.metadata, k.text, k.expires_at \
+                   FROM subscription s LEFT JOIN secret k ON k.subscription = s.seq \
+                  WHERE s.seq IN (SELECT r.subscription \
+                                    FROM expansion x \
+                                    JOIN subscription_pattern r ON r.pattern = x.pattern AND r.enabled = 1 \
+                                   WHERE x.event_type = (SELECT id FROM event_type WHERE name = ?1)) \
+                  ORDER BY s.seq, k.serial DESC",
+            )
+            .or_fault()?;
+        let mut rows = statement.query([event_type]).or_fault()?;
+        let mut recipients: Vec<Recipient> = Vec::new();
+        let mut last = None;
+        while let Some(row) = rows.next().or_fault()? {
+            let seq: i64 = row.get(0).or_fault()?;
+            match recipients.last_mut().filter(|_| last == Some(seq)) {
+                Some(recipient) => recipient.secrets.push(decode_dated(row, recipient.id)?),
+                None => recipients.push(decode(row)?),
+            }
+            last = Some(seq);
+        }
+        Ok(recipients)
+    }
+
+    /// Every subscription with a pattern that covers this event, in id order, with those patterns in theirs.
+    pub(crate) fn routes(&self, event_type: &str) -> Result<Vec<Routed>> {
+        let mut statement = self
+            .conn
+            .prepare_cached(
+                "SELECT s.id, s.name, s.enabled, p.text \
+                   FROM expansion x JOIN subscription_pattern r ON r.pattern = x.pattern \
+                   JOIN subscription s ON s.seq = r.subscription JOIN pattern p ON p.id = r.pattern \
+                  WHERE x.event_type = (SELECT id FROM event_type WHERE name = ?1) \
+                  ORDER BY s.seq, r.position",
+            )
+            .or_fault()?;
+        let mut rows = statement.query([event_type]).or_fault()?;
+        let mut routes: Vec<Routed> = Vec::new();
+        while let Some(row) = rows.next().or_fault()? {
+            let id = decode_id(&row.get::<_, String>(0).or_fault()?)?;
+            let pattern = decode_pattern(row, 3)?;
+            match routes.last_mut().filter(|routed| routed.id == id) {
+                Some(routed) => routed.patterns.push(pattern),
+                None => routes.push(Routed {
+                    id,
+                    name: row.get(1).or_fault()?,
+                    enabled: row.get(2).or_fault()?,
+                    patterns: vec![pattern],
+                }),
+            }
+        }
+        Ok(routes)
+    }
+}
+
+fn decode(row: &Row<'_>) -> Result<Recipient> {
+    let id = decode_id(&row.get::<_, String>(1).or_fault()?)?;
+    let metadata = decode_metadata(row.get_ref(4).and_then(|text| Ok(text.as_str()?)).or_fault()?);
+    Ok(Recipient {
+        id,
+        name: row.get(2).or_fault()?,
+        url: row.get(3).or_fault()?,
+        metadata: metadata.ok_or_else(|| {
+            Error::corrupt(format_args!(
+                "subscription {id} has metadata that is no object of strings"
+            ))
+        })?,
+        secrets: vec![decode_dated(row, id)?],
+    })
+}
+
+fn decode_dated(row: &Row<'_>, id: SubscriptionId) -> Result<(SigningSecret, Option<Millis>)> {
+    let text = row
+        .get_ref(5)
+        .and_then(|text| Ok(text.as_str_or_null()?))
+        .or_fault()?;
+    let text = text.ok_or_else(|| Error::corrupt(format_args!("subscription {id} has no secret")))?;
+    let expires_at: Option<i64> = row.get(6).or_fault()?;
+    let expires_at = expires_at
+        .map(|stored| {
+            Millis::from_stored(stored).ok_or_else(|| {
+                Error::corrupt(format_args!(
+                    "subscription {id} has a time that no registry writes"
+                ))
+            })
+        })
+        .transpose()?;
+    Ok((decode_secret(text, id)?, expires_at))
+}

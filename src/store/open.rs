@@ -1,0 +1,286 @@
+//! From a path to a connection: what lies there is looked at through a connection that cannot write, before anything
+//! is written.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+
+use super::busy;
+use super::fault::{OrFault as _, fault};
+use super::migrate::{self, Content};
+use super::{Access, Durability};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Every statement of the crate fits, so that none is prepared twice.
+const STATEMENTS: usize = 128;
+
+/// How to open a file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct How {
+    pub(super) read_only: bool,
+    pub(super) create: bool,
+    pub(super) durability: Durability,
+}
+
+/// An open file.
+pub(super) struct Opened {
+    pub(super) conn: Connection,
+    /// False where this is a copy in memory of a file that cannot be followed.
+    pub(super) follows: bool,
+}
+
+pub(super) fn memory() -> Result<Connection> {
+    let mut conn = Connection::open_in_memory().or_fault()?;
+    set_up(&mut conn)?;
+    migrate::migrate(&mut conn)?;
+    Ok(conn)
+}
+
+pub(super) fn file(path: &Path, how: How) -> Result<Opened> {
+    if how.read_only {
+        return to_read(path);
+    }
+    let found = if prepare(path, how.create)? {
+        look(path)?.admit()?
+    } else {
+        Content::Nothing
+    };
+    if found == Content::Nothing && !how.create {
+        return Err(nothing_at(path));
+    }
+    let mut conn = connect(path, Access::Write)?;
+    if conn.is_readonly("main").or_fault()? {
+        return Err(Error::new(
+            ErrorKind::Storage,
+            format!("{} cannot be written to", path.display()),
+        ));
+    }
+    let mode: String =
+        busy::retry(|| conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))).or_fault()?;
+    if mode != "wal" {
+        let why = format!(
+            "{} lies where SQLite's WAL mode does not work (it answers {mode:?})",
+            path.display()
+        );
+        return Err(Error::new(ErrorKind::Storage, why));
+    }
+    let synchronous = match how.durability {
+        Durability::Full => "FULL",
+        Durability::Relaxed => "NORMAL",
+    };
+    conn.pragma_update(None, "synchronous", synchronous).or_fault()?;
+    if found != Content::Current {
+        migrate::migrate(&mut conn)?;
+    }
+    Ok(Opened { conn, follows: true })
+}
+
+/// Makes the file if there is none; false where nothing is in it.
+///
+/// Its mode is 0600 from the first moment, and SQLite gives `-wal` and `-shm` the mode of the file.
+fn prepare(path: &Path, create: bool) -> Result<bool> {
+    // Closing a second descriptor of a file drops the process's locks on it, and with them SQLite's. So no thread may
+    // hand a file to SQLite while another still has the descriptor that made it.
+    static CREATING: Mutex<()> = Mutex::new(());
+    let _creating = CREATING.lock().unwrap_or_else(PoisonError::into_inner);
+    match size(path) {
+        Ok(0) => Ok(false),
+        Ok(_) => Ok(true),
+        Err(Missing::Not(error)) => Err(error),
+        Err(Missing::File) if !create => Err(nothing_at(path)),
+        Err(Missing::File) => {
+            let mut options = fs::OpenOptions::new();
+            options.write(true).create_new(true);
+            #[cfg(unix)]
+            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+            match options.open(path) {
+                Ok(_) => Ok(false),
+                Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => Ok(size(path).unwrap_or(0) > 0),
+                Err(cause) => Err(cannot(path, "be created", cause)),
+            }
+        }
+    }
+}
+
+enum Missing {
+    File,
+    Not(Error),
+}
+
+/// The file's size; an error for what SQLite would take for something that it is not.
+fn size(path: &Path) -> Result<u64, Missing> {
+    match fs::metadata(path) {
+        Ok(found) if found.is_dir() => {
+            let why = format!("{} is a directory", path.display());
+            Err(Missing::Not(Error::new(ErrorKind::Storage, why)))
+        }
+        // SQLite takes one byte for empty, and writes over it.
+        Ok(found) if found.len() == 1 => Err(Missing::Not(not_a_registry(path))),
+        Ok(found) => Ok(found.len()),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Err(Missing::File),
+        Err(cause) => Err(Missing::Not(cannot(path, "be looked at", cause))),
+    }
+}
+
+/// What lies at the path, whoever made it.
+fn look(path: &Path) -> Result<Content> {
+    match connect(path, Access::Read).and_then(|conn| content(&conn, path)) {
+        // A rollback journal that a killed program left, or a folder without room for a `-shm`: a look that needs
+        // neither sees the file as it stood before what is in the journal or the `-wal`.
+        Err(error) if error.kind() == ErrorKind::Storage => {
+            let found = connect(path, Access::Frozen).and_then(|conn| content(&conn, path))?;
+            found.admit()
+        }
+        found => found,
+    }
+}
+
+fn content(conn: &Connection, path: &Path) -> Result<Content> {
+    conn.execute_batch("BEGIN").or_fault()?;
+    let found = Content::of(conn).map_err(|cause| {
+        if super::fault::is(&cause, rusqlite::ErrorCode::NotADatabase) {
+            not_a_registry(path)
+        } else {
+            fault(cause)
+        }
+    });
+    conn.execute_batch("COMMIT").or_fault()?;
+    found
+}
+
+fn to_read(path: &Path) -> Result<Opened> {
+    match size(path) {
+        Ok(0) | Err(Missing::File) => return Err(nothing_at(path)),
+        Err(Missing::Not(error)) => return Err(error),
+        Ok(_) => {}
+    }
+    let followed = connect(path, Access::Read).and_then(|conn| Ok((content(&conn, path)?, conn)));
+    match followed {
+        Ok((found, conn)) => {
+            readable(found, path)?;
+            Ok(Opened { conn, follows: true })
+        }
+        Err(error) if error.kind() == ErrorKind::Storage => frozen(path, error),
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads a file where SQLite can make neither `-wal` nor `-shm`: copied into memory as it stands, so that nothing that
+/// happens to it later can be seen half.
+fn frozen(path: &Path, why: Error) -> Result<Opened> {
+    let file = connect(path, Access::Frozen)?;
+    readable(content(&file, path)?, path)?;
+    for left in ["-wal", "-journal"] {
+        let left = beside(path, left);
+        if fs::metadata(&left).is_ok_and(|left| left.len() > 0) {
+            let what = format!(
+                "{} holds changes that cannot be read, because nothing can be written beside it",
+                left.display()
+            );
+            return Err(Error::new(ErrorKind::Storage, what).because(why));
+        }
+    }
+    let mut conn = Connection::open_in_memory().or_fault()?;
+    rusqlite::backup::Backup::new(&file, &mut conn)
+        .and_then(|copy| copy.step(-1).map(drop))
+        .or_fault()?;
+    set_up(&mut conn)?;
+    conn.pragma_update(None, "query_only", true).or_fault()?;
+    Ok(Opened { conn, follows: false })
+}
+
+fn readable(found: Content, path: &Path) -> Result<()> {
+    match found.admit()? {
+        Content::Nothing => Err(nothing_at(path)),
+        Content::Older(version) => Err(Error::new(
+            ErrorKind::Incompatible,
+            format!(
+                "the file's schema is version {version}; open it for writing once, and it is brought up to date"
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Opens a connection, and sets on it what every connection needs.
+pub(super) fn connect(path: &Path, access: Access) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let opened = match access {
+        Access::Write => Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_READ_WRITE),
+        Access::Read => Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_READ_ONLY),
+        Access::Frozen => Connection::open_with_flags(
+            frozen_uri(path)?,
+            flags | OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI,
+        ),
+    };
+    let mut conn = opened.map_err(|cause| {
+        let error = fault(cause);
+        Error::new(error.kind(), format!("{} could not be opened", path.display())).because(error)
+    })?;
+    set_up(&mut conn)?;
+    Ok(conn)
+}
+
+fn set_up(conn: &mut Connection) -> Result<()> {
+    busy::install(conn)?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    let set = |config, value| conn.set_db_config(config, value).map(drop).or_fault();
+    // With STAT4, which the bundled SQLite has, a statement is planned anew whenever a bound value could change the
+    // plan. That is nine tenths of the time of a look-up.
+    set(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    set(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    set(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    set(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
+    set(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false)?;
+    // A damaged page is told, not followed; a replaced secret is overwritten, not only unlinked.
+    conn.execute_batch(
+        "PRAGMA foreign_keys = ON; PRAGMA cell_size_check = ON; PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY",
+    )
+    .or_fault()
+}
+
+/// The address at which SQLite reads a file without locks, `-wal` and `-shm`.
+fn frozen_uri(path: &Path) -> Result<String> {
+    #[cfg(unix)]
+    let bytes = std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str());
+    #[cfg(not(unix))]
+    let bytes = path.to_str().unwrap_or_default().as_bytes();
+    let mut uri = "file:".to_owned();
+    for &byte in bytes {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'.' | b'-' | b'_') {
+            uri.push(char::from(byte));
+        } else {
+            uri.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    Ok(uri + "?immutable=1")
+}
+
+/// `-wal` and the like, as SQLite names them.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let mut name = path.into_os_string();
+    name.push(suffix);
+    name.into()
+}
+
+fn nothing_at(path: &Path) -> Error {
+    Error::new(ErrorKind::NotFound, format!("no registry at {}", path.display()))
+}
+
+fn not_a_registry(path: &Path) -> Error {
+    let what = format!("{} is not an SQLite file, or an encrypted one", path.display());
+    Error::new(ErrorKind::Incompatible, what)
+}
+
+fn cannot(path: &Path, what: &str, cause: io::Error) -> Error {
+    Error::new(
+        ErrorKind::Storage,
+        format!("{} cannot {what}: {cause}", path.display()),
+    )
+    .because(cause)
+}

@@ -1,0 +1,90 @@
+//! Connections that only read, so that readers queue neither behind each other nor behind a writer.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use rusqlite::Connection;
+
+use super::{Access, open};
+use crate::error::{Error, ErrorKind, Result};
+
+/// How many connections are kept for the next readers. More are opened while more threads read at once.
+const KEPT: usize = 8;
+
+pub(super) struct Readers {
+    path: PathBuf,
+    file: Option<FileId>,
+    idle: Mutex<Vec<Connection>>,
+}
+
+/// Which file a path leads to, where the platform tells.
+type FileId = (u64, u64);
+
+impl Readers {
+    pub(super) fn new(path: &Path) -> Readers {
+        Readers {
+            path: path.to_owned(),
+            file: file_id(path),
+            idle: Mutex::new(Vec::new()),
+        }
+    }
+
+    pub(super) fn take(&self) -> Result<Connection> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        match idle {
+            Some(conn) => Ok(conn),
+            None => {
+                let conn = open::connect(&self.path, Access::Read)?;
+                self.same_file()?;
+                Ok(conn)
+            }
+        }
+    }
+
+    /// A connection that was left in the middle of something is not kept.
+    pub(super) fn give_back(&self, conn: Connection) {
+        if !conn.is_autocommit() {
+            return;
+        }
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < KEPT {
+            idle.push(conn);
+        }
+    }
+
+    /// Two connections of one registry must not read two files: the path can lead elsewhere since it was opened.
+    fn same_file(&self) -> Result<()> {
+        if file_id(&self.path) == self.file {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Storage,
+            format!(
+                "{} was replaced since it was opened; open it anew",
+                self.path.display()
+            ),
+        ))
+    }
+}
+
+impl fmt::Debug for Readers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Readers")
+    }
+}
+
+fn file_id(path: &Path) -> Option<FileId> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        std::fs::metadata(path)
+            .ok()
+            .map(|found| (found.dev(), found.ino()))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        None
+    }
+}

@@ -1,0 +1,85 @@
+-- Schema 1. `subscription -> subscription_pattern -> pattern <- expansion <- event_type`: each distinct pattern stands
+-- once, and what is expanded into event types is the pattern, not the subscription. DESIGN.md says why.
+
+-- What belongs to the file as a whole: one row.
+CREATE TABLE registry (
+    one     INTEGER PRIMARY KEY CHECK (one = 1),
+    last_id TEXT                -- the greatest id ever deleted, so that ids rise past it; NULL: none was
+) STRICT;
+INSERT INTO registry (one) VALUES (1);
+
+CREATE TABLE event_type (
+    id          INTEGER PRIMARY KEY,
+    name        TEXT NOT NULL UNIQUE,
+    description TEXT,           -- NULL: none
+    json_schema TEXT            -- NULL: none
+) STRICT;
+
+CREATE TABLE pattern (
+    id       INTEGER PRIMARY KEY,
+    text     TEXT NOT NULL UNIQUE,
+    wildcard INTEGER NOT NULL CHECK (wildcard IN (0, 1))
+) STRICT;
+CREATE INDEX pattern_wildcard ON pattern (text) WHERE wildcard = 1;
+
+-- Which event types a pattern covers now.
+CREATE TABLE expansion (
+    event_type INTEGER NOT NULL REFERENCES event_type (id) ON DELETE CASCADE,
+    pattern    INTEGER NOT NULL REFERENCES pattern (id) ON DELETE CASCADE,
+    PRIMARY KEY (event_type, pattern)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX expansion_pattern ON expansion (pattern);
+
+CREATE TABLE subscription (
+    seq         INTEGER PRIMARY KEY,    -- rises with the id
+    id          TEXT NOT NULL UNIQUE,
+    name        TEXT NOT NULL UNIQUE,
+    url         TEXT NOT NULL,
+    enabled     INTEGER NOT NULL CHECK (enabled IN (0, 1)),
+    description TEXT,                   -- NULL: none
+    metadata    TEXT NOT NULL,          -- a JSON object of strings
+    created_at  INTEGER NOT NULL,       -- this and every other time: ms since 1970, UTC
+    updated_at  INTEGER NOT NULL,
+    revision    INTEGER NOT NULL CHECK (revision >= 1)
+) STRICT;
+
+CREATE TABLE subscription_pattern (
+    subscription INTEGER NOT NULL REFERENCES subscription (seq) ON DELETE CASCADE,
+    position     INTEGER NOT NULL,
+    pattern      INTEGER NOT NULL REFERENCES pattern (id),
+    enabled      INTEGER NOT NULL CHECK (enabled IN (0, 1)), -- that of the subscription, so that dispatch skips the rest
+    PRIMARY KEY (subscription, position)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX subscription_pattern_route ON subscription_pattern (pattern, enabled, subscription);
+
+CREATE TABLE secret (
+    subscription INTEGER NOT NULL REFERENCES subscription (seq) ON DELETE CASCADE,
+    serial       INTEGER NOT NULL,      -- the greatest is the current one
+    text         TEXT NOT NULL,
+    created_at   INTEGER NOT NULL,
+    expires_at   INTEGER,               -- NULL: never
+    PRIMARY KEY (subscription, serial)
+) STRICT, WITHOUT ROWID;
+
+-- The public views. Columns may be added at the end; nothing else changes.
+
+CREATE VIEW subscriptions AS
+SELECT s.id AS id, s.name AS name, s.url AS url, s.enabled AS enabled,
+       (SELECT json_group_array(text)
+          FROM (SELECT p.text AS text
+                  FROM subscription_pattern sp JOIN pattern p ON p.id = sp.pattern
+                 WHERE sp.subscription = s.seq
+                 ORDER BY sp.position)) AS events,
+       s.description AS description, s.metadata AS metadata,
+       s.created_at AS created_at, s.updated_at AS updated_at, s.revision AS revision
+  FROM subscription s;
+
+CREATE VIEW event_types AS
+SELECT name, description, json_schema FROM event_type;
+
+CREATE VIEW subscribers AS
+SELECT DISTINCT t.name AS event_type, s.id AS id, s.name AS name, s.url AS url
+  FROM event_type t
+  JOIN expansion x ON x.event_type = t.id
+  JOIN subscription_pattern sp ON sp.pattern = x.pattern AND sp.enabled = 1
+  JOIN subscription s ON s.seq = sp.subscription;

@@ -1,0 +1,485 @@
+//! Statements and row decoders for subscriptions.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{OptionalExtension as _, Row, Rows, Statement, named_params, params};
+
+use super::fault::{OrFault as _, fault, is_taken};
+use super::{Read, Write};
+use crate::error::{Error, Result};
+use crate::id::SubscriptionId;
+use crate::pattern::EventPattern;
+use crate::secret::SigningSecret;
+use crate::subscription::{ListQuery, Subscription};
+use crate::time::Millis;
+
+/// One row for each pattern of each subscription, in order.
+macro_rules! select {
+    ($($conditions:tt)*) => {
+        concat!(
+            "SELECT s.seq, s.id, s.name, s.url, s.enabled, s.description, s.metadata, s.created_at, s.updated_at, ",
+            "s.revision, p.text FROM subscription s ",
+            "LEFT JOIN subscription_pattern sp ON sp.subscription = s.seq LEFT JOIN pattern p ON p.id = sp.pattern ",
+            "WHERE ", $($conditions)*,
+            " ORDER BY s.seq, sp.position"
+        )
+    };
+}
+
+/// What a query asks of every row, but for its metadata, which is judged once it is decoded.
+macro_rules! matching {
+    () => {
+        "s.seq > :after AND (:enabled IS NULL OR s.enabled = :enabled) \
+         AND (:name IS NULL OR instr(s.name, :name) > 0) AND :event_type IS NULL"
+    };
+    (event_type) => {
+        "s.seq > :after AND (:enabled IS NULL OR s.enabled = :enabled) \
+         AND (:name IS NULL OR instr(s.name, :name) > 0) \
+         AND s.seq IN (SELECT r.subscription \
+                         FROM expansion x JOIN subscription_pattern r ON r.pattern = x.pattern \
+                        WHERE x.event_type = (SELECT id FROM event_type WHERE name = :event_type) \
+                          AND r.subscription > :after)"
+    };
+}
+
+/// A subscription to change, with what only the store knows of it.
+pub(crate) struct Current {
+    seq: i64,
+    pub(crate) subscription: Subscription,
+    pub(crate) secret: SigningSecret,
+}
+
+/// The name belongs to this subscription already.
+pub(crate) struct Taken(pub(crate) SubscriptionId);
+
+impl Read<'_> {
+    pub(crate) fn subscription(&self, id: SubscriptionId) -> Result<Option<Subscription>> {
+        Ok(self
+            .one(select!("s.id = ?1"), &id.to_string())?
+            .map(|(_, subscription)| subscription))
+    }
+
+    pub(crate) fn subscription_by_name(&self, name: &str) -> Result<Option<Subscription>> {
+        Ok(self
+            .one(select!("s.name = ?1"), name)?
+            .map(|(_, subscription)| subscription))
+    }
+
+    fn one(&self, sql: &str, key: &str) -> Result<Option<(i64, Subscription)>> {
+        let mut statement = self.conn.prepare_cached(sql).or_fault()?;
+        Decoder::new(statement.query([key]).or_fault()?)?.next()
+    }
+
+    pub(crate) fn current(&self, id: SubscriptionId) -> Result<Option<Current>> {
+        let Some((seq, subscription)) = self.one(select!("s.id = ?1"), &id.to_string())? else {
+            return Ok(None);
+        };
+        let text: Option<String> = self
+            .conn
+            .prepare_cached("SELECT text FROM secret WHERE subscription = ?1 ORDER BY serial DESC LIMIT 1")
+            .and_then(|mut newest| newest.query_row([seq], |row| row.get(0)).optional())
+            .or_fault()?;
+        let text = text.ok_or_else(|| Error::corrupt(format_args!("subscription {id} has no secret")))?;
+        Ok(Some(Current {
+            seq,
+            subscription,
+            secret: decode_secret(&text, id)?,
+        }))
+    }
+
+    /// At most `most` of the subscriptions that the query asks for, in the order of creation.
+    pub(crate) fn list(&self, query: &ListQuery, most: usize) -> Result<Vec<Subscription>> {
+        let sql = match query.event_type {
+            None => select!(matching!()),
+            Some(_) => select!(matching!(event_type)),
+        };
+        let mut statement = self.conn.prepare_cached(sql).or_fault()?;
+        let mut found = Decoder::new(self.bound(&mut statement, query, query.after)?)?;
+        let mut list = Vec::new();
+        while list.len() < most {
+            let Some((_, subscription)) = found.next()? else {
+                break;
+            };
+            if holds(&subscription.metadata, &query.metadata) {
+                list.push(subscription);
+            }
+        }
+        Ok(list)
+    }
+
+    /// How many subscriptions the query asks for, wherever it begins.
+    pub(crate) fn count(&self, query: &ListQuery) -> Result<u64> {
+        let sql = match (query.metadata.is_empty(), query.event_type.is_some()) {
+            (true, false) => concat!("SELECT count(*) FROM subscription s WHERE ", matching!()),
+            (true, true) => concat!(
+                "SELECT count(*) FROM subscription s WHERE ",
+                matching!(event_type)
+            ),
+            (false, false) => concat!("SELECT s.metadata FROM subscription s WHERE ", matching!()),
+            (false, true) => concat!(
+                "SELECT s.metadata FROM subscription s WHERE ",
+                matching!(event_type)
+            ),
+        };
+        let mut statement = self.conn.prepare_cached(sql).or_fault()?;
+        let mut rows = self.bound(&mut statement, query, None)?;
+        let mut count = 0_u64;
+        while let Some(row) = rows.next().or_fault()? {
+            if query.metadata.is_empty() {
+                return row.get(0).map_err(fault).and_then(natural);
+            }
+            let metadata = decode_metadata(row.get_ref(0).and_then(|text| Ok(text.as_str()?)).or_fault()?);
+            let metadata = metadata.ok_or_else(|| Error::corrupt("metadata that is no object of strings"))?;
+            count = count.saturating_add(u64::from(holds(&metadata, &query.metadata)));
+        }
+        Ok(count)
+    }
+
+    fn bound<'s>(
+        &self,
+        statement: &'s mut Statement<'_>,
+        query: &ListQuery,
+        after: Option<SubscriptionId>,
+    ) -> Result<Rows<'s>> {
+        let after = self.position(after)?;
+        let ListQuery {
+            enabled,
+            name_contains,
+            event_type,
+            ..
+        } = query;
+        let given = named_params! {
+            ":after": after, ":enabled": enabled, ":name": name_contains, ":event_type": event_type,
+        };
+        statement.query(given).or_fault()
+    }
+
+    /// The `seq` that an id has, or had, or would have.
+    fn position(&self, id: Option<SubscriptionId>) -> Result<i64> {
+        let Some(id) = id else {
+            return Ok(0);
+        };
+        let mut last = self
+            .conn
+            .prepare_cached("SELECT seq FROM subscription WHERE id <= ?1 ORDER BY id DESC LIMIT 1")
+            .or_fault()?;
+        Ok(last
+            .query_row([id.to_string()], |row| row.get(0))
+            .optional()
+            .or_fault()?
+            .unwrap_or(0))
+    }
+
+    pub(crate) fn len(&self) -> Result<u64> {
+        let mut count = self
+            .conn
+            .prepare_cached("SELECT count(*) FROM subscription")
+            .or_fault()?;
+        count
+            .query_row([], |row| row.get(0))
+            .map_err(fault)
+            .and_then(natural)
+    }
+
+    pub(crate) fn is_empty(&self) -> Result<bool> {
+        let mut any = self
+            .conn
+            .prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM subscription)")
+            .or_fault()?;
+        any.query_row([], |row| row.get(0)).or_fault()
+    }
+
+    /// The greatest id that the file has ever given out.
+    pub(crate) fn last_id(&self) -> Result<Option<SubscriptionId>> {
+        let mut greatest = self
+            .conn
+            .prepare_cached("SELECT (SELECT max(id) FROM subscription), (SELECT last_id FROM registry)")
+            .or_fault()?;
+        let (living, deleted): (Option<String>, Option<String>) = greatest
+            .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
+            .or_fault()?;
+        let living = living.map(|text| decode_id(&text)).transpose()?;
+        Ok(living.max(deleted.map(|text| decode_id(&text)).transpose()?))
+    }
+}
+
+impl Write<'_> {
+    /// Adds a subscription, unless its name is taken. Which it is, the database says.
+    pub(crate) fn insert(
+        &self,
+        subscription: &Subscription,
+        secret: &SigningSecret,
+    ) -> Result<Result<(), Taken>> {
+        let Subscription {
+            id,
+            name,
+            url,
+            events,
+            enabled,
+            description,
+            metadata,
+            created_at,
+            updated_at,
+            revision,
+        } = subscription;
+        let mut insert = self
+            .conn
+            .prepare_cached(
+                "INSERT INTO subscription \
+                 (id, name, url, enabled, description, metadata, created_at, updated_at, revision) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            )
+            .or_fault()?;
+        let row = params![
+            id.to_string(),
+            name,
+            url,
+            enabled,
+            description,
+            encode_metadata(metadata)?,
+            millis(*created_at)?,
+            millis(*updated_at)?,
+            integer(*revision)?,
+        ];
+        let seq = match insert.insert(row) {
+            Err(cause) if is_taken(&cause, "subscription.name") => return Ok(Err(self.holder(name)?)),
+            result => result.or_fault()?,
+        };
+        self.set_events(seq, events, *enabled)?;
+        self.insert_secret(seq, 1, secret, *created_at)?;
+        Ok(Ok(()))
+    }
+
+    /// Writes what a subscription has become.
+    pub(crate) fn replace(
+        &self,
+        current: &Current,
+        after: &Subscription,
+        secret: Option<&SigningSecret>,
+    ) -> Result<Result<(), Taken>> {
+        let Subscription {
+            id: _,
+            name,
+            url,
+            events,
+            enabled,
+            description,
+            metadata,
+            created_at: _,
+            updated_at,
+            revision,
+        } = after;
+        let mut update = self
+            .conn
+            .prepare_cached(
+                "UPDATE subscription SET name = ?2, url = ?3, enabled = ?4, description = ?5, metadata = ?6, \
+                 updated_at = ?7, revision = ?8 WHERE seq = ?1",
+            )
+            .or_fault()?;
+        let row = params![
+            current.seq,
+            name,
+            url,
+            enabled,
+            description,
+            encode_metadata(metadata)?,
+            millis(*updated_at)?,
+            integer(*revision)?,
+        ];
+        match update.execute(row) {
+            Err(cause) if is_taken(&cause, "subscription.name") => return Ok(Err(self.holder(name)?)),
+            result => result.or_fault()?,
+        };
+        if *events != current.subscription.events {
+            let before = self.pattern_ids(current.seq)?;
+            self.execute(
+                "DELETE FROM subscription_pattern WHERE subscription = ?1",
+                params![current.seq],
+            )?;
+            self.set_events(current.seq, events, *enabled)?;
+            self.drop_unused(&before)?;
+        } else if *enabled != current.subscription.enabled {
+            self.execute(
+                "UPDATE subscription_pattern SET enabled = ?2 WHERE subscription = ?1",
+                params![current.seq, enabled],
+            )?;
+        }
+        if let Some(secret) = secret {
+            let serial = self.last_serial(current.seq)?.saturating_add(1);
+            self.execute("DELETE FROM secret WHERE subscription = ?1", params![current.seq])?;
+            self.insert_secret(current.seq, serial, secret, *updated_at)?;
+        }
+        Ok(Ok(()))
+    }
+
+    /// Deletes a subscription with all that belongs to it, and remembers its id if it was the greatest.
+    pub(crate) fn delete(&self, current: &Current) -> Result<()> {
+        let id = current.subscription.id.to_string();
+        let patterns = self.pattern_ids(current.seq)?;
+        self.execute("DELETE FROM subscription WHERE seq = ?1", params![current.seq])?;
+        self.drop_unused(&patterns)?;
+        self.execute(
+            "UPDATE registry SET last_id = ?1 WHERE coalesce(last_id, '') < ?1 \
+             AND NOT EXISTS (SELECT 1 FROM subscription WHERE id > ?1)",
+            params![id],
+        )
+    }
+
+    pub(super) fn execute(&self, sql: &str, params: impl rusqlite::Params) -> Result<()> {
+        self.conn
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.execute(params))
+            .map(drop)
+            .or_fault()
+    }
+
+    fn holder(&self, name: &str) -> Result<Taken> {
+        let mut holder = self
+            .conn
+            .prepare_cached("SELECT id FROM subscription WHERE name = ?1")
+            .or_fault()?;
+        let id: String = holder.query_row([name], |row| row.get(0)).or_fault()?;
+        decode_id(&id).map(Taken)
+    }
+
+    fn set_events(&self, seq: i64, events: &[EventPattern], enabled: bool) -> Result<()> {
+        let mut insert = self
+            .conn
+            .prepare_cached(
+                "INSERT INTO subscription_pattern (subscription, position, pattern, enabled) VALUES (?1, ?2, ?3, ?4)",
+            )
+            .or_fault()?;
+        for (position, pattern) in (0_i64..).zip(events) {
+            insert
+                .execute(params![seq, position, self.intern(pattern)?, enabled])
+                .or_fault()?;
+        }
+        Ok(())
+    }
+
+    fn pattern_ids(&self, seq: i64) -> Result<Vec<i64>> {
+        let sql = "SELECT pattern FROM subscription_pattern WHERE subscription = ?1";
+        let mut statement = self.conn.prepare_cached(sql).or_fault()?;
+        statement
+            .query_map([seq], |row| row.get(0))
+            .and_then(Iterator::collect)
+            .or_fault()
+    }
+
+    fn insert_secret(&self, seq: i64, serial: i64, secret: &SigningSecret, now: Millis) -> Result<()> {
+        self.execute(
+            "INSERT INTO secret (subscription, serial, text, created_at) VALUES (?1, ?2, ?3, ?4)",
+            params![seq, serial, secret.expose(), millis(now)?],
+        )
+    }
+
+    fn last_serial(&self, seq: i64) -> Result<i64> {
+        let sql = "SELECT max(serial) FROM secret WHERE subscription = ?1";
+        self.conn
+            .prepare_cached(sql)
+            .and_then(|mut last| last.query_row([seq], |row| row.get(0)))
+            .or_fault()
+    }
+}
+
+/// Turns rows, one a pattern, into subscriptions.
+struct Decoder<'r> {
+    rows: Rows<'r>,
+    /// The subscription whose first row was read already.
+    begun: Option<(i64, Subscription)>,
+}
+
+impl<'r> Decoder<'r> {
+    fn new(rows: Rows<'r>) -> Result<Decoder<'r>> {
+        let mut decoder = Decoder { rows, begun: None };
+        decoder.begun = decoder.rows.next().or_fault()?.map(decode).transpose()?;
+        Ok(decoder)
+    }
+
+    fn next(&mut self) -> Result<Option<(i64, Subscription)>> {
+        let Some((seq, mut subscription)) = self.begun.take() else {
+            return Ok(None);
+        };
+        while let Some(row) = self.rows.next().or_fault()? {
+            if row.get::<_, i64>(0).or_fault()? != seq {
+                self.begun = Some(decode(row)?);
+                break;
+            }
+            subscription.events.push(decode_pattern(row, 10)?);
+        }
+        Ok(Some((seq, subscription)))
+    }
+}
+
+/// The first row of a subscription, with its first pattern.
+fn decode(row: &Row<'_>) -> Result<(i64, Subscription)> {
+    let text = |column| row.get::<_, String>(column).or_fault();
+    let id = decode_id(&text(1)?)?;
+    let damaged = |what| Error::corrupt(format_args!("subscription {id} has {what}"));
+    let time = |column| {
+        let stored = row.get(column).or_fault()?;
+        Millis::from_stored(stored).ok_or_else(|| damaged("a time that no registry writes"))
+    };
+    let metadata = decode_metadata(row.get_ref(6).and_then(|text| Ok(text.as_str()?)).or_fault()?);
+    let subscription = Subscription {
+        id,
+        name: text(2)?,
+        url: text(3)?,
+        events: vec![decode_pattern(row, 10)?],
+        enabled: row.get(4).or_fault()?,
+        description: row.get(5).or_fault()?,
+        metadata: metadata.ok_or_else(|| damaged("metadata that is no object of strings"))?,
+        created_at: time(7)?,
+        updated_at: time(8)?,
+        revision: row.get(9).map_err(fault).and_then(natural)?,
+    };
+    Ok((row.get(0).or_fault()?, subscription))
+}
+
+pub(super) fn decode_pattern(row: &Row<'_>, column: usize) -> Result<EventPattern> {
+    let text = row
+        .get_ref(column)
+        .and_then(|text| Ok(text.as_str()?))
+        .or_fault()?;
+    EventPattern::compile(text).map_err(|why| Error::corrupt(format_args!("a pattern that is none: {why}")))
+}
+
+pub(super) fn decode_id(text: &str) -> Result<SubscriptionId> {
+    text.parse()
+        .map_err(|_| Error::corrupt("a subscription id that is none"))
+}
+
+pub(super) fn decode_secret(text: &str, id: SubscriptionId) -> Result<SigningSecret> {
+    SigningSecret::read(text)
+        .map_err(|_| Error::corrupt(format_args!("the secret of subscription {id} is none")))
+}
+
+pub(super) fn decode_metadata(text: &str) -> Option<BTreeMap<String, String>> {
+    // Most have none.
+    if text == "{}" {
+        Some(BTreeMap::new())
+    } else {
+        serde_json::from_str(text).ok()
+    }
+}
+
+fn encode_metadata(metadata: &BTreeMap<String, String>) -> Result<String> {
+    serde_json::to_string(metadata).map_err(|cause| Error::corrupt("metadata that is no JSON").because(cause))
+}
+
+fn holds(metadata: &BTreeMap<String, String>, wanted: &BTreeMap<String, String>) -> bool {
+    wanted.iter().all(|(key, value)| metadata.get(key) == Some(value))
+}
+
+fn millis(time: Millis) -> Result<i64> {
+    integer(time.get())
+}
+
+fn integer(number: u64) -> Result<i64> {
+    i64::try_from(number).map_err(|cause| Error::corrupt("a number past SQLite's greatest").because(cause))
+}
+
+fn natural(stored: i64) -> Result<u64> {
+    u64::try_from(stored)
+        .map_err(|cause| Error::corrupt("a negative number where none can be").because(cause))
+}
