@@ -1,0 +1,145 @@
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use crate::error::{Error, ErrorKind, Problem, Result};
+use crate::registry::Registry;
+use crate::store::{Durability, Settings, Store};
+use crate::time::Clock;
+
+/// How to open a registry; from [`Registry::options`].
+///
+/// ```
+/// use std::time::Duration;
+/// use webhook_registry::{Durability, Registry};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("webhooks.db");
+/// let registry = Registry::options()
+///     .durability(Durability::Relaxed)
+///     .busy_timeout(Duration::from_secs(1))
+///     .open(&path)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct RegistryOptions {
+    read_only: bool,
+    create: bool,
+    durability: Durability,
+    busy_timeout: Duration,
+    clock: Clock,
+}
+
+impl RegistryOptions {
+    pub(crate) fn new() -> RegistryOptions {
+        RegistryOptions {
+            read_only: false,
+            create: true,
+            durability: Durability::default(),
+            busy_timeout: Duration::from_secs(5),
+            clock: Clock::default(),
+        }
+    }
+
+    /// Only reads: every change is [`ErrorKind::ReadOnly`], and the file is never changed. Default: `false`.
+    ///
+    /// A missing or empty file is [`ErrorKind::NotFound`], an older schema [`ErrorKind::Incompatible`]. SQLite may
+    /// leave `-wal` and `-shm` beside the file. Where those cannot be made, as in a folder that cannot be written to,
+    /// the file is copied into memory as it stands at open, and later changes are **not** seen; if a `-wal` with
+    /// content lies there, that is [`ErrorKind::Storage`], never an older answer.
+    pub fn read_only(mut self, read_only: bool) -> RegistryOptions {
+        self.read_only = read_only;
+        self
+    }
+
+    /// Whether a missing or empty file becomes a registry. Default: `true`; else it is [`ErrorKind::NotFound`].
+    pub fn create(mut self, create: bool) -> RegistryOptions {
+        self.create = create;
+        self
+    }
+
+    /// What a returned call has survived. Default: [`Durability::Full`].
+    pub fn durability(mut self, durability: Durability) -> RegistryOptions {
+        self.durability = durability;
+        self
+    }
+
+    /// How long a call waits for another process's lock before it is [`ErrorKind::Busy`]. Default: 5 seconds.
+    pub fn busy_timeout(mut self, timeout: Duration) -> RegistryOptions {
+        self.busy_timeout = timeout;
+        self
+    }
+
+    /// Where "now" comes from: for times, for ids, and for what has expired. Default: [`SystemTime::now`].
+    ///
+    /// What it answers is cut to whole milliseconds from 1970 to 9999. It is called while the registry holds its lock,
+    /// so it must not call the registry.
+    pub fn clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> RegistryOptions {
+        self.clock = Clock::new(now);
+        self
+    }
+
+    /// Opens the file at `path`, or creates it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Registry::open`], and [`ErrorKind::NotFound`] for a missing or empty file with `create(false)` or
+    /// `read_only(true)`.
+    pub fn open(&self, path: impl AsRef<Path>) -> Result<Registry> {
+        let path = absolute(path.as_ref())?;
+        Ok(Registry::new(
+            Store::open(path, self.settings())?,
+            self.clock.clone(),
+        ))
+    }
+
+    /// Opens a new registry in memory.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`] together with `read_only(true)` or `create(false)`: there would never be anything in it.
+    /// [`ErrorKind::Storage`] when memory runs out.
+    pub fn in_memory(&self) -> Result<Registry> {
+        let mut problems = Vec::new();
+        if self.read_only {
+            problems.push(Problem::new(
+                "readOnly",
+                "a registry in memory begins empty, so it cannot be read-only",
+            ));
+        }
+        if !self.create {
+            problems.push(Problem::new("create", "a registry in memory is always created"));
+        }
+        if !problems.is_empty() {
+            return Err(Error::invalid(problems));
+        }
+        Ok(Registry::new(
+            Store::in_memory(self.settings())?,
+            self.clock.clone(),
+        ))
+    }
+
+    fn settings(&self) -> Settings {
+        let &RegistryOptions {
+            read_only,
+            create,
+            durability,
+            busy_timeout,
+            clock: _,
+        } = self;
+        Settings {
+            read_only,
+            create,
+            durability,
+            busy_timeout,
+        }
+    }
+}
+
+/// A path is always a file's name, also `:memory:` and `file:x?mode=memory`: SQLite gives no meaning to an absolute one.
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|cause| {
+        let message = format!("{:?} is no path of a file: {cause}", path.display().to_string());
+        Error::new(ErrorKind::Storage, message).because(cause)
+    })
+}

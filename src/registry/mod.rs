@@ -1,0 +1,116 @@
+//! The order of checks and the boundaries of transactions. No SQL and no parsing.
+
+mod catalog;
+mod dispatch;
+mod subscriptions;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::error::{Error, ErrorKind, Result, quoted};
+use crate::options::RegistryOptions;
+use crate::store::{Read, Store};
+use crate::suggest;
+use crate::time::Clock;
+
+/// An embedded registry of webhook subscriptions: a file, or a database in memory.
+///
+/// Cloning it copies a pointer to the same registry. It can be shared between threads, and any number of threads and
+/// processes can have a file open: a change is seen by the next call of every one of them.
+///
+/// A failed call changes nothing. Refusals are judged in this order, and the first that fails decides the
+/// [kind](ErrorKind): `ReadOnly`, `NotFound`, a revision that has moved on (`Conflict`), `Invalid`, `Conflict`.
+///
+/// Every call can also fail with [`ErrorKind::Busy`] (another process kept its lock past the
+/// [timeout](RegistryOptions::busy_timeout)), [`ErrorKind::Corrupt`] (the file is damaged) and [`ErrorKind::Storage`]
+/// (disk full, I/O). After an I/O error while a change was being committed, its outcome is certain only once the file is
+/// opened again.
+#[derive(Clone)]
+pub struct Registry(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    clock: Clock,
+}
+
+impl Registry {
+    pub(crate) fn new(store: Store, clock: Clock) -> Registry {
+        Registry(Arc::new(Inner { store, clock }))
+    }
+
+    /// Opens the file at `path`, or creates it, with mode 0600 on Unix. An existing file of 0 bytes becomes a registry
+    /// and keeps its mode.
+    ///
+    /// A path is always a file's name: `:memory:` and `file:…` are not special.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::Incompatible`]: another application's SQLite file, a file that is not SQLite's, or one written by
+    ///   a newer version of this crate. It and its `-wal` are left as they were.
+    /// - [`ErrorKind::Storage`]: a directory, an empty path, a missing parent folder, a file that cannot be written to.
+    /// - [`ErrorKind::Busy`], [`ErrorKind::Corrupt`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use webhook_registry::Registry;
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("webhooks.db");
+    /// let registry = Registry::open(&path)?;
+    /// registry.register_event_type("agent.presencechanged.v1")?;
+    /// drop(registry);
+    /// assert_eq!(Registry::open(&path)?.event_types()?.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn open(path: impl AsRef<Path>) -> Result<Registry> {
+        Registry::options().open(path)
+    }
+
+    /// A new registry in memory: the same behaviour, no file. It lives as long as its last clone.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Storage`] when memory runs out.
+    pub fn in_memory() -> Result<Registry> {
+        Registry::options().in_memory()
+    }
+
+    /// The rest of what can be said about opening.
+    pub fn options() -> RegistryOptions {
+        RegistryOptions::new()
+    }
+
+    /// The file, as an absolute path that was fixed at open. None in memory.
+    pub fn path(&self) -> Option<&Path> {
+        self.0.store.path()
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry")
+            .field("path", &self.path())
+            .field("read_only", &self.0.store.is_read_only())
+            .finish()
+    }
+}
+
+/// The error for an event type that the catalog does not know, with the nearest one that it does.
+fn no_event_type(read: &Read<'_>, name: &str) -> Result<Error> {
+    let hint = suggest::for_name(name, &read.event_type_names()?);
+    Ok(Error::new(
+        ErrorKind::NotFound,
+        format!("no event type {}{hint}", quoted(name)),
+    ))
+}
+
+/// Answers with [`no_event_type`] for a name outside the catalog.
+fn known_event_type(read: &Read<'_>, name: &str) -> Result<()> {
+    if read.knows_event_type(name)? {
+        Ok(())
+    } else {
+        Err(no_event_type(read, name)?)
+    }
+}

@@ -1,0 +1,331 @@
+use super::{Registry, known_event_type};
+use crate::entropy;
+use crate::error::{Error, Problem, Result};
+use crate::id::SubscriptionId;
+use crate::secret::SigningSecret;
+use crate::store::{Current, Knowledge, Taken, Write};
+use crate::subscription::{
+    Created, Draft, ListQuery, NewSubscription, Page, Subscription, SubscriptionUpdate, Updated,
+};
+use crate::time::Millis;
+
+/// # Subscriptions
+impl Registry {
+    /// Creates a subscription, and generates its secret unless one is given.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly)
+    /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid): one problem for every field that breaks a
+    ///   [rule](NewSubscription#rules).
+    /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `name`: it is taken, and the message says by which id.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use webhook_registry::{NewSubscription, Registry};
+    ///
+    /// let registry = Registry::in_memory()?;
+    /// registry.register_event_type("agent.presencechanged.v1")?;
+    /// let created = registry.create(NewSubscription::new("crm", "https://example.com/", ["agent.*"]))?;
+    /// println!("{}", created.secret().expose());
+    ///
+    /// let error = registry.create(NewSubscription::new("crm", "https://example.org/", ["*"])).unwrap_err();
+    /// let holder = created.subscription().id();
+    /// assert_eq!(error.to_string(), format!(r#"name "crm" is taken by subscription {holder}"#));
+    /// # Ok::<(), webhook_registry::Error>(())
+    /// ```
+    pub fn create(&self, new: NewSubscription) -> Result<Created> {
+        self.0.store.write(|tx| {
+            let draft = new.check(&mut Knowledge::new(tx))?.map_err(Error::invalid)?;
+            let created = self.make(draft, self.0.clock.now(), tx.last_id()?)?;
+            match tx.insert(&created.subscription, &created.secret)? {
+                Ok(()) => Ok(created),
+                Err(taken) => Err(Error::conflict(vec![name_taken(
+                    &created.subscription.name,
+                    &taken,
+                )])),
+            }
+        })
+    }
+
+    /// Creates many subscriptions in one transaction, all or nothing, in the order given.
+    ///
+    /// # Errors
+    ///
+    /// As [`create`](Registry::create), with problems under `[2].name`. The same name twice in one call is
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on the later.
+    pub fn create_all(&self, list: impl IntoIterator<Item = NewSubscription>) -> Result<Vec<Created>> {
+        let list: Vec<NewSubscription> = list.into_iter().collect();
+        self.0.store.write(|tx| {
+            let drafts = check_all(tx, list)?;
+            let now = self.0.clock.now();
+            let mut last = tx.last_id()?;
+            let (mut all, mut taken) = (Vec::with_capacity(drafts.len()), Vec::new());
+            for (index, draft) in drafts.into_iter().enumerate() {
+                let created = self.make(draft, now, last)?;
+                last = Some(created.subscription.id);
+                if let Err(holder) = tx.insert(&created.subscription, &created.secret)? {
+                    taken.push(name_taken(&created.subscription.name, &holder).within(index));
+                }
+                all.push(created);
+            }
+            if taken.is_empty() {
+                Ok(all)
+            } else {
+                Err(Error::conflict(taken))
+            }
+        })
+    }
+
+    fn make(&self, draft: Draft, now: Millis, last: Option<SubscriptionId>) -> Result<Created> {
+        let Draft {
+            name,
+            url,
+            events,
+            enabled,
+            secret,
+            description,
+            metadata,
+        } = draft;
+        let mut random = [0; 10];
+        entropy::fill(&mut random)?;
+        let subscription = Subscription {
+            id: SubscriptionId::next(now, random, last)?,
+            name,
+            url,
+            events,
+            enabled,
+            description,
+            metadata,
+            created_at: now,
+            updated_at: now,
+            revision: 1,
+        };
+        let secret = secret.map_or_else(SigningSecret::generate, Ok)?;
+        Ok(Created { subscription, secret })
+    }
+
+    /// The subscription of this id.
+    ///
+    /// # Errors
+    ///
+    /// Those of [every call](Registry).
+    pub fn get(&self, id: SubscriptionId) -> Result<Option<Subscription>> {
+        self.0.store.read(|tx| tx.subscription(id))
+    }
+
+    /// The subscription of this name, compared byte for byte.
+    ///
+    /// # Errors
+    ///
+    /// Those of [every call](Registry).
+    pub fn get_by_name(&self, name: &str) -> Result<Option<Subscription>> {
+        self.0.store.read(|tx| tx.subscription_by_name(name))
+    }
+
+    /// One page of the subscriptions that the query asks for, in the order of creation.
+    ///
+    /// A page is found without reading what comes before it. Conditions on the name or the metadata are judged row by
+    /// row, though, so a page of few hits in a large file takes a while.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound), with a suggestion, for an event type outside the catalog;
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `limit` for one that is not from 1 to 1,000.
+    pub fn list(&self, query: ListQuery) -> Result<Page> {
+        self.0.store.read(|tx| {
+            if let Some(event_type) = &query.event_type {
+                known_event_type(tx, event_type)?;
+            }
+            let limit = query.checked_limit()?;
+            let mut subscriptions = tx.list(&query, limit.saturating_add(1))?;
+            let more = subscriptions.len() > limit;
+            subscriptions.truncate(limit);
+            Ok(Page { subscriptions, more })
+        })
+    }
+
+    /// Every subscription that the query asks for, in the order of creation, fetched page by page: each page is one
+    /// moment of the file. Ends after an error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use webhook_registry::{ListQuery, Registry};
+    ///
+    /// # let registry = Registry::in_memory()?;
+    /// for subscription in registry.iter(ListQuery::new().enabled(false)) {
+    ///     println!("{} is disabled", subscription?.name());
+    /// }
+    /// # Ok::<(), webhook_registry::Error>(())
+    /// ```
+    pub fn iter(&self, query: ListQuery) -> impl Iterator<Item = Result<Subscription>> + Send + use<> {
+        Iter {
+            registry: self.clone(),
+            next: Some(query),
+            page: Vec::new().into_iter(),
+        }
+    }
+
+    /// How many subscriptions the query asks for; its `limit` and `after` are ignored.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound), with a suggestion, for an event type outside the catalog.
+    pub fn count(&self, query: ListQuery) -> Result<u64> {
+        self.0.store.read(|tx| {
+            if let Some(event_type) = &query.event_type {
+                known_event_type(tx, event_type)?;
+            }
+            tx.count(&query)
+        })
+    }
+
+    /// How many subscriptions there are.
+    ///
+    /// # Errors
+    ///
+    /// Those of [every call](Registry).
+    pub fn len(&self) -> Result<u64> {
+        self.0.store.read(|tx| tx.len())
+    }
+
+    /// Whether there is no subscription.
+    ///
+    /// # Errors
+    ///
+    /// Those of [every call](Registry).
+    pub fn is_empty(&self) -> Result<bool> {
+        self.0.store.read(|tx| tx.is_empty())
+    }
+
+    /// Changes a subscription, and answers what it has become. What changes nothing leaves revision and time alone.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly)
+    /// - [`ErrorKind::NotFound`](crate::ErrorKind::NotFound): there is no such subscription.
+    /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `ifRevision`: it is at another revision.
+    /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid): one problem for every changed field that breaks a
+    ///   [rule](NewSubscription#rules).
+    /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `name`: it is taken.
+    pub fn update(&self, id: SubscriptionId, update: SubscriptionUpdate) -> Result<Subscription> {
+        self.0.store.write(|tx| {
+            let current = current(tx, id, update.expected_revision())?;
+            let Updated {
+                subscription: mut after,
+                secret,
+            } = update
+                .check(&current.subscription, &current.secret, &mut Knowledge::new(tx))?
+                .map_err(Error::invalid)?;
+            if after == current.subscription && secret.is_none() {
+                return Ok(after);
+            }
+            after.updated_at = self.0.clock.now();
+            after.revision = after.revision.saturating_add(1);
+            match tx.replace(&current, &after, secret.as_ref())? {
+                Ok(()) => Ok(after),
+                Err(taken) => Err(Error::conflict(vec![name_taken(&after.name, &taken)])),
+            }
+        })
+    }
+
+    /// Deletes a subscription, with its secrets.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly); [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) when
+    /// there is none.
+    pub fn delete(&self, id: SubscriptionId) -> Result<()> {
+        self.0.store.write(|tx| tx.delete(&current(tx, id, None)?))
+    }
+
+    /// Deletes a subscription if it is at this revision.
+    ///
+    /// # Errors
+    ///
+    /// As [`delete`](Registry::delete), and [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `ifRevision` when it
+    /// is at another revision.
+    pub fn delete_if_revision(&self, id: SubscriptionId, revision: u64) -> Result<()> {
+        self.0
+            .store
+            .write(|tx| tx.delete(&current(tx, id, Some(revision))?))
+    }
+}
+
+/// The subscription to change, if it is there and at the revision that the caller expects.
+fn current(tx: &Write<'_>, id: SubscriptionId, expected: Option<u64>) -> Result<Current> {
+    let current = tx.current(id)?.ok_or_else(|| Error::no_subscription(id))?;
+    let actual = current.subscription.revision;
+    match expected {
+        Some(expected) if expected != actual => Err(Error::conflict_field(
+            "ifRevision",
+            format!("{expected} does not fit: subscription {id} is at revision {actual}"),
+        )),
+        _ => Ok(current),
+    }
+}
+
+/// Judges every subscription of a list, and that no name stands twice in it.
+fn check_all(tx: &Write<'_>, list: Vec<NewSubscription>) -> Result<Vec<Draft>> {
+    let mut knowledge = Knowledge::new(tx);
+    let mut first = std::collections::HashMap::new();
+    let (mut drafts, mut problems) = (Vec::with_capacity(list.len()), Vec::new());
+    for (index, new) in list.into_iter().enumerate() {
+        let name = new.name().to_owned();
+        match new.check(&mut knowledge)? {
+            Ok(draft) => drafts.push(draft),
+            Err(faults) => problems.extend(faults.into_iter().map(|fault| fault.within(index))),
+        }
+        match first.entry(name) {
+            std::collections::hash_map::Entry::Vacant(entry) => {
+                entry.insert(index);
+            }
+            std::collections::hash_map::Entry::Occupied(entry) => {
+                let why = format!(
+                    "{:?} stands in this list already, at [{}]",
+                    entry.key(),
+                    entry.get()
+                );
+                problems.push(Problem::new("name", why).within(index));
+            }
+        }
+    }
+    if problems.is_empty() {
+        Ok(drafts)
+    } else {
+        Err(Error::invalid(problems))
+    }
+}
+
+fn name_taken(name: &str, Taken(holder): &Taken) -> Problem {
+    Problem::new("name", format!("{name:?} is taken by subscription {holder}"))
+}
+
+/// What [`Registry::iter`] goes through.
+struct Iter {
+    registry: Registry,
+    /// The query of the next page; none after the last, and after an error.
+    next: Option<ListQuery>,
+    page: std::vec::IntoIter<Subscription>,
+}
+
+impl Iterator for Iter {
+    type Item = Result<Subscription>;
+
+    fn next(&mut self) -> Option<Result<Subscription>> {
+        if let Some(subscription) = self.page.next() {
+            return Some(Ok(subscription));
+        }
+        let query = self.next.take()?;
+        match self.registry.list(query.clone()) {
+            Ok(page) => {
+                self.next = page.next_cursor().map(|cursor| query.after(cursor));
+                self.page = page.into_iter();
+                self.page.next().map(Ok)
+            }
+            Err(error) => Some(Err(error)),
+        }
+    }
+}
