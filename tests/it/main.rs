@@ -1,0 +1,14 @@
+//! One integration binary, so that SQLite is linked once. A file a theme.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    reason = "a test says what it expects, and fails where that does not hold"
+)]
+
+mod registry;
+mod support;
