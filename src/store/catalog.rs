@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::fault::OrFault as _;
-use super::subscriptions::{decode_id, decode_pattern};
+use super::rows::{decode_id, decode_pattern};
 use super::{Read, Write};
 use crate::error::{Error, Result};
 use crate::event_type::EventType;

@@ -6,7 +6,7 @@ use rusqlite::Row;
 
 use super::Read;
 use super::fault::OrFault as _;
-use super::subscriptions::{decode_id, decode_metadata, decode_pattern, decode_secret};
+use super::rows::{decode_id, decode_metadata, decode_pattern, decode_secret};
 use crate::error::{Error, Result};
 use crate::id::SubscriptionId;
 use crate::pattern::EventPattern;

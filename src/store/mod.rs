@@ -7,6 +7,7 @@ mod fault;
 mod migrate;
 mod open;
 mod readers;
+mod rows;
 mod subscriptions;
 
 use std::ops::Deref;

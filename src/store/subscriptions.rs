@@ -1,10 +1,11 @@
-//! Statements and row decoders for subscriptions.
+//! Statements for subscriptions.
 
-use std::collections::BTreeMap;
-
-use rusqlite::{OptionalExtension as _, Row, Rows, Statement, named_params, params};
+use rusqlite::{OptionalExtension as _, Rows, Statement, named_params, params};
 
 use super::fault::{OrFault as _, fault, is_taken};
+use super::rows::{
+    Decoder, decode_id, decode_metadata, decode_secret, encode_metadata, holds, integer, millis, natural,
+};
 use super::{Read, Write};
 use crate::error::{Error, Result};
 use crate::id::SubscriptionId;
@@ -380,106 +381,4 @@ impl Write<'_> {
             .and_then(|mut last| last.query_row([seq], |row| row.get(0)))
             .or_fault()
     }
-}
-
-/// Turns rows, one a pattern, into subscriptions.
-struct Decoder<'r> {
-    rows: Rows<'r>,
-    /// The subscription whose first row was read already.
-    begun: Option<(i64, Subscription)>,
-}
-
-impl<'r> Decoder<'r> {
-    fn new(rows: Rows<'r>) -> Result<Decoder<'r>> {
-        let mut decoder = Decoder { rows, begun: None };
-        decoder.begun = decoder.rows.next().or_fault()?.map(decode).transpose()?;
-        Ok(decoder)
-    }
-
-    fn next(&mut self) -> Result<Option<(i64, Subscription)>> {
-        let Some((seq, mut subscription)) = self.begun.take() else {
-            return Ok(None);
-        };
-        while let Some(row) = self.rows.next().or_fault()? {
-            if row.get::<_, i64>(0).or_fault()? != seq {
-                self.begun = Some(decode(row)?);
-                break;
-            }
-            subscription.events.push(decode_pattern(row, 10)?);
-        }
-        Ok(Some((seq, subscription)))
-    }
-}
-
-/// The first row of a subscription, with its first pattern.
-fn decode(row: &Row<'_>) -> Result<(i64, Subscription)> {
-    let text = |column| row.get::<_, String>(column).or_fault();
-    let id = decode_id(&text(1)?)?;
-    let damaged = |what| Error::corrupt(format_args!("subscription {id} has {what}"));
-    let time = |column| {
-        let stored = row.get(column).or_fault()?;
-        Millis::from_stored(stored).ok_or_else(|| damaged("a time that no registry writes"))
-    };
-    let metadata = decode_metadata(row.get_ref(6).and_then(|text| Ok(text.as_str()?)).or_fault()?);
-    let subscription = Subscription {
-        id,
-        name: text(2)?,
-        url: text(3)?,
-        events: vec![decode_pattern(row, 10)?],
-        enabled: row.get(4).or_fault()?,
-        description: row.get(5).or_fault()?,
-        metadata: metadata.ok_or_else(|| damaged("metadata that is no object of strings"))?,
-        created_at: time(7)?,
-        updated_at: time(8)?,
-        revision: row.get(9).map_err(fault).and_then(natural)?,
-    };
-    Ok((row.get(0).or_fault()?, subscription))
-}
-
-pub(super) fn decode_pattern(row: &Row<'_>, column: usize) -> Result<EventPattern> {
-    let text = row
-        .get_ref(column)
-        .and_then(|text| Ok(text.as_str()?))
-        .or_fault()?;
-    EventPattern::compile(text).map_err(|why| Error::corrupt(format_args!("a pattern that is none: {why}")))
-}
-
-pub(super) fn decode_id(text: &str) -> Result<SubscriptionId> {
-    text.parse()
-        .map_err(|_| Error::corrupt("a subscription id that is none"))
-}
-
-pub(super) fn decode_secret(text: &str, id: SubscriptionId) -> Result<SigningSecret> {
-    SigningSecret::read(text)
-        .map_err(|_| Error::corrupt(format_args!("the secret of subscription {id} is none")))
-}
-
-pub(super) fn decode_metadata(text: &str) -> Option<BTreeMap<String, String>> {
-    // Most have none.
-    if text == "{}" {
-        Some(BTreeMap::new())
-    } else {
-        serde_json::from_str(text).ok()
-    }
-}
-
-fn encode_metadata(metadata: &BTreeMap<String, String>) -> Result<String> {
-    serde_json::to_string(metadata).map_err(|cause| Error::corrupt("metadata that is no JSON").because(cause))
-}
-
-fn holds(metadata: &BTreeMap<String, String>, wanted: &BTreeMap<String, String>) -> bool {
-    wanted.iter().all(|(key, value)| metadata.get(key) == Some(value))
-}
-
-fn millis(time: Millis) -> Result<i64> {
-    integer(time.get())
-}
-
-fn integer(number: u64) -> Result<i64> {
-    i64::try_from(number).map_err(|cause| Error::corrupt("a number past SQLite's greatest").because(cause))
-}
-
-fn natural(stored: i64) -> Result<u64> {
-    u64::try_from(stored)
-        .map_err(|cause| Error::corrupt("a negative number where none can be").because(cause))
 }
