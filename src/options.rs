@@ -25,6 +25,7 @@ use crate::time::Clock;
 pub struct RegistryOptions {
     read_only: bool,
     create: bool,
+    exclusive: bool,
     durability: Durability,
     busy_timeout: Duration,
     clock: Clock,
@@ -35,6 +36,7 @@ impl RegistryOptions {
         RegistryOptions {
             read_only: false,
             create: true,
+            exclusive: false,
             durability: Durability::default(),
             busy_timeout: Duration::from_secs(5),
             clock: Clock::default(),
@@ -55,6 +57,15 @@ impl RegistryOptions {
     /// Whether a missing or empty file becomes a registry. Default: `true`; else it is [`ErrorKind::NotFound`].
     pub fn create(mut self, create: bool) -> RegistryOptions {
         self.create = create;
+        self
+    }
+
+    /// Whether this registry, with its clones, alone has the file. Default: `false`.
+    ///
+    /// With `true`, opening is [`ErrorKind::Busy`] while anybody else has the file open, and so it is for whoever comes
+    /// later. In return [`subscribers`](Registry::subscribers) makes no call of SQLite for an answer that it remembers.
+    pub fn exclusive(mut self, exclusive: bool) -> RegistryOptions {
+        self.exclusive = exclusive;
         self
     }
 
@@ -83,9 +94,13 @@ impl RegistryOptions {
     ///
     /// # Errors
     ///
-    /// As [`Registry::open`], and [`ErrorKind::NotFound`] for a missing or empty file with `create(false)` or
+    /// As [`Registry::open`], [`ErrorKind::Invalid`] for `read_only` with `exclusive`, and [`ErrorKind::NotFound`] for a missing or empty file with `create(false)` or
     /// `read_only(true)`.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Registry> {
+        if self.read_only && self.exclusive {
+            let why = "a registry that only reads cannot have the file for itself: read_only excludes it";
+            return Err(Error::invalid_field("exclusive", why));
+        }
         let path = absolute(path.as_ref())?;
         Ok(Registry::new(
             Store::open(path, self.settings())?,
@@ -97,7 +112,7 @@ impl RegistryOptions {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] together with `read_only(true)` or `create(false)`: there would never be anything in it.
+    /// [`ErrorKind::Invalid`] together with `read_only(true)`, `create(false)` or `exclusive(true)`.
     /// [`ErrorKind::Storage`] when memory runs out.
     pub fn in_memory(&self) -> Result<Registry> {
         let mut problems = Vec::new();
@@ -109,6 +124,12 @@ impl RegistryOptions {
         }
         if !self.create {
             problems.push(Problem::new("create", "a registry in memory is always created"));
+        }
+        if self.exclusive {
+            problems.push(Problem::new(
+                "exclusive",
+                "a registry in memory has no file to keep others from",
+            ));
         }
         if !problems.is_empty() {
             return Err(Error::invalid(problems));
@@ -123,6 +144,7 @@ impl RegistryOptions {
         let &RegistryOptions {
             read_only,
             create,
+            exclusive,
             durability,
             busy_timeout,
             clock: _,
@@ -130,6 +152,7 @@ impl RegistryOptions {
         Settings {
             read_only,
             create,
+            exclusive,
             durability,
             busy_timeout,
         }

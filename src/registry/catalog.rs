@@ -65,7 +65,7 @@ impl Registry {
     ///
     /// Those of [every call](Registry).
     pub fn event_type(&self, name: &str) -> Result<Option<EventType>> {
-        self.0.store.read(|tx| tx.event_type(name))
+        self.0.store.glance(|read| read.event_type(name))
     }
 
     /// Every event type, ordered by name, byte for byte.
@@ -74,7 +74,7 @@ impl Registry {
     ///
     /// Those of [every call](Registry).
     pub fn event_types(&self) -> Result<Vec<EventType>> {
-        self.0.store.read(|tx| tx.event_types())
+        self.0.store.glance(|read| read.event_types())
     }
 
     /// Takes an event type out of the catalog, and out of the wildcards that cover it. A wildcard may then cover
@@ -110,7 +110,7 @@ impl Registry {
     /// ```
     pub fn expand(&self, pattern: &str) -> Result<Vec<String>> {
         let pattern: EventPattern = pattern.parse()?;
-        self.0.store.read(|tx| tx.expand(&pattern))
+        self.0.store.glance(|read| read.expand(&pattern))
     }
 }
 

@@ -8,6 +8,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::dispatch::Memo;
 use crate::error::{Error, ErrorKind, Result, quoted};
 use crate::options::RegistryOptions;
 use crate::store::{Read, Store};
@@ -31,12 +32,17 @@ pub struct Registry(Arc<Inner>);
 
 struct Inner {
     store: Store,
+    memo: Memo,
     clock: Clock,
 }
 
 impl Registry {
     pub(crate) fn new(store: Store, clock: Clock) -> Registry {
-        Registry(Arc::new(Inner { store, clock }))
+        Registry(Arc::new(Inner {
+            store,
+            memo: Memo::new(),
+            clock,
+        }))
     }
 
     /// Opens the file at `path`, or creates it, with mode 0600 on Unix. An existing file of 0 bytes becomes a registry

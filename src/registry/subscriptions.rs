@@ -112,7 +112,7 @@ impl Registry {
     ///
     /// Those of [every call](Registry).
     pub fn get(&self, id: SubscriptionId) -> Result<Option<Subscription>> {
-        self.0.store.read(|tx| tx.subscription(id))
+        self.0.store.glance(|read| read.subscription(id))
     }
 
     /// The subscription of this name, compared byte for byte.
@@ -121,7 +121,7 @@ impl Registry {
     ///
     /// Those of [every call](Registry).
     pub fn get_by_name(&self, name: &str) -> Result<Option<Subscription>> {
-        self.0.store.read(|tx| tx.subscription_by_name(name))
+        self.0.store.glance(|read| read.subscription_by_name(name))
     }
 
     /// One page of the subscriptions that the query asks for, in the order of creation.
@@ -188,7 +188,7 @@ impl Registry {
     ///
     /// Those of [every call](Registry).
     pub fn len(&self) -> Result<u64> {
-        self.0.store.read(|tx| tx.len())
+        self.0.store.glance(|read| read.len())
     }
 
     /// Whether there is no subscription.
@@ -197,7 +197,7 @@ impl Registry {
     ///
     /// Those of [every call](Registry).
     pub fn is_empty(&self) -> Result<bool> {
-        self.0.store.read(|tx| tx.is_empty())
+        self.0.store.glance(|read| read.is_empty())
     }
 
     /// Changes a subscription, and answers what it has become. What changes nothing leaves revision and time alone.

@@ -32,8 +32,15 @@ pub(crate) struct Routed {
 }
 
 impl Read<'_> {
-    /// Who gets this event, in id order. Empty also where the catalog does not know it.
-    pub(crate) fn recipients(&self, event_type: &str) -> Result<Vec<Recipient>> {
+    /// Who gets this event, in id order, each with its place in the file. Empty also where the catalog does not know it.
+    ///
+    /// What `known` has for a place is taken instead of the row.
+    pub(crate) fn recipients<T>(
+        &self,
+        event_type: &str,
+        known: impl Fn(i64) -> Option<T>,
+        make: impl Fn(Recipient) -> T,
+    ) -> Result<Vec<(i64, T)>> {
         // The set of an IN is kept sorted, so the subscriptions come in order and once each.
         let mut statement = self
             .conn
@@ -48,17 +55,27 @@ impl Read<'_> {
             )
             .or_fault()?;
         let mut rows = statement.query([event_type]).or_fault()?;
-        let mut recipients: Vec<Recipient> = Vec::new();
-        let mut last = None;
+        let mut list = Vec::new();
+        let mut begun: Option<(i64, Recipient)> = None;
         while let Some(row) = rows.next().or_fault()? {
-            let seq: i64 = row.get(0).or_fault()?;
-            match recipients.last_mut().filter(|_| last == Some(seq)) {
-                Some(recipient) => recipient.secrets.push(decode_dated(row, recipient.id)?),
-                None => recipients.push(decode(row)?),
+            let place: i64 = row.get(0).or_fault()?;
+            match &mut begun {
+                Some((same, recipient)) if *same == place => {
+                    recipient.secrets.push(decode_dated(row, recipient.id)?);
+                    continue;
+                }
+                begun => list.extend(begun.take().map(|(place, recipient)| (place, make(recipient)))),
             }
-            last = Some(seq);
+            if list.last().is_some_and(|(last, _)| *last == place) {
+                continue;
+            }
+            match known(place) {
+                Some(known) => list.push((place, known)),
+                None => begun = Some((place, decode(row)?)),
+            }
         }
-        Ok(recipients)
+        list.extend(begun.map(|(place, recipient)| (place, make(recipient))));
+        Ok(list)
     }
 
     /// Every subscription with a pattern that covers this event, in id order, with those patterns in theirs.

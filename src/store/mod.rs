@@ -9,9 +9,12 @@ mod open;
 mod readers;
 mod rows;
 mod subscriptions;
+mod watch;
 
+use std::fmt;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -21,6 +24,7 @@ use crate::error::{Error, ErrorKind, Result};
 use fault::OrFault as _;
 use open::{How, Opened};
 use readers::Readers;
+use watch::Watch;
 
 pub(crate) use catalog::Knowledge;
 pub(crate) use dispatch::{Recipient, Routed};
@@ -52,37 +56,35 @@ enum Access {
 pub(crate) struct Settings {
     pub(crate) read_only: bool,
     pub(crate) create: bool,
+    pub(crate) exclusive: bool,
     pub(crate) durability: Durability,
     pub(crate) busy_timeout: Duration,
 }
 
 /// An open file, or a database in memory.
-#[derive(Debug)]
 pub(crate) struct Store {
     /// Before `main`, because fields are dropped in order: the last connection to close empties the `-wal`, which takes
     /// one that can write. None where there is but one connection.
-    readers: Option<Readers>,
+    shared: Option<Shared>,
     main: Mutex<Connection>,
+    /// Rises with every change made through `main`.
+    version: AtomicU64,
     path: Option<PathBuf>,
     read_only: bool,
     busy_timeout: Duration,
 }
 
+/// What it takes to read a file that others change.
+struct Shared {
+    watch: Watch,
+    readers: Readers,
+    /// Whether `main` has changed the file since it was last read from: what it wrote is in its cache, and nowhere else.
+    warm: AtomicBool,
+}
+
 impl Store {
     pub(crate) fn in_memory(settings: Settings) -> Result<Store> {
-        let Settings {
-            read_only,
-            create: _,
-            durability: _,
-            busy_timeout,
-        } = settings;
-        Ok(Store {
-            readers: None,
-            main: Mutex::new(open::memory()?),
-            path: None,
-            read_only,
-            busy_timeout,
-        })
+        Ok(Store::new(open::memory()?, None, None, settings))
     }
 
     /// Opens the file at an absolute path.
@@ -90,25 +92,49 @@ impl Store {
         let Settings {
             read_only,
             create,
+            exclusive,
             durability,
             busy_timeout,
         } = settings;
         busy::set_timeout(busy_timeout);
-        let Opened { conn, follows } = open::file(
+        let opened = open::file(
             &path,
             How {
                 read_only,
                 create,
+                exclusive,
                 durability,
             },
         )?;
-        Ok(Store {
-            readers: follows.then(|| Readers::new(&path)),
-            main: Mutex::new(conn),
-            path: Some(path),
+        let Opened {
+            conn,
+            reader,
+            follows,
+        } = opened;
+        let shared = follows.then(|| Shared {
+            watch: Watch::default(),
+            readers: Readers::new(&path, reader),
+            warm: AtomicBool::new(false),
+        });
+        Ok(Store::new(conn, shared, Some(path), settings))
+    }
+
+    fn new(main: Connection, shared: Option<Shared>, path: Option<PathBuf>, settings: Settings) -> Store {
+        let Settings {
+            read_only,
+            create: _,
+            exclusive: _,
+            durability: _,
+            busy_timeout,
+        } = settings;
+        Store {
+            shared,
+            main: Mutex::new(main),
+            version: AtomicU64::new(1),
+            path,
             read_only,
             busy_timeout,
-        })
+        }
     }
 
     pub(crate) fn path(&self) -> Option<&Path> {
@@ -119,17 +145,57 @@ impl Store {
         self.read_only
     }
 
+    /// A number that differs from all that were given before a change, whoever made it. What is read after it was given
+    /// is no older than it.
+    pub(crate) fn version(&self) -> Result<u64> {
+        match &self.shared {
+            None => Ok(self.version.load(Ordering::SeqCst)),
+            Some(Shared {
+                watch,
+                readers,
+                warm: _,
+            }) => {
+                busy::set_timeout(self.busy_timeout);
+                watch.version(|| readers.take())
+            }
+        }
+    }
+
     /// Reads, all from one moment of the file.
     pub(crate) fn read<T>(&self, job: impl FnOnce(&Read<'_>) -> Result<T>) -> Result<T> {
+        self.on_reader(|conn| {
+            run(conn, "BEGIN")?;
+            let result = job(&Read { conn });
+            // Nothing was written, so either ending will do; but the moment has to end.
+            let ended = run(conn, "COMMIT");
+            let result = result?;
+            ended.map(|()| result)
+        })
+    }
+
+    /// Reads with one statement, which sees one moment without a transaction around it.
+    pub(crate) fn glance<T>(&self, job: impl FnOnce(&Read<'_>) -> Result<T>) -> Result<T> {
+        if let Some(Shared { warm, .. }) = &self.shared
+            && warm.load(Ordering::Relaxed)
+            && warm.swap(false, Ordering::Relaxed)
+            && let Ok(conn) = self.main.try_lock()
+        {
+            busy::set_timeout(self.busy_timeout);
+            return job(&Read { conn: &conn });
+        }
+        self.on_reader(|conn| job(&Read { conn }))
+    }
+
+    fn on_reader<T>(&self, job: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         busy::set_timeout(self.busy_timeout);
-        match &self.readers {
-            Some(readers) => {
+        match &self.shared {
+            Some(Shared { readers, .. }) => {
                 let conn = readers.take()?;
-                let result = read_on(&conn, job);
+                let result = job(&conn);
                 readers.give_back(conn);
                 result
             }
-            None => read_on(&*self.lock()?, job),
+            None => job(&*self.lock()?),
         }
     }
 
@@ -146,8 +212,13 @@ impl Store {
         let result = job(&Write {
             read: Read { conn: &tx },
         })?;
-        tx.commit().or_fault()?;
-        Ok(result)
+        let committed = tx.commit().or_fault();
+        // After the commit, and also where it is not known whether it took place.
+        self.version.fetch_add(1, Ordering::SeqCst);
+        if let Some(Shared { warm, .. }) = &self.shared {
+            warm.store(true, Ordering::Relaxed);
+        }
+        committed.map(|()| result)
     }
 
     fn lock(&self) -> Result<MutexGuard<'_, Connection>> {
@@ -168,11 +239,20 @@ impl Store {
     }
 }
 
-fn read_on<T>(conn: &Connection, job: impl FnOnce(&Read<'_>) -> Result<T>) -> Result<T> {
-    let tx = Transaction::new_unchecked(conn, TransactionBehavior::Deferred).or_fault()?;
-    let result = job(&Read { conn: &tx })?;
-    tx.commit().or_fault()?;
-    Ok(result)
+fn run(conn: &Connection, sql: &str) -> Result<()> {
+    conn.prepare_cached(sql)
+        .and_then(|mut statement| statement.execute([]))
+        .map(drop)
+        .or_fault()
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("path", &self.path)
+            .field("read_only", &self.read_only)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A moment of the file, to read from.

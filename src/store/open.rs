@@ -23,13 +23,16 @@ const STATEMENTS: usize = 128;
 pub(super) struct How {
     pub(super) read_only: bool,
     pub(super) create: bool,
+    pub(super) exclusive: bool,
     pub(super) durability: Durability,
 }
 
 /// An open file.
 pub(super) struct Opened {
     pub(super) conn: Connection,
-    /// False where this is a copy in memory of a file that cannot be followed.
+    /// The connection through which the file was looked at first.
+    pub(super) reader: Option<Connection>,
+    /// Whether others can change the file, and are followed.
     pub(super) follows: bool,
 }
 
@@ -44,20 +47,25 @@ pub(super) fn file(path: &Path, how: How) -> Result<Opened> {
     if how.read_only {
         return to_read(path);
     }
-    let found = if prepare(path, how.create)? {
-        look(path)?.admit()?
+    let (found, reader) = if prepare(path, how.create)? {
+        look(path)?
     } else {
-        Content::Nothing
+        (Content::Nothing, None)
     };
-    if found == Content::Nothing && !how.create {
+    if found.admit()? == Content::Nothing && !how.create {
         return Err(nothing_at(path));
     }
+    // A connection that only looks is in the way of one that wants the file for itself.
+    let reader = reader.filter(|_| !how.exclusive);
     let mut conn = connect(path, Access::Write)?;
     if conn.is_readonly("main").or_fault()? {
         return Err(Error::new(
             ErrorKind::Storage,
             format!("{} cannot be written to", path.display()),
         ));
+    }
+    if how.exclusive {
+        conn.pragma_update(None, "locking_mode", "EXCLUSIVE").or_fault()?;
     }
     let mode: String =
         busy::retry(|| conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))).or_fault()?;
@@ -76,7 +84,15 @@ pub(super) fn file(path: &Path, how: How) -> Result<Opened> {
     if found != Content::Current {
         migrate::migrate(&mut conn)?;
     }
-    Ok(Opened { conn, follows: true })
+    if how.exclusive {
+        // The lock is taken by the first that is read, and then kept.
+        busy::retry(|| conn.execute_batch("BEGIN IMMEDIATE; COMMIT")).or_fault()?;
+    }
+    Ok(Opened {
+        conn,
+        reader,
+        follows: !how.exclusive,
+    })
 }
 
 /// Makes the file if there is none; false where nothing is in it.
@@ -126,14 +142,13 @@ fn size(path: &Path) -> Result<u64, Missing> {
     }
 }
 
-/// What lies at the path, whoever made it.
-fn look(path: &Path) -> Result<Content> {
-    match connect(path, Access::Read).and_then(|conn| content(&conn, path)) {
+/// What lies at the path, whoever made it, and the connection that saw it if it can see what comes.
+fn look(path: &Path) -> Result<(Content, Option<Connection>)> {
+    match connect(path, Access::Read).and_then(|conn| Ok((content(&conn, path)?, Some(conn)))) {
         // A rollback journal that a killed program left, or a folder without room for a `-shm`: a look that needs
         // neither sees the file as it stood before what is in the journal or the `-wal`.
         Err(error) if error.kind() == ErrorKind::Storage => {
-            let found = connect(path, Access::Frozen).and_then(|conn| content(&conn, path))?;
-            found.admit()
+            Ok((content(&connect(path, Access::Frozen)?, path)?, None))
         }
         found => found,
     }
@@ -162,7 +177,11 @@ fn to_read(path: &Path) -> Result<Opened> {
     match followed {
         Ok((found, conn)) => {
             readable(found, path)?;
-            Ok(Opened { conn, follows: true })
+            Ok(Opened {
+                conn,
+                reader: None,
+                follows: true,
+            })
         }
         Err(error) if error.kind() == ErrorKind::Storage => frozen(path, error),
         Err(error) => Err(error),
@@ -190,7 +209,11 @@ fn frozen(path: &Path, why: Error) -> Result<Opened> {
         .or_fault()?;
     set_up(&mut conn)?;
     conn.pragma_update(None, "query_only", true).or_fault()?;
-    Ok(Opened { conn, follows: false })
+    Ok(Opened {
+        conn,
+        reader: None,
+        follows: false,
+    })
 }
 
 fn readable(found: Content, path: &Path) -> Result<()> {

@@ -1,6 +1,5 @@
 //! Connections that only read, so that readers queue neither behind each other nor behind a writer.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -22,11 +21,12 @@ pub(super) struct Readers {
 type FileId = (u64, u64);
 
 impl Readers {
-    pub(super) fn new(path: &Path) -> Readers {
+    /// `first` is a connection that is open already.
+    pub(super) fn new(path: &Path, first: Option<Connection>) -> Readers {
         Readers {
             path: path.to_owned(),
             file: file_id(path),
-            idle: Mutex::new(Vec::new()),
+            idle: Mutex::new(Vec::from_iter(first)),
         }
     }
 
@@ -65,12 +65,6 @@ impl Readers {
                 self.path.display()
             ),
         ))
-    }
-}
-
-impl fmt::Debug for Readers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Readers")
     }
 }
 

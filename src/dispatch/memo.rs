@@ -1,0 +1,269 @@
+//! Answers that were given before, each good for one version of the file.
+//!
+//! A thread reads a shard of its own, because one lock or one count of references pulled to and fro between two threads
+//! makes both slower than one. A shard holds no more than a pointer an answer: the lists, and the subscribers in them,
+//! stand in the pool once for all shards and all answers.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::mem;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use super::{Subscriber, Subscribers};
+
+/// The most that is kept, in bytes as counted here. What would go beyond it empties the memo first.
+const MOST: usize = 96 << 20;
+
+/// What an answer takes besides its list: its keys and counts in the pool and in a shard.
+const ANSWER: usize = 256;
+
+const SHARDS: usize = 16;
+
+pub(crate) struct Memo {
+    shards: [RwLock<Shard>; SHARDS],
+    pool: Mutex<Pool>,
+    most: usize,
+}
+
+/// What one thread of `SHARDS` reads, on cache lines of its own.
+#[derive(Default)]
+#[repr(align(128))]
+struct Shard {
+    version: u64,
+    answers: HashMap<Arc<str>, Subscribers>,
+}
+
+/// Everything that is known of one version of the file.
+#[derive(Default)]
+struct Pool {
+    version: u64,
+    answers: HashMap<Arc<str>, Arc<[Subscriber]>>,
+    /// By their place in the file.
+    subscribers: HashMap<i64, Subscriber>,
+    weight: usize,
+}
+
+impl Memo {
+    pub(crate) fn new() -> Memo {
+        Memo {
+            shards: Default::default(),
+            pool: Mutex::default(),
+            most: MOST,
+        }
+    }
+
+    /// The answer of this very version, if it was given before.
+    pub(crate) fn get(&self, version: u64, event_type: &str) -> Option<Subscribers> {
+        {
+            let shard = self.shard()?.read().unwrap_or_else(PoisonError::into_inner);
+            if shard.version == version
+                && let Some(answer) = shard.answers.get(event_type)
+            {
+                return Some(answer.clone());
+            }
+        }
+        let pool = self.pool();
+        if pool.version != version {
+            return None;
+        }
+        let (name, list) = pool.answers.get_key_value(event_type)?;
+        Some(self.put(version, name.clone(), list.clone()))
+    }
+
+    /// A subscriber that an answer of this version holds already.
+    pub(crate) fn subscriber(&self, version: u64, place: i64) -> Option<Subscriber> {
+        let pool = self.pool();
+        if pool.version == version {
+            pool.subscribers.get(&place).cloned()
+        } else {
+            None
+        }
+    }
+
+    /// Keeps an answer that was read no earlier than `version` was the file's.
+    pub(crate) fn keep(&self, version: u64, event_type: &str, list: Vec<(i64, Subscriber)>) -> Subscribers {
+        let answer: Arc<[Subscriber]> = list.iter().map(|(_, subscriber)| subscriber.clone()).collect();
+        // Dropped last, when nobody waits: it can be as large as the memo.
+        let mut old = Pool::default();
+        let mut pool = self.pool();
+        if pool.version > version {
+            return Subscribers::new(answer);
+        }
+        if pool.version < version {
+            old = self.empty(&mut pool);
+            pool.version = version;
+        }
+        let mut weight = pool.weight_of(event_type, &list);
+        if pool.weight.saturating_add(weight) > self.most {
+            old = self.empty(&mut pool);
+            weight = pool.weight_of(event_type, &list);
+            if weight > self.most {
+                return Subscribers::new(answer);
+            }
+        }
+        pool.weight = pool.weight.saturating_add(weight);
+        let name: Arc<str> = event_type.into();
+        pool.answers.insert(name.clone(), answer.clone());
+        for (place, subscriber) in list {
+            pool.subscribers.entry(place).or_insert(subscriber);
+        }
+        let kept = self.put(version, name, answer);
+        drop(pool);
+        drop(old);
+        kept
+    }
+
+    /// Puts a pool's answer into the thread's shard. The pool is locked meanwhile, so that no older one can follow.
+    fn put(&self, version: u64, name: Arc<str>, list: Arc<[Subscriber]>) -> Subscribers {
+        let answer = Subscribers::new(list);
+        if let Some(shard) = self.shard() {
+            let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+            if shard.version != version {
+                shard.answers.clear();
+                shard.version = version;
+            }
+            shard.answers.insert(name, answer.clone());
+        }
+        answer
+    }
+
+    fn empty(&self, pool: &mut Pool) -> Pool {
+        for shard in &self.shards {
+            // A reader of another thread holds it for no longer than a look-up.
+            shard
+                .write()
+                .unwrap_or_else(PoisonError::into_inner)
+                .answers
+                .clear();
+        }
+        let version = pool.version;
+        mem::replace(
+            pool,
+            Pool {
+                version,
+                ..Pool::default()
+            },
+        )
+    }
+
+    fn pool(&self) -> MutexGuard<'_, Pool> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn shard(&self) -> Option<&RwLock<Shard>> {
+        static THREADS: AtomicUsize = AtomicUsize::new(0);
+        thread_local! {
+            static THREAD: usize = THREADS.fetch_add(1, Ordering::Relaxed) % SHARDS;
+        }
+        // None only while the thread is being torn down; it goes on without.
+        THREAD.try_with(|thread| self.shards.get(*thread)).ok().flatten()
+    }
+}
+
+impl Pool {
+    /// What it would take to keep this answer.
+    fn weight_of(&self, event_type: &str, list: &[(i64, Subscriber)]) -> usize {
+        let subscribers = list.iter().map(|(place, subscriber)| {
+            let weight = if self.subscribers.contains_key(place) {
+                0
+            } else {
+                subscriber.weight()
+            };
+            weight.saturating_add(size_of::<Subscriber>())
+        });
+        subscribers.fold(ANSWER.saturating_add(event_type.len()), usize::saturating_add)
+    }
+}
+
+impl fmt::Debug for Memo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pool = self.pool();
+        f.debug_struct("Memo")
+            .field("answers", &pool.answers.len())
+            .field("weight", &pool.weight)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::SubscriptionId;
+    use crate::secret::SigningSecret;
+    use crate::store::Recipient;
+    use crate::time::Clock;
+
+    fn subscriber(place: i64) -> (i64, Subscriber) {
+        let recipient = Recipient {
+            id: "01K9V3T0Z2B4C6D8E0F2G4H6J8".parse::<SubscriptionId>().unwrap(),
+            name: format!("s{place}"),
+            url: "https://example.com/".to_owned(),
+            metadata: Default::default(),
+            secrets: vec![(SigningSecret::generate().unwrap(), None)],
+        };
+        (place, Subscriber::new(recipient, Clock::default()))
+    }
+
+    fn names(answer: Option<Subscribers>) -> Option<Vec<String>> {
+        answer.map(|answer| {
+            answer
+                .iter()
+                .map(|subscriber| subscriber.name().to_owned())
+                .collect()
+        })
+    }
+
+    #[test]
+    fn an_answer_is_good_for_its_version_only() {
+        let memo = Memo::new();
+        memo.keep(1, "a", vec![subscriber(1)]);
+        assert_eq!(names(memo.get(1, "a")), Some(vec!["s1".to_owned()]));
+        assert_eq!(names(memo.get(0, "a")), None);
+        assert_eq!(names(memo.get(2, "a")), None);
+        memo.keep(2, "b", vec![subscriber(2)]);
+        assert_eq!(names(memo.get(1, "a")), None);
+        assert_eq!(names(memo.get(2, "a")), None);
+        assert_eq!(names(memo.get(2, "b")), Some(vec!["s2".to_owned()]));
+    }
+
+    #[test]
+    fn an_answer_that_comes_late_is_not_kept() {
+        let memo = Memo::new();
+        memo.keep(2, "a", vec![subscriber(2)]);
+        assert_eq!(
+            names(Some(memo.keep(1, "a", vec![subscriber(1)]))),
+            Some(vec!["s1".to_owned()])
+        );
+        assert_eq!(names(memo.get(1, "a")), None);
+        assert_eq!(names(memo.get(2, "a")), Some(vec!["s2".to_owned()]));
+    }
+
+    #[test]
+    fn another_thread_gets_the_same_list_and_not_a_copy() {
+        let memo = Memo::new();
+        let here = memo.keep(1, "a", vec![subscriber(1)]);
+        let there = std::thread::scope(|scope| scope.spawn(|| memo.get(1, "a").unwrap()).join().unwrap());
+        assert!(std::ptr::eq(&raw const *here, &raw const *there));
+    }
+
+    #[test]
+    fn what_goes_beyond_the_bound_empties_the_memo_and_what_is_larger_is_not_kept() {
+        let (place, one) = subscriber(1);
+        let weight = one.weight() + size_of::<Subscriber>() + ANSWER + 1;
+        let memo = Memo {
+            most: 2 * weight,
+            ..Memo::new()
+        };
+        memo.keep(1, "a", vec![(place, one)]);
+        memo.keep(1, "b", vec![subscriber(2)]);
+        assert!(memo.get(1, "a").is_some() && memo.get(1, "b").is_some());
+        memo.keep(1, "c", vec![subscriber(3)]);
+        assert!(memo.get(1, "a").is_none() && memo.get(1, "b").is_none());
+        assert!(memo.get(1, "c").is_some());
+        let large = memo.keep(1, "d", (10..20).map(subscriber).collect());
+        assert_eq!(large.len(), 10);
+        assert!(memo.get(1, "d").is_none());
+        assert!(memo.pool().weight <= memo.most);
+    }
+}

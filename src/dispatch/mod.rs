@@ -1,0 +1,171 @@
+mod explain;
+mod memo;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use crate::id::SubscriptionId;
+use crate::secret::SigningSecret;
+use crate::store::Recipient;
+use crate::time::{Clock, Millis};
+
+pub use explain::{Explanation, ExplanationEntry};
+pub(crate) use memo::Memo;
+
+/// Who gets an event: the answer of [`Registry::subscribers`](crate::Registry::subscribers), in the order of creation.
+///
+/// It is the answer of its moment. Later changes are not seen in it, but the expiries of secrets that were known then
+/// do act. Cloning it copies a pointer.
+#[derive(Clone)]
+pub struct Subscribers(Arc<List>);
+
+/// The list itself can be another's too: the pointer to it is what a thread clones, and has to be the thread's own.
+struct List(Arc<[Subscriber]>);
+
+impl Subscribers {
+    fn new(list: Arc<[Subscriber]>) -> Subscribers {
+        Subscribers(Arc::new(List(list)))
+    }
+}
+
+impl Deref for Subscribers {
+    type Target = [Subscriber];
+
+    fn deref(&self) -> &[Subscriber] {
+        &self.0.0
+    }
+}
+
+impl<'a> IntoIterator for &'a Subscribers {
+    type Item = &'a Subscriber;
+    type IntoIter = std::slice::Iter<'a, Subscriber>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.0.iter()
+    }
+}
+
+impl fmt::Debug for Subscribers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self).finish()
+    }
+}
+
+/// One enabled subscription that gets an event, with what a delivery needs. Cloning it copies a pointer.
+#[derive(Clone)]
+pub struct Subscriber(Arc<Inner>);
+
+struct Inner {
+    id: SubscriptionId,
+    name: String,
+    url: String,
+    metadata: BTreeMap<String, String>,
+    secrets: Vec<(SigningSecret, Option<Millis>)>,
+    clock: Clock,
+}
+
+impl Subscriber {
+    pub(crate) fn new(recipient: Recipient, clock: Clock) -> Subscriber {
+        let Recipient {
+            id,
+            name,
+            url,
+            metadata,
+            secrets,
+        } = recipient;
+        Subscriber(Arc::new(Inner {
+            id,
+            name,
+            url,
+            metadata,
+            secrets,
+            clock,
+        }))
+    }
+
+    /// About how many bytes it takes in memory.
+    fn weight(&self) -> usize {
+        // What an allocator adds to each text and table.
+        const EACH: usize = 24;
+        let Inner {
+            id: _,
+            name,
+            url,
+            metadata,
+            secrets,
+            clock: _,
+        } = &*self.0;
+        let entry =
+            |(key, value): (&String, &String)| -> usize { [key.len(), value.len(), 4 * EACH].iter().sum() };
+        let metadata: usize = metadata.iter().map(entry).sum();
+        let secret = |(secret, _): &(SigningSecret, _)| -> usize {
+            [secret.expose().len(), secret.key().len(), 4 * EACH].iter().sum()
+        };
+        let secrets: usize = secrets.iter().map(secret).sum();
+        [
+            size_of::<Inner>(),
+            4 * EACH,
+            name.len(),
+            url.len(),
+            metadata,
+            secrets,
+        ]
+        .iter()
+        .sum()
+    }
+
+    /// The subscription's identity.
+    pub fn id(&self) -> SubscriptionId {
+        self.0.id
+    }
+
+    /// The subscription's name.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Where to deliver to, as it was given.
+    pub fn url(&self) -> &str {
+        &self.0.url
+    }
+
+    /// What the application keeps with the subscription.
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.0.metadata
+    }
+
+    /// The secrets to sign with, newest first: those that have not expired by the registry's clock at this very call.
+    pub fn secrets(&self) -> impl Iterator<Item = &SigningSecret> {
+        let now = self.0.clock.now();
+        self.0
+            .secrets
+            .iter()
+            .filter(move |(_, until)| until.is_none_or(|until| now < until))
+            .map(|(secret, _)| secret)
+    }
+}
+
+impl fmt::Debug for Subscriber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner {
+            id,
+            name,
+            url,
+            metadata,
+            secrets,
+            clock: _,
+        } = &*self.0;
+        f.debug_struct("Subscriber")
+            .field("id", id)
+            .field("name", name)
+            .field("url", url)
+            .field("metadata", metadata)
+            .field(
+                "secrets",
+                &secrets.iter().map(|(secret, _)| secret).collect::<Vec<_>>(),
+            )
+            .finish()
+    }
+}
