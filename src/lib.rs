@@ -1,4 +1,90 @@
-#![doc = "placeholder"]
+//! An embedded registry of webhook subscriptions in one SQLite file: who wants to hear about what.
+//!
+//! ```
+//! use webhook_registry::{NewSubscription, Registry};
+//!
+//! let registry = Registry::in_memory()?; // or Registry::open("webhooks.db")?
+//! registry.register_event_types(["agent.presencechanged.v1", "channel.held.v1"])?;
+//!
+//! let request = NewSubscription::new("crm", "https://example.com/hook", ["agent.*"]);
+//! let created = registry.create(request)?;
+//! assert_eq!(created.secret().key().len(), 64); // generated, because none was given
+//!
+//! let subscribers = registry.subscribers("agent.presencechanged.v1")?;
+//! assert_eq!(subscribers[0].url(), "https://example.com/hook");
+//! assert!(registry.subscribers("channel.held.v1")?.is_empty());
+//! # Ok::<(), webhook_registry::Error>(())
+//! ```
+//!
+//! A [`Registry`] keeps subscriptions and a catalog of [event types](EventType). [`Registry::create`] takes a
+//! [`NewSubscription`], from Rust or from JSON; [`Registry::subscribers`] answers which enabled subscriptions get an
+//! event, and [`Registry::explain`] why.
+//!
+//! # Patterns
+//!
+//! A subscription names event types literally or with wildcards, matched against the **whole** name, case-sensitive:
+//!
+//! | part | covers |
+//! |---|---|
+//! | `*` | any run of characters, also across dots and also an empty one |
+//! | `?` | one character |
+//! | `[abc]`, `[a-z]` | one character of a set |
+//! | `[!abc]` | one character outside a set |
+//! | a letter, a digit, `_ - . : /` | itself |
+//!
+//! So `agent.*` covers `agent.presencechanged.v1`, `*.v1` every first version, and `*` all. [`EventPattern`] has the
+//! syntax in full. A pattern is expanded when it is stored, and again whenever the catalog learns or loses a type.
+//!
+//! # Durability
+//!
+//! A call that has returned survives a power loss, unless [`Durability::Relaxed`] is chosen, which survives a crash of
+//! the process. A call that failed has changed nothing, in the file and in memory. The one exception is an I/O error
+//! while a change was being committed: its outcome is certain only once the file is opened again.
+//!
+//! # Locking
+//!
+//! Any number of threads and processes can have a file open. Readers wait for nobody; a writer waits for another until
+//! the [busy timeout](RegistryOptions::busy_timeout). A change is seen by the next call of every thread and every
+//! process. With [`exclusive(true)`](RegistryOptions::exclusive) one registry has the file for itself.
+//!
+//! The file needs a local file system (SQLite's WAL mode shares memory between processes), and must not be carried
+//! through a `fork` without `exec`. When it is deleted or replaced while it is open, the registry goes on with the file
+//! that it opened, or says [`ErrorKind::Storage`].
+//!
+//! # Secrets
+//!
+//! A secret is generated from the operating system's generator, or given, and kept exactly as given. It is returned
+//! where it is made ([`Created`]) and to whoever delivers ([`Subscriber::secrets`]). No other reading call, no JSON of a
+//! [`Subscription`], no `Debug`, no message and no view of the file shows one. In the file, which has mode 0600, it lies
+//! as text.
+//!
+//! # The file is an interface too
+//!
+//! Three views are stable from 0.1 on (columns may be added at the end), for any program that reads SQLite 3.38 or later
+//! and runs as the file's user:
+//!
+//! | view | columns |
+//! |---|---|
+//! | `subscriptions` | `id`, `name`, `url`, `enabled` (0 or 1), `events` (a JSON array, in order), `description`, `metadata` (a JSON object, `{}` when none), `created_at`, `updated_at` (ms since 1970, UTC), `revision` |
+//! | `event_types` | `name`, `description`, `json_schema` |
+//! | `subscribers` | `event_type`, `id`, `name`, `url`: exactly what [`Registry::subscribers`] answers |
+//!
+//! They can be joined with an application's own tables through `ATTACH`. A reader needs a folder that it can write to, or
+//! a writer that is running: SQLite's WAL mode keeps its index beside the file.
+//!
+//! # Compatibility
+//!
+//! A file of any released version is opened and brought up to date by every later one, in one transaction; a file of a
+//! newer version is [`ErrorKind::Incompatible`] and left as it was. No type of another crate is in the public API but
+//! serde's traits and `serde_json::Value`, so the SQLite underneath can change its version.
+//!
+//! # What it is not
+//!
+//! It delivers nothing, opens no socket and resolves no name. There is no server, no queue and no retry.
+//!
+//! # Features
+//!
+//! - `bundled` (default) compiles SQLite into the program; without it the system's (3.38 or later) is linked.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod dispatch;
@@ -27,3 +113,7 @@ pub use registry::Registry;
 pub use secret::SigningSecret;
 pub use store::Durability;
 pub use subscription::{Created, ListQuery, NewSubscription, Page, Subscription, SubscriptionUpdate};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
