@@ -31,7 +31,9 @@ fn kind(cause: &SqlError) -> ErrorKind {
         return ErrorKind::Corrupt;
     };
     match failure.code {
-        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => ErrorKind::Busy,
+        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed => {
+            ErrorKind::Busy
+        }
         ErrorCode::DatabaseCorrupt
         | ErrorCode::NotADatabase
         | ErrorCode::ConstraintViolation

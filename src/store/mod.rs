@@ -96,7 +96,6 @@ impl Store {
             durability,
             busy_timeout,
         } = settings;
-        busy::set_timeout(busy_timeout);
         let opened = open::file(
             &path,
             How {
@@ -104,6 +103,7 @@ impl Store {
                 create,
                 exclusive,
                 durability,
+                busy_timeout,
             },
         )?;
         let Opened {
@@ -154,15 +154,12 @@ impl Store {
                 watch,
                 readers,
                 warm: _,
-            }) => {
-                busy::set_timeout(self.busy_timeout);
-                watch.version(|| readers.take())
-            }
+            }) => busy::patiently(self.busy_timeout, || watch.version(|| readers.take())),
         }
     }
 
-    /// Reads, all from one moment of the file.
-    pub(crate) fn read<T>(&self, job: impl FnOnce(&Read<'_>) -> Result<T>) -> Result<T> {
+    /// Reads, all from one moment of the file. A job that meets another's lock is done again.
+    pub(crate) fn read<T>(&self, job: impl Fn(&Read<'_>) -> Result<T>) -> Result<T> {
         self.on_reader(|conn| {
             run(conn, "BEGIN")?;
             let result = job(&Read { conn });
@@ -174,28 +171,29 @@ impl Store {
     }
 
     /// Reads with one statement, which sees one moment without a transaction around it.
-    pub(crate) fn glance<T>(&self, job: impl FnOnce(&Read<'_>) -> Result<T>) -> Result<T> {
+    pub(crate) fn glance<T>(&self, job: impl Fn(&Read<'_>) -> Result<T>) -> Result<T> {
         if let Some(Shared { warm, .. }) = &self.shared
             && warm.load(Ordering::Relaxed)
             && warm.swap(false, Ordering::Relaxed)
             && let Ok(conn) = self.main.try_lock()
         {
-            busy::set_timeout(self.busy_timeout);
-            return job(&Read { conn: &conn });
+            return busy::patiently(self.busy_timeout, || job(&Read { conn: &conn }));
         }
         self.on_reader(|conn| job(&Read { conn }))
     }
 
-    fn on_reader<T>(&self, job: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
-        busy::set_timeout(self.busy_timeout);
+    fn on_reader<T>(&self, job: impl Fn(&Connection) -> Result<T>) -> Result<T> {
         match &self.shared {
             Some(Shared { readers, .. }) => {
-                let conn = readers.take()?;
-                let result = job(&conn);
+                let conn = busy::patiently(self.busy_timeout, || readers.take())?;
+                let result = busy::patiently(self.busy_timeout, || job(&conn));
                 readers.give_back(conn);
                 result
             }
-            None => job(&*self.lock()?),
+            None => {
+                let conn = self.lock()?;
+                busy::patiently(self.busy_timeout, || job(&conn))
+            }
         }
     }
 
@@ -205,10 +203,11 @@ impl Store {
             return Err(Error::read_only());
         }
         let conn = self.lock()?;
-        busy::set_timeout(self.busy_timeout);
         // Begun as IMMEDIATE: a transaction that first reads and then writes would fail at once when another process
         // wrote in between, whatever the timeout.
-        let tx = Transaction::new_unchecked(&conn, TransactionBehavior::Immediate).or_fault()?;
+        let tx = busy::patiently(self.busy_timeout, || {
+            Transaction::new_unchecked(&conn, TransactionBehavior::Immediate).or_fault()
+        })?;
         let result = job(&Write {
             read: Read { conn: &tx },
         })?;

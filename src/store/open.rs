@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
@@ -25,6 +26,7 @@ pub(super) struct How {
     pub(super) create: bool,
     pub(super) exclusive: bool,
     pub(super) durability: Durability,
+    pub(super) busy_timeout: Duration,
 }
 
 /// An open file.
@@ -45,10 +47,10 @@ pub(super) fn memory() -> Result<Connection> {
 
 pub(super) fn file(path: &Path, how: How) -> Result<Opened> {
     if how.read_only {
-        return to_read(path);
+        return busy::patiently(how.busy_timeout, || to_read(path));
     }
     let (found, reader) = if prepare(path, how.create)? {
-        look(path)?
+        busy::patiently(how.busy_timeout, || look(path))?
     } else {
         (Content::Nothing, None)
     };
@@ -67,8 +69,10 @@ pub(super) fn file(path: &Path, how: How) -> Result<Opened> {
     if how.exclusive {
         conn.pragma_update(None, "locking_mode", "EXCLUSIVE").or_fault()?;
     }
-    let mode: String =
-        busy::retry(|| conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))).or_fault()?;
+    let mode: String = busy::patiently(how.busy_timeout, || {
+        conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
+            .or_fault()
+    })?;
     if mode != "wal" {
         let why = format!(
             "{} lies where SQLite's WAL mode does not work (it answers {mode:?})",
@@ -82,11 +86,13 @@ pub(super) fn file(path: &Path, how: How) -> Result<Opened> {
     };
     conn.pragma_update(None, "synchronous", synchronous).or_fault()?;
     if found != Content::Current {
-        migrate::migrate(&mut conn)?;
+        busy::patiently(how.busy_timeout, || migrate::migrate(&mut conn))?;
     }
     if how.exclusive {
         // The lock is taken by the first that is read, and then kept.
-        busy::retry(|| conn.execute_batch("BEGIN IMMEDIATE; COMMIT")).or_fault()?;
+        busy::patiently(how.busy_timeout, || {
+            conn.execute_batch("BEGIN IMMEDIATE; COMMIT").or_fault()
+        })?;
     }
     Ok(Opened {
         conn,
@@ -249,7 +255,6 @@ pub(super) fn connect(path: &Path, access: Access) -> Result<Connection> {
 }
 
 fn set_up(conn: &mut Connection) -> Result<()> {
-    busy::install(conn)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
     let set = |config, value| conn.set_db_config(config, value).map(drop).or_fault();
     // With STAT4, which the bundled SQLite has, a statement is planned anew whenever a bound value could change the
@@ -259,9 +264,9 @@ fn set_up(conn: &mut Connection) -> Result<()> {
     set(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     set(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
     set(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false)?;
-    // A damaged page is told, not followed; a replaced secret is overwritten, not only unlinked.
+    // Waiting is done in busy.rs. A damaged page is told, not followed; a replaced secret is overwritten, not only unlinked.
     conn.execute_batch(
-        "PRAGMA foreign_keys = ON; PRAGMA cell_size_check = ON; PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY",
+        "PRAGMA busy_timeout = 0; PRAGMA foreign_keys = ON; PRAGMA cell_size_check = ON; PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY",
     )
     .or_fault()
 }
