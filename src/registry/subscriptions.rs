@@ -274,14 +274,21 @@ fn check_all(tx: &Write<'_>, list: Vec<NewSubscription>) -> Result<Vec<Draft>> {
     let (mut drafts, mut problems) = (Vec::with_capacity(list.len()), Vec::new());
     for (index, new) in list.into_iter().enumerate() {
         let name = new.name().to_owned();
-        match new.check(&mut knowledge)? {
-            Ok(draft) => drafts.push(draft),
-            Err(faults) => problems.extend(faults.into_iter().map(|fault| fault.within(index))),
-        }
+        let faults = match new.check(&mut knowledge)? {
+            Ok(draft) => {
+                drafts.push(draft);
+                Vec::new()
+            }
+            Err(faults) => faults,
+        };
+        let told = faults.iter().any(|fault| fault.field() == "name");
+        problems.extend(faults.into_iter().map(|fault| fault.within(index)));
         match first.entry(name) {
             std::collections::hash_map::Entry::Vacant(entry) => {
                 entry.insert(index);
             }
+            // One problem a field, and the name has its own already.
+            std::collections::hash_map::Entry::Occupied(_) if told => {}
             std::collections::hash_map::Entry::Occupied(entry) => {
                 let why = format!(
                     "{:?} stands in this list already, at [{}]",
