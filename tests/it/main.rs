@@ -10,5 +10,7 @@
     reason = "a test says what it expects, and fails where that does not hold"
 )]
 
+mod input;
+mod refusals;
 mod registry;
 mod support;
