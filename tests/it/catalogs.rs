@@ -291,7 +291,8 @@ fn a_disabled_subscription_holds_its_types_too_until_it_lets_go() {
 #[test]
 fn unknown_names_are_not_found_with_the_nearest_that_is_known() {
     let registry = contact_center();
-    let ask: [fn(&Registry, &str) -> Result<(), Error>; 5] = [
+    type Ask = fn(&Registry, &str) -> Result<(), Error>;
+    let ask: [Ask; 5] = [
         |registry, name| registry.subscribers(name).map(drop),
         |registry, name| registry.explain(name).map(drop),
         |registry, name| registry.list(ListQuery::new().event_type(name)).map(drop),

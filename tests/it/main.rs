@@ -12,6 +12,8 @@
 
 mod catalogs;
 mod input;
+mod json;
 mod refusals;
 mod registry;
+mod shapes;
 mod support;
