@@ -15,5 +15,6 @@ mod input;
 mod json;
 mod refusals;
 mod registry;
+mod secrecy;
 mod shapes;
 mod support;
