@@ -13,6 +13,8 @@
 mod catalogs;
 mod input;
 mod json;
+mod opening;
+mod permissions;
 mod refusals;
 mod registry;
 mod secrecy;

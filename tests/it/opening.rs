@@ -1,0 +1,346 @@
+//! What opening makes of a path. The failures it guards against: another program's data written over or checkpointed
+//! by a mere look, and a registry that a typing error puts where it is lost on exit.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+use tempfile::TempDir;
+use webhook_registry::{Error, ErrorKind, Registry};
+
+use crate::support::{learn, new, refused};
+
+fn folder() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.db");
+    (folder, path)
+}
+
+/// Makes a registry with one subscription, and closes it.
+fn make(path: &Path) {
+    let registry = Registry::open(path).unwrap();
+    learn(&registry);
+    registry.create(new("one")).unwrap();
+}
+
+/// Every file of the folder, but for what SQLite may add: a `-shm` and an empty `-wal`.
+fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.to_str().unwrap();
+        let bytes = fs::read(&path).unwrap();
+        if !name.ends_with("-shm") && !(name.ends_with("-wal") && bytes.is_empty()) {
+            files.insert(path, bytes);
+        }
+    }
+    files
+}
+
+/// Every way to open, by its name.
+fn ways() -> [(&'static str, webhook_registry::RegistryOptions); 3] {
+    [
+        ("open", Registry::options()),
+        ("create(false)", Registry::options().create(false)),
+        ("read_only", Registry::options().read_only(true)),
+    ]
+}
+
+/// What lies there is refused by every way to open, and left byte for byte.
+#[track_caller]
+fn left_alone(path: &Path, kind: ErrorKind) {
+    let folder = path.parent().unwrap();
+    let before = contents(folder);
+    assert!(before.contains_key(path), "there is nothing to leave alone");
+    for (way, options) in ways() {
+        for _ in 0..2 {
+            refused(options.open(path), kind, &[]);
+            assert_eq!(contents(folder), before, "{way} changed what lay there");
+        }
+    }
+}
+
+/// Copies a database as it stands under an open connection: what a killed program leaves behind.
+fn killed(path: &Path, to: &Path) -> PathBuf {
+    let copy = to.join("left.db");
+    for suffix in ["", "-wal", "-journal"] {
+        let name = |path: &Path| PathBuf::from(format!("{}{suffix}", path.display()));
+        if name(path).exists() {
+            fs::copy(name(path), name(&copy)).unwrap();
+        }
+    }
+    copy
+}
+
+#[test]
+fn what_can_be_no_file_is_storage() {
+    let (folder, path) = folder();
+    fs::write(folder.path().join("text"), "text").unwrap();
+    fs::create_dir(&path).unwrap();
+    for path in [
+        PathBuf::new(),
+        path,
+        folder.path().join("text").join("registry.db"),
+        folder.path().join("nul\0.db"),
+    ] {
+        for (_, options) in ways() {
+            refused(options.open(&path), ErrorKind::Storage, &[]);
+        }
+    }
+    let missing = folder.path().join("missing").join("registry.db");
+    refused(Registry::open(&missing), ErrorKind::Storage, &[]);
+    assert!(!folder.path().join("missing").exists());
+    for (_, options) in &ways()[1..] {
+        let error: Error = options.open(&missing).unwrap_err();
+        assert!(
+            matches!(error.kind(), ErrorKind::Storage | ErrorKind::NotFound),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn messages_name_the_file() {
+    let (_folder, path) = folder();
+    fs::write(&path, "a text file, longer than a header of one hundred bytes").unwrap();
+    let error = Registry::open(&path).unwrap_err();
+    assert!(error.to_string().contains("registry.db"), "{error}");
+}
+
+#[test]
+fn a_file_of_no_bytes_becomes_a_registry_and_keeps_its_mode() {
+    let (_folder, path) = folder();
+    fs::write(&path, "").unwrap();
+    set_mode(&path, 0o640);
+    let registry = Registry::open(&path).unwrap();
+    learn(&registry);
+    registry.create(new("one")).unwrap();
+    for suffix in ["", "-wal", "-shm"] {
+        assert_mode(&path, suffix, 0o640);
+    }
+    drop(registry);
+    assert_eq!(Registry::open(&path).unwrap().len().unwrap(), 1);
+    assert_mode(&path, "", 0o640);
+}
+
+#[test]
+fn a_new_file_is_its_users_alone() {
+    let (folder, path) = folder();
+    set_mode(folder.path(), 0o777);
+    let registry = Registry::open(&path).unwrap();
+    assert_mode(&path, "", 0o600);
+    learn(&registry);
+    registry.create(new("one")).unwrap();
+    for suffix in ["", "-wal", "-shm"] {
+        assert_mode(&path, suffix, 0o600);
+    }
+}
+
+#[cfg(unix)]
+fn set_mode(path: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[cfg(unix)]
+#[track_caller]
+fn assert_mode(path: &Path, suffix: &str, mode: u32) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = format!("{}{suffix}", path.display());
+    let found = fs::metadata(&path).unwrap().permissions().mode() & 0o7777;
+    assert_eq!(found, mode, "{path} has mode {found:o}");
+}
+
+#[cfg(not(unix))]
+fn set_mode(_: &Path, _: u32) {}
+
+#[cfg(not(unix))]
+fn assert_mode(_: &Path, _: &str, _: u32) {}
+
+#[test]
+fn files_that_are_not_sqlites_are_left_alone() {
+    for bytes in [
+        &b"x"[..],
+        b"\0",
+        b"ab",
+        b"a text file\n",
+        b"SQLite format 3\0",
+        &[0; 4_096],
+        &b"# notes\n".repeat(1_000),
+        &[0xAA; 1_024],
+    ] {
+        let (_folder, path) = folder();
+        fs::write(&path, bytes).unwrap();
+        left_alone(&path, ErrorKind::Incompatible);
+    }
+}
+
+#[test]
+fn another_applications_file_is_left_alone() {
+    for setup in [
+        "CREATE TABLE notes (text)",
+        "PRAGMA application_id = 42",
+        "PRAGMA user_version = 1",
+        "PRAGMA journal_mode = WAL; CREATE TABLE notes (text)",
+        // One that looks like ours but for the application's id, and one that only claims it.
+        "PRAGMA user_version = 1; CREATE TABLE subscription (id)",
+        "PRAGMA application_id = 2003333735; CREATE TABLE notes (text)",
+    ] {
+        let (_folder, path) = folder();
+        let other = Connection::open(&path).unwrap();
+        other.execute_batch(setup).unwrap();
+        // With its program still at work, and without.
+        left_alone(&path, ErrorKind::Incompatible);
+        drop(other);
+        left_alone(&path, ErrorKind::Incompatible);
+    }
+}
+
+#[test]
+fn a_wal_that_another_application_left_is_not_checkpointed() {
+    for before in ["", "CREATE TABLE notes (text)"] {
+        let (folder, path) = folder();
+        let other = Connection::open(&path).unwrap();
+        other
+            .execute_batch(&format!("PRAGMA journal_mode = WAL; {before}"))
+            .unwrap();
+        other
+            .execute_batch("PRAGMA wal_checkpoint(TRUNCATE); CREATE TABLE more AS SELECT 1 AS one")
+            .unwrap();
+        let to = tempfile::tempdir_in(folder.path()).unwrap();
+        let left = killed(&path, to.path());
+        let wal = to.path().join("left.db-wal");
+        assert!(fs::metadata(wal).unwrap().len() > 0);
+        left_alone(&left, ErrorKind::Incompatible);
+        let one: i64 = Connection::open(&left)
+            .unwrap()
+            .query_row("SELECT one FROM more", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(one, 1);
+    }
+}
+
+#[test]
+fn a_journal_that_another_application_left_is_not_rolled_back() {
+    let (folder, path) = folder();
+    let other = Connection::open(&path).unwrap();
+    other
+        .execute_batch(
+            "CREATE TABLE notes (text); \
+             INSERT INTO notes SELECT hex(randomblob(500)) FROM json_each('[1,2,3,4,5,6,7,8,9]'); \
+             PRAGMA cache_size = 1; PRAGMA cache_spill = 1; BEGIN; UPDATE notes SET text = 'half'; \
+             INSERT INTO notes SELECT hex(randomblob(9000)) FROM notes",
+        )
+        .unwrap();
+    let to = tempfile::tempdir_in(folder.path()).unwrap();
+    let left = killed(&path, to.path());
+    let journal = to.path().join("left.db-journal");
+    assert!(fs::metadata(&journal).unwrap().len() > 0);
+    left_alone(&left, ErrorKind::Incompatible);
+    // It was hot: the program itself rolls it back.
+    let rest: i64 = Connection::open(&left)
+        .unwrap()
+        .query_row("SELECT count(*) FROM notes WHERE text <> 'half'", [], |row| {
+            row.get(0)
+        })
+        .unwrap();
+    assert_eq!(rest, 9);
+    assert!(!journal.exists());
+}
+
+#[test]
+fn refuses_a_file_from_the_future() {
+    for version in [2, 99, i32::MAX] {
+        let (folder, path) = folder();
+        make(&path);
+        let newer = Connection::open(&path).unwrap();
+        newer.pragma_update(None, "user_version", version).unwrap();
+        // Told by the `-wal` alone, while its program is at work; by one that was left; and by the file.
+        assert!(fs::metadata(folder.path().join("registry.db-wal")).unwrap().len() > 0);
+        left_alone(&path, ErrorKind::Incompatible);
+        let to = tempfile::tempdir().unwrap();
+        left_alone(&killed(&path, to.path()), ErrorKind::Incompatible);
+        drop(newer);
+        left_alone(&path, ErrorKind::Incompatible);
+        let message = Registry::open(&path).unwrap_err().to_string();
+        assert!(message.contains("newer version") && message.contains(&version.to_string()));
+    }
+}
+
+#[test]
+fn nothing_is_made_where_nothing_may_be() {
+    let (folder, path) = folder();
+    for (_, options) in &ways()[1..] {
+        refused(options.open(&path), ErrorKind::NotFound, &[]);
+        assert!(contents(folder.path()).is_empty());
+    }
+    fs::write(&path, "").unwrap();
+    for (_, options) in &ways()[1..] {
+        refused(options.open(&path), ErrorKind::NotFound, &[]);
+        assert_eq!(fs::metadata(&path).unwrap().len(), 0);
+    }
+    make(&path);
+    for (_, options) in ways() {
+        assert_eq!(options.open(&path).unwrap().len().unwrap(), 1);
+    }
+}
+
+#[test]
+fn a_reader_sees_a_writers_changes_on_its_next_call_and_never_changes_the_file() {
+    let (folder, path) = folder();
+    make(&path);
+    let read_only = Registry::options().read_only(true);
+    let before = contents(folder.path());
+    let early = read_only.open(&path).unwrap();
+    assert_eq!(early.len().unwrap(), 1);
+    assert_eq!(contents(folder.path()), before);
+
+    let writer = Registry::open(&path).unwrap();
+    for n in 2..20 {
+        writer.create(new(&format!("n{n}"))).unwrap();
+        assert_eq!(early.len().unwrap(), n);
+        assert_eq!(read_only.open(&path).unwrap().len().unwrap(), n);
+    }
+    drop(writer);
+    let before = contents(folder.path());
+    assert_eq!(early.subscribers("agent.presencechanged.v1").unwrap().len(), 19);
+    refused(early.create(new("more")), ErrorKind::ReadOnly, &[]);
+    drop(early);
+    assert_eq!(contents(folder.path()), before);
+}
+
+#[test]
+fn what_a_killed_writer_left_is_read_by_the_next_one_and_by_a_reader() {
+    let (_folder, path) = folder();
+    make(&path);
+    let writer = Registry::open(&path).unwrap();
+    writer.create(new("two")).unwrap();
+    let to = tempfile::tempdir().unwrap();
+    let left = killed(&path, to.path());
+    assert!(fs::metadata(to.path().join("left.db-wal")).unwrap().len() > 0);
+
+    let before = contents(to.path());
+    let reader = Registry::options().read_only(true).open(&left).unwrap();
+    assert_eq!(reader.len().unwrap(), 2);
+    drop(reader);
+    assert_eq!(contents(to.path()), before);
+    let next = Registry::open(&left).unwrap();
+    assert_eq!(next.len().unwrap(), 2);
+    next.create(new("three")).unwrap();
+}
+
+#[test]
+fn options_that_exclude_each_other_are_invalid() {
+    let read_only = Registry::options().read_only(true);
+    refused(read_only.in_memory(), ErrorKind::Invalid, &["readOnly"]);
+    assert_eq!(Registry::in_memory().unwrap().path(), None);
+}
+
+#[test]
+fn two_registries_in_memory_are_two() {
+    let one = Registry::in_memory().unwrap();
+    one.register_event_type("a").unwrap();
+    assert_eq!(one.clone().event_types().unwrap().len(), 1);
+    assert!(Registry::in_memory().unwrap().event_types().unwrap().is_empty());
+}

@@ -1,0 +1,309 @@
+//! Opening where something may not be written, and where the working directory moves. Root may write anywhere, so each
+//! test runs itself again in a child process as nobody; the failure it guards against is a reader that answers from an
+//! older state of the file because it could not see the newer one.
+#![cfg(unix)]
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rusqlite::Connection;
+use webhook_registry::{ErrorKind, Registry};
+
+use crate::support::{learn, new, refused};
+
+const FOLDER: &str = "WEBHOOK_REGISTRY_TEST_FOLDER";
+const NOBODY: u32 = 65_534;
+
+/// The folder that the parent prepared; none in the parent itself.
+fn child() -> Option<PathBuf> {
+    std::env::var_os(FOLDER).map(PathBuf::from)
+}
+
+/// Runs one test of this file again, without root's rights, on a folder.
+#[track_caller]
+fn again(test: &str, folder: &Path) {
+    let is_root = fs::metadata(folder).unwrap().uid() == 0;
+    // By this link, root's child finds the program also where it may not enter the folder that holds it.
+    let link = Path::new("/proc/self/exe");
+    let program = if is_root && link.exists() {
+        link.to_owned()
+    } else {
+        std::env::current_exe().unwrap()
+    };
+    let mut command = Command::new(program);
+    command
+        .args([&format!("permissions::{test}"), "--exact", "--nocapture"])
+        .env(FOLDER, folder)
+        .current_dir(folder);
+    if is_root {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let shown = format!("{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{shown}");
+    assert!(said.contains("1 passed"), "the child ran nothing: {shown}");
+}
+
+fn mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// A folder that everybody may enter and write to, with a registry of one subscription that everybody may read.
+fn prepared() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    mode(folder.path(), 0o777);
+    let path = folder.path().join("registry.db");
+    let registry = Registry::open(&path).unwrap();
+    learn(&registry);
+    registry.create(new("one")).unwrap();
+    drop(registry);
+    mode(&path, 0o644);
+    (folder, path)
+}
+
+/// Adds a subscription that stands in the `-wal` alone, and answers the writer that keeps it there.
+fn second(path: &Path) -> Registry {
+    let writer = Registry::open(path).unwrap();
+    writer.create(new("two")).unwrap();
+    assert!(fs::metadata(beside(path, "-wal")).unwrap().len() > 0);
+    writer
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    PathBuf::from(format!("{}{suffix}", path.display()))
+}
+
+/// Leaves the folder as a killed writer would, with some of its files.
+fn left(path: &Path, suffixes: &[&str]) -> (tempfile::TempDir, PathBuf) {
+    let writer = second(path);
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("registry.db");
+    for suffix in suffixes {
+        let to = beside(&copy, suffix);
+        fs::copy(beside(path, suffix), &to).unwrap();
+        mode(&to, 0o644);
+    }
+    drop(writer);
+    (folder, copy)
+}
+
+fn read_only(path: &Path) -> webhook_registry::Result<Registry> {
+    Registry::options().read_only(true).open(path)
+}
+
+/// That the child has no more rights than the test is about.
+fn cannot_write(path: &Path) {
+    assert!(fs::OpenOptions::new().append(true).open(path).is_err());
+}
+
+#[test]
+fn a_file_that_cannot_be_written_to_is_storage_unless_read_only() {
+    let Some(folder) = child() else {
+        let (folder, path) = prepared();
+        mode(&path, 0o444);
+        let before = fs::read(&path).unwrap();
+        // Twice, because the first reader leaves files behind.
+        for _ in 0..2 {
+            again(
+                "a_file_that_cannot_be_written_to_is_storage_unless_read_only",
+                folder.path(),
+            );
+        }
+        assert_eq!(fs::read(&path).unwrap(), before);
+        return;
+    };
+    let path = folder.join("registry.db");
+    cannot_write(&path);
+    refused(Registry::open(&path), ErrorKind::Storage, &[]);
+    let registry = read_only(&path).unwrap();
+    assert_eq!(registry.len().unwrap(), 1);
+    let again = registry.clone();
+    let other = std::thread::spawn(move || again.subscribers("agent.presencechanged.v1").unwrap().len());
+    assert_eq!(other.join().unwrap(), 1);
+    refused(registry.create(new("n")), ErrorKind::ReadOnly, &[]);
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_to_is_read_as_it_stands() {
+    let Some(folder) = child() else {
+        for file_mode in [0o444, 0o666] {
+            let (folder, path) = prepared();
+            mode(&path, file_mode);
+            fs::write(folder.path().join("empty.db-wal"), "").unwrap();
+            fs::copy(&path, folder.path().join("empty.db")).unwrap();
+            mode(folder.path(), 0o555);
+            again(
+                "a_folder_that_cannot_be_written_to_is_read_as_it_stands",
+                folder.path(),
+            );
+            mode(folder.path(), 0o755);
+        }
+        return;
+    };
+    assert!(fs::write(folder.join("new"), "").is_err());
+    for name in ["registry.db", "empty.db"] {
+        let path = folder.join(name);
+        let registry = read_only(&path).unwrap();
+        assert_eq!(registry.len().unwrap(), 1);
+        assert_eq!(registry.path(), Some(path.as_path()));
+        let subscribers = registry.subscribers("agent.presencechanged.v1").unwrap();
+        assert_eq!(subscribers[0].name(), "one");
+        refused(registry.create(new("n")), ErrorKind::ReadOnly, &[]);
+        refused(Registry::open(&path), ErrorKind::Storage, &[]);
+    }
+    refused(Registry::open(folder.join("new.db")), ErrorKind::Storage, &[]);
+    refused(read_only(&folder.join("new.db")), ErrorKind::NotFound, &[]);
+}
+
+#[test]
+fn a_wal_with_content_that_cannot_be_read_is_storage_and_never_an_older_answer() {
+    let Some(folder) = child() else {
+        let (_first, path) = prepared();
+        let (folder, copy) = left(&path, &["", "-wal"]);
+        mode(folder.path(), 0o555);
+        again(
+            "a_wal_with_content_that_cannot_be_read_is_storage_and_never_an_older_answer",
+            folder.path(),
+        );
+        // Also where the `-wal` itself may not be read.
+        mode(&beside(&copy, "-wal"), 0o000);
+        again(
+            "a_wal_with_content_that_cannot_be_read_is_storage_and_never_an_older_answer",
+            folder.path(),
+        );
+        mode(folder.path(), 0o755);
+        return;
+    };
+    let path = folder.join("registry.db");
+    refused(read_only(&path), ErrorKind::Storage, &[]);
+    refused(Registry::open(&path), ErrorKind::Storage, &[]);
+    // By another name for the same file, beside which no `-wal` lies.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let link = elsewhere.path().join("link.db");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    refused(read_only(&link), ErrorKind::Storage, &[]);
+}
+
+#[test]
+fn a_wal_with_content_is_read_where_its_index_was_left_too() {
+    let Some(folder) = child() else {
+        let (_first, path) = prepared();
+        let (folder, _) = left(&path, &["", "-wal", "-shm"]);
+        mode(folder.path(), 0o555);
+        again(
+            "a_wal_with_content_is_read_where_its_index_was_left_too",
+            folder.path(),
+        );
+        mode(folder.path(), 0o755);
+        return;
+    };
+    match read_only(&folder.join("registry.db")) {
+        Ok(registry) => assert_eq!(registry.len().unwrap(), 2, "an older answer"),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::Storage, "{error}"),
+    }
+}
+
+#[test]
+fn a_live_writer_is_followed_also_in_a_folder_that_cannot_be_written_to() {
+    let Some(folder) = child() else {
+        let (folder, path) = prepared();
+        let writer = second(&path);
+        mode(folder.path(), 0o555);
+        again(
+            "a_live_writer_is_followed_also_in_a_folder_that_cannot_be_written_to",
+            folder.path(),
+        );
+        mode(folder.path(), 0o755);
+        assert_eq!(writer.len().unwrap(), 2);
+        return;
+    };
+    let registry = read_only(&folder.join("registry.db")).unwrap();
+    assert_eq!(registry.len().unwrap(), 2);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_storage() {
+    let Some(folder) = child() else {
+        let (folder, path) = prepared();
+        mode(&path, 0o000);
+        again("a_file_that_cannot_be_read_is_storage", folder.path());
+        return;
+    };
+    let path = folder.join("registry.db");
+    refused(Registry::open(&path), ErrorKind::Storage, &[]);
+    refused(read_only(&path), ErrorKind::Storage, &[]);
+}
+
+#[test]
+fn another_applications_file_is_incompatible_also_where_nothing_can_be_written() {
+    let Some(folder) = child() else {
+        let (folder, _) = prepared();
+        let path = folder.path().join("notes.db");
+        let other = Connection::open(&path).unwrap();
+        other
+            .execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE notes (text)")
+            .unwrap();
+        drop(other);
+        mode(&path, 0o444);
+        mode(folder.path(), 0o555);
+        again(
+            "another_applications_file_is_incompatible_also_where_nothing_can_be_written",
+            folder.path(),
+        );
+        mode(folder.path(), 0o755);
+        return;
+    };
+    let path = folder.join("notes.db");
+    refused(Registry::open(&path), ErrorKind::Incompatible, &[]);
+    refused(read_only(&path), ErrorKind::Incompatible, &[]);
+}
+
+#[test]
+fn a_path_is_a_files_name_and_stays_fixed_when_the_working_directory_moves() {
+    let Some(folder) = child() else {
+        let (folder, _) = prepared();
+        again(
+            "a_path_is_a_files_name_and_stays_fixed_when_the_working_directory_moves",
+            folder.path(),
+        );
+        return;
+    };
+    let names = [
+        ":memory:",
+        "file:x?mode=memory",
+        "file:y.db",
+        "./z.db",
+        "%41?a=b#c.db",
+    ];
+    let mut open = Vec::new();
+    for name in names {
+        let registry = Registry::open(name).unwrap();
+        learn(&registry);
+        registry.create(new("one")).unwrap();
+        let path = registry.path().unwrap().to_owned();
+        assert!(path.is_absolute(), "{}", path.display());
+        assert!(fs::metadata(folder.join(name)).unwrap().len() > 0, "{name}");
+        assert!(path.ends_with(Path::new(name).file_name().unwrap()));
+        open.push((registry, path));
+    }
+    let elsewhere = tempfile::tempdir().unwrap();
+    std::env::set_current_dir(elsewhere.path()).unwrap();
+    for (registry, path) in &open {
+        assert_eq!(registry.path(), Some(path.as_path()));
+        registry.create(new("two")).unwrap();
+        // Several at once, so that connections are opened anew.
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| assert_eq!(registry.iter(Default::default()).count(), 2));
+            }
+        });
+    }
+    assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+    for name in names {
+        assert_eq!(Registry::open(folder.join(name)).unwrap().len().unwrap(), 2);
+    }
+}
