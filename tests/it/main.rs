@@ -13,6 +13,7 @@
 mod catalogs;
 mod input;
 mod json;
+mod listing;
 mod opening;
 mod permissions;
 mod refusals;
@@ -20,3 +21,4 @@ mod registry;
 mod secrecy;
 mod shapes;
 mod support;
+mod views;

@@ -1,0 +1,259 @@
+//! The file is an interface too: other programs read the three views, and join them with tables of their own. A column
+//! that moves, or a row that the API would not answer, breaks programs that this crate's users cannot see.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use rusqlite::types::Value as Cell;
+use rusqlite::{Connection, OpenFlags};
+use serde_json::{Value, json};
+use webhook_registry::{EventType, ListQuery, NewSubscription, Registry, SubscriptionUpdate};
+
+use crate::support::{SEED_SECRET, learn, new};
+
+/// A registry in a file, with a bit of everything.
+fn filled() -> (tempfile::TempDir, PathBuf, Registry) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.db");
+    let now = SystemTime::UNIX_EPOCH + Duration::from_millis(1_772_600_767_089);
+    let registry = Registry::options().clock(move || now).open(&path).unwrap();
+    learn(&registry);
+    registry
+        .register_event_type(EventType::new("agent.other").with_description(""))
+        .unwrap();
+    let to = |name: &str, patterns: &[&str]| NewSubscription::new(name, "https://x/?y", patterns);
+    let created = registry
+        .create_all([
+            new("plain").secret(SEED_SECRET),
+            to("many", &["channel.*", "agent.*", "*", "channel.held.v1"])
+                .description("with \"quotes\"\n")
+                .metadata("b", "{}")
+                .metadata("a", "ü"),
+            to("off", &["*"]).enabled(false).description(""),
+            to("waits", &["fax.*", "fax"]).allow_unknown_events(true),
+            to("gone", &["*"]),
+        ])
+        .unwrap();
+    registry.delete(created[4].subscription().id()).unwrap();
+    let changed = SubscriptionUpdate::new().events(["*.v1", "agent.other"]);
+    registry.update(created[0].subscription().id(), changed).unwrap();
+    (folder, path, registry)
+}
+
+fn reader(path: &Path) -> Connection {
+    Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap()
+}
+
+/// The names of the columns, and every row.
+fn rows(conn: &Connection, sql: &str) -> (Vec<String>, Vec<Vec<Cell>>) {
+    let mut statement = conn.prepare(sql).unwrap();
+    let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let width = names.len();
+    let rows = statement
+        .query_map([], |row| (0..width).map(|at| row.get(at)).collect())
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    (names, rows)
+}
+
+fn text(text: impl ToString) -> Cell {
+    Cell::Text(text.to_string())
+}
+
+fn maybe(given: Option<&str>) -> Cell {
+    given.map_or(Cell::Null, text)
+}
+
+#[test]
+fn the_columns_stand_by_name_and_order() {
+    let (_folder, path, _registry) = filled();
+    let conn = reader(&path);
+    for (view, columns) in [
+        (
+            "subscriptions",
+            "id name url enabled events description metadata created_at updated_at revision",
+        ),
+        ("event_types", "name description json_schema"),
+        ("subscribers", "event_type id name url"),
+    ] {
+        let (names, rows) = rows(&conn, &format!("SELECT * FROM {view}"));
+        assert_eq!(names.join(" "), columns, "{view}");
+        assert!(!rows.is_empty(), "{view}");
+        let sql = format!("SELECT type FROM sqlite_schema WHERE name = '{view}'");
+        let kind: String = conn.query_row(&sql, [], |row| row.get(0)).unwrap();
+        assert_eq!(kind, "view");
+    }
+}
+
+#[test]
+fn subscriptions_are_what_the_api_answers() {
+    let (_folder, path, registry) = filled();
+    let conn = reader(&path);
+    let (_, mut found) = rows(&conn, "SELECT * FROM subscriptions ORDER BY id");
+    let millis = |time: SystemTime| {
+        let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        Cell::Integer(i64::try_from(since.as_millis()).unwrap())
+    };
+    let json_of = |cell: &mut Cell| {
+        let Cell::Text(json) = std::mem::replace(cell, Cell::Null) else {
+            panic!("no text");
+        };
+        serde_json::from_str::<Value>(&json).unwrap()
+    };
+    let all: Vec<_> = registry.iter(ListQuery::new()).map(|one| one.unwrap()).collect();
+    assert_eq!((found.len(), all.len()), (4, 4));
+    for (row, one) in found.iter_mut().zip(&all) {
+        assert_eq!(json_of(&mut row[4]), json!(one.events()), "in order");
+        assert_eq!(json_of(&mut row[6]), json!(one.metadata()));
+        let expected = [
+            text(one.id()),
+            text(one.name()),
+            text(one.url()),
+            Cell::Integer(one.enabled().into()),
+            Cell::Null,
+            maybe(one.description()),
+            Cell::Null,
+            millis(one.created_at()),
+            millis(one.updated_at()),
+            Cell::Integer(one.revision().try_into().unwrap()),
+        ];
+        assert_eq!(row[..], expected);
+    }
+    let none: String = conn
+        .query_row(
+            "SELECT metadata FROM subscriptions WHERE name = 'plain'",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    assert_eq!(none, "{}");
+    let second: String = conn
+        .query_row(
+            "SELECT json_extract(events, '$[1]') || json_extract(metadata, '$.a') FROM subscriptions \
+             WHERE name = 'many'",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    assert_eq!(second, "agent.*ü");
+}
+
+#[test]
+fn event_types_are_what_the_api_answers() {
+    let (_folder, path, registry) = filled();
+    let (_, found) = rows(&reader(&path), "SELECT * FROM event_types ORDER BY name");
+    let all = registry.event_types().unwrap();
+    assert_eq!(found.len(), 8);
+    assert_eq!(found.len(), all.len());
+    for (row, one) in found.iter().zip(&all) {
+        assert_eq!(row[..2], [text(one.name()), maybe(one.description())]);
+        match (&row[2], one.json_schema()) {
+            (Cell::Null, None) => {}
+            (Cell::Text(json), Some(schema)) => {
+                assert_eq!(&serde_json::from_str::<Value>(json).unwrap(), schema);
+            }
+            odd => panic!("{odd:?}"),
+        }
+    }
+}
+
+#[track_caller]
+fn subscribers_agree(conn: &Connection, registry: &Registry) -> usize {
+    let (_, found) = rows(conn, "SELECT * FROM subscribers ORDER BY event_type, id");
+    let mut expected = Vec::new();
+    for event_type in registry.event_types().unwrap() {
+        for one in &registry.subscribers(event_type.name()).unwrap() {
+            expected.push(vec![
+                text(event_type.name()),
+                text(one.id()),
+                text(one.name()),
+                text(one.url()),
+            ]);
+        }
+    }
+    assert_eq!(found, expected);
+    found.len()
+}
+
+#[test]
+fn subscribers_are_what_the_api_answers_also_after_changes() {
+    let (_folder, path, registry) = filled();
+    let conn = reader(&path);
+    // `plain` gets the seven of `*.v1` and `agent.other`, `many` all eight; `off` and `waits` get none.
+    assert_eq!(subscribers_agree(&conn, &registry), 16);
+    registry.register_event_type("fax.sent").unwrap();
+    assert_eq!(subscribers_agree(&conn, &registry), 18);
+    let many = registry.get_by_name("many").unwrap().unwrap().id();
+    registry
+        .update(many, SubscriptionUpdate::new().enabled(false))
+        .unwrap();
+    assert_eq!(subscribers_agree(&conn, &registry), 9);
+    registry.remove_event_type("channel.connected.v1").unwrap();
+    assert_eq!(subscribers_agree(&conn, &registry), 8);
+    registry.delete(many).unwrap();
+    let off = registry.get_by_name("off").unwrap().unwrap().id();
+    registry
+        .update(off, SubscriptionUpdate::new().enabled(true))
+        .unwrap();
+    assert_eq!(subscribers_agree(&conn, &registry), 16);
+}
+
+#[test]
+fn no_view_shows_a_secret() {
+    let (_folder, path, registry) = filled();
+    let conn = reader(&path);
+    let (_, views) = rows(
+        &conn,
+        "SELECT name FROM sqlite_schema WHERE type = 'view' ORDER BY name",
+    );
+    assert_eq!(
+        views,
+        [
+            [text("event_types")],
+            [text("subscribers")],
+            [text("subscriptions")]
+        ]
+    );
+    let mut secrets = vec![SEED_SECRET.to_owned()];
+    for one in &registry.subscribers("agent.other").unwrap() {
+        secrets.extend(one.secrets().map(|secret| secret.expose().to_owned()));
+    }
+    assert_eq!(secrets.len(), 3);
+    for view in ["event_types", "subscribers", "subscriptions"] {
+        let (_, rows) = rows(&conn, &format!("SELECT * FROM {view}"));
+        let shown = format!("{rows:?}");
+        for secret in &secrets {
+            assert!(!shown.contains(&secret[..12]), "{view}: {shown}");
+        }
+    }
+}
+
+#[test]
+fn a_program_joins_the_views_with_its_own_tables() {
+    let (folder, path, _registry) = filled();
+    let own = Connection::open(folder.path().join("own.db")).unwrap();
+    own.execute_batch(
+        "CREATE TABLE customer (hook TEXT, label TEXT); INSERT INTO customer VALUES ('plain', 'P'), ('many', 'M')",
+    )
+    .unwrap();
+    own.execute("ATTACH ?1 AS hooks", [path.to_str().unwrap()])
+        .unwrap();
+    let (_, found) = rows(
+        &own,
+        "SELECT c.label FROM customer c JOIN hooks.subscribers s ON s.name = c.hook \
+         WHERE s.event_type = 'channel.held.v1' ORDER BY s.id",
+    );
+    assert_eq!(found, [[text("P")], [text("M")]]);
+    let (_, found) = rows(
+        &own,
+        "SELECT s.name, e.value FROM hooks.subscriptions s, json_each(s.events) e WHERE s.name = 'plain' ORDER BY e.key",
+    );
+    assert_eq!(
+        found,
+        [
+            [text("plain"), text("*.v1")],
+            [text("plain"), text("agent.other")]
+        ]
+    );
+}
