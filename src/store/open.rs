@@ -198,7 +198,8 @@ fn to_read(path: &Path) -> Result<Opened> {
 /// happens to it later can be seen half.
 fn frozen(path: &Path, why: Error) -> Result<Opened> {
     let file = connect(path, Access::Frozen)?;
-    readable(content(&file, path)?, path)?;
+    let found = content(&file, path)?.admit()?;
+    // Judged before the rest: what seems empty or older here can be whole and current with what is left unread.
     for left in ["-wal", "-journal"] {
         let left = beside(path, left);
         if fs::metadata(&left).is_ok_and(|left| left.len() > 0) {
@@ -209,6 +210,7 @@ fn frozen(path: &Path, why: Error) -> Result<Opened> {
             return Err(Error::new(ErrorKind::Storage, what).because(why));
         }
     }
+    readable(found, path)?;
     let mut conn = Connection::open_in_memory().or_fault()?;
     rusqlite::backup::Backup::new(&file, &mut conn)
         .and_then(|copy| copy.step(-1).map(drop))
