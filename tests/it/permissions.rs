@@ -68,7 +68,7 @@ fn prepared() -> (tempfile::TempDir, PathBuf) {
 /// Adds a subscription that stands in the `-wal` alone, and answers the writer that keeps it there.
 fn second(path: &Path) -> Registry {
     let writer = Registry::open(path).unwrap();
-    writer.create(new("two")).unwrap();
+    writer.create(new("two").allow_unknown_events(true)).unwrap();
     assert!(fs::metadata(beside(path, "-wal")).unwrap().len() > 0);
     writer
 }
@@ -186,6 +186,25 @@ fn a_wal_with_content_that_cannot_be_read_is_storage_and_never_an_older_answer()
     let link = elsewhere.path().join("link.db");
     std::os::unix::fs::symlink(&path, &link).unwrap();
     refused(read_only(&link), ErrorKind::Storage, &[]);
+}
+
+#[test]
+fn a_registry_that_stands_in_an_unreadable_wal_alone_is_storage_and_not_missing() {
+    let Some(folder) = child() else {
+        let first = tempfile::tempdir().unwrap();
+        let path = first.path().join("registry.db");
+        let writer = Registry::open(&path).unwrap();
+        let (folder, _) = left(&path, &["", "-wal"]);
+        drop(writer);
+        mode(folder.path(), 0o555);
+        again(
+            "a_registry_that_stands_in_an_unreadable_wal_alone_is_storage_and_not_missing",
+            folder.path(),
+        );
+        mode(folder.path(), 0o755);
+        return;
+    };
+    refused(read_only(&folder.join("registry.db")), ErrorKind::Storage, &[]);
 }
 
 #[test]

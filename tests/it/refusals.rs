@@ -57,6 +57,19 @@ fn not_found_comes_before_the_revision_and_the_rules() {
 }
 
 #[test]
+fn an_unknown_event_type_comes_before_a_bad_limit() {
+    let registry = contact_center();
+    let query = webhook_registry::ListQuery::new().event_type("nope").limit(0);
+    refused(registry.list(query.clone()), ErrorKind::NotFound, &[]);
+    refused(
+        registry.iter(query.clone()).next().unwrap(),
+        ErrorKind::NotFound,
+        &[],
+    );
+    refused(registry.count(query), ErrorKind::NotFound, &[]);
+}
+
+#[test]
 fn the_revision_comes_before_the_rules_and_the_rules_before_a_taken_name() {
     let registry = contact_center();
     let before = registry.create(new("mine")).unwrap().subscription().clone();

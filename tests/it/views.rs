@@ -47,8 +47,10 @@ fn reader(path: &Path) -> Connection {
 /// The names of the columns, and every row.
 fn rows(conn: &Connection, sql: &str) -> (Vec<String>, Vec<Vec<Cell>>) {
     let mut statement = conn.prepare(sql).unwrap();
-    let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
-    let width = names.len();
+    let width = statement.column_count();
+    let names = (0..width)
+        .map(|at| statement.column_name(at).unwrap().to_owned())
+        .collect();
     let rows = statement
         .query_map([], |row| (0..width).map(|at| row.get(at)).collect())
         .unwrap()
