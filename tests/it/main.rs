@@ -15,6 +15,8 @@ mod input;
 mod json;
 mod listing;
 mod opening;
+mod oracle;
+mod patterns;
 mod permissions;
 mod refusals;
 mod registry;

@@ -41,3 +41,49 @@ pub(crate) fn refused<T: std::fmt::Debug>(
     assert_eq!(found, fields, "{error}");
     error
 }
+
+/// How much of a suite runs: a few seconds' worth, or all of it with `WEBHOOK_REGISTRY_FULL=1`.
+pub(crate) fn size<T>(small: T, full: T) -> T {
+    if std::env::var_os("WEBHOOK_REGISTRY_FULL").is_some_and(|value| value == "1") {
+        full
+    } else {
+        small
+    }
+}
+
+/// A seeded generator (splitmix64), so that a failure can be run again.
+#[derive(Clone, Debug)]
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    /// The seed of `WEBHOOK_REGISTRY_SEED`, else a new one; printed, and so shown with a failure.
+    pub(crate) fn new() -> Random {
+        use std::hash::{BuildHasher as _, RandomState};
+        let seed = std::env::var("WEBHOOK_REGISTRY_SEED")
+            .ok()
+            .map(|seed| seed.parse().expect("WEBHOOK_REGISTRY_SEED is a number"))
+            .unwrap_or_else(|| RandomState::new().hash_one(()));
+        println!("WEBHOOK_REGISTRY_SEED={seed}");
+        Random(seed)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound as u64) as usize
+    }
+
+    pub(crate) fn chance(&mut self, percent: usize) -> bool {
+        self.below(100) < percent
+    }
+
+    pub(crate) fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+        &from[self.below(from.len())]
+    }
+}

@@ -1,0 +1,335 @@
+//! Guards against a pattern that means one thing to the crate and another to the next program that reads the file: a
+//! delivery that nobody asked for, or one that never comes. Every question is put to the crate, to SQLite's `GLOB`, and
+//! to an oracle that is too plain to be wrong in the same way.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+use proptest::collection::vec;
+use proptest::prelude::{Just, ProptestConfig, Strategy, prop_oneof};
+use proptest::sample::select;
+use proptest::test_runner::TestRunner;
+use proptest::{prop_assert, prop_assert_eq};
+use rusqlite::Connection;
+use webhook_registry::{ErrorKind, EventPattern, Registry};
+
+use crate::oracle;
+use crate::support::{STRIPE, refused, size};
+
+fn runner() -> TestRunner {
+    TestRunner::new(ProptestConfig {
+        cases: size(3_000, 300_000),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })
+}
+
+#[track_caller]
+fn holds(outcome: Result<(), impl std::fmt::Display>) {
+    if let Err(failure) = outcome {
+        panic!("{failure}");
+    }
+}
+
+/// A name of few characters, so that patterns hit.
+fn name() -> impl Strategy<Value = String> {
+    vec(select(&b"aabbcz.-_09AZ:/"[..]), 1..9).prop_map(|bytes| String::from_utf8(bytes).unwrap())
+}
+
+fn class() -> impl Strategy<Value = String> {
+    let member = prop_oneof![
+        3 => select(&["a", "b", "c", "z", ".", "_", "0", "A", ":", "/"][..]).prop_map(str::to_owned),
+        2 => select(&["a-b", "a-z", "A-z", "0-9", ".-z", "b-c", "/-A"][..]).prop_map(str::to_owned),
+    ];
+    (
+        select(&["", "!"][..]),
+        select(&["", "", "-"][..]),
+        vec(member, 1..4),
+        select(&["", "", "-"][..]),
+    )
+        .prop_map(|(not, first, members, last)| format!("[{not}{first}{}{last}]", members.concat()))
+}
+
+/// What is mostly a pattern.
+fn pattern() -> impl Strategy<Value = String> {
+    let part = prop_oneof![
+        4 => select(&["a", "b", "c", "z", ".", "-", "_", "0", "9", "A", "Z", ":", "/"][..]).prop_map(str::to_owned),
+        3 => Just("*".to_owned()),
+        2 => Just("?".to_owned()),
+        3 => class(),
+    ];
+    vec(part, 1..7).prop_map(|parts| parts.concat())
+}
+
+/// What is mostly none.
+fn soup() -> impl Strategy<Value = String> {
+    let bit = select(
+        &[
+            "a", "b", "-", "-", ".", "[", "[", "]", "]", "!", "^", "*", "?", "z", "0", " ", "é", "\0", "\\",
+            "{", ",",
+        ][..],
+    );
+    vec(bit, 0..9).prop_map(|bits| bits.concat())
+}
+
+/// SQLite's answer. Its sets are turned round by `^`, the crate's by `!`.
+fn glob(conn: &Connection, pattern: &str, name: &str) -> bool {
+    conn.prepare_cached("SELECT ?2 GLOB ?1")
+        .unwrap()
+        .query_row([pattern.replace("[!", "[^").as_str(), name], |row| row.get(0))
+        .unwrap()
+}
+
+#[test]
+fn the_crate_sqlite_and_the_oracle_agree_on_what_a_pattern_covers() {
+    let conn = Connection::open_in_memory().unwrap();
+    // A property that never hits proves nothing, so the hits are counted.
+    let (hits, asked) = (Cell::new(0), Cell::new(0));
+    let outcome = runner().run(&(pattern(), vec(name(), 4)), |(text, names)| {
+        let parsed = text.parse::<EventPattern>();
+        prop_assert_eq!(parsed.is_ok(), oracle::accepts(&text), "{:?}", text);
+        let Ok(parsed) = parsed else { return Ok(()) };
+        for name in &names {
+            let ours = parsed.matches(name);
+            prop_assert_eq!(
+                ours,
+                oracle::covers(&text, name),
+                "oracle: {:?} on {:?}",
+                text,
+                name
+            );
+            prop_assert_eq!(ours, glob(&conn, &text, name), "GLOB: {:?} on {:?}", text, name);
+            hits.set(hits.get() + u32::from(ours));
+            asked.set(asked.get() + 1);
+        }
+        Ok(())
+    });
+    holds(outcome);
+    assert!(
+        hits.get() > asked.get() / 50,
+        "{} of {} hit",
+        hits.get(),
+        asked.get()
+    );
+}
+
+#[test]
+fn a_name_made_from_a_pattern_is_covered_by_it() {
+    let conn = Connection::open_in_memory().unwrap();
+    let runs = vec(select(&["", "a", ".", "b.c", "z-"][..]), 8);
+    let outcome = runner().run(&(pattern(), runs), |(text, runs)| {
+        let Ok(parsed) = text.parse::<EventPattern>() else {
+            return Ok(());
+        };
+        let mut runs = runs.into_iter();
+        let mut name = String::new();
+        for part in text.split_inclusive(['*', '?']).filter(|_| !text.contains('[')) {
+            match part.strip_suffix('*') {
+                Some(literal) => name += &(literal.to_owned() + runs.next().unwrap_or_default()),
+                None => name += &part.replace('?', "x"),
+            }
+        }
+        if !name.is_empty() {
+            prop_assert!(parsed.matches(&name), "{:?} on {:?}", text, name);
+            prop_assert!(oracle::covers(&text, &name), "oracle: {:?} on {:?}", text, name);
+            prop_assert!(glob(&conn, &text, &name), "GLOB: {:?} on {:?}", text, name);
+        }
+        Ok(())
+    });
+    holds(outcome);
+}
+
+#[test]
+fn what_is_a_pattern_is_decided_as_the_oracle_decides_it() {
+    let conn = Connection::open_in_memory().unwrap();
+    let accepted = Cell::new(0);
+    let outcome = runner().run(&(soup(), name()), |(text, name)| {
+        match text.parse::<EventPattern>() {
+            Err(error) => {
+                prop_assert!(!oracle::accepts(&text), "refused {:?}: {}", text, error);
+                prop_assert_eq!(error.kind(), ErrorKind::Invalid);
+                prop_assert_eq!(error.problems()[0].field(), "pattern");
+                prop_assert_eq!(error.problems().len(), 1);
+            }
+            Ok(parsed) => {
+                accepted.set(accepted.get() + 1);
+                prop_assert!(oracle::accepts(&text), "accepted {:?}", text);
+                prop_assert_eq!(parsed.is_wildcard(), oracle::is_wildcard(&text));
+                prop_assert_eq!(
+                    parsed.matches(&name),
+                    glob(&conn, &text, &name),
+                    "{:?} on {:?}",
+                    text,
+                    name
+                );
+                prop_assert_eq!(parsed.as_str(), &text);
+                prop_assert_eq!(parsed.to_string(), text.clone());
+                let json = serde_json::to_string(&parsed).unwrap();
+                prop_assert_eq!(json, serde_json::to_string(&text).unwrap());
+                prop_assert_eq!(
+                    parsed,
+                    serde_json::from_value::<EventPattern>(text.into()).unwrap()
+                );
+            }
+        }
+        Ok(())
+    });
+    holds(outcome);
+    assert!(accepted.get() > 100, "only {} were patterns", accepted.get());
+}
+
+#[test]
+fn no_text_at_all_makes_parsing_or_matching_panic() {
+    let outcome = runner().run(&(".*", ".*"), |(pattern, name)| {
+        let parsed = pattern.parse::<EventPattern>();
+        prop_assert_eq!(parsed.is_ok(), oracle::accepts(&pattern));
+        let covered = parsed.is_ok_and(|parsed| parsed.matches(&name));
+        prop_assert_eq!(covered, oracle::covers(&pattern, &name));
+        let star: EventPattern = "*".parse().unwrap();
+        prop_assert_eq!(star.matches(&name), oracle::is_name(&name));
+        Ok(())
+    });
+    holds(outcome);
+}
+
+/// Checks one row of the table: what a pattern covers, and what it does not.
+#[track_caller]
+fn row(text: &str, covered: &[&str], others: &[&str]) {
+    let pattern: EventPattern = text.parse().unwrap();
+    assert_eq!(pattern, text);
+    let conn = Connection::open_in_memory().unwrap();
+    for (names, expected) in [(covered, true), (others, false)] {
+        for name in names {
+            assert_eq!(pattern.matches(name), expected, "{text:?} on {name:?}");
+            assert_eq!(
+                oracle::covers(text, name),
+                expected,
+                "oracle: {text:?} on {name:?}"
+            );
+            if oracle::is_name(name) {
+                assert_eq!(glob(&conn, text, name), expected, "GLOB: {text:?} on {name:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_table_of_the_contract_holds() {
+    row(
+        "agent.*",
+        &["agent.presencechanged.v1", "agent."],
+        &["agent", "Agent.x", "xagent.y"],
+    );
+    row("*.v1", &["a.b.v1", ".v1"], &["a.v2", "a.v1.b", "v1"]);
+    let longest = "a".repeat(256);
+    let too_long = "a".repeat(257);
+    row(
+        "*",
+        &["a", "a.b/c:d-e_f", &longest],
+        &["", "a b", "é", "a\0", &too_long],
+    );
+    row("a?c", &["abc", "a.c", "a/c"], &["ac", "abbc", "aéc"]);
+    row("[abc]", &["a", "c"], &["d", "A", "ab", ""]);
+    row("[a-c]x", &["ax", "cx"], &["dx", "-x", "x"]);
+    row("[!abc]", &["d", ".", "A", "/"], &["a", "b", "", "!", "^", " "]);
+    row("[!a-c]", &["d", "-"], &["b"]);
+    row("[-a]", &["-", "a"], &["b"]);
+    row("[a-]", &["-", "a"], &["b"]);
+    row("[!-a]", &["b"], &["-", "a", "!"]);
+    row("[a-c-]", &["b", "-"], &["d"]);
+    row("[-]", &["-"], &["a"]);
+    row("[!-]", &["a"], &["-"]);
+    row("[--]", &["-"], &["a"]);
+    row("[a-cx-z0]", &["b", "y", "0"], &["d", "-", "1"]);
+    row("[.-z]", &[".", "A", "z", "0"], &["-"]);
+    row("*a*b*", &["ab", "xaxbx", "aab"], &["ba", "a", "b"]);
+    row("a.b", &["a.b"], &["aXb", "a.b.c"]);
+    row("*[0-9]", &["v1", "1"], &["v", "1v"]);
+    row(&longest, &[&longest], &["a"]);
+}
+
+#[test]
+fn everything_outside_the_grammar_is_invalid_on_pattern() {
+    let too_long = "a".repeat(257);
+    for text in [
+        "", "**", "a**", "a.**.b", "***", "[^a]", "[*]", "[?]", "[]]", "[z-a]", "[a-a]", "[]", "[!]", "]",
+        "a]b", "[", "a[b", "[!", "[a-", "[a-b-c]", "[a-c-e]", "[--a]", "[---]", "[!!]", "[a!]", "[[]",
+        "[[a]", "a b", " a", "a\n", "é", "[é]", "[a-é]", "a\0", "\\a", "{a,b}", "!a", "^a", "[ ]", "a,b",
+        "[a]]", "[!]a]", &too_long,
+    ] {
+        assert!(!oracle::accepts(text), "oracle: {text:?}");
+        refused(text.parse::<EventPattern>(), ErrorKind::Invalid, &["pattern"]);
+    }
+    let error = refused("a.**".parse::<EventPattern>(), ErrorKind::Invalid, &["pattern"]);
+    assert!(
+        error.to_string().contains("one * already crosses dots"),
+        "{error}"
+    );
+}
+
+#[test]
+fn hostile_patterns_are_matched_in_no_time() {
+    let began = Instant::now();
+    let names = [
+        "a".repeat(256),
+        "a".repeat(255) + "b",
+        "ab".repeat(128),
+        "a.".repeat(128),
+    ];
+    for pattern in [
+        "*a".repeat(128),
+        "*a".repeat(127) + "*b",
+        "*?".repeat(127) + "*",
+        "*[!b]".repeat(51),
+        "*[a-z]".repeat(42) + "c",
+        "?".repeat(256),
+        "*a*b".repeat(64),
+        "[a-z]".repeat(51),
+    ] {
+        let parsed: EventPattern = pattern.parse().unwrap();
+        for name in &names {
+            for _ in 0..size(20, 2_000) {
+                std::hint::black_box(parsed.matches(name));
+            }
+        }
+    }
+    let each = began.elapsed() / (8 * 4 * size(20, 2_000));
+    assert!(each < Duration::from_millis(5), "{each:?} a match");
+}
+
+#[test]
+fn a_pattern_is_expanded_into_just_the_names_that_the_oracle_covers() {
+    let registry = Registry::in_memory().unwrap();
+    let mut names: Vec<&str> = STRIPE.lines().collect();
+    registry.register_event_types(names.iter().copied()).unwrap();
+    names.sort_unstable();
+    let prefix = select(
+        &[
+            "",
+            "customer.",
+            "c",
+            "invoice.p",
+            "charge.refunded",
+            "treasury",
+            "z",
+        ][..],
+    );
+    let outcome = runner().run(&(prefix, pattern()), |(prefix, rest)| {
+        let text = prefix.to_owned() + &rest;
+        if !oracle::accepts(&text) {
+            return Ok(());
+        }
+        let expected: Vec<&str> = names
+            .iter()
+            .copied()
+            .filter(|name| oracle::covers(&text, name))
+            .collect();
+        prop_assert_eq!(registry.expand(&text).unwrap(), expected, "{:?}", text);
+        Ok(())
+    });
+    holds(outcome);
+    for name in &names {
+        assert_eq!(registry.expand(name).unwrap(), [*name]);
+    }
+    assert_eq!(registry.expand("*").unwrap(), names);
+}
