@@ -14,6 +14,7 @@ mod catalogs;
 mod input;
 mod json;
 mod listing;
+mod model;
 mod opening;
 mod oracle;
 mod patterns;

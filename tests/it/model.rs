@@ -1,0 +1,366 @@
+//! Guards against an answer that is wrong only after a certain history: a wildcard that lost a type when another
+//! pattern went, a filter that forgets the disabled, a cursor that skips a row, an id that falls. Random calls go to the
+//! registry and to a naive model of it; after each, every answer of every handle is compared.
+
+mod compare;
+mod naive;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use webhook_registry::{
+    Error, ErrorKind, EventType, Registry, RegistryOptions, Subscription, SubscriptionId,
+};
+
+use self::naive::{Edit, Naive, Refusal, SECRETS, Sub, URLS, Wish, refusal, to_update};
+use crate::support::{Random, size};
+
+const NAMES: [&str; 9] = ["a", "b", "A", "ab", "a b", "é", "%", "_", "x\"'y"];
+const TYPES: [&str; 8] = ["a", "a.b", "a.b.v1", "a.c", "a.b-c", "B:c/d", "z_1", "a.b.v2"];
+const PATTERNS: [&str; 16] = [
+    "*",
+    "a*",
+    "a.*",
+    "*.v1",
+    "a.b.v[12]",
+    "a.?",
+    "[!a]*",
+    "a",
+    "a.b",
+    "a.b.v1",
+    "z_1",
+    "*b*",
+    "?",
+    "B:c/d",
+    "nothing",
+    "q*",
+];
+const KEYS: [&str; 3] = ["tenant", "k", "é"];
+const LAST: i64 = 253_402_300_799_999;
+
+struct World {
+    random: Random,
+    naive: Naive,
+    clock: Arc<AtomicI64>,
+    path: Option<PathBuf>,
+    handles: Vec<Registry>,
+    steps: usize,
+}
+
+/// Says where a failure was.
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!(
+                "failed after step {} with the model at {:#?}",
+                self.steps, self.naive
+            );
+        }
+    }
+}
+
+fn time(millis: i64) -> SystemTime {
+    match u64::try_from(millis) {
+        Ok(after) => UNIX_EPOCH + Duration::from_millis(after),
+        Err(_) => UNIX_EPOCH - Duration::from_millis(millis.unsigned_abs()),
+    }
+}
+
+fn flat(subscription: &Subscription, secret: Option<&str>) -> Sub {
+    let millis = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
+    Sub {
+        id: Some(subscription.id()),
+        name: subscription.name().to_owned(),
+        url: subscription.url().to_owned(),
+        events: subscription.events().iter().map(ToString::to_string).collect(),
+        enabled: subscription.enabled(),
+        secret: secret.map(str::to_owned),
+        description: subscription.description().map(str::to_owned),
+        metadata: subscription.metadata().clone(),
+        created: millis(subscription.created_at()),
+        updated: millis(subscription.updated_at()),
+        revision: subscription.revision(),
+    }
+}
+
+fn plain<T>(result: Result<T, Error>) -> Result<T, Refusal> {
+    result.or_else(|error| {
+        refusal(
+            error.kind(),
+            error.problems().iter().map(|problem| problem.field().to_owned()),
+        )
+    })
+}
+
+impl World {
+    fn options(&self) -> RegistryOptions {
+        let clock = self.clock.clone();
+        Registry::options().clock(move || time(clock.load(Ordering::Relaxed)))
+    }
+
+    fn open(&self) -> Registry {
+        match &self.path {
+            Some(path) => self.options().open(path).unwrap(),
+            None => self
+                .handles
+                .first()
+                .cloned()
+                .unwrap_or_else(|| self.options().in_memory().unwrap()),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        self.clock.load(Ordering::Relaxed).clamp(0, LAST) as u64
+    }
+
+    fn text(&mut self, good: &[&str]) -> String {
+        if self.random.chance(4) {
+            (*self.random.pick(&["", " x", "\u{1}x"])).to_owned()
+        } else {
+            (*self.random.pick(good)).to_owned()
+        }
+    }
+
+    fn description(&mut self) -> String {
+        let good = !self.random.chance(5);
+        (*self
+            .random
+            .pick(if good { &["text", "é\n"] } else { &["\0", "\0x"] }))
+        .to_owned()
+    }
+
+    fn secret(&mut self) -> String {
+        self.text(&SECRETS)
+    }
+
+    fn events(&mut self) -> Vec<String> {
+        if self.random.chance(2) {
+            let many = if self.random.chance(50) { 0 } else { 257 };
+            return vec!["*".to_owned(); many];
+        }
+        let count = 1 + self.random.below(4);
+        let mut event = || {
+            if self.random.chance(3) {
+                "a**".to_owned()
+            } else {
+                (*self.random.pick(&PATTERNS)).to_owned()
+            }
+        };
+        (0..count).map(|_| event()).collect()
+    }
+
+    fn wish(&mut self) -> Wish {
+        Wish {
+            name: self.text(&NAMES),
+            url: self.text(&URLS),
+            events: self.events(),
+            enabled: self.random.chance(40).then(|| self.random.chance(50)),
+            secret: self.random.chance(30).then(|| self.secret()),
+            description: self.random.chance(30).then(|| self.description()),
+            metadata: (0..self.random.below(3)).map(|_| self.entry()).collect(),
+            allow: self.random.chance(50),
+        }
+    }
+
+    fn entry(&mut self) -> (String, String) {
+        let key = if self.random.chance(3) {
+            ""
+        } else {
+            *self.random.pick(&KEYS)
+        };
+        (key.to_owned(), (*self.random.pick(&["1", "2", ""])).to_owned())
+    }
+
+    fn edits(&mut self, revision: u64) -> Vec<Edit> {
+        (0..self.random.below(4))
+            .map(|_| match self.random.below(11) {
+                0 => Edit::Name(self.text(&NAMES)),
+                1 => Edit::Url(self.text(&URLS)),
+                2 | 3 => Edit::Events(self.events()),
+                4 => Edit::Enabled(self.random.chance(50)),
+                5 => Edit::Secret(self.secret()),
+                6 => Edit::Description(self.random.chance(60).then(|| self.description())),
+                7 => {
+                    let (key, value) = self.entry();
+                    Edit::Metadata(key, self.random.chance(70).then_some(value))
+                }
+                8 => Edit::ClearMetadata,
+                9 => Edit::Allow(self.random.chance(80)),
+                _ => Edit::IfRevision(revision + u64::from(self.random.chance(30))),
+            })
+            .collect()
+    }
+
+    /// An id: mostly a living one.
+    fn id(&mut self) -> SubscriptionId {
+        let living: Vec<_> = self.naive.subs.iter().filter_map(|sub| sub.id).collect();
+        if !living.is_empty() && self.random.chance(90) {
+            *self.random.pick(&living)
+        } else if !self.naive.ids.is_empty() && self.random.chance(80) {
+            *self.random.pick(&self.naive.ids)
+        } else {
+            "01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap()
+        }
+    }
+
+    fn made(&mut self, mut sub: Sub, created: &webhook_registry::Created) {
+        let subscription = created.subscription();
+        assert!(self.naive.ids.last() < Some(&subscription.id()), "ids rise");
+        self.naive.ids.push(subscription.id());
+        sub.id = Some(subscription.id());
+        sub.secret
+            .get_or_insert_with(|| created.secret().expose().to_owned());
+        assert_eq!(flat(subscription, Some(created.secret().expose())), sub);
+        self.naive.subs.push(sub);
+    }
+
+    fn step(&mut self) {
+        self.steps += 1;
+        let handle = self.random.below(self.handles.len());
+        let registry = self.handles[handle].clone();
+        let now = self.now();
+        match self.random.below(20) {
+            0..=4 => {
+                let wish = self.wish();
+                let expected = self.naive.create(&wish, now);
+                let found = plain(registry.create(wish.to_new()));
+                assert_eq!(found.as_ref().err(), expected.as_ref().err(), "{wish:?}");
+                if let (Ok(created), Ok(sub)) = (found, expected) {
+                    self.made(sub, &created);
+                }
+            }
+            5 => {
+                let wishes: Vec<Wish> = (0..self.random.below(4)).map(|_| self.wish()).collect();
+                let expected = self.naive.create_all(&wishes, now);
+                let found = plain(registry.create_all(wishes.iter().map(Wish::to_new)));
+                assert_eq!(found.as_ref().err(), expected.as_ref().err(), "{wishes:?}");
+                for (created, sub) in found.into_iter().flatten().zip(expected.into_iter().flatten()) {
+                    self.made(sub, &created);
+                }
+            }
+            6..=10 => {
+                let id = self.id();
+                let revision = self.naive.find(id).map_or(1, |sub| sub.revision);
+                let edits = self.edits(revision);
+                let expected = self.naive.update(id, &edits, now);
+                let found = plain(registry.update(id, to_update(&edits)));
+                let secret = expected.as_ref().ok().and_then(|sub| sub.secret.clone());
+                let found = found.map(|subscription| flat(&subscription, secret.as_deref()));
+                assert_eq!(found, expected, "{edits:?}");
+                if let Ok(after) = expected {
+                    *self.naive.subs.iter_mut().find(|sub| sub.id == Some(id)).unwrap() = after;
+                }
+            }
+            11 | 12 => {
+                let id = self.id();
+                let expected = self.random.chance(40).then(|| 1 + self.random.below(3) as u64);
+                let found = match expected {
+                    Some(revision) => registry.delete_if_revision(id, revision),
+                    None => registry.delete(id),
+                };
+                assert_eq!(plain(found), self.naive.delete(id, expected));
+            }
+            13..=15 => {
+                let given: Vec<(String, Option<String>)> = (0..self.random.below(4))
+                    .map(|_| {
+                        let name = if self.random.chance(4) {
+                            "no name"
+                        } else {
+                            *self.random.pick(&TYPES)
+                        };
+                        (
+                            name.to_owned(),
+                            self.random.chance(50).then(|| self.steps.to_string()),
+                        )
+                    })
+                    .collect();
+                let event_types = given.iter().map(|(name, description)| match description {
+                    Some(text) => EventType::new(name.as_str()).with_description(text.as_str()),
+                    None => EventType::new(name.as_str()),
+                });
+                let found = plain(registry.register_event_types(event_types));
+                assert_eq!(found, self.naive.register(&given), "{given:?}");
+            }
+            16 | 17 => {
+                let name = *self
+                    .random
+                    .pick(&["a", "a.b", "a.c", "z_1", "B:c/d", "*", "", "no name"]);
+                assert_eq!(plain(registry.remove_event_type(name)), self.naive.remove(name));
+            }
+            18 => {
+                let steps = [0, 1, -1, 3_600_000, -3_600_000, 86_400_000];
+                let jumps = [-5, 0, 1_700_000_000_000, LAST, LAST + 1];
+                if self.random.chance(20) {
+                    self.clock.store(*self.random.pick(&jumps), Ordering::Relaxed);
+                } else {
+                    self.clock.fetch_add(*self.random.pick(&steps), Ordering::Relaxed);
+                }
+            }
+            _ => {
+                drop(registry);
+                if self.path.is_some() && self.random.chance(30) {
+                    // The last handle to close empties the -wal.
+                    self.handles.clear();
+                } else {
+                    self.handles.remove(handle);
+                }
+                while self.handles.len() < 2 {
+                    self.handles.push(self.open());
+                }
+            }
+        }
+    }
+}
+
+fn run(path: Option<PathBuf>, steps: usize) {
+    let mut world = World {
+        random: Random::new(),
+        naive: Naive::default(),
+        clock: Arc::new(AtomicI64::new(1_700_000_000_000)),
+        path,
+        handles: Vec::new(),
+        steps: 0,
+    };
+    world.handles = vec![world.open()];
+    world.handles.push(world.open());
+    let (mut most, mut seen) = (0, BTreeSet::new());
+    for _ in 0..steps {
+        world.step();
+        for registry in world.handles.clone() {
+            world.compare(&registry);
+        }
+        if let Some(path) = world.path.clone().filter(|_| world.steps.is_multiple_of(8)) {
+            let reader = world.options().read_only(true).open(path).unwrap();
+            world.compare(&reader);
+            assert_eq!(reader.delete(world.id()).unwrap_err().kind(), ErrorKind::ReadOnly);
+        }
+        most = most.max(world.naive.subs.len());
+        seen.extend(world.naive.types.keys().cloned());
+    }
+    assert!(
+        most >= 4 && seen.len() == TYPES.len(),
+        "a history too poor to prove anything: {most}, {seen:?}"
+    );
+    if let Some(path) = &world.path {
+        world.handles.clear();
+        compare::audit(path, &world.naive);
+    }
+}
+
+#[test]
+fn a_file_answers_as_the_model_does_after_any_history() {
+    for _ in 0..size(1, 60) {
+        let folder = tempfile::tempdir().unwrap();
+        run(Some(folder.path().join("registry.db")), size(250, 400));
+    }
+}
+
+#[test]
+fn a_registry_in_memory_answers_as_the_model_does_after_any_history() {
+    for _ in 0..size(2, 60) {
+        run(None, size(250, 400));
+    }
+}
