@@ -11,6 +11,7 @@
 )]
 
 mod catalogs;
+mod child;
 mod input;
 mod json;
 mod listing;
@@ -19,6 +20,7 @@ mod opening;
 mod oracle;
 mod patterns;
 mod permissions;
+mod races;
 mod refusals;
 mod registry;
 mod secrecy;

@@ -1,0 +1,123 @@
+//! Other processes: this test binary once more, in a role. A role is a test that returns at once unless it was started
+//! as a child. It talks to its parent over standard error, because libtest writes to standard output.
+
+use std::io::{BufRead as _, BufReader, Lines, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Stdio};
+
+const ROLE: &str = "WEBHOOK_REGISTRY_CHILD";
+const PATH: &str = "WEBHOOK_REGISTRY_CHILD_PATH";
+
+/// In a role: the file, and the other arguments. None where the test runs as one of many.
+pub(crate) fn role() -> Option<(PathBuf, Vec<String>)> {
+    let arguments = std::env::var(ROLE).ok()?;
+    let path = std::env::var_os(PATH)?;
+    Some((
+        path.into(),
+        arguments.split_whitespace().map(str::to_owned).collect(),
+    ))
+}
+
+/// Tells the parent, in one write.
+pub(crate) fn tell(line: impl std::fmt::Display) {
+    let line = format!("@{line}\n");
+    std::io::stderr().lock().write_all(line.as_bytes()).unwrap();
+}
+
+/// Waits for a line from the parent.
+pub(crate) fn await_word() -> String {
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).unwrap();
+    line.trim().to_owned()
+}
+
+/// The command that runs a role, named by its test.
+pub(crate) fn command(role: &str, path: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    in_role(&mut command, role, path, arguments);
+    command
+}
+
+/// The same through a shell, which runs `before` first: `trap "" XFSZ`.
+pub(crate) fn command_after(before: &str, role: &str, path: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("{before}; exec \"$0\" \"$@\"")]);
+    command.arg(std::env::current_exe().unwrap());
+    in_role(&mut command, role, path, arguments);
+    command
+}
+
+fn in_role(command: &mut Command, role: &str, path: &Path, arguments: &[&str]) {
+    command
+        .args([role, "--exact", "--nocapture", "--test-threads=1"])
+        .env(ROLE, arguments.join(" "))
+        .env(PATH, path)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+}
+
+/// A running role. It is killed when dropped.
+pub(crate) struct Peer {
+    child: Child,
+    lines: Lines<BufReader<ChildStderr>>,
+    /// What it wrote beside its messages: a panic, for one.
+    noise: String,
+}
+
+impl Peer {
+    pub(crate) fn spawn(command: &mut Command) -> Peer {
+        let mut child = command.spawn().unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        Peer {
+            child,
+            lines,
+            noise: String::new(),
+        }
+    }
+
+    /// Says a word to it.
+    pub(crate) fn say(&mut self, word: &str) {
+        let stdin = self.child.stdin.as_mut().unwrap();
+        writeln!(stdin, "{word}").unwrap_or_else(|cause| panic!("{cause}: {}", self.noise));
+    }
+
+    /// What it tells next; none at its end.
+    pub(crate) fn hear(&mut self) -> Option<String> {
+        loop {
+            let line = self.lines.next()?.unwrap();
+            match line.strip_prefix('@') {
+                Some(message) => return Some(message.to_owned()),
+                None => self.noise += &(line + "\n"),
+            }
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn expect(&mut self, message: &str) {
+        let heard = self.hear();
+        assert_eq!(heard.as_deref(), Some(message), "{}", self.noise);
+    }
+
+    /// SIGKILL, now.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+    }
+
+    /// All that it still tells, once it has ended well.
+    #[track_caller]
+    pub(crate) fn finish(mut self) -> Vec<String> {
+        drop(self.child.stdin.take());
+        let heard: Vec<String> = std::iter::from_fn(|| self.hear()).collect();
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "{status}: {}", self.noise);
+        heard
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
