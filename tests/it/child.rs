@@ -104,6 +104,14 @@ impl Peer {
         self.child.kill().unwrap();
     }
 
+    /// SIGSTOP: it stands still once this returns.
+    #[cfg(unix)]
+    pub(crate) fn stop(&mut self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+        rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::UNTRACED).unwrap();
+    }
+
     /// All that it still tells, once it has ended well.
     #[track_caller]
     pub(crate) fn finish(mut self) -> Vec<String> {

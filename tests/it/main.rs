@@ -10,8 +10,11 @@
     reason = "a test says what it expects, and fails where that does not hold"
 )]
 
+#[cfg(unix)]
 mod catalogs;
 mod child;
+mod crash;
+mod history;
 mod input;
 mod json;
 mod listing;

@@ -1,0 +1,250 @@
+//! Guards against a change that was answered and is gone: after a kill at any moment, after a loss of power that kept
+//! only the beginning of the `-wal`, after a death in the middle of making the schema. What is found must be a prefix of
+//! the history, every acknowledged step in it and at most the one in flight besides, never a mixture.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use webhook_registry::{Durability, Registry};
+
+use crate::child::{self, Peer};
+use crate::history;
+use crate::support::{Random, size};
+
+/// Takes the steps of the history from `arguments[0]` on, and tells each with the length of the `-wal`.
+#[test]
+fn child_takes_steps() {
+    let Some((path, arguments)) = child::role() else {
+        return;
+    };
+    let registry = Registry::options()
+        .durability(if arguments[1] == "full" {
+            Durability::Full
+        } else {
+            Durability::Relaxed
+        })
+        .open(&path)
+        .unwrap();
+    history::begin(&registry);
+    child::tell("ready");
+    for step in arguments[0].parse().unwrap().. {
+        history::take(&registry, step).unwrap();
+        // Never opened: closing a second descriptor would drop SQLite's locks.
+        child::tell(fs::metadata(beside(&path, "-wal")).unwrap().len());
+    }
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+fn writer(path: &Path, from: usize, durability: &str) -> Peer {
+    let mut peer = Peer::spawn(&mut child::command(
+        "crash::child_takes_steps",
+        path,
+        &[&from.to_string(), durability],
+    ));
+    peer.expect("ready");
+    peer
+}
+
+#[test]
+fn what_was_acknowledged_before_a_kill_is_there() {
+    let mut random = Random::new();
+    let (mut folder, mut steps, mut killed, mut in_flight) = (tempfile::tempdir().unwrap(), 0, 0, 0);
+    for round in 0..size(15, 300) {
+        if round % 10 == 0 {
+            (folder, steps) = (tempfile::tempdir().unwrap(), 0);
+        }
+        let path = folder.path().join("registry.db");
+        let mut peer = writer(&path, steps, if round % 3 == 2 { "relaxed" } else { "full" });
+        let before = steps;
+        for _ in 0..1 + random.below(60) {
+            peer.hear().expect("it writes until it is killed");
+            steps += 1;
+        }
+        thread::sleep(Duration::from_micros(random.next() % 3_000));
+        peer.kill();
+        steps += std::iter::from_fn(|| peer.hear()).count();
+        assert!(steps > before, "the child had not written");
+        killed += 1;
+        let registry = Registry::open(&path).unwrap();
+        let found = history::state(&registry).unwrap();
+        if found != history::after(steps) {
+            steps += 1;
+            in_flight += 1;
+            assert_eq!(found, history::after(steps), "round {round}");
+        }
+        drop(registry);
+        history::assert_whole(&path);
+    }
+    println!("{killed} kills, {in_flight} with a change in flight that had been committed");
+}
+
+/// Where files are read and thrown away by the thousand.
+fn scratch() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
+}
+
+/// The files as they stood at one moment, and the length of the `-wal` at each acknowledgement before.
+struct Moment {
+    file: Vec<u8>,
+    wal: Vec<u8>,
+    acknowledged: Vec<usize>,
+}
+
+impl Moment {
+    fn of_a_writer(steps: usize) -> Moment {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("registry.db");
+        let mut peer = writer(&path, 0, "full");
+        let heard = (0..steps).map(|_| peer.hear().unwrap()).collect::<Vec<_>>();
+        // Stopped, it stands still between two instructions while both files are copied.
+        peer.stop();
+        let file = fs::read(&path).unwrap();
+        let wal = fs::read(beside(&path, "-wal")).unwrap();
+        peer.kill();
+        let heard = heard.into_iter().chain(std::iter::from_fn(|| peer.hear()));
+        let acknowledged = heard.map(|length| length.parse().unwrap()).collect();
+        Moment {
+            file,
+            wal,
+            acknowledged,
+        }
+    }
+
+    /// What is found when the `-wal` is this.
+    fn state_with(&self, wal: &[u8]) -> history::State {
+        let folder = scratch();
+        let path = folder.path().join("registry.db");
+        fs::write(&path, &self.file).unwrap();
+        fs::write(beside(&path, "-wal"), wal).unwrap();
+        let registry = Registry::open(&path).unwrap();
+        // A cut before the first commit of all leaves a file without the history's beginning.
+        if registry.event_type("agent.v1").unwrap().is_none() {
+            return history::State::new();
+        }
+        history::state(&registry).unwrap()
+    }
+
+    /// How many steps are in the first `length` bytes.
+    fn steps_within(&self, length: usize) -> usize {
+        self.acknowledged.iter().filter(|end| **end <= length).count()
+    }
+
+    /// Cut here: just what had been committed. With rubbish behind the cut, as when blocks did not reach the disk: the same.
+    fn assert_cut_at(&self, length: usize, random: &mut Random) {
+        let steps = self.steps_within(length);
+        let expected = |found: history::State, how: &str| {
+            let all = steps == self.acknowledged.len();
+            let fits = found == history::after(steps) || (all && found == history::after(steps + 1));
+            assert!(
+                fits,
+                "cut at {length} of {}, {how}: not the state after {steps}",
+                self.wal.len()
+            );
+        };
+        let cut = &self.wal[..length];
+        expected(self.state_with(cut), "cut");
+        let rest = self.wal.len() - length;
+        match random.below(3) {
+            0 => expected(self.state_with(&[cut, &vec![0; rest]].concat()), "zeros behind"),
+            1 => {
+                let rubbish: Vec<u8> = (0..rest).map(|_| random.next() as u8).collect();
+                expected(self.state_with(&[cut, &rubbish].concat()), "rubbish behind");
+            }
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn after_a_loss_of_power_there_is_a_prefix_of_the_history_and_all_that_was_acknowledged() {
+    let mut random = Random::new();
+    let moment = Moment::of_a_writer(40);
+    let ends = &moment.acknowledged;
+    assert!(
+        ends.windows(2).all(|pair| pair[0] < pair[1]),
+        "no checkpoint was to come in between: {ends:?}"
+    );
+    let (last, end) = (ends[ends.len() - 1], moment.wal.len());
+    // From the last acknowledged commit on, and through that commit itself, as if it were the one in flight.
+    let from = ends[ends.len() - 2];
+    let mut cuts = 0;
+    for length in (from..=end)
+        .step_by(size(331, 1))
+        .chain([last - 1, last, (last + 1).min(end), end])
+    {
+        moment.assert_cut_at(length, &mut random);
+        cuts += 1;
+    }
+    for _ in 0..size(60, 500) {
+        moment.assert_cut_at(random.below(from), &mut random);
+        cuts += 1;
+    }
+    println!("{cuts} cuts of {end} bytes, {} steps acknowledged", ends.len());
+}
+
+#[test]
+fn a_moment_in_the_middle_of_checkpoints_is_the_history_too() {
+    let mut random = Random::new();
+    for _ in 0..size(2, 40) {
+        let moment = Moment::of_a_writer(180 + random.below(200));
+        let steps = moment.acknowledged.len();
+        assert!(moment.file.len() > 8_192, "a checkpoint was to come in between");
+        let found = moment.state_with(&moment.wal);
+        assert!(
+            found == history::after(steps) || found == history::after(steps + 1),
+            "after {steps}"
+        );
+    }
+}
+
+#[test]
+fn child_makes_files() {
+    let Some((folder, _)) = child::role() else { return };
+    child::tell("ready");
+    for number in 0.. {
+        let registry = Registry::open(folder.join(format!("{number}.db"))).unwrap();
+        child::tell(number);
+        history::begin(&registry);
+    }
+}
+
+#[test]
+fn a_file_whose_making_was_killed_opens_whole_or_fresh() {
+    let mut random = Random::new();
+    let (mut unfinished, mut empty) = (0, 0);
+    for _ in 0..size(15, 300) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut peer = Peer::spawn(&mut child::command(
+            "crash::child_makes_files",
+            folder.path(),
+            &[],
+        ));
+        peer.expect("ready");
+        thread::sleep(Duration::from_micros(random.next() % 20_000));
+        peer.kill();
+        let made = std::iter::from_fn(|| peer.hear()).count();
+        for number in 0..=made {
+            let path = folder.path().join(format!("{number}.db"));
+            let length = fs::metadata(&path).map(|found| found.len());
+            unfinished += usize::from(number == made && length.is_ok());
+            empty += usize::from(length.is_ok_and(|length| length == 0));
+            let registry = Registry::open(&path).unwrap();
+            assert!(registry.is_empty().unwrap());
+            history::begin(&registry);
+            history::take(&registry, 0).unwrap();
+            assert_eq!(history::state(&registry).unwrap(), history::after(1));
+            drop(registry);
+            history::assert_whole(&path);
+        }
+    }
+    println!("{unfinished} were unfinished, {empty} of them empty");
+    assert!(unfinished > 0, "no kill came in the middle of one");
+}
