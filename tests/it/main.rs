@@ -14,6 +14,8 @@
 mod catalogs;
 mod child;
 mod crash;
+#[cfg(unix)]
+mod disk_full;
 mod history;
 mod input;
 mod json;

@@ -1,0 +1,248 @@
+//! Guards against a full disk that costs more than the change that did not fit: a registry that must be thrown away, a
+//! half-written subscription, an acknowledged change that was only in a cache. Where there is room again, the same
+//! registry in the same process goes on.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use webhook_registry::{ErrorKind, NewSubscription, Registry};
+
+use crate::child::{self, Peer};
+use crate::history;
+use crate::support::{new, size};
+
+/// No file of this process may grow past this many bytes.
+fn limit(bytes: Option<u64>) {
+    let maximum = getrlimit(Resource::Fsize).maximum;
+    setrlimit(
+        Resource::Fsize,
+        Rlimit {
+            current: bytes,
+            maximum,
+        },
+    )
+    .unwrap();
+}
+
+/// Takes steps until one is refused, and answers how many were taken.
+fn fill(registry: &Registry, from: usize) -> usize {
+    for step in from.. {
+        assert!(step < 5_000, "the disk never filled");
+        if let Err(error) = history::take(registry, step) {
+            assert_eq!(error.kind(), ErrorKind::Storage, "{error}");
+            return step;
+        }
+    }
+    unreachable!()
+}
+
+/// Fills the disk, makes room, and goes on, three times over, with the state checked at each point.
+fn fill_and_go_on(path: &Path, full: impl Fn(), room: impl Fn()) {
+    let registry = Registry::open(path).unwrap();
+    history::begin(&registry);
+    let mut steps = 0;
+    for _ in 0..3 {
+        full();
+        steps = fill(&registry, steps);
+        for _ in 0..3 {
+            assert_eq!(
+                history::state(&registry).unwrap(),
+                history::after(steps),
+                "what was there is intact"
+            );
+            let again = history::take(&registry, steps);
+            assert_eq!(again.unwrap_err().kind(), ErrorKind::Storage);
+        }
+        // A second handle finds the same, unless there is no room to open it.
+        match Registry::open(path) {
+            Ok(second) => assert_eq!(history::state(&second).unwrap(), history::after(steps)),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Storage, "{error}"),
+        }
+        room();
+        for _ in 0..20 {
+            history::take(&registry, steps).unwrap();
+            steps += 1;
+        }
+        assert_eq!(
+            history::state(&registry).unwrap(),
+            history::after(steps),
+            "it goes on"
+        );
+    }
+    drop(registry);
+    assert_eq!(
+        history::state(&Registry::open(path).unwrap()).unwrap(),
+        history::after(steps)
+    );
+    history::assert_whole(path);
+    child::tell(format!("whole after {steps}"));
+}
+
+#[test]
+fn child_meets_a_limit() {
+    let Some((path, arguments)) = child::role() else {
+        return;
+    };
+    let more: u64 = arguments[0].parse().unwrap();
+    let wal = PathBuf::from(path.to_str().unwrap().to_owned() + "-wal");
+    fill_and_go_on(
+        &path,
+        || limit(Some(std::fs::metadata(&wal).unwrap().len() + more)),
+        || limit(None),
+    );
+}
+
+/// A role that may not make files as long as it likes, and is told so instead of killed.
+fn limited(role: &str, path: &Path, arguments: &[&str]) -> Vec<String> {
+    Peer::spawn(&mut child::command_after("trap '' XFSZ", role, path, arguments)).finish()
+}
+
+#[test]
+fn a_file_that_may_not_grow_is_storage_and_costs_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    for round in 0..size(8, 200) {
+        let path = folder.path().join(format!("{round}.db"));
+        let heard = limited(
+            "disk_full::child_meets_a_limit",
+            &path,
+            &[&(round * 1_777).to_string()],
+        );
+        assert!(heard[0].starts_with("whole after "), "{heard:?}");
+    }
+}
+
+/// So large that the file itself, and not only its `-wal`, comes to the limit.
+fn large(name: &str) -> NewSubscription {
+    (0..50).fold(new(name), |new, key| {
+        new.metadata(format!("key {key}"), "x".repeat(1_000))
+    })
+}
+
+#[test]
+fn child_checkpoints_into_a_limit() {
+    let Some((path, _)) = child::role() else { return };
+    let registry = Registry::open(&path).unwrap();
+    history::begin(&registry);
+    limit(Some(6 << 20));
+    let mut made = 0;
+    loop {
+        match registry.create(large(&made.to_string())) {
+            Ok(_) => made += 1,
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Storage, "{error}");
+                break;
+            }
+        }
+    }
+    assert_eq!(registry.len().unwrap(), made);
+    limit(None);
+    for more in made..made + 100 {
+        registry.create(large(&more.to_string())).unwrap();
+    }
+    drop(registry);
+    let registry = Registry::open(&path).unwrap();
+    for number in 0..made + 100 {
+        let found = registry.get_by_name(&number.to_string()).unwrap().unwrap();
+        assert_eq!(found.metadata().len(), 50);
+    }
+    assert_eq!(registry.subscribers("agent.v1").unwrap().len() as u64, made + 100);
+    drop(registry);
+    history::assert_whole(&path);
+    assert!(std::fs::metadata(&path).unwrap().len() > 6 << 20);
+    child::tell("whole");
+}
+
+#[test]
+fn a_checkpoint_that_finds_no_room_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let heard = limited(
+        "disk_full::child_checkpoints_into_a_limit",
+        &folder.path().join("registry.db"),
+        &[],
+    );
+    assert_eq!(heard, ["whole"]);
+}
+
+#[test]
+fn child_has_no_room_to_begin() {
+    let Some((path, arguments)) = child::role() else {
+        return;
+    };
+    limit(Some(arguments[0].parse().unwrap()));
+    let error = Registry::open(&path).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Storage, "{error}");
+    limit(None);
+    let registry = Registry::open(&path).unwrap();
+    history::begin(&registry);
+    history::take(&registry, 0).unwrap();
+    assert_eq!(history::state(&registry).unwrap(), history::after(1));
+    child::tell("whole");
+}
+
+#[test]
+fn a_file_that_there_is_no_room_to_make_is_storage_and_is_made_later() {
+    let folder = tempfile::tempdir().unwrap();
+    for bytes in [0, 1, 100, 4_096, 8_192, 32_768, 50_000] {
+        let path = folder.path().join(format!("{bytes}.db"));
+        let heard = limited(
+            "disk_full::child_has_no_room_to_begin",
+            &path,
+            &[&bytes.to_string()],
+        );
+        assert_eq!(heard, ["whole"], "with {bytes} bytes");
+    }
+}
+
+#[test]
+fn child_fills_the_disk() {
+    let Some((path, _)) = child::role() else { return };
+    let ballast = path.with_file_name("ballast");
+    fill_and_go_on(
+        &path,
+        || {
+            // All that there is, less a little to fill.
+            let mut file = std::fs::File::create(&ballast).unwrap();
+            while file.write_all(&[0; 4_096]).is_ok() {}
+            let taken = file.metadata().unwrap().len();
+            file.set_len(taken.saturating_sub(100_000)).unwrap();
+        },
+        || std::fs::remove_file(&ballast).unwrap(),
+    );
+}
+
+/// A file system of its own, taken away again when dropped.
+struct Mounted(tempfile::TempDir);
+
+impl Mounted {
+    fn tmpfs(size: &str) -> Option<Mounted> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut mount = Command::new("mount");
+        mount
+            .args(["-t", "tmpfs", "-o", size, "tmpfs"])
+            .arg(folder.path());
+        let done = mount.stderr(std::process::Stdio::null()).status();
+        done.is_ok_and(|status| status.success()).then(|| Mounted(folder))
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+fn a_full_disk_is_storage_and_costs_nothing_else() {
+    for _ in 0..size(1, 20) {
+        let Some(disk) = Mounted::tmpfs("size=6m") else {
+            println!("skipped: no file system may be mounted here");
+            return;
+        };
+        let path = disk.0.path().join("registry.db");
+        let peer = Peer::spawn(&mut child::command("disk_full::child_fills_the_disk", &path, &[]));
+        let heard = peer.finish();
+        assert!(heard[0].starts_with("whole after "), "{heard:?}");
+    }
+}
