@@ -9,9 +9,7 @@ use webhook_registry::{Catalog, NewSubscription, Registry};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
-    let path = std::env::args_os()
-        .nth(1)
-        .map_or_else(|| folder.path().join("webhooks.db"), PathBuf::from);
+    let path = std::env::args_os().nth(1).map_or_else(|| folder.path().join("webhooks.db"), PathBuf::from);
     let registry = Registry::open(&path)?;
     println!("registry: {}", path.display());
 
@@ -34,23 +32,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{}", serde_json::to_string_pretty(&created)?);
 
     println!("\n# A subscription with a wildcard, and what it covers now");
-    let wallboard = NewSubscription::new(
-        "Wallboard",
-        "https://wallboard.example/events",
-        ["channel.*", "*presence*"],
-    )
-    .metadata("team", "support");
+    let wallboard =
+        NewSubscription::new("Wallboard", "https://wallboard.example/events", ["channel.*", "*presence*"])
+            .metadata("team", "support");
     registry.create(wallboard)?;
     println!("channel.* covers {:#?}", registry.expand("channel.*")?);
 
     println!("\n# Who gets agent.presencechanged.v1?");
     for subscriber in &registry.subscribers("agent.presencechanged.v1")? {
         let secrets = subscriber.secrets().count();
-        println!(
-            "{} at {}, signed with {secrets} secret(s)",
-            subscriber.name(),
-            subscriber.url()
-        );
+        println!("{} at {}, signed with {secrets} secret(s)", subscriber.name(), subscriber.url());
     }
 
     println!("\n# Why?");

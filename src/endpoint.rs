@@ -10,15 +10,9 @@ pub(crate) fn check(url: &str) -> Result<(), String> {
         return Err(format!("a URL has at most {LONGEST} bytes, not {}", url.len()));
     }
     // The parser would strip, skip or turn round these before it reads, and then the URL kept is not the URL called.
-    if let Some((at, c)) = url
-        .char_indices()
-        .find(|(_, c)| c.is_whitespace() || c.is_control() || *c == '\\')
+    if let Some((at, c)) = url.char_indices().find(|(_, c)| c.is_whitespace() || c.is_control() || *c == '\\')
     {
-        let what = if c == '\\' {
-            "a backslash"
-        } else {
-            "white space or a control character"
-        };
+        let what = if c == '\\' { "a backslash" } else { "white space or a control character" };
         return Err(format!("a URL cannot hold {what} (at byte {at})"));
     }
     let after = after_scheme(url)?;
@@ -45,15 +39,12 @@ fn after_scheme(url: &str) -> Result<&str, String> {
     let rest = url.get(scheme.len()..).unwrap_or_default();
     let is_scheme = rest.starts_with(':')
         && (1..=16).contains(&scheme.len())
-        && scheme
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));
+        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));
     if !is_scheme {
         return Err(ASKED.to_owned());
     }
     if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
         return Err(format!("{ASKED}, not with {scheme}:"));
     }
-    rest.strip_prefix("://")
-        .ok_or_else(|| format!("{ASKED}; the // is missing"))
+    rest.strip_prefix("://").ok_or_else(|| format!("{ASKED}; the // is missing"))
 }

@@ -68,10 +68,7 @@ pub struct Problem {
 
 impl Problem {
     pub(crate) fn new(field: impl Into<String>, message: impl Into<String>) -> Problem {
-        Problem {
-            field: field.into(),
-            message: message.into(),
-        }
+        Problem { field: field.into(), message: message.into() }
     }
 
     /// The JSON key at fault: `url`, `events[2]`, `name`, `ifRevision`; in a list `[7].name`.
@@ -118,21 +115,11 @@ impl Error {
     }
 
     pub(crate) fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Error {
-        Error(Box::new(Repr {
-            kind,
-            message: message.into(),
-            problems: Vec::new(),
-            source: None,
-        }))
+        Error(Box::new(Repr { kind, message: message.into(), problems: Vec::new(), source: None }))
     }
 
     pub(crate) fn invalid(problems: Vec<Problem>) -> Error {
-        Error(Box::new(Repr {
-            kind: ErrorKind::Invalid,
-            message: Cow::Borrowed(""),
-            problems,
-            source: None,
-        }))
+        Error(Box::new(Repr { kind: ErrorKind::Invalid, message: Cow::Borrowed(""), problems, source: None }))
     }
 
     pub(crate) fn invalid_field(field: impl Into<String>, message: impl Into<String>) -> Error {
@@ -183,11 +170,7 @@ impl fmt::Display for Error {
         if !self.0.message.is_empty() {
             return f.write_str(&self.0.message);
         }
-        let separator = if self.0.kind == ErrorKind::Conflict {
-            " "
-        } else {
-            ": "
-        };
+        let separator = if self.0.kind == ErrorKind::Conflict { " " } else { ": " };
         for (position, problem) in self.0.problems.iter().take(SHOWN).enumerate() {
             if position > 0 {
                 f.write_str("; ")?;
@@ -204,9 +187,7 @@ impl fmt::Display for Error {
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Error");
-        shown
-            .field("kind", &self.0.kind)
-            .field("message", &self.to_string());
+        shown.field("kind", &self.0.kind).field("message", &self.to_string());
         if let Some(source) = &self.0.source {
             shown.field("source", source);
         }

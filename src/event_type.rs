@@ -41,11 +41,7 @@ pub struct EventType {
 impl EventType {
     /// An event type of this name, without description and schema.
     pub fn new(name: impl Into<String>) -> EventType {
-        EventType {
-            name: name.into(),
-            description: None,
-            json_schema: None,
-        }
+        EventType { name: name.into(), description: None, json_schema: None }
     }
 
     /// The same with a description.
@@ -123,29 +119,20 @@ fn check_name(name: &str) -> Result<(), String> {
         return Err("an event type needs a name".to_owned());
     }
     if name.len() > LONGEST_NAME {
-        return Err(format!(
-            "a name has at most {LONGEST_NAME} bytes, not {}",
-            name.len()
-        ));
+        return Err(format!("a name has at most {LONGEST_NAME} bytes, not {}", name.len()));
     }
-    match name
-        .char_indices()
-        .find(|(_, c)| !u8::try_from(*c).is_ok_and(is_name_byte))
-    {
+    match name.char_indices().find(|(_, c)| !u8::try_from(*c).is_ok_and(is_name_byte)) {
         None => Ok(()),
-        Some((at, c)) => Err(format!(
-            "{c:?} at byte {at} cannot stand in a name: letters, digits and _ - . : / can"
-        )),
+        Some((at, c)) => {
+            Err(format!("{c:?} at byte {at} cannot stand in a name: letters, digits and _ - . : / can"))
+        }
     }
 }
 
 /// The rule for descriptions, of event types and of subscriptions.
 pub(crate) fn check_description(text: &str) -> Result<(), String> {
     if text.len() > LONGEST_DESCRIPTION {
-        Err(format!(
-            "a description has at most {LONGEST_DESCRIPTION} bytes, not {}",
-            text.len()
-        ))
+        Err(format!("a description has at most {LONGEST_DESCRIPTION} bytes, not {}", text.len()))
     } else if text.contains('\0') {
         Err("a description cannot hold U+0000".to_owned())
     } else {
@@ -160,10 +147,7 @@ fn schema_text(schema: &serde_json::Value) -> Result<String, String> {
     }
     let text = serde_json::to_string(schema).map_err(|cause| format!("not JSON: {cause}"))?;
     if text.len() > LONGEST_SCHEMA {
-        return Err(format!(
-            "a schema has at most {LONGEST_SCHEMA} bytes serialized, not {}",
-            text.len()
-        ));
+        return Err(format!("a schema has at most {LONGEST_SCHEMA} bytes serialized, not {}", text.len()));
     }
     Ok(text)
 }
@@ -192,11 +176,7 @@ fn is_shallow(schema: &serde_json::Value) -> bool {
 
 impl Serialize for EventType {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let EventType {
-            name,
-            description,
-            json_schema,
-        } = self;
+        let EventType { name, description, json_schema } = self;
         let mut object = serializer.serialize_map(None)?;
         object.serialize_entry("name", name)?;
         if let Some(description) = description {
@@ -238,17 +218,9 @@ impl Shape for EventType {
     const EXPECTED: &'static str = "an object";
 
     fn object<'de, A: MapAccess<'de>>(place: &Key<'_>, entries: A) -> Result<EventType, A::Error> {
-        let Draft {
-            name,
-            description,
-            json_schema,
-        } = wire::document(place, entries)?;
+        let Draft { name, description, json_schema } = wire::document(place, entries)?;
         let name = name.ok_or_else(|| place.missing(&["name"]))?;
-        Ok(EventType {
-            name,
-            description,
-            json_schema,
-        })
+        Ok(EventType { name, description, json_schema })
     }
 }
 
@@ -326,9 +298,7 @@ impl Shape for Catalog {
 
     fn object<'de, A: MapAccess<'de>>(place: &Key<'_>, entries: A) -> Result<Catalog, A::Error> {
         let CatalogDraft { event_types } = wire::document(place, entries)?;
-        Ok(Catalog {
-            event_types: event_types.ok_or_else(|| place.missing(&["eventTypes"]))?,
-        })
+        Ok(Catalog { event_types: event_types.ok_or_else(|| place.missing(&["eventTypes"]))? })
     }
 }
 

@@ -47,10 +47,7 @@ impl SubscriptionId {
             return Ok(SubscriptionId(fresh));
         };
         let after = last.0.checked_add(1).map(Ulid).ok_or_else(|| {
-            Error::new(
-                ErrorKind::Conflict,
-                format!("no id is left after {last}, the greatest that there is"),
-            )
+            Error::new(ErrorKind::Conflict, format!("no id is left after {last}, the greatest that there is"))
         })?;
         Ok(SubscriptionId(fresh.max(after)))
     }
@@ -78,10 +75,7 @@ impl FromStr for SubscriptionId {
         let refuse = |why: String| Err(Error::invalid_field("subscriptionId", why));
         if text.len() != ulid::ULID_LEN {
             let length = text.chars().count();
-            return refuse(format!(
-                "a subscription id has {} characters, not {length}",
-                ulid::ULID_LEN
-            ));
+            return refuse(format!("a subscription id has {} characters, not {length}", ulid::ULID_LEN));
         }
         // The ulid crate wraps round on what 128 bits cannot hold.
         if text.bytes().next().is_some_and(|first| first > b'7') {
@@ -104,8 +98,6 @@ impl Serialize for SubscriptionId {
 
 impl<'de> Deserialize<'de> for SubscriptionId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<SubscriptionId, D::Error> {
-        wire::read::<String, D>(deserializer)?
-            .parse()
-            .map_err(de::Error::custom)
+        wire::read::<String, D>(deserializer)?.parse().map_err(de::Error::custom)
     }
 }

@@ -102,10 +102,7 @@ impl RegistryOptions {
             return Err(Error::invalid_field("exclusive", why));
         }
         let path = absolute(path.as_ref())?;
-        Ok(Registry::new(
-            Store::open(path, self.settings())?,
-            self.clock.clone(),
-        ))
+        Ok(Registry::new(Store::open(path, self.settings())?, self.clock.clone()))
     }
 
     /// Opens a new registry in memory.
@@ -126,36 +123,17 @@ impl RegistryOptions {
             problems.push(Problem::new("create", "a registry in memory is always created"));
         }
         if self.exclusive {
-            problems.push(Problem::new(
-                "exclusive",
-                "a registry in memory has no file to keep others from",
-            ));
+            problems.push(Problem::new("exclusive", "a registry in memory has no file to keep others from"));
         }
         if !problems.is_empty() {
             return Err(Error::invalid(problems));
         }
-        Ok(Registry::new(
-            Store::in_memory(self.settings())?,
-            self.clock.clone(),
-        ))
+        Ok(Registry::new(Store::in_memory(self.settings())?, self.clock.clone()))
     }
 
     fn settings(&self) -> Settings {
-        let &RegistryOptions {
-            read_only,
-            create,
-            exclusive,
-            durability,
-            busy_timeout,
-            clock: _,
-        } = self;
-        Settings {
-            read_only,
-            create,
-            exclusive,
-            durability,
-            busy_timeout,
-        }
+        let &RegistryOptions { read_only, create, exclusive, durability, busy_timeout, clock: _ } = self;
+        Settings { read_only, create, exclusive, durability, busy_timeout }
     }
 }
 

@@ -85,10 +85,7 @@ impl EventPattern {
         } else {
             None
         };
-        Ok(EventPattern {
-            text: text.into(),
-            wildcard,
-        })
+        Ok(EventPattern { text: text.into(), wildcard })
     }
 }
 
@@ -99,10 +96,7 @@ fn check(text: &str) -> Result<bool, String> {
         return Err("a pattern cannot be empty".to_owned());
     }
     if text.len() > LONGEST {
-        return Err(format!(
-            "a pattern has at most {LONGEST} bytes, not {}",
-            text.len()
-        ));
+        return Err(format!("a pattern has at most {LONGEST} bytes, not {}", text.len()));
     }
     let mut wildcard = false;
     let mut rest = text.as_bytes();
@@ -121,10 +115,7 @@ fn check(text: &str) -> Result<bool, String> {
             b']' => return Err(format!("the ] at byte {at} closes no class")),
             &byte if is_name_byte(byte) => {}
             _ => {
-                let c = text
-                    .get(at..)
-                    .and_then(|tail| tail.chars().next())
-                    .unwrap_or_default();
+                let c = text.get(at..).and_then(|tail| tail.chars().next()).unwrap_or_default();
                 return Err(format!(
                     "{c:?} at byte {at} cannot stand in a pattern: letters, digits, _ - . : / and the wildcards \
                      * ? [ ] can"

@@ -56,10 +56,7 @@ impl SigningSecret {
     pub fn generate() -> Result<SigningSecret> {
         let mut key = Zeroizing::new(vec![0; GENERATED_KEY]);
         entropy::fill(&mut key)?;
-        Ok(SigningSecret {
-            text: Zeroizing::new(STANDARD.encode(&*key)),
-            key,
-        })
+        Ok(SigningSecret { text: Zeroizing::new(STANDARD.encode(&*key)), key })
     }
 
     /// Reads base64 of 1 to 128 bytes in at most 256 characters: the standard alphabet, padding right, missing or
@@ -96,9 +93,7 @@ impl SigningSecret {
         }
         let length = text.chars().count();
         if length > LONGEST_TEXT {
-            return Err(format!(
-                "a secret has at most {LONGEST_TEXT} characters, not {length}"
-            ));
+            return Err(format!("a secret has at most {LONGEST_TEXT} characters, not {length}"));
         }
         let digits = text.strip_prefix("whsec_").unwrap_or(text).trim_end_matches('=');
         // Room for all of it, so that no copy is left behind by growing.
@@ -109,13 +104,10 @@ impl SigningSecret {
             .map_err(|_| "a secret is standard base64 without white space".to_owned())?;
         match key.len() {
             0 => Err("a secret cannot be empty".to_owned()),
-            decoded if decoded > LONGEST_KEY => Err(format!(
-                "a secret has at most {LONGEST_KEY} bytes once decoded, not {decoded}"
-            )),
-            _ => Ok(SigningSecret {
-                text: Zeroizing::new(text.to_owned()),
-                key,
-            }),
+            decoded if decoded > LONGEST_KEY => {
+                Err(format!("a secret has at most {LONGEST_KEY} bytes once decoded, not {decoded}"))
+            }
+            _ => Ok(SigningSecret { text: Zeroizing::new(text.to_owned()), key }),
         }
     }
 
@@ -123,9 +115,9 @@ impl SigningSecret {
     pub(crate) fn read_at_least(text: &str, least: usize) -> Result<SigningSecret, String> {
         let secret = SigningSecret::read(text)?;
         match secret.key.len() {
-            short if short < least => Err(format!(
-                "a secret has at least {least} bytes once decoded, not {short}"
-            )),
+            short if short < least => {
+                Err(format!("a secret has at least {least} bytes once decoded, not {short}"))
+            }
             _ => Ok(secret),
         }
     }

@@ -10,18 +10,14 @@ pub(crate) const MOST: usize = 10;
 /// The end of a message: `; did you mean "agent.held.v1"?`, or nothing where no name is near.
 pub(crate) fn for_name(text: &str, names: &[String]) -> String {
     let limit = text.chars().count().div_ceil(2);
-    hint(nearest(names, |name| {
-        Some(distance(text, name)).filter(|&distance| distance <= limit)
-    }))
+    hint(nearest(names, |name| Some(distance(text, name)).filter(|&distance| distance <= limit)))
 }
 
 /// The same for a wildcard that covers nothing: compared are its longer literal end and the same end of each name.
 pub(crate) fn for_wildcard(pattern: &EventPattern, names: &[String]) -> String {
     let (prefix, suffix) = (pattern.literal_prefix(), pattern.literal_suffix());
     hint(if prefix.len() >= suffix.len() {
-        nearest(names, |name| {
-            Some(distance(prefix, name.get(..prefix.len()).unwrap_or(name)))
-        })
+        nearest(names, |name| Some(distance(prefix, name.get(..prefix.len()).unwrap_or(name))))
     } else {
         nearest(names, |name| {
             let from = name.len().saturating_sub(suffix.len());
@@ -43,6 +39,5 @@ fn nearest(names: &[String], distance: impl Fn(&str) -> Option<usize>) -> Option
 }
 
 fn hint(name: Option<&String>) -> String {
-    name.map(|name| format!("; did you mean {name:?}?"))
-        .unwrap_or_default()
+    name.map(|name| format!("; did you mean {name:?}?")).unwrap_or_default()
 }

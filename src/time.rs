@@ -42,10 +42,7 @@ impl Millis {
 
     /// None for what no registry writes.
     pub(crate) fn from_stored(millis: i64) -> Option<Millis> {
-        u64::try_from(millis)
-            .ok()
-            .filter(|&millis| millis <= Millis::LAST)
-            .map(Millis)
+        u64::try_from(millis).ok().filter(|&millis| millis <= Millis::LAST).map(Millis)
     }
 
     pub(crate) fn get(self) -> u64 {
@@ -56,20 +53,14 @@ impl Millis {
 impl From<SystemTime> for Millis {
     fn from(time: SystemTime) -> Millis {
         let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        Millis(
-            u64::try_from(since.as_millis())
-                .unwrap_or(Millis::LAST)
-                .min(Millis::LAST),
-        )
+        Millis(u64::try_from(since.as_millis()).unwrap_or(Millis::LAST).min(Millis::LAST))
     }
 }
 
 impl From<Millis> for SystemTime {
     fn from(millis: Millis) -> SystemTime {
         // Every `Millis` lies within what a `SystemTime` can hold on the platforms that SQLite runs on.
-        UNIX_EPOCH
-            .checked_add(Duration::from_millis(millis.0))
-            .unwrap_or(UNIX_EPOCH)
+        UNIX_EPOCH.checked_add(Duration::from_millis(millis.0)).unwrap_or(UNIX_EPOCH)
     }
 }
 

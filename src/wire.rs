@@ -72,10 +72,7 @@ impl<'a> Key<'a> {
 
     /// Reads a value of the shape `T` that stands here.
     pub(crate) fn read<T: Shape>(&self) -> Typed<'_, T> {
-        Typed {
-            key: self,
-            shape: PhantomData,
-        }
+        Typed { key: self, shape: PhantomData }
     }
 }
 
@@ -200,10 +197,7 @@ impl<T: Shape> Shape for Vec<T> {
     fn list<'de, A: SeqAccess<'de>>(key: &Key<'_>, mut items: A) -> Result<Vec<T>, A::Error> {
         let mut list = Vec::new();
         loop {
-            let place = Key {
-                name: key.name,
-                within: Some(Within::Index(list.len())),
-            };
+            let place = Key { name: key.name, within: Some(Within::Index(list.len())) };
             match items.next_element_seed(place.read::<T>())? {
                 Some(item) => list.push(item),
                 None => return Ok(list),
@@ -221,10 +215,7 @@ impl<T: Shape> Shape for BTreeMap<String, T> {
     fn object<'de, A: MapAccess<'de>>(key: &Key<'_>, mut entries: A) -> Result<Self, A::Error> {
         let mut map = BTreeMap::new();
         while let Some(name) = entries.next_key_seed(key.read::<String>())? {
-            let place = Key {
-                name: key.name,
-                within: Some(Within::Entry(&name)),
-            };
+            let place = Key { name: key.name, within: Some(Within::Entry(&name)) };
             let value = entries.next_value_seed(place.read::<T>())?;
             if map.contains_key(&name) {
                 return Err(A::Error::custom(format_args!("{place}the key stands twice")));
@@ -313,26 +304,16 @@ pub(crate) fn document<'de, T: Document, A: MapAccess<'de>>(
             if T::CLOSED {
                 let keys = T::KEYS.join(", ");
                 let name = quoted(&name);
-                return Err(A::Error::custom(format_args!(
-                    "{place}unknown key {name}; the keys are {keys}"
-                )));
+                return Err(A::Error::custom(format_args!("{place}unknown key {name}; the keys are {keys}")));
             }
             entries.next_value::<IgnoredAny>()?;
             continue;
         };
         if seen.contains(&key) {
-            return Err(A::Error::custom(format_args!(
-                "{place}the key {key} stands twice"
-            )));
+            return Err(A::Error::custom(format_args!("{place}the key {key} stands twice")));
         }
         seen.push(key);
-        document.take(
-            key,
-            Value {
-                key,
-                entries: &mut entries,
-            },
-        )?;
+        document.take(key, Value { key, entries: &mut entries })?;
     }
     Ok(document)
 }

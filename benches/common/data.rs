@@ -16,16 +16,8 @@ const PROBES: usize = 11;
 pub(crate) const ONE: &str = "customer-0000000";
 
 /// The wildcards under one prefix. Three in ten of the patterns of a crowd are of these.
-const WILDCARDS: [&str; 8] = [
-    "*",
-    "*.created",
-    "*.updated",
-    "*.deleted",
-    "charge.*",
-    "customer.*",
-    "invoice.*",
-    "treasury.*.created",
-];
+const WILDCARDS: [&str; 8] =
+    ["*", "*.created", "*.updated", "*.deleted", "charge.*", "customer.*", "invoice.*", "treasury.*.created"];
 
 /// The names of Stripe's events.
 pub(crate) fn stripe() -> impl Iterator<Item = &'static str> + Clone {
@@ -56,21 +48,12 @@ impl New {
     }
 
     pub(crate) fn request(&self) -> NewSubscription {
-        let New {
-            name,
-            url,
-            events,
-            enabled,
-            description,
-            metadata,
-        } = self;
+        let New { name, url, events, enabled, description, metadata } = self;
         let mut request = NewSubscription::new(name, url, events).enabled(*enabled);
         if let Some(text) = description {
             request = request.description(text);
         }
-        metadata
-            .iter()
-            .fold(request, |request, (key, value)| request.metadata(key, value))
+        metadata.iter().fold(request, |request, (key, value)| request.metadata(key, value))
     }
 }
 
@@ -78,19 +61,11 @@ impl New {
 pub(crate) enum Crowd {
     /// What a file holds in practice: patterns of one type and of many, one subscription in twenty disabled, one in four
     /// with metadata, one in ten with a description; and the two probes.
-    Mixed {
-        subscriptions: usize,
-        types: usize,
-        patterns: usize,
-    },
+    Mixed { subscriptions: usize, types: usize, patterns: usize },
     /// All get the one type that there is.
     Fans(usize),
     /// Groups of subscriptions, each of which gets all types of the group.
-    Groups {
-        groups: usize,
-        types: usize,
-        subscriptions: usize,
-    },
+    Groups { groups: usize, types: usize, subscriptions: usize },
 }
 
 impl Crowd {
@@ -103,11 +78,7 @@ impl Crowd {
             }
             Crowd::Fans(_) => vec![FOR_ONE.to_owned()],
             Crowd::Groups { groups, types, .. } => (0..groups)
-                .flat_map(|group| {
-                    stripe()
-                        .take(types)
-                        .map(move |name| format!("g{group:04}.{name}"))
-                })
+                .flat_map(|group| stripe().take(types).map(move |name| format!("g{group:04}.{name}")))
                 .collect(),
         }
     }
@@ -157,8 +128,7 @@ impl Crowd {
                         new.description = Some(format!("Orders of customer {number}, to their own system"));
                     }
                     if random.below(4) == 0 {
-                        new.metadata
-                            .insert("tenant".to_owned(), format!("tenant-{}", random.below(5_000)));
+                        new.metadata.insert("tenant".to_owned(), format!("tenant-{}", random.below(5_000)));
                     }
                     new
                 }))

@@ -25,10 +25,7 @@ impl Run {
         let given = |flag: &str| arguments.iter().any(|argument| argument == flag);
         Run {
             small: given("--test") || !given("--bench"),
-            filter: arguments
-                .iter()
-                .find(|argument| !argument.starts_with('-'))
-                .cloned(),
+            filter: arguments.iter().find(|argument| !argument.starts_with('-')).cloned(),
         }
     }
 
@@ -43,11 +40,7 @@ impl Run {
 
     /// A number of rows, or of the few that a trial gets.
     pub(crate) fn scaled(&self, full: usize) -> usize {
-        if self.small {
-            (full / 200).clamp(20, 2_000)
-        } else {
-            full
-        }
+        if self.small { (full / 200).clamp(20, 2_000) } else { full }
     }
 }
 
@@ -74,8 +67,5 @@ fn fill(registry: &Registry, crowd: &Crowd) {
 
 /// A registry that does not wait for the disk, for what is measured beside it.
 pub(crate) fn relaxed(path: &Path) -> Registry {
-    Registry::options()
-        .durability(Durability::Relaxed)
-        .open(path)
-        .unwrap()
+    Registry::options().durability(Durability::Relaxed).open(path).unwrap()
 }

@@ -66,9 +66,7 @@ impl Plain {
         };
         let conn = Connection::open(path).unwrap();
         set_up(&conn);
-        let mode: String = conn
-            .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
-            .unwrap();
+        let mode: String = conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).unwrap();
         assert_eq!(mode, "wal");
         conn.pragma_update(None, "synchronous", synchronous).unwrap();
         if !found {
@@ -110,9 +108,7 @@ impl Plain {
     /// The id of the subscription that is so far from the last.
     pub(crate) fn id_before_last(&self, distance: usize) -> String {
         let sql = "SELECT id FROM subscription ORDER BY seq DESC LIMIT 1 OFFSET ?1";
-        self.conn
-            .query_row(sql, [distance as i64], |row| row.get(0))
-            .unwrap()
+        self.conn.query_row(sql, [distance as i64], |row| row.get(0)).unwrap()
     }
 
     /// A change that any other program could make: the subscription of this name moves to another URL.
@@ -125,9 +121,7 @@ impl Plain {
     /// Adds event types to a catalog that has no subscriptions yet.
     pub(crate) fn learn(&self, names: &[String]) {
         let tx = Transaction::new_unchecked(&self.conn, TransactionBehavior::Immediate).unwrap();
-        let mut insert = tx
-            .prepare_cached("INSERT INTO event_type (name) VALUES (?1)")
-            .unwrap();
+        let mut insert = tx.prepare_cached("INSERT INTO event_type (name) VALUES (?1)").unwrap();
         for name in names {
             insert.execute([name]).unwrap();
         }
@@ -137,10 +131,7 @@ impl Plain {
 
     /// Creates subscriptions in one transaction, and answers their ids and secrets.
     pub(crate) fn create(&self, list: &[New]) -> Vec<(String, String)> {
-        let now = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap()
-            .as_millis() as u64;
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis() as u64;
         let tx = Transaction::new_unchecked(&self.conn, TransactionBehavior::Immediate).unwrap();
         let last: Option<String> = tx
             .prepare_cached("SELECT max((SELECT max(id) FROM subscription), coalesce((SELECT last_id FROM registry), ''))")
@@ -165,14 +156,7 @@ impl Plain {
             )
             .unwrap();
         for new in list {
-            let New {
-                name,
-                url,
-                events,
-                enabled,
-                description,
-                metadata,
-            } = new;
+            let New { name, url, events, enabled, description, metadata } = new;
             last = if last.timestamp_ms() >= now {
                 Ulid(last.0 + 1)
             } else {
@@ -184,14 +168,10 @@ impl Plain {
             rand::rngs::SysRng.try_fill_bytes(&mut key).unwrap();
             let id = last.to_string();
             let text = base64::engine::general_purpose::STANDARD.encode(key);
-            let kept = if metadata.is_empty() {
-                "{}".to_owned()
-            } else {
-                serde_json::to_string(metadata).unwrap()
-            };
-            let seq = subscription
-                .insert(params![id, name, url, enabled, description, kept, now as i64])
-                .unwrap();
+            let kept =
+                if metadata.is_empty() { "{}".to_owned() } else { serde_json::to_string(metadata).unwrap() };
+            let seq =
+                subscription.insert(params![id, name, url, enabled, description, kept, now as i64]).unwrap();
             for (position, event) in events.iter().enumerate() {
                 let pattern = match known.get(event.as_str()) {
                     Some(&pattern) => pattern,
@@ -201,9 +181,7 @@ impl Plain {
                         pattern
                     }
                 };
-                route
-                    .execute(params![seq, position as i64, pattern, enabled])
-                    .unwrap();
+                route.execute(params![seq, position as i64, pattern, enabled]).unwrap();
             }
             secret.execute(params![seq, text, now as i64]).unwrap();
             all.push((id, text));
@@ -265,33 +243,22 @@ fn intern(tx: &Transaction<'_>, text: &str) -> i64 {
         return id;
     }
     let wildcard = text.contains(['*', '?', '[']);
-    let mut insert = tx
-        .prepare_cached("INSERT INTO pattern (text, wildcard) VALUES (?1, ?2)")
-        .unwrap();
+    let mut insert = tx.prepare_cached("INSERT INTO pattern (text, wildcard) VALUES (?1, ?2)").unwrap();
     let id = insert.insert(params![text, wildcard]).unwrap();
     let sql = if wildcard {
         "INSERT INTO expansion (event_type, pattern) SELECT id, ?1 FROM event_type WHERE name GLOB ?2"
     } else {
         "INSERT INTO expansion (event_type, pattern) SELECT id, ?1 FROM event_type WHERE name = ?2"
     };
-    assert!(
-        tx.prepare_cached(sql)
-            .unwrap()
-            .execute(params![id, text])
-            .unwrap()
-            > 0,
-        "{text} covers nothing"
-    );
+    assert!(tx.prepare_cached(sql).unwrap().execute(params![id, text]).unwrap() > 0, "{text} covers nothing");
     id
 }
 
 fn make_schema(conn: &Connection) {
     let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate).unwrap();
     tx.execute_batch(SCHEMA).unwrap();
-    tx.execute_batch(&format!(
-        "PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}"
-    ))
-    .unwrap();
+    tx.execute_batch(&format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}"))
+        .unwrap();
     tx.commit().unwrap();
 }
 

@@ -36,10 +36,7 @@ impl From<&Subscriber> for Recipient {
             name: subscriber.name().to_owned(),
             url: subscriber.url().to_owned(),
             metadata: subscriber.metadata().clone(),
-            secrets: subscriber
-                .secrets()
-                .map(|secret| (secret.expose().to_owned(), None))
-                .collect(),
+            secrets: subscriber.secrets().map(|secret| (secret.expose().to_owned(), None)).collect(),
         }
     }
 }
@@ -100,9 +97,5 @@ impl From<&Subscription> for Endpoint {
 
 fn metadata(text: &str) -> BTreeMap<String, String> {
     // Most have none.
-    if text == "{}" {
-        BTreeMap::new()
-    } else {
-        serde_json::from_str(text).unwrap()
-    }
+    if text == "{}" { BTreeMap::new() } else { serde_json::from_str(text).unwrap() }
 }

@@ -9,10 +9,7 @@
     clippy::as_conversions,
     reason = "a benchmark fails where what it expects does not hold"
 )]
-#![allow(
-    dead_code,
-    reason = "the plain program is shared with the other benchmarks, which use more of it"
-)]
+#![allow(dead_code, reason = "the plain program is shared with the other benchmarks, which use more of it")]
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -71,10 +68,7 @@ fn one_file(run: &Run) {
         "footprint/idle: at most {registry} KiB, the plain program {plain} KiB, {more} KiB more (bound 8192)"
     );
     if !run.small {
-        assert!(
-            more <= 8_192,
-            "an idle registry takes more than 8 MiB over the plain program"
-        );
+        assert!(more <= 8_192, "an idle registry takes more than 8 MiB over the plain program");
     }
 }
 
@@ -92,30 +86,15 @@ fn memo(run: &Run) {
 
 fn groups(small: bool) -> Crowd {
     if small {
-        Crowd::Groups {
-            groups: 10,
-            types: 10,
-            subscriptions: 100,
-        }
+        Crowd::Groups { groups: 10, types: 10, subscriptions: 100 }
     } else {
-        Crowd::Groups {
-            groups: 1_000,
-            types: 50,
-            subscriptions: 100_000,
-        }
+        Crowd::Groups { groups: 1_000, types: 50, subscriptions: 100_000 }
     }
 }
 
 /// The letters that a subscription cannot do without: its id and secret among them.
 fn text_of(new: &New) -> usize {
-    let New {
-        name,
-        url,
-        events,
-        enabled: _,
-        description,
-        metadata,
-    } = new;
+    let New { name, url, events, enabled: _, description, metadata } = new;
     let metadata = serde_json::to_string(metadata).unwrap().len();
     let events: usize = events.iter().map(String::len).sum();
     26 + 88 + name.len() + url.len() + events + description.as_ref().map_or(0, String::len) + metadata
@@ -129,11 +108,7 @@ fn measure(job: &str, path: &Path, run: &Run) -> u64 {
         command.arg("small");
     }
     let output = command.output().unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
 }
 
@@ -170,8 +145,6 @@ fn child(job: &str, path: &Path, small: bool) {
 /// A line of what Linux tells of this process, in KiB; 0 elsewhere.
 fn status(key: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
+    let line = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
     line.map_or(0, |line| line.trim().trim_end_matches(" kB").parse().unwrap())
 }

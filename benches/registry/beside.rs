@@ -84,10 +84,7 @@ impl Writer {
         let written = self.written.load(Ordering::Acquire);
         let answer = look_up();
         let seen = number(url(&answer));
-        assert!(
-            seen >= written,
-            "change {written} was made, and the answer is of change {seen}"
-        );
+        assert!(seen >= written, "change {written} was made, and the answer is of change {seen}");
         answer
     }
 }
@@ -117,24 +114,14 @@ impl Memo {
             return Arc::clone(answer);
         }
         // Read in the transaction that the answer comes from, or the answer could be newer than its version.
-        self.plain
-            .conn
-            .prepare_cached("BEGIN")
-            .unwrap()
-            .execute([])
-            .unwrap();
+        self.plain.conn.prepare_cached("BEGIN").unwrap().execute([]).unwrap();
         let now = self.plain.data_version();
         if *version != now {
             answers.clear();
             *version = now;
         }
         let answer: Arc<[Recipient]> = self.plain.recipients(event_type).into();
-        self.plain
-            .conn
-            .prepare_cached("COMMIT")
-            .unwrap()
-            .execute([])
-            .unwrap();
+        self.plain.conn.prepare_cached("COMMIT").unwrap().execute([]).unwrap();
         answers.insert(event_type.to_owned(), Arc::clone(&answer));
         answer
     }
@@ -147,23 +134,12 @@ pub(crate) fn all(bench: &mut Bench) {
     }
     let path = bench.mixed_file("100k", 100_000);
     let registry = Registry::open(&path).unwrap();
-    let memo = Memo {
-        plain: Plain::reader(&path),
-        known: RefCell::default(),
-    };
-    assert_eq!(
-        told(&registry.subscribers(FOR_ONE).unwrap()),
-        memo.recipients(FOR_ONE).to_vec()
-    );
+    let memo = Memo { plain: Plain::reader(&path), known: RefCell::default() };
+    assert_eq!(told(&registry.subscribers(FOR_ONE).unwrap()), memo.recipients(FOR_ONE).to_vec());
     let writer = Writer::start(&path);
     let mut group = bench.group(GROUP);
     group.bench_function("registry", |bencher| {
-        bencher.iter(|| {
-            writer.checked(
-                || registry.subscribers(FOR_ONE).unwrap(),
-                |answer| answer[0].url(),
-            )
-        });
+        bencher.iter(|| writer.checked(|| registry.subscribers(FOR_ONE).unwrap(), |answer| answer[0].url()));
     });
     group.bench_function("memo", |bencher| {
         bencher.iter(|| writer.checked(|| memo.recipients(FOR_ONE), |answer| &answer[0].url));

@@ -37,30 +37,19 @@ fn after_anothers_change(bench: &mut Bench) {
         return;
     }
     let path = bench.mixed_file("100k", 100_000);
-    let (registry, plain, other) = (
-        Registry::open(&path).unwrap(),
-        Plain::reader(&path),
-        Plain::open(&path, "NORMAL"),
-    );
+    let (registry, plain, other) =
+        (Registry::open(&path).unwrap(), Plain::reader(&path), Plain::open(&path, "NORMAL"));
     let urls = Urls::new();
     let change = || other.move_to(ONE, &urls.next());
     for _ in 0..3 {
         change();
-        let (ours, theirs) = (
-            told(&registry.subscribers(FOR_ONE).unwrap()),
-            plain.recipients(FOR_ONE),
-        );
+        let (ours, theirs) = (told(&registry.subscribers(FOR_ONE).unwrap()), plain.recipients(FOR_ONE));
         assert_eq!((ours.len(), &ours), (1, &theirs));
-        assert!(
-            ours[0].url.contains(&format!("/{}/", urls.0.get())),
-            "{ours:?} is stale"
-        );
+        assert!(ours[0].url.contains(&format!("/{}/", urls.0.get())), "{ours:?} is stale");
     }
     let mut group = bench.group(GROUP);
     group.measurement_time(Duration::from_millis(300));
-    after_each(&mut group, "registry", change, || {
-        registry.subscribers(FOR_ONE).unwrap()
-    });
+    after_each(&mut group, "registry", change, || registry.subscribers(FOR_ONE).unwrap());
     after_each(&mut group, "sql", change, || plain.recipients(FOR_ONE));
 }
 
@@ -73,34 +62,18 @@ fn own_write(bench: &mut Bench) {
     let (registry, plain) = (relaxed(&path), Plain::open(&path, "NORMAL"));
     let id: SubscriptionId = registry.get_by_name(ONE).unwrap().unwrap().id();
     let urls = Urls::new();
-    let ours = || {
-        drop(
-            registry
-                .update(id, SubscriptionUpdate::new().url(urls.next()))
-                .unwrap(),
-        )
-    };
+    let ours = || drop(registry.update(id, SubscriptionUpdate::new().url(urls.next())).unwrap());
     for _ in 0..3 {
         ours();
         let answer = told(&registry.subscribers(FOR_ONE).unwrap());
         assert_eq!(answer, plain.recipients(FOR_ONE));
-        assert!(
-            answer[0].url.contains(&format!("/{}/", urls.0.get())),
-            "{answer:?} is stale"
-        );
+        assert!(answer[0].url.contains(&format!("/{}/", urls.0.get())), "{answer:?} is stale");
     }
     let mut group = bench.group(GROUP);
     // A change takes thirty times as long as what is timed.
     group.measurement_time(Duration::from_millis(100));
-    after_each(&mut group, "registry", ours, || {
-        registry.subscribers(FOR_ONE).unwrap()
-    });
-    after_each(
-        &mut group,
-        "sql",
-        || plain.move_to(ONE, &urls.next()),
-        || plain.recipients(FOR_ONE),
-    );
+    after_each(&mut group, "registry", ours, || registry.subscribers(FOR_ONE).unwrap());
+    after_each(&mut group, "sql", || plain.move_to(ONE, &urls.next()), || plain.recipients(FOR_ONE));
 }
 
 fn fanout(bench: &mut Bench) {
@@ -109,22 +82,14 @@ fn fanout(bench: &mut Bench) {
         return;
     }
     let path = bench.file("fans", &Crowd::Fans(bench.run.scaled(100_000)));
-    let (registry, plain, other) = (
-        Registry::open(&path).unwrap(),
-        Plain::reader(&path),
-        Plain::open(&path, "NORMAL"),
-    );
+    let (registry, plain, other) =
+        (Registry::open(&path).unwrap(), Plain::reader(&path), Plain::open(&path, "NORMAL"));
     let urls = Urls::new();
     let change = || other.move_to(ONE, &urls.next());
-    assert_eq!(
-        told(&registry.subscribers(FOR_ONE).unwrap()),
-        plain.recipients(FOR_ONE)
-    );
+    assert_eq!(told(&registry.subscribers(FOR_ONE).unwrap()), plain.recipients(FOR_ONE));
     let mut group = bench.group(GROUP);
     group.sample_size(15).measurement_time(Duration::from_secs(4));
-    after_each(&mut group, "registry", change, || {
-        registry.subscribers(FOR_ONE).unwrap()
-    });
+    after_each(&mut group, "registry", change, || registry.subscribers(FOR_ONE).unwrap());
     after_each(&mut group, "sql", change, || plain.recipients(FOR_ONE));
 }
 
@@ -135,24 +100,13 @@ fn many_types(bench: &mut Bench) {
         return;
     }
     let crowd = if bench.run.small {
-        Crowd::Groups {
-            groups: 10,
-            types: 10,
-            subscriptions: 100,
-        }
+        Crowd::Groups { groups: 10, types: 10, subscriptions: 100 }
     } else {
-        Crowd::Groups {
-            groups: 1_000,
-            types: 50,
-            subscriptions: 100_000,
-        }
+        Crowd::Groups { groups: 1_000, types: 50, subscriptions: 100_000 }
     };
     let path = bench.file("groups", &crowd);
-    let (registry, plain, other) = (
-        Registry::open(&path).unwrap(),
-        Plain::reader(&path),
-        Plain::open(&path, "NORMAL"),
-    );
+    let (registry, plain, other) =
+        (Registry::open(&path).unwrap(), Plain::reader(&path), Plain::open(&path, "NORMAL"));
     let mut names = crowd.event_types();
     Random::new(5).shuffle(&mut names);
     for name in names.iter().take(50) {
@@ -168,9 +122,7 @@ fn many_types(bench: &mut Bench) {
     };
     let mut group = bench.group(GROUP);
     group.sample_size(10).measurement_time(Duration::from_secs(5));
-    after_each(&mut group, "registry", next, || {
-        registry.subscribers(&names[at.get()]).unwrap()
-    });
+    after_each(&mut group, "registry", next, || registry.subscribers(&names[at.get()]).unwrap());
     at.set(0);
     after_each(&mut group, "sql", next, || plain.recipients(&names[at.get()]));
 }
@@ -185,18 +137,13 @@ fn growth(bench: &mut Bench) {
     let mut group = bench.group(GROUP);
     group.measurement_time(Duration::from_millis(400));
     for (name, path) in files {
-        let (registry, plain, other) = (
-            Registry::open(&path).unwrap(),
-            Plain::reader(&path),
-            Plain::open(&path, "NORMAL"),
-        );
+        let (registry, plain, other) =
+            (Registry::open(&path).unwrap(), Plain::reader(&path), Plain::open(&path, "NORMAL"));
         let urls = Urls::new();
         let change = || other.move_to(ONE, &urls.next());
         change();
         let answer = told(&registry.subscribers(FOR_TEN).unwrap());
         assert_eq!((answer.len(), &answer), (10, &plain.recipients(FOR_TEN)));
-        after_each(&mut group, name, change, || {
-            registry.subscribers(FOR_TEN).unwrap()
-        });
+        after_each(&mut group, name, change, || registry.subscribers(FOR_TEN).unwrap());
     }
 }

@@ -122,11 +122,7 @@ impl Asked {
     }
 
     fn next(&mut self) -> &str {
-        self.at = if self.at + 1 < self.names.len() {
-            self.at + 1
-        } else {
-            0
-        };
+        self.at = if self.at + 1 < self.names.len() { self.at + 1 } else { 0 };
         &self.names[self.at]
     }
 }

@@ -30,26 +30,16 @@ pub(crate) fn all(bench: &mut Bench) {
     let mut matched = Vec::new();
     assert_eq!(expected.len(), 10);
     let ours = told(&registry.subscribers(FOR_TEN).unwrap());
-    assert!(
-        ours.iter()
-            .map(|ours| &ours.name)
-            .eq(expected.iter().map(|theirs| &theirs.name))
-    );
+    assert!(ours.iter().map(|ours| &ours.name).eq(expected.iter().map(|theirs| &theirs.name)));
     assert_eq!(linear_scan(&endpoints, FOR_TEN), expected);
     assert_eq!(sql.recipients(FOR_TEN), expected);
     assert!(globs.recipients(FOR_TEN, &mut matched).into_iter().eq(&expected));
 
     let mut group = bench.group(GROUP);
-    group.bench_function("registry", |bencher| {
-        bencher.iter(|| registry.subscribers(FOR_TEN).unwrap())
-    });
-    group.bench_function("linear_scan", |bencher| {
-        bencher.iter(|| linear_scan(&endpoints, FOR_TEN))
-    });
+    group.bench_function("registry", |bencher| bencher.iter(|| registry.subscribers(FOR_TEN).unwrap()));
+    group.bench_function("linear_scan", |bencher| bencher.iter(|| linear_scan(&endpoints, FOR_TEN)));
     group.bench_function("sql_glob", |bencher| bencher.iter(|| sql.recipients(FOR_TEN)));
-    group.bench_function("globset", |bencher| {
-        bencher.iter(|| globs.recipients(FOR_TEN, &mut matched).len())
-    });
+    group.bench_function("globset", |bencher| bencher.iter(|| globs.recipients(FOR_TEN, &mut matched).len()));
 }
 
 /// An endpoint with the set of what it wants.
@@ -116,25 +106,11 @@ impl Globbed {
         )
         .unwrap();
         for (seq, endpoint) in (1_i64..).zip(endpoints) {
-            let Recipient {
-                id,
-                name,
-                url,
-                metadata,
-                secrets,
-            } = &endpoint.recipient;
+            let Recipient { id, name, url, metadata, secrets } = &endpoint.recipient;
             let metadata = serde_json::to_string(metadata).unwrap();
             conn.prepare_cached("INSERT INTO endpoint VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")
                 .unwrap()
-                .execute(params![
-                    seq,
-                    id,
-                    name,
-                    url,
-                    metadata,
-                    secrets[0].0,
-                    endpoint.enabled
-                ])
+                .execute(params![seq, id, name, url, metadata, secrets[0].0, endpoint.enabled])
                 .unwrap();
             for pattern in &endpoint.patterns {
                 let mut insert = conn.prepare_cached("INSERT INTO wanted VALUES (?1, ?2)").unwrap();
@@ -149,9 +125,7 @@ impl Globbed {
         let sql = "SELECT id, name, url, metadata, secret, NULL FROM endpoint \
                     WHERE enabled = 1 AND seq IN (SELECT endpoint FROM wanted WHERE ?1 GLOB pattern) ORDER BY seq";
         let mut statement = self.0.prepare_cached(sql).unwrap();
-        let rows = statement
-            .query_map([event_type], |row| Recipient::from_row(row, 0))
-            .unwrap();
+        let rows = statement.query_map([event_type], |row| Recipient::from_row(row, 0)).unwrap();
         rows.collect::<Result<_, _>>().unwrap()
     }
 }
@@ -167,11 +141,7 @@ impl<'e> Indexed<'e> {
         let mut set = GlobSetBuilder::new();
         let mut holders: Vec<Vec<_>> = Vec::new();
         let mut known = HashMap::new();
-        for (number, endpoint) in endpoints
-            .iter()
-            .enumerate()
-            .filter(|(_, endpoint)| endpoint.enabled)
-        {
+        for (number, endpoint) in endpoints.iter().enumerate().filter(|(_, endpoint)| endpoint.enabled) {
             for pattern in &endpoint.patterns {
                 let at = *known.entry(pattern).or_insert_with(|| {
                     set.add(Glob::new(pattern).unwrap());
@@ -181,19 +151,12 @@ impl<'e> Indexed<'e> {
                 holders[at].push((number, &endpoint.recipient));
             }
         }
-        Indexed {
-            set: set.build().unwrap(),
-            holders,
-        }
+        Indexed { set: set.build().unwrap(), holders }
     }
 
     fn recipients(&self, event_type: &str, matched: &mut Vec<usize>) -> Vec<&'e Recipient> {
         self.set.matches_into(event_type, matched);
-        let mut hits: Vec<_> = matched
-            .iter()
-            .flat_map(|&pattern| &self.holders[pattern])
-            .copied()
-            .collect();
+        let mut hits: Vec<_> = matched.iter().flat_map(|&pattern| &self.holders[pattern]).copied().collect();
         hits.sort_unstable_by_key(|&(number, _)| number);
         hits.dedup_by_key(|&mut (number, _)| number);
         hits.into_iter().map(|(_, recipient)| recipient).collect()

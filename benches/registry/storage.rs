@@ -118,14 +118,11 @@ fn register(bench: &mut Bench) {
             number.set(number.get() + 1);
         };
         registry.register_event_type(event_type()).unwrap();
-        let covered: Vec<_> = ["t00.*", "t00.*.created"]
-            .map(|pattern| registry.expand(pattern).unwrap())
-            .into();
+        let covered: Vec<_> =
+            ["t00.*", "t00.*.created"].map(|pattern| registry.expand(pattern).unwrap()).into();
         assert!(covered.iter().all(|names| names.contains(&event_type())));
         assert!(!registry.subscribers(&event_type()).unwrap().is_empty());
-        after_each(&mut group, name, remove, || {
-            registry.register_event_type(event_type()).unwrap()
-        });
+        after_each(&mut group, name, remove, || registry.register_event_type(event_type()).unwrap());
     }
 }
 
@@ -138,18 +135,9 @@ fn page(bench: &mut Bench) {
     let total = bench.run.scaled(1_000_000);
     let (registry, plain) = (Registry::open(&path).unwrap(), Plain::reader(&path));
     let cursor = plain.id_before_last(100).parse().unwrap();
-    let (first, last) = (
-        ListQuery::new().limit(100),
-        ListQuery::new().limit(100).after(cursor),
-    );
+    let (first, last) = (ListQuery::new().limit(100), ListQuery::new().limit(100).after(cursor));
     let list = |query: &ListQuery| registry.list(query.clone()).unwrap();
-    let told = |query| {
-        list(query)
-            .subscriptions()
-            .iter()
-            .map(Endpoint::from)
-            .collect::<Vec<_>>()
-    };
+    let told = |query| list(query).subscriptions().iter().map(Endpoint::from).collect::<Vec<_>>();
     assert_eq!(told(&first), plain.page(0, 100));
     assert_eq!(told(&last), plain.page(total as i64 - 100, 100));
     let mut group = bench.group(GROUP);
@@ -177,23 +165,16 @@ fn by_name(bench: &mut Bench) {
     group.bench_function("registry", |bencher| {
         bencher.iter(|| registry.get_by_name(for_ours.next().unwrap()).unwrap());
     });
-    group.bench_function("sql", |bencher| {
-        bencher.iter(|| plain.by_name(for_theirs.next().unwrap()))
-    });
+    group.bench_function("sql", |bencher| bencher.iter(|| plain.by_name(for_theirs.next().unwrap())));
 }
 
 /// Closing is part of it: what was opened has to be let go somewhere.
 fn open(bench: &mut Bench) {
     if bench.run.wants("open/memory") {
         let tables = |plain: &Plain| plain.dump().len();
-        assert_eq!(
-            Registry::in_memory().unwrap().len().unwrap(),
-            tables(&Plain::memory()) as u64
-        );
+        assert_eq!(Registry::in_memory().unwrap().len().unwrap(), tables(&Plain::memory()) as u64);
         let mut group = bench.group("open/memory");
-        group.bench_function("registry", |bencher| {
-            bencher.iter(|| Registry::in_memory().unwrap())
-        });
+        group.bench_function("registry", |bencher| bencher.iter(|| Registry::in_memory().unwrap()));
         group.bench_function("sql", |bencher| bencher.iter(Plain::memory));
     }
     if bench.run.wants("open/file") {
@@ -201,9 +182,7 @@ fn open(bench: &mut Bench) {
         let held = Registry::open(&path).unwrap().len().unwrap();
         assert_eq!(held, Plain::open(&path, "FULL").dump().len() as u64);
         let mut group = bench.group("open/file");
-        group.bench_function("registry", |bencher| {
-            bencher.iter(|| Registry::open(&path).unwrap())
-        });
+        group.bench_function("registry", |bencher| bencher.iter(|| Registry::open(&path).unwrap()));
         group.bench_function("sql", |bencher| bencher.iter(|| Plain::open(&path, "FULL")));
     }
 }

@@ -46,11 +46,7 @@ struct Pool {
 
 impl Memo {
     pub(crate) fn new() -> Memo {
-        Memo {
-            shards: Default::default(),
-            pool: Mutex::default(),
-            most: MOST,
-        }
+        Memo { shards: Default::default(), pool: Mutex::default(), most: MOST }
     }
 
     /// The answer of this very version, if it was given before.
@@ -74,11 +70,7 @@ impl Memo {
     /// A subscriber that an answer of this version holds already.
     pub(crate) fn subscriber(&self, version: u64, place: i64) -> Option<Subscriber> {
         let pool = self.pool();
-        if pool.version == version {
-            pool.subscribers.get(&place).cloned()
-        } else {
-            None
-        }
+        if pool.version == version { pool.subscribers.get(&place).cloned() } else { None }
     }
 
     /// Keeps an answer that was read no earlier than `version` was the file's.
@@ -131,20 +123,10 @@ impl Memo {
     fn empty(&self, pool: &mut Pool) -> Pool {
         for shard in &self.shards {
             // A reader of another thread holds it for no longer than a look-up.
-            shard
-                .write()
-                .unwrap_or_else(PoisonError::into_inner)
-                .answers
-                .clear();
+            shard.write().unwrap_or_else(PoisonError::into_inner).answers.clear();
         }
         let version = pool.version;
-        mem::replace(
-            pool,
-            Pool {
-                version,
-                ..Pool::default()
-            },
-        )
+        mem::replace(pool, Pool { version, ..Pool::default() })
     }
 
     fn pool(&self) -> MutexGuard<'_, Pool> {
@@ -165,11 +147,7 @@ impl Pool {
     /// What it would take to keep this answer.
     fn weight_of(&self, event_type: &str, list: &[(i64, Subscriber)]) -> usize {
         let subscribers = list.iter().map(|(place, subscriber)| {
-            let weight = if self.subscribers.contains_key(place) {
-                0
-            } else {
-                subscriber.weight()
-            };
+            let weight = if self.subscribers.contains_key(place) { 0 } else { subscriber.weight() };
             weight.saturating_add(size_of::<Subscriber>())
         });
         subscribers.fold(ANSWER.saturating_add(event_type.len()), usize::saturating_add)
@@ -179,10 +157,7 @@ impl Pool {
 impl fmt::Debug for Memo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let pool = self.pool();
-        f.debug_struct("Memo")
-            .field("answers", &pool.answers.len())
-            .field("weight", &pool.weight)
-            .finish()
+        f.debug_struct("Memo").field("answers", &pool.answers.len()).field("weight", &pool.weight).finish()
     }
 }
 
@@ -206,12 +181,7 @@ mod tests {
     }
 
     fn names(answer: Option<Subscribers>) -> Option<Vec<String>> {
-        answer.map(|answer| {
-            answer
-                .iter()
-                .map(|subscriber| subscriber.name().to_owned())
-                .collect()
-        })
+        answer.map(|answer| answer.iter().map(|subscriber| subscriber.name().to_owned()).collect())
     }
 
     #[test]
@@ -231,10 +201,7 @@ mod tests {
     fn an_answer_that_comes_late_is_not_kept() {
         let memo = Memo::new();
         memo.keep(2, "a", vec![subscriber(2)]);
-        assert_eq!(
-            names(Some(memo.keep(1, "a", vec![subscriber(1)]))),
-            Some(vec!["s1".to_owned()])
-        );
+        assert_eq!(names(Some(memo.keep(1, "a", vec![subscriber(1)]))), Some(vec!["s1".to_owned()]));
         assert_eq!(names(memo.get(1, "a")), None);
         assert_eq!(names(memo.get(2, "a")), Some(vec!["s2".to_owned()]));
     }
@@ -251,10 +218,7 @@ mod tests {
     fn what_goes_beyond_the_bound_empties_the_memo_and_what_is_larger_is_not_kept() {
         let (place, one) = subscriber(1);
         let weight = one.weight() + size_of::<Subscriber>() + ANSWER + 1;
-        let memo = Memo {
-            most: 2 * weight,
-            ..Memo::new()
-        };
+        let memo = Memo { most: 2 * weight, ..Memo::new() };
         memo.keep(1, "a", vec![(place, one)]);
         memo.keep(1, "b", vec![subscriber(2)]);
         assert!(memo.get(1, "a").is_some() && memo.get(1, "b").is_some());

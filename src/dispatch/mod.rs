@@ -68,35 +68,15 @@ struct Inner {
 
 impl Subscriber {
     pub(crate) fn new(recipient: Recipient, clock: Clock) -> Subscriber {
-        let Recipient {
-            id,
-            name,
-            url,
-            metadata,
-            secrets,
-        } = recipient;
-        Subscriber(Arc::new(Inner {
-            id,
-            name,
-            url,
-            metadata,
-            secrets,
-            clock,
-        }))
+        let Recipient { id, name, url, metadata, secrets } = recipient;
+        Subscriber(Arc::new(Inner { id, name, url, metadata, secrets, clock }))
     }
 
     /// About how many bytes it takes in memory.
     fn weight(&self) -> usize {
         // What an allocator adds to each text and table.
         const EACH: usize = 24;
-        let Inner {
-            id: _,
-            name,
-            url,
-            metadata,
-            secrets,
-            clock: _,
-        } = &*self.0;
+        let Inner { id: _, name, url, metadata, secrets, clock: _ } = &*self.0;
         let entry =
             |(key, value): (&String, &String)| -> usize { [key.len(), value.len(), 4 * EACH].iter().sum() };
         let metadata: usize = metadata.iter().map(entry).sum();
@@ -104,16 +84,7 @@ impl Subscriber {
             [secret.expose().len(), secret.key().len(), 4 * EACH].iter().sum()
         };
         let secrets: usize = secrets.iter().map(secret).sum();
-        [
-            size_of::<Inner>(),
-            4 * EACH,
-            name.len(),
-            url.len(),
-            metadata,
-            secrets,
-        ]
-        .iter()
-        .sum()
+        [size_of::<Inner>(), 4 * EACH, name.len(), url.len(), metadata, secrets].iter().sum()
     }
 
     /// The subscription's identity.
@@ -149,23 +120,13 @@ impl Subscriber {
 
 impl fmt::Debug for Subscriber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner {
-            id,
-            name,
-            url,
-            metadata,
-            secrets,
-            clock: _,
-        } = &*self.0;
+        let Inner { id, name, url, metadata, secrets, clock: _ } = &*self.0;
         f.debug_struct("Subscriber")
             .field("id", id)
             .field("name", name)
             .field("url", url)
             .field("metadata", metadata)
-            .field(
-                "secrets",
-                &secrets.iter().map(|(secret, _)| secret).collect::<Vec<_>>(),
-            )
+            .field("secrets", &secrets.iter().map(|(secret, _)| secret).collect::<Vec<_>>())
             .finish()
     }
 }

@@ -119,18 +119,12 @@ fn refuse_named(tx: &Write<'_>, name: &str) -> Result<()> {
     if namers.is_empty() {
         return Ok(());
     }
-    let mut who: Vec<String> = namers
-        .iter()
-        .map(|(id, name)| format!("{name:?} ({id})"))
-        .collect();
+    let mut who: Vec<String> = namers.iter().map(|(id, name)| format!("{name:?} ({id})")).collect();
     let more = count.saturating_sub(u64::try_from(namers.len()).unwrap_or(count));
     if more > 0 {
         who.push(format!("and {more} more"));
     }
     let named = format!("still named by {}", who.join(", "));
     let problem = Problem::new("name", format!("{name:?} is {named}"));
-    Err(Error::conflict_saying(
-        format!("event type {name:?} is {named}"),
-        problem,
-    ))
+    Err(Error::conflict_saying(format!("event type {name:?} is {named}"), problem))
 }

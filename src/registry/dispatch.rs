@@ -32,18 +32,14 @@ impl Registry {
     /// # Ok::<(), webhook_registry::Error>(())
     /// ```
     pub fn subscribers(&self, event_type: &str) -> Result<Subscribers> {
-        let Inner {
-            store, memo, clock, ..
-        } = &*self.0;
+        let Inner { store, memo, clock, .. } = &*self.0;
         let version = store.version()?;
         if let Some(answer) = memo.get(version, event_type) {
             return Ok(answer);
         }
         let recipients = |read: &Read<'_>| {
             let known = |place| memo.subscriber(version, place);
-            read.recipients(event_type, known, |recipient| {
-                Subscriber::new(recipient, clock.clone())
-            })
+            read.recipients(event_type, known, |recipient| Subscriber::new(recipient, clock.clone()))
         };
         let mut list = store.glance(recipients)?;
         if list.is_empty() {

@@ -38,11 +38,7 @@ struct Inner {
 
 impl Registry {
     pub(crate) fn new(store: Store, clock: Clock) -> Registry {
-        Registry(Arc::new(Inner {
-            store,
-            memo: Memo::new(),
-            clock,
-        }))
+        Registry(Arc::new(Inner { store, memo: Memo::new(), clock }))
     }
 
     /// Opens the file at `path`, or creates it, with mode 0600 on Unix. An existing file of 0 bytes becomes a registry
@@ -106,17 +102,10 @@ impl fmt::Debug for Registry {
 /// The error for an event type that the catalog does not know, with the nearest one that it does.
 fn no_event_type(read: &Read<'_>, name: &str) -> Result<Error> {
     let hint = suggest::for_name(name, &read.event_type_names()?);
-    Ok(Error::new(
-        ErrorKind::NotFound,
-        format!("no event type {}{hint}", quoted(name)),
-    ))
+    Ok(Error::new(ErrorKind::NotFound, format!("no event type {}{hint}", quoted(name))))
 }
 
 /// Answers with [`no_event_type`] for a name outside the catalog.
 fn known_event_type(read: &Read<'_>, name: &str) -> Result<()> {
-    if read.knows_event_type(name)? {
-        Ok(())
-    } else {
-        Err(no_event_type(read, name)?)
-    }
+    if read.knows_event_type(name)? { Ok(()) } else { Err(no_event_type(read, name)?) }
 }

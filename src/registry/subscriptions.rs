@@ -41,10 +41,7 @@ impl Registry {
             let created = self.make(draft, self.0.clock.now(), tx.last_id()?)?;
             match tx.insert(&created.subscription, &created.secret)? {
                 Ok(()) => Ok(created),
-                Err(taken) => Err(Error::conflict(vec![name_taken(
-                    &created.subscription.name,
-                    &taken,
-                )])),
+                Err(taken) => Err(Error::conflict(vec![name_taken(&created.subscription.name, &taken)])),
             }
         })
     }
@@ -70,24 +67,12 @@ impl Registry {
                 }
                 all.push(created);
             }
-            if taken.is_empty() {
-                Ok(all)
-            } else {
-                Err(Error::conflict(taken))
-            }
+            if taken.is_empty() { Ok(all) } else { Err(Error::conflict(taken)) }
         })
     }
 
     fn make(&self, draft: Draft, now: Millis, last: Option<SubscriptionId>) -> Result<Created> {
-        let Draft {
-            name,
-            url,
-            events,
-            enabled,
-            secret,
-            description,
-            metadata,
-        } = draft;
+        let Draft { name, url, events, enabled, secret, description, metadata } = draft;
         let mut random = [0; 10];
         entropy::fill(&mut random)?;
         let subscription = Subscription {
@@ -161,11 +146,7 @@ impl Registry {
     /// # Ok::<(), webhook_registry::Error>(())
     /// ```
     pub fn iter(&self, query: ListQuery) -> impl Iterator<Item = Result<Subscription>> + Send + use<> {
-        Iter {
-            registry: self.clone(),
-            next: Some(query),
-            page: Vec::new().into_iter(),
-        }
+        Iter { registry: self.clone(), next: Some(query), page: Vec::new().into_iter() }
     }
 
     /// How many subscriptions the query asks for; its `limit` and `after` are ignored.
@@ -213,10 +194,7 @@ impl Registry {
     pub fn update(&self, id: SubscriptionId, update: SubscriptionUpdate) -> Result<Subscription> {
         self.0.store.write(|tx| {
             let current = current(tx, id, update.expected_revision())?;
-            let Updated {
-                subscription: mut after,
-                secret,
-            } = update
+            let Updated { subscription: mut after, secret } = update
                 .check(&current.subscription, &current.secret, &mut Knowledge::new(tx))?
                 .map_err(Error::invalid)?;
             if after == current.subscription && secret.is_none() {
@@ -248,9 +226,7 @@ impl Registry {
     /// As [`delete`](Registry::delete), and [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `ifRevision` when it
     /// is at another revision.
     pub fn delete_if_revision(&self, id: SubscriptionId, revision: u64) -> Result<()> {
-        self.0
-            .store
-            .write(|tx| tx.delete(&current(tx, id, Some(revision))?))
+        self.0.store.write(|tx| tx.delete(&current(tx, id, Some(revision))?))
     }
 }
 
@@ -290,20 +266,12 @@ fn check_all(tx: &Write<'_>, list: Vec<NewSubscription>) -> Result<Vec<Draft>> {
             // One problem a field, and the name has its own already.
             std::collections::hash_map::Entry::Occupied(_) if told => {}
             std::collections::hash_map::Entry::Occupied(entry) => {
-                let why = format!(
-                    "{:?} stands in this list already, at [{}]",
-                    entry.key(),
-                    entry.get()
-                );
+                let why = format!("{:?} stands in this list already, at [{}]", entry.key(), entry.get());
                 problems.push(Problem::new("name", why).within(index));
             }
         }
     }
-    if problems.is_empty() {
-        Ok(drafts)
-    } else {
-        Err(Error::invalid(problems))
-    }
+    if problems.is_empty() { Ok(drafts) } else { Err(Error::invalid(problems)) }
 }
 
 fn name_taken(name: &str, Taken(holder): &Taken) -> Problem {

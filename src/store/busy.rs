@@ -23,10 +23,7 @@ pub(super) fn patiently<T>(timeout: Duration, mut call: impl FnMut() -> Result<T
     let since = Instant::now();
     let mut longest = FIRST_PAUSE;
     while is_busy(&result) {
-        let Some(left) = timeout
-            .checked_sub(since.elapsed())
-            .filter(|left| !left.is_zero())
-        else {
+        let Some(left) = timeout.checked_sub(since.elapsed()).filter(|left| !left.is_zero()) else {
             break;
         };
         thread::sleep(longest.mul_f64(random()).min(left));
@@ -37,9 +34,7 @@ pub(super) fn patiently<T>(timeout: Duration, mut call: impl FnMut() -> Result<T
 }
 
 fn is_busy<T>(result: &Result<T>) -> bool {
-    result
-        .as_ref()
-        .is_err_and(|error| error.kind() == ErrorKind::Busy)
+    result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Busy)
 }
 
 /// From ½ to 1.

@@ -33,14 +33,9 @@ impl Read<'_> {
     }
 
     pub(crate) fn event_type_names(&self) -> Result<Vec<String>> {
-        let mut statement = self
-            .conn
-            .prepare_cached("SELECT name FROM event_type ORDER BY name")
-            .or_fault()?;
-        statement
-            .query_map([], |row| row.get(0))
-            .and_then(Iterator::collect)
-            .or_fault()
+        let mut statement =
+            self.conn.prepare_cached("SELECT name FROM event_type ORDER BY name").or_fault()?;
+        statement.query_map([], |row| row.get(0)).and_then(Iterator::collect).or_fault()
     }
 
     pub(crate) fn knows_event_type(&self, name: &str) -> Result<bool> {
@@ -53,11 +48,7 @@ impl Read<'_> {
     /// Hands over each event type that the pattern covers, by name, until told to stop.
     fn covered(&self, pattern: &EventPattern, mut each: impl FnMut(i64, &str) -> Result<bool>) -> Result<()> {
         // Names are ASCII below DEL, so these are all that begin like the pattern.
-        let from = if pattern.is_wildcard() {
-            pattern.literal_prefix()
-        } else {
-            pattern.as_str()
-        };
+        let from = if pattern.is_wildcard() { pattern.literal_prefix() } else { pattern.as_str() };
         let sql = "SELECT id, name FROM event_type WHERE name >= ?1 AND name < ?1 || char(127) ORDER BY name";
         let mut statement = self.conn.prepare_cached(sql).or_fault()?;
         let mut rows = statement.query([from]).or_fault()?;
@@ -100,10 +91,7 @@ impl Read<'_> {
         let mut rows = statement.query(params![pattern, most]).or_fault()?;
         let mut namers = Vec::new();
         while let Some(row) = rows.next().or_fault()? {
-            namers.push((
-                decode_id(&row.get::<_, String>(0).or_fault()?)?,
-                row.get(1).or_fault()?,
-            ));
+            namers.push((decode_id(&row.get::<_, String>(0).or_fault()?)?, row.get(1).or_fault()?));
         }
         Ok((namers, u64::try_from(count).unwrap_or_default()))
     }
@@ -119,11 +107,7 @@ impl Write<'_> {
         schema: Option<&str>,
         wildcards: &[(i64, EventPattern)],
     ) -> Result<()> {
-        let EventType {
-            name,
-            description,
-            json_schema: _,
-        } = event_type;
+        let EventType { name, description, json_schema: _ } = event_type;
         let sql = "UPDATE event_type SET description = ?2, json_schema = ?3 WHERE name = ?1";
         let mut update = self.conn.prepare_cached(sql).or_fault()?;
         if update.execute(params![name, description, schema]).or_fault()? > 0 {
@@ -163,27 +147,14 @@ impl Write<'_> {
 
     /// The row of a pattern. A new one is expanded at once.
     pub(super) fn intern(&self, pattern: &EventPattern) -> Result<i64> {
-        let mut statement = self
-            .conn
-            .prepare_cached("SELECT id FROM pattern WHERE text = ?1")
-            .or_fault()?;
-        if let Some(id) = statement
-            .query_row([pattern.as_str()], |row| row.get(0))
-            .optional()
-            .or_fault()?
-        {
+        let mut statement = self.conn.prepare_cached("SELECT id FROM pattern WHERE text = ?1").or_fault()?;
+        if let Some(id) = statement.query_row([pattern.as_str()], |row| row.get(0)).optional().or_fault()? {
             return Ok(id);
         }
-        let mut insert = self
-            .conn
-            .prepare_cached("INSERT INTO pattern (text, wildcard) VALUES (?1, ?2)")
-            .or_fault()?;
-        let id = insert
-            .insert(params![pattern.as_str(), pattern.is_wildcard()])
-            .or_fault()?;
-        self.covered(pattern, |event_type, _| {
-            self.expand_into(event_type, id).map(|()| true)
-        })?;
+        let mut insert =
+            self.conn.prepare_cached("INSERT INTO pattern (text, wildcard) VALUES (?1, ?2)").or_fault()?;
+        let id = insert.insert(params![pattern.as_str(), pattern.is_wildcard()]).or_fault()?;
+        self.covered(pattern, |event_type, _| self.expand_into(event_type, id).map(|()| true))?;
         Ok(id)
     }
 
@@ -207,20 +178,13 @@ impl Write<'_> {
 }
 
 fn decode(row: &Row<'_>) -> Result<EventType> {
-    let schema = row
-        .get_ref(2)
-        .and_then(|text| Ok(text.as_str_or_null()?))
-        .or_fault()?;
+    let schema = row.get_ref(2).and_then(|text| Ok(text.as_str_or_null()?)).or_fault()?;
     let name: String = row.get(0).or_fault()?;
     let json_schema = schema
         .map(serde_json::from_str)
         .transpose()
         .map_err(|_| Error::corrupt(format_args!("the schema of event type {name:?} is no JSON")))?;
-    Ok(EventType {
-        name,
-        description: row.get(1).or_fault()?,
-        json_schema,
-    })
+    Ok(EventType { name, description: row.get(1).or_fault()?, json_schema })
 }
 
 /// The catalog as the rules see it, during one call.
@@ -233,11 +197,7 @@ pub(crate) struct Knowledge<'a> {
 
 impl<'a> Knowledge<'a> {
     pub(crate) fn new(read: &'a Read<'a>) -> Knowledge<'a> {
-        Knowledge {
-            read,
-            asked: HashMap::new(),
-            names: None,
-        }
+        Knowledge { read, asked: HashMap::new(), names: None }
     }
 }
 

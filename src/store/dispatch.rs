@@ -117,27 +117,20 @@ fn decode(row: &Row<'_>) -> Result<Recipient> {
         name: row.get(2).or_fault()?,
         url: row.get(3).or_fault()?,
         metadata: metadata.ok_or_else(|| {
-            Error::corrupt(format_args!(
-                "subscription {id} has metadata that is no object of strings"
-            ))
+            Error::corrupt(format_args!("subscription {id} has metadata that is no object of strings"))
         })?,
         secrets: vec![decode_dated(row, id)?],
     })
 }
 
 fn decode_dated(row: &Row<'_>, id: SubscriptionId) -> Result<(SigningSecret, Option<Millis>)> {
-    let text = row
-        .get_ref(5)
-        .and_then(|text| Ok(text.as_str_or_null()?))
-        .or_fault()?;
+    let text = row.get_ref(5).and_then(|text| Ok(text.as_str_or_null()?)).or_fault()?;
     let text = text.ok_or_else(|| Error::corrupt(format_args!("subscription {id} has no secret")))?;
     let expires_at: Option<i64> = row.get(6).or_fault()?;
     let expires_at = expires_at
         .map(|stored| {
             Millis::from_stored(stored).ok_or_else(|| {
-                Error::corrupt(format_args!(
-                    "subscription {id} has a time that no registry writes"
-                ))
+                Error::corrupt(format_args!("subscription {id} has a time that no registry writes"))
             })
         })
         .transpose()?;

@@ -46,10 +46,7 @@ fn kind(cause: &SqlError) -> ErrorKind {
 
 /// The file ends before it should, or its file system says that it is damaged.
 fn is_short(code: i32) -> bool {
-    matches!(
-        code,
-        ffi::SQLITE_IOERR_SHORT_READ | ffi::SQLITE_IOERR_DATA | ffi::SQLITE_IOERR_CORRUPTFS
-    )
+    matches!(code, ffi::SQLITE_IOERR_SHORT_READ | ffi::SQLITE_IOERR_DATA | ffi::SQLITE_IOERR_CORRUPTFS)
 }
 
 /// Whether a statement failed because this column has to be unique.

@@ -66,9 +66,7 @@ impl Content {
 ///
 /// What is there is read again inside the transaction: another process may have done the same since it was looked at.
 pub(super) fn migrate(conn: &mut Connection) -> Result<()> {
-    let tx = conn
-        .transaction_with_behavior(TransactionBehavior::Immediate)
-        .or_fault()?;
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate).or_fault()?;
     let done = match Content::of(&tx).or_fault()?.admit()? {
         Content::Older(version) => version,
         Content::Nothing => 0,

@@ -89,28 +89,9 @@ impl Store {
 
     /// Opens the file at an absolute path.
     pub(crate) fn open(path: PathBuf, settings: Settings) -> Result<Store> {
-        let Settings {
-            read_only,
-            create,
-            exclusive,
-            durability,
-            busy_timeout,
-        } = settings;
-        let opened = open::file(
-            &path,
-            How {
-                read_only,
-                create,
-                exclusive,
-                durability,
-                busy_timeout,
-            },
-        )?;
-        let Opened {
-            conn,
-            reader,
-            follows,
-        } = opened;
+        let Settings { read_only, create, exclusive, durability, busy_timeout } = settings;
+        let opened = open::file(&path, How { read_only, create, exclusive, durability, busy_timeout })?;
+        let Opened { conn, reader, follows } = opened;
         let shared = follows.then(|| Shared {
             watch: Watch::default(),
             readers: Readers::new(&path, reader),
@@ -120,21 +101,8 @@ impl Store {
     }
 
     fn new(main: Connection, shared: Option<Shared>, path: Option<PathBuf>, settings: Settings) -> Store {
-        let Settings {
-            read_only,
-            create: _,
-            exclusive: _,
-            durability: _,
-            busy_timeout,
-        } = settings;
-        Store {
-            shared,
-            main: Mutex::new(main),
-            version: AtomicU64::new(1),
-            path,
-            read_only,
-            busy_timeout,
-        }
+        let Settings { read_only, create: _, exclusive: _, durability: _, busy_timeout } = settings;
+        Store { shared, main: Mutex::new(main), version: AtomicU64::new(1), path, read_only, busy_timeout }
     }
 
     pub(crate) fn path(&self) -> Option<&Path> {
@@ -150,11 +118,9 @@ impl Store {
     pub(crate) fn version(&self) -> Result<u64> {
         match &self.shared {
             None => Ok(self.version.load(Ordering::SeqCst)),
-            Some(Shared {
-                watch,
-                readers,
-                warm: _,
-            }) => busy::patiently(self.busy_timeout, || watch.version(|| readers.take())),
+            Some(Shared { watch, readers, warm: _ }) => {
+                busy::patiently(self.busy_timeout, || watch.version(|| readers.take()))
+            }
         }
     }
 
@@ -208,9 +174,7 @@ impl Store {
         let tx = busy::patiently(self.busy_timeout, || {
             Transaction::new_unchecked(&conn, TransactionBehavior::Immediate).or_fault()
         })?;
-        let result = job(&Write {
-            read: Read { conn: &tx },
-        })?;
+        let result = job(&Write { read: Read { conn: &tx } })?;
         let committed = tx.commit().or_fault();
         // After the commit, and also where it is not known whether it took place.
         self.version.fetch_add(1, Ordering::SeqCst);
@@ -239,10 +203,7 @@ impl Store {
 }
 
 fn run(conn: &Connection, sql: &str) -> Result<()> {
-    conn.prepare_cached(sql)
-        .and_then(|mut statement| statement.execute([]))
-        .map(drop)
-        .or_fault()
+    conn.prepare_cached(sql).and_then(|mut statement| statement.execute([])).map(drop).or_fault()
 }
 
 impl fmt::Debug for Store {

@@ -61,23 +61,17 @@ pub(super) fn file(path: &Path, how: How) -> Result<Opened> {
     let reader = reader.filter(|_| !how.exclusive);
     let mut conn = connect(path, Access::Write)?;
     if conn.is_readonly("main").or_fault()? {
-        return Err(Error::new(
-            ErrorKind::Storage,
-            format!("{} cannot be written to", path.display()),
-        ));
+        return Err(Error::new(ErrorKind::Storage, format!("{} cannot be written to", path.display())));
     }
     if how.exclusive {
         conn.pragma_update(None, "locking_mode", "EXCLUSIVE").or_fault()?;
     }
     let mode: String = busy::patiently(how.busy_timeout, || {
-        conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
-            .or_fault()
+        conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).or_fault()
     })?;
     if mode != "wal" {
-        let why = format!(
-            "{} lies where SQLite's WAL mode does not work (it answers {mode:?})",
-            path.display()
-        );
+        let why =
+            format!("{} lies where SQLite's WAL mode does not work (it answers {mode:?})", path.display());
         return Err(Error::new(ErrorKind::Storage, why));
     }
     let synchronous = match how.durability {
@@ -90,15 +84,9 @@ pub(super) fn file(path: &Path, how: How) -> Result<Opened> {
     }
     if how.exclusive {
         // The lock is taken by the first that is read, and then kept.
-        busy::patiently(how.busy_timeout, || {
-            conn.execute_batch("BEGIN IMMEDIATE; COMMIT").or_fault()
-        })?;
+        busy::patiently(how.busy_timeout, || conn.execute_batch("BEGIN IMMEDIATE; COMMIT").or_fault())?;
     }
-    Ok(Opened {
-        conn,
-        reader,
-        follows: !how.exclusive,
-    })
+    Ok(Opened { conn, reader, follows: !how.exclusive })
 }
 
 /// Makes the file if there is none; false where nothing is in it.
@@ -183,11 +171,7 @@ fn to_read(path: &Path) -> Result<Opened> {
     match followed {
         Ok((found, conn)) => {
             readable(found, path)?;
-            Ok(Opened {
-                conn,
-                reader: None,
-                follows: true,
-            })
+            Ok(Opened { conn, reader: None, follows: true })
         }
         Err(error) if error.kind() == ErrorKind::Storage => frozen(path, error),
         Err(error) => Err(error),
@@ -212,16 +196,10 @@ fn frozen(path: &Path, why: Error) -> Result<Opened> {
     }
     readable(found, path)?;
     let mut conn = Connection::open_in_memory().or_fault()?;
-    rusqlite::backup::Backup::new(&file, &mut conn)
-        .and_then(|copy| copy.step(-1).map(drop))
-        .or_fault()?;
+    rusqlite::backup::Backup::new(&file, &mut conn).and_then(|copy| copy.step(-1).map(drop)).or_fault()?;
     set_up(&mut conn)?;
     conn.pragma_update(None, "query_only", true).or_fault()?;
-    Ok(Opened {
-        conn,
-        reader: None,
-        follows: false,
-    })
+    Ok(Opened { conn, reader: None, follows: false })
 }
 
 fn readable(found: Content, path: &Path) -> Result<()> {
@@ -308,9 +286,5 @@ fn not_a_registry(path: &Path) -> Error {
 }
 
 fn cannot(path: &Path, what: &str, cause: io::Error) -> Error {
-    Error::new(
-        ErrorKind::Storage,
-        format!("{} cannot {what}: {cause}", path.display()),
-    )
-    .because(cause)
+    Error::new(ErrorKind::Storage, format!("{} cannot {what}: {cause}", path.display())).because(cause)
 }

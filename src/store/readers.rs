@@ -23,11 +23,7 @@ type FileId = (u64, u64);
 impl Readers {
     /// `first` is a connection that is open already.
     pub(super) fn new(path: &Path, first: Option<Connection>) -> Readers {
-        Readers {
-            path: path.to_owned(),
-            file: file_id(path),
-            idle: Mutex::new(Vec::from_iter(first)),
-        }
+        Readers { path: path.to_owned(), file: file_id(path), idle: Mutex::new(Vec::from_iter(first)) }
     }
 
     pub(super) fn take(&self) -> Result<Connection> {
@@ -60,10 +56,7 @@ impl Readers {
         }
         Err(Error::new(
             ErrorKind::Storage,
-            format!(
-                "{} was replaced since it was opened; open it anew",
-                self.path.display()
-            ),
+            format!("{} was replaced since it was opened; open it anew", self.path.display()),
         ))
     }
 }
@@ -72,9 +65,7 @@ fn file_id(path: &Path) -> Option<FileId> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt as _;
-        std::fs::metadata(path)
-            .ok()
-            .map(|found| (found.dev(), found.ino()))
+        std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
     }
     #[cfg(not(unix))]
     {

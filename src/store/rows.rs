@@ -67,16 +67,12 @@ fn decode(row: &Row<'_>) -> Result<(i64, Subscription)> {
 }
 
 pub(super) fn decode_pattern(row: &Row<'_>, column: usize) -> Result<EventPattern> {
-    let text = row
-        .get_ref(column)
-        .and_then(|text| Ok(text.as_str()?))
-        .or_fault()?;
+    let text = row.get_ref(column).and_then(|text| Ok(text.as_str()?)).or_fault()?;
     EventPattern::compile(text).map_err(|why| Error::corrupt(format_args!("a pattern that is none: {why}")))
 }
 
 pub(super) fn decode_id(text: &str) -> Result<SubscriptionId> {
-    text.parse()
-        .map_err(|_| Error::corrupt("a subscription id that is none"))
+    text.parse().map_err(|_| Error::corrupt("a subscription id that is none"))
 }
 
 pub(super) fn decode_secret(text: &str, id: SubscriptionId) -> Result<SigningSecret> {
@@ -86,11 +82,7 @@ pub(super) fn decode_secret(text: &str, id: SubscriptionId) -> Result<SigningSec
 
 pub(super) fn decode_metadata(text: &str) -> Option<BTreeMap<String, String>> {
     // Most have none.
-    if text == "{}" {
-        Some(BTreeMap::new())
-    } else {
-        serde_json::from_str(text).ok()
-    }
+    if text == "{}" { Some(BTreeMap::new()) } else { serde_json::from_str(text).ok() }
 }
 
 pub(super) fn encode_metadata(metadata: &BTreeMap<String, String>) -> Result<String> {

@@ -55,15 +55,11 @@ pub(crate) struct Taken(pub(crate) SubscriptionId);
 
 impl Read<'_> {
     pub(crate) fn subscription(&self, id: SubscriptionId) -> Result<Option<Subscription>> {
-        Ok(self
-            .one(select!("s.id = ?1"), &id.to_string())?
-            .map(|(_, subscription)| subscription))
+        Ok(self.one(select!("s.id = ?1"), &id.to_string())?.map(|(_, subscription)| subscription))
     }
 
     pub(crate) fn subscription_by_name(&self, name: &str) -> Result<Option<Subscription>> {
-        Ok(self
-            .one(select!("s.name = ?1"), name)?
-            .map(|(_, subscription)| subscription))
+        Ok(self.one(select!("s.name = ?1"), name)?.map(|(_, subscription)| subscription))
     }
 
     fn one(&self, sql: &str, key: &str) -> Result<Option<(i64, Subscription)>> {
@@ -81,11 +77,7 @@ impl Read<'_> {
             .and_then(|mut newest| newest.query_row([seq], |row| row.get(0)).optional())
             .or_fault()?;
         let text = text.ok_or_else(|| Error::corrupt(format_args!("subscription {id} has no secret")))?;
-        Ok(Some(Current {
-            seq,
-            subscription,
-            secret: decode_secret(&text, id)?,
-        }))
+        Ok(Some(Current { seq, subscription, secret: decode_secret(&text, id)? }))
     }
 
     /// At most `most` of the subscriptions that the query asks for, in the order of creation.
@@ -112,15 +104,9 @@ impl Read<'_> {
     pub(crate) fn count(&self, query: &ListQuery) -> Result<u64> {
         let sql = match (query.metadata.is_empty(), query.event_type.is_some()) {
             (true, false) => concat!("SELECT count(*) FROM subscription s WHERE ", matching!()),
-            (true, true) => concat!(
-                "SELECT count(*) FROM subscription s WHERE ",
-                matching!(event_type)
-            ),
+            (true, true) => concat!("SELECT count(*) FROM subscription s WHERE ", matching!(event_type)),
             (false, false) => concat!("SELECT s.metadata FROM subscription s WHERE ", matching!()),
-            (false, true) => concat!(
-                "SELECT s.metadata FROM subscription s WHERE ",
-                matching!(event_type)
-            ),
+            (false, true) => concat!("SELECT s.metadata FROM subscription s WHERE ", matching!(event_type)),
         };
         let mut statement = self.conn.prepare_cached(sql).or_fault()?;
         let mut rows = self.bound(&mut statement, query, None)?;
@@ -143,12 +129,7 @@ impl Read<'_> {
         after: Option<SubscriptionId>,
     ) -> Result<Rows<'s>> {
         let after = self.position(after)?;
-        let ListQuery {
-            enabled,
-            name_contains,
-            event_type,
-            ..
-        } = query;
+        let ListQuery { enabled, name_contains, event_type, .. } = query;
         let given = named_params! {
             ":after": after, ":enabled": enabled, ":name": name_contains, ":event_type": event_type,
         };
@@ -164,29 +145,17 @@ impl Read<'_> {
             .conn
             .prepare_cached("SELECT seq FROM subscription WHERE id <= ?1 ORDER BY id DESC LIMIT 1")
             .or_fault()?;
-        Ok(last
-            .query_row([id.to_string()], |row| row.get(0))
-            .optional()
-            .or_fault()?
-            .unwrap_or(0))
+        Ok(last.query_row([id.to_string()], |row| row.get(0)).optional().or_fault()?.unwrap_or(0))
     }
 
     pub(crate) fn len(&self) -> Result<u64> {
-        let mut count = self
-            .conn
-            .prepare_cached("SELECT count(*) FROM subscription")
-            .or_fault()?;
-        count
-            .query_row([], |row| row.get(0))
-            .map_err(fault)
-            .and_then(natural)
+        let mut count = self.conn.prepare_cached("SELECT count(*) FROM subscription").or_fault()?;
+        count.query_row([], |row| row.get(0)).map_err(fault).and_then(natural)
     }
 
     pub(crate) fn is_empty(&self) -> Result<bool> {
-        let mut any = self
-            .conn
-            .prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM subscription)")
-            .or_fault()?;
+        let mut any =
+            self.conn.prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM subscription)").or_fault()?;
         any.query_row([], |row| row.get(0)).or_fault()
     }
 
@@ -196,9 +165,8 @@ impl Read<'_> {
             .conn
             .prepare_cached("SELECT (SELECT max(id) FROM subscription), (SELECT last_id FROM registry)")
             .or_fault()?;
-        let (living, deleted): (Option<String>, Option<String>) = greatest
-            .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
-            .or_fault()?;
+        let (living, deleted): (Option<String>, Option<String>) =
+            greatest.query_row([], |row| Ok((row.get(0)?, row.get(1)?))).or_fault()?;
         let living = living.map(|text| decode_id(&text)).transpose()?;
         Ok(living.max(deleted.map(|text| decode_id(&text)).transpose()?))
     }
@@ -293,10 +261,7 @@ impl Write<'_> {
         };
         if *events != current.subscription.events {
             let before = self.pattern_ids(current.seq)?;
-            self.execute(
-                "DELETE FROM subscription_pattern WHERE subscription = ?1",
-                params![current.seq],
-            )?;
+            self.execute("DELETE FROM subscription_pattern WHERE subscription = ?1", params![current.seq])?;
             self.set_events(current.seq, events, *enabled)?;
             self.drop_unused(&before)?;
         } else if *enabled != current.subscription.enabled {
@@ -327,18 +292,12 @@ impl Write<'_> {
     }
 
     pub(super) fn execute(&self, sql: &str, params: impl rusqlite::Params) -> Result<()> {
-        self.conn
-            .prepare_cached(sql)
-            .and_then(|mut statement| statement.execute(params))
-            .map(drop)
-            .or_fault()
+        self.conn.prepare_cached(sql).and_then(|mut statement| statement.execute(params)).map(drop).or_fault()
     }
 
     fn holder(&self, name: &str) -> Result<Taken> {
-        let mut holder = self
-            .conn
-            .prepare_cached("SELECT id FROM subscription WHERE name = ?1")
-            .or_fault()?;
+        let mut holder =
+            self.conn.prepare_cached("SELECT id FROM subscription WHERE name = ?1").or_fault()?;
         let id: String = holder.query_row([name], |row| row.get(0)).or_fault()?;
         decode_id(&id).map(Taken)
     }
@@ -351,9 +310,7 @@ impl Write<'_> {
             )
             .or_fault()?;
         for (position, pattern) in (0_i64..).zip(events) {
-            insert
-                .execute(params![seq, position, self.intern(pattern)?, enabled])
-                .or_fault()?;
+            insert.execute(params![seq, position, self.intern(pattern)?, enabled]).or_fault()?;
         }
         Ok(())
     }
@@ -361,10 +318,7 @@ impl Write<'_> {
     fn pattern_ids(&self, seq: i64) -> Result<Vec<i64>> {
         let sql = "SELECT pattern FROM subscription_pattern WHERE subscription = ?1";
         let mut statement = self.conn.prepare_cached(sql).or_fault()?;
-        statement
-            .query_map([seq], |row| row.get(0))
-            .and_then(Iterator::collect)
-            .or_fault()
+        statement.query_map([seq], |row| row.get(0)).and_then(Iterator::collect).or_fault()
     }
 
     fn insert_secret(&self, seq: i64, serial: i64, secret: &SigningSecret, now: Millis) -> Result<()> {
@@ -376,9 +330,6 @@ impl Write<'_> {
 
     fn last_serial(&self, seq: i64) -> Result<i64> {
         let sql = "SELECT max(serial) FROM secret WHERE subscription = ?1";
-        self.conn
-            .prepare_cached(sql)
-            .and_then(|mut last| last.query_row([seq], |row| row.get(0)))
-            .or_fault()
+        self.conn.prepare_cached(sql).and_then(|mut last| last.query_row([seq], |row| row.get(0))).or_fault()
     }
 }

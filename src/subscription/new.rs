@@ -73,10 +73,7 @@ impl NewSubscription {
         NewSubscription {
             name: name.into(),
             url: url.into(),
-            events: events
-                .into_iter()
-                .map(|pattern| pattern.as_ref().to_owned())
-                .collect(),
+            events: events.into_iter().map(|pattern| pattern.as_ref().to_owned()).collect(),
             enabled: None,
             secret: None,
             description: None,
@@ -153,16 +150,14 @@ impl NewSubscription {
         let catalog = if allow_unknown_events { None } else { Some(catalog) };
         let (events, faults) = rules::check_events(&events, &[], catalog)?;
         problems.extend(faults);
-        let secret = match secret
-            .map(|text| SigningSecret::read_at_least(text.as_str(), LEAST_KEY))
-            .transpose()
-        {
-            Ok(secret) => secret,
-            Err(why) => {
-                problems.push(Problem::new("secret", why));
-                None
-            }
-        };
+        let secret =
+            match secret.map(|text| SigningSecret::read_at_least(text.as_str(), LEAST_KEY)).transpose() {
+                Ok(secret) => secret,
+                Err(why) => {
+                    problems.push(Problem::new("secret", why));
+                    None
+                }
+            };
         if let Some(Err(why)) = description.as_deref().map(check_description) {
             problems.push(Problem::new("description", why));
         }
@@ -170,15 +165,7 @@ impl NewSubscription {
         if !problems.is_empty() {
             return Ok(Err(problems));
         }
-        Ok(Ok(Draft {
-            name,
-            url,
-            events,
-            enabled: enabled.unwrap_or(true),
-            secret,
-            description,
-            metadata,
-        }))
+        Ok(Ok(Draft { name, url, events, enabled: enabled.unwrap_or(true), secret, description, metadata }))
     }
 }
 
@@ -234,16 +221,8 @@ struct Body {
 }
 
 impl Document for Body {
-    const KEYS: &'static [&'static str] = &[
-        "name",
-        "url",
-        "events",
-        "enabled",
-        "secret",
-        "description",
-        "metadata",
-        "allowUnknownEvents",
-    ];
+    const KEYS: &'static [&'static str] =
+        &["name", "url", "events", "enabled", "secret", "description", "metadata", "allowUnknownEvents"];
     const CLOSED: bool = true;
 
     fn take<'de, A: MapAccess<'de>>(
@@ -270,24 +249,12 @@ impl Shape for NewSubscription {
 
     fn object<'de, A: MapAccess<'de>>(place: &Key<'_>, entries: A) -> Result<NewSubscription, A::Error> {
         let body: Body = wire::document(place, entries)?;
-        let Body {
-            name,
-            url,
-            events,
-            enabled,
-            secret,
-            description,
-            metadata,
-            allow_unknown_events,
-        } = body;
-        let absent: Vec<&str> = [
-            ("name", name.is_none()),
-            ("url", url.is_none()),
-            ("events", events.is_none()),
-        ]
-        .into_iter()
-        .filter_map(|(key, absent)| absent.then_some(key))
-        .collect();
+        let Body { name, url, events, enabled, secret, description, metadata, allow_unknown_events } = body;
+        let absent: Vec<&str> =
+            [("name", name.is_none()), ("url", url.is_none()), ("events", events.is_none())]
+                .into_iter()
+                .filter_map(|(key, absent)| absent.then_some(key))
+                .collect();
         let (Some(name), Some(url), Some(events)) = (name, url, events) else {
             return Err(place.missing(&absent));
         };

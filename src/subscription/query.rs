@@ -84,14 +84,8 @@ impl ListQuery {
 }
 
 impl Document for ListQuery {
-    const KEYS: &'static [&'static str] = &[
-        "enabled",
-        "nameContains",
-        "eventType",
-        "metadata",
-        "after",
-        "limit",
-    ];
+    const KEYS: &'static [&'static str] =
+        &["enabled", "nameContains", "eventType", "metadata", "after", "limit"];
     const CLOSED: bool = true;
 
     fn take<'de, A: MapAccess<'de>>(
@@ -106,14 +100,11 @@ impl Document for ListQuery {
             "metadata" => self.metadata = value.nullable::<BTreeMap<String, String>>()?.unwrap_or_default(),
             "after" => {
                 let text: Option<String> = value.nullable()?;
-                self.after = text
-                    .map(|text| text.parse().map_err(serde::de::Error::custom))
-                    .transpose()?;
+                self.after = text.map(|text| text.parse().map_err(serde::de::Error::custom)).transpose()?;
             }
             _ => {
-                self.limit = value
-                    .nullable::<u64>()?
-                    .map(|limit| usize::try_from(limit).unwrap_or(usize::MAX))
+                self.limit =
+                    value.nullable::<u64>()?.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX))
             }
         }
         Ok(())
@@ -153,10 +144,7 @@ impl Page {
 
     /// Where the next page begins: for [`ListQuery::after`]. None when this is the last.
     pub fn next_cursor(&self) -> Option<SubscriptionId> {
-        self.subscriptions
-            .last()
-            .filter(|_| self.more)
-            .map(Subscription::id)
+        self.subscriptions.last().filter(|_| self.more).map(Subscription::id)
     }
 }
 

@@ -15,25 +15,16 @@ const LONGEST_VALUE: usize = 1_024;
 pub(crate) fn check_name(name: &str) -> Result<(), String> {
     // Counted no further than needed: the text can be any length.
     if name.chars().nth(LONGEST_NAME).is_some() {
-        return Err(format!(
-            "a name has at most {LONGEST_NAME} characters, not {}",
-            name.chars().count()
-        ));
+        return Err(format!("a name has at most {LONGEST_NAME} characters, not {}", name.chars().count()));
     }
     if name.is_empty() {
         return Err("a subscription needs a name".to_owned());
     }
     if let Some(c) = name.chars().find(|c| c.is_control()) {
-        return Err(format!(
-            "a name cannot hold control characters: {c:?} in {}",
-            quoted(name)
-        ));
+        return Err(format!("a name cannot hold control characters: {c:?} in {}", quoted(name)));
     }
     if name.trim().len() != name.len() {
-        return Err(format!(
-            "a name cannot begin or end with white space: {}",
-            quoted(name)
-        ));
+        return Err(format!("a name cannot begin or end with white space: {}", quoted(name)));
     }
     Ok(())
 }
@@ -46,45 +37,22 @@ pub(crate) fn check_metadata(
     const SHOWN: usize = 5;
     let mut faults = Vec::new();
     if after.len() > MOST_METADATA && after.len() > before.len() {
-        faults.push(format!(
-            "at most {MOST_METADATA} keys are kept, not {}",
-            after.len()
-        ));
+        faults.push(format!("at most {MOST_METADATA} keys are kept, not {}", after.len()));
     }
-    let changed = after
-        .iter()
-        .filter(|(key, value)| before.get(*key) != Some(value));
-    faults.extend(
-        changed
-            .filter_map(|(key, value)| check_entry(key, value).err())
-            .take(SHOWN),
-    );
-    if faults.is_empty() {
-        Ok(())
-    } else {
-        Err(Problem::new("metadata", faults.join("; ")))
-    }
+    let changed = after.iter().filter(|(key, value)| before.get(*key) != Some(value));
+    faults.extend(changed.filter_map(|(key, value)| check_entry(key, value).err()).take(SHOWN));
+    if faults.is_empty() { Ok(()) } else { Err(Problem::new("metadata", faults.join("; "))) }
 }
 
 fn check_entry(key: &str, value: &str) -> Result<(), String> {
     if key.is_empty() {
         Err("a key cannot be empty".to_owned())
     } else if key.len() > LONGEST_KEY {
-        Err(format!(
-            "a key has at most {LONGEST_KEY} bytes, not {}",
-            key.len()
-        ))
+        Err(format!("a key has at most {LONGEST_KEY} bytes, not {}", key.len()))
     } else if value.len() > LONGEST_VALUE {
-        Err(format!(
-            "a value has at most {LONGEST_VALUE} bytes, not {} (of {})",
-            value.len(),
-            quoted(key)
-        ))
+        Err(format!("a value has at most {LONGEST_VALUE} bytes, not {} (of {})", value.len(), quoted(key)))
     } else if key.contains('\0') || value.contains('\0') {
-        Err(format!(
-            "neither key nor value can hold U+0000 (at {})",
-            quoted(key)
-        ))
+        Err(format!("neither key nor value can hold U+0000 (at {})", quoted(key)))
     } else {
         Ok(())
     }
@@ -112,10 +80,7 @@ pub(crate) fn check_events(
         return refuse("a subscription needs at least one event".to_owned());
     }
     if given.len() > MOST_EVENTS {
-        return refuse(format!(
-            "a subscription has at most {MOST_EVENTS} events, not {}",
-            given.len()
-        ));
+        return refuse(format!("a subscription has at most {MOST_EVENTS} events, not {}", given.len()));
     }
     let mut catalog = catalog;
     let mut seen = HashSet::new();
@@ -133,11 +98,7 @@ pub(crate) fn check_events(
             && !known.contains(&pattern)
             && !catalog.covers(&pattern)?
         {
-            let names = if problems.len() < suggest::MOST {
-                catalog.names()?
-            } else {
-                &[]
-            };
+            let names = if problems.len() < suggest::MOST { catalog.names()? } else { &[] };
             problems.push(Problem::new(at(), unknown_event(&pattern, names)));
         }
         if seen.insert(text.as_str()) {
@@ -150,10 +111,7 @@ pub(crate) fn check_events(
 fn unknown_event(pattern: &EventPattern, names: &[String]) -> String {
     let text = pattern.as_str();
     if pattern.is_wildcard() {
-        format!(
-            "{text:?} covers no event type{}",
-            suggest::for_wildcard(pattern, names)
-        )
+        format!("{text:?} covers no event type{}", suggest::for_wildcard(pattern, names))
     } else {
         format!("no event type {text:?}{}", suggest::for_name(text, names))
     }

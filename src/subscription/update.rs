@@ -87,12 +87,7 @@ impl SubscriptionUpdate {
 
     /// Other patterns instead of all that there are.
     pub fn events(mut self, events: impl IntoIterator<Item = impl AsRef<str>>) -> SubscriptionUpdate {
-        self.events = Some(
-            events
-                .into_iter()
-                .map(|pattern| pattern.as_ref().to_owned())
-                .collect(),
-        );
+        self.events = Some(events.into_iter().map(|pattern| pattern.as_ref().to_owned()).collect());
         self
     }
 
@@ -134,10 +129,7 @@ impl SubscriptionUpdate {
 
     /// Removes all metadata, also what was added before this call.
     pub fn clear_metadata(mut self) -> SubscriptionUpdate {
-        self.metadata = MetadataPatch {
-            clear: true,
-            entries: BTreeMap::new(),
-        };
+        self.metadata = MetadataPatch { clear: true, entries: BTreeMap::new() };
         self
     }
 
@@ -180,11 +172,7 @@ impl SubscriptionUpdate {
         let mut problems = Vec::new();
         let mut after = current.clone();
         if let Some(name) = name.filter(|name| *name != current.name) {
-            problems.extend(
-                rules::check_name(&name)
-                    .err()
-                    .map(|why| Problem::new("name", why)),
-            );
+            problems.extend(rules::check_name(&name).err().map(|why| Problem::new("name", why)));
             after.name = name;
         }
         if let Some(url) = url.filter(|url| *url != current.url) {
@@ -210,24 +198,13 @@ impl SubscriptionUpdate {
             Patch::Clear => after.description = None,
             Patch::Set(text) if Some(&text) == current.description.as_ref() => {}
             Patch::Set(text) => {
-                problems.extend(
-                    check_description(&text)
-                        .err()
-                        .map(|why| Problem::new("description", why)),
-                );
+                problems.extend(check_description(&text).err().map(|why| Problem::new("description", why)));
                 after.description = Some(text);
             }
         }
         metadata.apply(&mut after.metadata);
         problems.extend(rules::check_metadata(&current.metadata, &after.metadata).err());
-        Ok(if problems.is_empty() {
-            Ok(Updated {
-                subscription: after,
-                secret,
-            })
-        } else {
-            Err(problems)
-        })
+        Ok(if problems.is_empty() { Ok(Updated { subscription: after, secret }) } else { Err(problems) })
     }
 }
 
@@ -290,11 +267,8 @@ impl Document for SubscriptionUpdate {
             "metadata" => {
                 let entries: Option<BTreeMap<String, Nullable<String>>> = value.nullable()?;
                 self.metadata.clear = entries.is_none();
-                self.metadata.entries = entries
-                    .into_iter()
-                    .flatten()
-                    .map(|(key, Nullable(value))| (key, value))
-                    .collect();
+                self.metadata.entries =
+                    entries.into_iter().flatten().map(|(key, Nullable(value))| (key, value)).collect();
             }
             "ifRevision" => self.if_revision = Some(value.read()?),
             _ => self.allow_unknown_events = value.read()?,

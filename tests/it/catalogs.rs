@@ -21,9 +21,7 @@ fn to(name: &str, patterns: &[&str]) -> NewSubscription {
 
 fn names(registry: &Registry) -> Vec<String> {
     let all = registry.event_types().unwrap();
-    all.iter()
-        .map(|event_type| event_type.name().to_owned())
-        .collect()
+    all.iter().map(|event_type| event_type.name().to_owned()).collect()
 }
 
 /// Who gets the event, by name.
@@ -47,10 +45,7 @@ fn the_contact_centers_catalog_is_read_as_it_stands() {
 
     let registry = contact_center();
     assert_eq!(registry.event_types().unwrap(), catalog.event_types);
-    assert_eq!(
-        registry.event_type("agent.presencechanged.v1").unwrap().as_ref(),
-        Some(presence)
-    );
+    assert_eq!(registry.event_type("agent.presencechanged.v1").unwrap().as_ref(), Some(presence));
     // Keys and values of a schema come back in whatever order, but none is lost.
     let given: serde_json::Value = serde_json::from_str(CONTACT_CENTER).unwrap();
     let answer = Catalog::from(registry.event_types().unwrap());
@@ -65,20 +60,10 @@ fn the_contact_centers_wildcards_cover_what_was_counted_by_hand() {
     for (pattern, expected) in [
         ("agent.*", &["agent.presencechanged.v1"][..]),
         ("channel.held.v1", &["channel.held.v1"]),
-        (
-            "*connected*",
-            &["channel.connected.v1", "channel.disconnected.v1"],
-        ),
+        ("*connected*", &["channel.connected.v1", "channel.disconnected.v1"]),
         ("channel.[hr]*", &["channel.held.v1", "channel.retrieved.v1"]),
         ("channel.????.v1", &["channel.held.v1"]),
-        (
-            "channel.[!a-d]*",
-            &[
-                "channel.held.v1",
-                "channel.retrieved.v1",
-                "channel.wrapstarted.v1",
-            ],
-        ),
+        ("channel.[!a-d]*", &["channel.held.v1", "channel.retrieved.v1", "channel.wrapstarted.v1"]),
         ("*.v2", &[]),
         ("channel", &[]),
         ("channel.", &[]),
@@ -133,12 +118,7 @@ fn stripes_wildcards_cover_what_was_counted_by_hand() {
     );
     assert_eq!(
         registry.expand("*plan.[cu]*").unwrap(),
-        [
-            "plan.created",
-            "plan.updated",
-            "reserve.plan.created",
-            "reserve.plan.updated"
-        ]
+        ["plan.created", "plan.updated", "reserve.plan.created", "reserve.plan.updated"]
     );
 }
 
@@ -153,9 +133,7 @@ fn a_pattern_that_is_none_cannot_be_expanded() {
 #[test]
 fn event_types_are_ordered_byte_for_byte() {
     let registry = Registry::in_memory().unwrap();
-    let in_order = [
-        "-", ".", "/", "0", "10", "9", ":", "A", "Z", "_", "a", "a-b", "a.b", "aa", "b",
-    ];
+    let in_order = ["-", ".", "/", "0", "10", "9", ":", "A", "Z", "_", "a", "a-b", "a.b", "aa", "b"];
     let mut shuffled = in_order;
     shuffled.reverse();
     shuffled.swap(2, 9);
@@ -170,28 +148,17 @@ fn the_later_of_two_with_one_name_counts() {
     let registry = Registry::in_memory().unwrap();
     let first = EventType::new("a").with_description("first");
     let second = EventType::new("a").with_json_schema(json!({"n": 2}));
-    registry
-        .register_event_types([first, EventType::new("b"), second.clone()])
-        .unwrap();
+    registry.register_event_types([first, EventType::new("b"), second.clone()]).unwrap();
     assert_eq!(registry.event_types().unwrap(), [second, EventType::new("b")]);
 }
 
 #[test]
 fn registering_anew_replaces_description_and_schema_whole() {
     let registry = Registry::in_memory().unwrap();
-    registry
-        .create(to("literal", &["a.b"]))
-        .and(registry.create(to("wildcard", &["a.*"])))
-        .unwrap();
-    let full = EventType::new("a.b")
-        .with_description("text")
-        .with_json_schema(json!({"type": "object"}));
-    for event_type in [
-        full.clone(),
-        EventType::new("a.b").with_description(""),
-        full,
-        EventType::new("a.b"),
-    ] {
+    registry.create(to("literal", &["a.b"])).and(registry.create(to("wildcard", &["a.*"]))).unwrap();
+    let full = EventType::new("a.b").with_description("text").with_json_schema(json!({"type": "object"}));
+    for event_type in [full.clone(), EventType::new("a.b").with_description(""), full, EventType::new("a.b")]
+    {
         registry.register_event_type(event_type.clone()).unwrap();
         assert_eq!(registry.event_types().unwrap(), [event_type]);
         get(&registry, "a.b", &["literal", "wildcard"]);
@@ -243,12 +210,7 @@ fn a_removed_type_leaves_the_wildcards_and_comes_back_to_them() {
 
 #[test]
 fn a_type_that_is_named_literally_cannot_be_removed_and_at_most_ten_are_told() {
-    for (count, more) in [
-        (1, None),
-        (10, None),
-        (11, Some("and 1 more")),
-        (12, Some("and 2 more")),
-    ] {
+    for (count, more) in [(1, None), (10, None), (11, Some("and 1 more")), (12, Some("and 2 more"))] {
         let registry = contact_center();
         let list = (0..count).map(|n| to(&format!("n{n:02}"), &["channel.*", "channel.held.v1"]));
         let created = registry.create_all(list).unwrap();
@@ -351,10 +313,7 @@ fn explaining_tells_the_covering_patterns_and_the_disabled_too() {
     let [all, off] = explanation.entries() else {
         panic!("two cover it: {explanation}");
     };
-    assert_eq!(
-        (all.name(), all.enabled(), all.patterns().len()),
-        ("all", true, 3)
-    );
+    assert_eq!((all.name(), all.enabled(), all.patterns().len()), ("all", true, 3));
     assert_eq!(all.patterns(), ["*.v1", "agent.*", "*"]);
     assert_eq!((off.name(), off.enabled()), ("off", false));
     assert_eq!(off.patterns(), ["agent.presencechanged.v1"]);
@@ -362,10 +321,7 @@ fn explaining_tells_the_covering_patterns_and_the_disabled_too() {
     assert_eq!(off.subscription_id(), by_name.id());
     let table = explanation.to_string();
     assert!(table.contains("all") && table.contains("enabled") && table.contains("*.v1, agent.*, *"));
-    assert!(
-        table.contains("off  disabled  agent.presencechanged.v1"),
-        "{table}"
-    );
+    assert!(table.contains("off  disabled  agent.presencechanged.v1"), "{table}");
 
     let held = registry.explain("channel.held.v1").unwrap();
     assert_eq!(held.entries().len(), 2);
@@ -375,15 +331,10 @@ fn explaining_tells_the_covering_patterns_and_the_disabled_too() {
 #[test]
 fn a_subscription_gets_an_event_once_however_many_patterns_cover_it() {
     let registry = stripe();
-    registry
-        .create(to("many", &["*", "charge.*", "charge.failed", "*.failed"]))
-        .unwrap();
+    registry.create(to("many", &["*", "charge.*", "charge.failed", "*.failed"])).unwrap();
     registry.create(new("agent").allow_unknown_events(true)).unwrap();
     get(&registry, "charge.failed", &["many"]);
-    let reached = STRIPE
-        .lines()
-        .filter(|name| registry.subscribers(name).unwrap().len() == 1)
-        .count();
+    let reached = STRIPE.lines().filter(|name| registry.subscribers(name).unwrap().len() == 1).count();
     assert_eq!(reached, 275);
 }
 
@@ -423,9 +374,7 @@ fn event_types_are_judged_by_their_limits() {
         let many = registry.register_event_types([named("new"), event_type]);
         refused(many, ErrorKind::Invalid, &[&format!("[1].{field}")]);
     }
-    let all = named("")
-        .with_description("\u{0}")
-        .with_json_schema(schema(256 * 1_024 + 1));
+    let all = named("").with_description("\u{0}").with_json_schema(schema(256 * 1_024 + 1));
     let fields = ["name", "description", "jsonSchema"];
     refused(registry.register_event_type(all), ErrorKind::Invalid, &fields);
     assert_eq!(registry.event_types().unwrap(), before);

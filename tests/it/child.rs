@@ -12,10 +12,7 @@ const PATH: &str = "WEBHOOK_REGISTRY_CHILD_PATH";
 pub(crate) fn role() -> Option<(PathBuf, Vec<String>)> {
     let arguments = std::env::var(ROLE).ok()?;
     let path = std::env::var_os(PATH)?;
-    Some((
-        path.into(),
-        arguments.split_whitespace().map(str::to_owned).collect(),
-    ))
+    Some((path.into(), arguments.split_whitespace().map(str::to_owned).collect()))
 }
 
 /// Tells the parent, in one write.
@@ -69,11 +66,7 @@ impl Peer {
     pub(crate) fn spawn(command: &mut Command) -> Peer {
         let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        Peer {
-            child,
-            lines,
-            noise: String::new(),
-        }
+        Peer { child, lines, noise: String::new() }
     }
 
     /// Says a word to it.

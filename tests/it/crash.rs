@@ -21,11 +21,7 @@ fn child_takes_steps() {
         return;
     };
     let registry = Registry::options()
-        .durability(if arguments[1] == "full" {
-            Durability::Full
-        } else {
-            Durability::Relaxed
-        })
+        .durability(if arguments[1] == "full" { Durability::Full } else { Durability::Relaxed })
         .open(&path)
         .unwrap();
     history::begin(&registry);
@@ -44,11 +40,8 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 }
 
 fn writer(path: &Path, from: usize, durability: &str) -> Peer {
-    let mut peer = Peer::spawn(&mut child::command(
-        "crash::child_takes_steps",
-        path,
-        &[&from.to_string(), durability],
-    ));
+    let mut peer =
+        Peer::spawn(&mut child::command("crash::child_takes_steps", path, &[&from.to_string(), durability]));
     peer.expect("ready");
     peer
 }
@@ -111,11 +104,7 @@ impl Moment {
         peer.kill();
         let heard = heard.into_iter().chain(std::iter::from_fn(|| peer.hear()));
         let acknowledged = heard.map(|length| length.parse().unwrap()).collect();
-        Moment {
-            file,
-            wal,
-            acknowledged,
-        }
+        Moment { file, wal, acknowledged }
     }
 
     /// What is found when the `-wal` is this.
@@ -143,11 +132,7 @@ impl Moment {
         let expected = |found: history::State, how: &str| {
             let all = steps == self.acknowledged.len();
             let fits = found == history::after(steps) || (all && found == history::after(steps + 1));
-            assert!(
-                fits,
-                "cut at {length} of {}, {how}: not the state after {steps}",
-                self.wal.len()
-            );
+            assert!(fits, "cut at {length} of {}, {how}: not the state after {steps}", self.wal.len());
         };
         let cut = &self.wal[..length];
         expected(self.state_with(cut), "cut");
@@ -168,18 +153,12 @@ fn after_a_loss_of_power_there_is_a_prefix_of_the_history_and_all_that_was_ackno
     let mut random = Random::new();
     let moment = Moment::of_a_writer(40);
     let ends = &moment.acknowledged;
-    assert!(
-        ends.windows(2).all(|pair| pair[0] < pair[1]),
-        "no checkpoint was to come in between: {ends:?}"
-    );
+    assert!(ends.windows(2).all(|pair| pair[0] < pair[1]), "no checkpoint was to come in between: {ends:?}");
     let (last, end) = (ends[ends.len() - 1], moment.wal.len());
     // From the last acknowledged commit on, and through that commit itself, as if it were the one in flight.
     let from = ends[ends.len() - 2];
     let mut cuts = 0;
-    for length in (from..=end)
-        .step_by(size(331, 1))
-        .chain([last - 1, last, (last + 1).min(end), end])
-    {
+    for length in (from..=end).step_by(size(331, 1)).chain([last - 1, last, (last + 1).min(end), end]) {
         moment.assert_cut_at(length, &mut random);
         cuts += 1;
     }
@@ -198,10 +177,7 @@ fn a_moment_in_the_middle_of_checkpoints_is_the_history_too() {
         let steps = moment.acknowledged.len();
         assert!(moment.file.len() > 8_192, "a checkpoint was to come in between");
         let found = moment.state_with(&moment.wal);
-        assert!(
-            found == history::after(steps) || found == history::after(steps + 1),
-            "after {steps}"
-        );
+        assert!(found == history::after(steps) || found == history::after(steps + 1), "after {steps}");
     }
 }
 
@@ -222,11 +198,7 @@ fn a_file_whose_making_was_killed_opens_whole_or_fresh() {
     let (mut unfinished, mut empty) = (0, 0);
     for _ in 0..size(15, 300) {
         let folder = tempfile::tempdir().unwrap();
-        let mut peer = Peer::spawn(&mut child::command(
-            "crash::child_makes_files",
-            folder.path(),
-            &[],
-        ));
+        let mut peer = Peer::spawn(&mut child::command("crash::child_makes_files", folder.path(), &[]));
         peer.expect("ready");
         thread::sleep(Duration::from_micros(random.next() % 20_000));
         peer.kill();

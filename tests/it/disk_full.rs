@@ -16,14 +16,7 @@ use crate::support::{new, size};
 /// No file of this process may grow past this many bytes.
 fn limit(bytes: Option<u64>) {
     let maximum = getrlimit(Resource::Fsize).maximum;
-    setrlimit(
-        Resource::Fsize,
-        Rlimit {
-            current: bytes,
-            maximum,
-        },
-    )
-    .unwrap();
+    setrlimit(Resource::Fsize, Rlimit { current: bytes, maximum }).unwrap();
 }
 
 /// Takes steps until one is refused, and answers how many were taken.
@@ -47,11 +40,7 @@ fn fill_and_go_on(path: &Path, full: impl Fn(), room: impl Fn()) {
         full();
         steps = fill(&registry, steps);
         for _ in 0..3 {
-            assert_eq!(
-                history::state(&registry).unwrap(),
-                history::after(steps),
-                "what was there is intact"
-            );
+            assert_eq!(history::state(&registry).unwrap(), history::after(steps), "what was there is intact");
             let again = history::take(&registry, steps);
             assert_eq!(again.unwrap_err().kind(), ErrorKind::Storage);
         }
@@ -65,17 +54,10 @@ fn fill_and_go_on(path: &Path, full: impl Fn(), room: impl Fn()) {
             history::take(&registry, steps).unwrap();
             steps += 1;
         }
-        assert_eq!(
-            history::state(&registry).unwrap(),
-            history::after(steps),
-            "it goes on"
-        );
+        assert_eq!(history::state(&registry).unwrap(), history::after(steps), "it goes on");
     }
     drop(registry);
-    assert_eq!(
-        history::state(&Registry::open(path).unwrap()).unwrap(),
-        history::after(steps)
-    );
+    assert_eq!(history::state(&Registry::open(path).unwrap()).unwrap(), history::after(steps));
     history::assert_whole(path);
     child::tell(format!("whole after {steps}"));
 }
@@ -87,11 +69,7 @@ fn child_meets_a_limit() {
     };
     let more: u64 = arguments[0].parse().unwrap();
     let wal = PathBuf::from(path.to_str().unwrap().to_owned() + "-wal");
-    fill_and_go_on(
-        &path,
-        || limit(Some(std::fs::metadata(&wal).unwrap().len() + more)),
-        || limit(None),
-    );
+    fill_and_go_on(&path, || limit(Some(std::fs::metadata(&wal).unwrap().len() + more)), || limit(None));
 }
 
 /// A role that may not make files as long as it likes, and is told so instead of killed.
@@ -104,20 +82,14 @@ fn a_file_that_may_not_grow_is_storage_and_costs_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     for round in 0..size(8, 200) {
         let path = folder.path().join(format!("{round}.db"));
-        let heard = limited(
-            "disk_full::child_meets_a_limit",
-            &path,
-            &[&(round * 1_777).to_string()],
-        );
+        let heard = limited("disk_full::child_meets_a_limit", &path, &[&(round * 1_777).to_string()]);
         assert!(heard[0].starts_with("whole after "), "{heard:?}");
     }
 }
 
 /// So large that the file itself, and not only its `-wal`, comes to the limit.
 fn large(name: &str) -> NewSubscription {
-    (0..50).fold(new(name), |new, key| {
-        new.metadata(format!("key {key}"), "x".repeat(1_000))
-    })
+    (0..50).fold(new(name), |new, key| new.metadata(format!("key {key}"), "x".repeat(1_000)))
 }
 
 #[test]
@@ -157,11 +129,7 @@ fn child_checkpoints_into_a_limit() {
 #[test]
 fn a_checkpoint_that_finds_no_room_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let heard = limited(
-        "disk_full::child_checkpoints_into_a_limit",
-        &folder.path().join("registry.db"),
-        &[],
-    );
+    let heard = limited("disk_full::child_checkpoints_into_a_limit", &folder.path().join("registry.db"), &[]);
     assert_eq!(heard, ["whole"]);
 }
 
@@ -186,11 +154,7 @@ fn a_file_that_there_is_no_room_to_make_is_storage_and_is_made_later() {
     let folder = tempfile::tempdir().unwrap();
     for bytes in [0, 1, 100, 4_096, 8_192, 32_768, 50_000] {
         let path = folder.path().join(format!("{bytes}.db"));
-        let heard = limited(
-            "disk_full::child_has_no_room_to_begin",
-            &path,
-            &[&bytes.to_string()],
-        );
+        let heard = limited("disk_full::child_has_no_room_to_begin", &path, &[&bytes.to_string()]);
         assert_eq!(heard, ["whole"], "with {bytes} bytes");
     }
 }
@@ -219,9 +183,7 @@ impl Mounted {
     fn tmpfs(size: &str) -> Option<Mounted> {
         let folder = tempfile::tempdir().unwrap();
         let mut mount = Command::new("mount");
-        mount
-            .args(["-t", "tmpfs", "-o", size, "tmpfs"])
-            .arg(folder.path());
+        mount.args(["-t", "tmpfs", "-o", size, "tmpfs"]).arg(folder.path());
         let done = mount.stderr(std::process::Stdio::null()).status();
         done.is_ok_and(|status| status.success()).then(|| Mounted(folder))
     }

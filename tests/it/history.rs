@@ -27,9 +27,7 @@ pub(crate) fn take(registry: &Registry, step: usize) -> webhook_registry::Result
     match step % 4 {
         0 | 1 => {
             let filler = "x".repeat(step * 37 % 900);
-            let new = new(&name(step))
-                .metadata("step", step.to_string())
-                .metadata("filler", filler);
+            let new = new(&name(step)).metadata("step", step.to_string()).metadata("filler", filler);
             registry.create(new).map(drop)
         }
         2 => {
@@ -65,16 +63,9 @@ pub(crate) fn state(registry: &Registry) -> webhook_registry::Result<State> {
     for found in registry.iter(ListQuery::new().limit(1_000)) {
         let found = found?;
         ids.push(found.id());
-        state.insert(
-            found.name().to_owned(),
-            (found.revision(), found.metadata()["step"].clone()),
-        );
+        state.insert(found.name().to_owned(), (found.revision(), found.metadata()["step"].clone()));
     }
-    let getting: Vec<_> = registry
-        .subscribers("agent.v1")?
-        .iter()
-        .map(|one| one.id())
-        .collect();
+    let getting: Vec<_> = registry.subscribers("agent.v1")?.iter().map(|one| one.id()).collect();
     assert_eq!(getting, ids, "all of them get agent.v1");
     for found in registry.event_types()? {
         if found.name().starts_with("agent.step") {

@@ -9,9 +9,7 @@ use crate::support::{contact_center, new, refused};
 /// The keys of `body`, with the required ones filled in.
 fn whole(body: &Value) -> NewSubscription {
     let mut all = json!({"name": "base", "url": "https://example.com/hook", "events": ["agent.*"]});
-    all.as_object_mut()
-        .unwrap()
-        .extend(body.as_object().unwrap().clone());
+    all.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
     serde_json::from_value(all).unwrap()
 }
 
@@ -31,19 +29,11 @@ fn refuses(body: &Value, fields: &[&str]) -> String {
     let there = registry.create(new("there")).unwrap().subscription().clone();
 
     let by_create = refused(registry.create(whole(body)), ErrorKind::Invalid, fields);
-    let by_update = refused(
-        registry.update(there.id(), patch(body)),
-        ErrorKind::Invalid,
-        fields,
-    );
+    let by_update = refused(registry.update(there.id(), patch(body)), ErrorKind::Invalid, fields);
     assert_eq!(by_create.problems(), by_update.problems());
     let within: Vec<String> = fields.iter().map(|field| format!("[2].{field}")).collect();
     let within: Vec<&str> = within.iter().map(String::as_str).collect();
-    let by_list = refused(
-        registry.create_all(five(whole(body))),
-        ErrorKind::Invalid,
-        &within,
-    );
+    let by_list = refused(registry.create_all(five(whole(body))), ErrorKind::Invalid, &within);
     for (one, listed) in by_create.problems().iter().zip(by_list.problems()) {
         assert_eq!(one.message(), listed.message());
     }
@@ -85,10 +75,7 @@ fn secret_of(bytes: usize) -> String {
 }
 
 fn entries(count: usize) -> Value {
-    (0..count)
-        .map(|n| (format!("key{n}"), json!("value")))
-        .collect::<serde_json::Map<_, _>>()
-        .into()
+    (0..count).map(|n| (format!("key{n}"), json!("value"))).collect::<serde_json::Map<_, _>>().into()
 }
 
 #[test]
@@ -238,17 +225,12 @@ fn the_number_of_events_is_judged_as_given() {
     refuses(&json!({"events": none}), &["events"]);
     let many = |count: usize| (0..count).map(|n| format!("e{n}")).collect::<Vec<_>>();
     admits(&json!({"events": many(256), "allowUnknownEvents": true}));
-    let message = refuses(
-        &json!({"events": many(257), "allowUnknownEvents": true}),
-        &["events"],
-    );
+    let message = refuses(&json!({"events": many(257), "allowUnknownEvents": true}), &["events"]);
     assert!(message.contains("at most 256 events, not 257"), "{message}");
     refuses(&json!({"events": vec!["**"; 257]}), &["events"]);
     refuses(&json!({"events": vec!["agent.*"; 257]}), &["events"]);
 
-    let repeated = contact_center()
-        .create(whole(&json!({"events": vec!["agent.*"; 256]})))
-        .unwrap();
+    let repeated = contact_center().create(whole(&json!({"events": vec!["agent.*"; 256]}))).unwrap();
     assert_eq!(repeated.subscription().events(), ["agent.*"]);
 }
 
@@ -310,10 +292,7 @@ fn unknown_events_are_refused_with_the_nearest_name_unless_allowed() {
             "agent.presencechange.v1",
             r#"no event type "agent.presencechange.v1"; did you mean "agent.presencechanged.v1"?"#,
         ),
-        (
-            "Agent.presencechanged.v1",
-            "did you mean \"agent.presencechanged.v1\"?",
-        ),
+        ("Agent.presencechanged.v1", "did you mean \"agent.presencechanged.v1\"?"),
         ("agent.", "no event type"),
         ("agnet.*", "did you mean \"agent.presencechanged.v1\"?"),
         ("*.held.v2", "did you mean \"channel.held.v1\"?"),
@@ -324,10 +303,7 @@ fn unknown_events_are_refused_with_the_nearest_name_unless_allowed() {
         assert!(message.contains(reason), "{pattern}: {message}");
         admits(&json!({"events": [pattern, "*"], "allowUnknownEvents": true}));
     }
-    refuses(
-        &json!({"events": ["a", "*", "b.*"], "allowUnknownEvents": false}),
-        &["events[0]", "events[2]"],
-    );
+    refuses(&json!({"events": ["a", "*", "b.*"], "allowUnknownEvents": false}), &["events[0]", "events[2]"]);
 }
 
 #[test]
@@ -424,14 +400,6 @@ fn every_field_at_fault_is_told_at_once() {
         "name": "", "url": "ftp://x", "events": ["**", "*", "nope"], "secret": secret_of(8),
         "description": "\u{0}", "metadata": {"": ""},
     });
-    let fields = [
-        "name",
-        "url",
-        "events[0]",
-        "events[2]",
-        "secret",
-        "description",
-        "metadata",
-    ];
+    let fields = ["name", "url", "events[0]", "events[2]", "secret", "description", "metadata"];
     refuses(&body, &fields);
 }

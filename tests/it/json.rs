@@ -36,10 +36,7 @@ fn body<T: DeserializeOwned>(value: &Value) -> T {
 /// A subscription with everything, and the registry it is in.
 fn full() -> (Registry, Subscription) {
     let registry = registry();
-    let new = new("full")
-        .description("for \"people\"")
-        .metadata("b", "2")
-        .metadata("a", "1");
+    let new = new("full").description("for \"people\"").metadata("b", "2").metadata("a", "1");
     let created = registry.create(new).unwrap();
     (registry, created.into_parts().0)
 }
@@ -59,12 +56,8 @@ fn a_created_subscription_is_written_with_these_keys_in_this_order() {
             )
     );
 
-    let new = new("full")
-        .secret(SEED_SECRET)
-        .enabled(false)
-        .description("")
-        .metadata("b", "2")
-        .metadata("a", "1");
+    let new =
+        new("full").secret(SEED_SECRET).enabled(false).description("").metadata("b", "2").metadata("a", "1");
     let created = registry.create(new).unwrap();
     let id = created.subscription().id();
     assert_eq!(
@@ -92,10 +85,7 @@ fn a_subscription_is_written_the_same_without_its_secret() {
     assert_eq!(
         text(&changed.unwrap()),
         expected
-            .replace(
-                r#","description":"for \"people\"","metadata":{"a":"1","b":"2"}"#,
-                ""
-            )
+            .replace(r#","description":"for \"people\"","metadata":{"a":"1","b":"2"}"#, "")
             .replace(r#""revision":1"#, r#""revision":2"#)
     );
 }
@@ -110,10 +100,7 @@ fn a_page_says_where_the_next_begins_only_when_there_is_one() {
     let (a, b, c) = (one(0), one(1), one(2));
     let page = registry.list(ListQuery::new().limit(2)).unwrap();
     let cursor = all[1].subscription().id();
-    assert_eq!(
-        text(&page),
-        format!(r#"{{"subscriptions":[{a},{b}],"next":"{cursor}"}}"#)
-    );
+    assert_eq!(text(&page), format!(r#"{{"subscriptions":[{a},{b}],"next":"{cursor}"}}"#));
     let last = registry.list(ListQuery::new().after(cursor)).unwrap();
     assert_eq!(text(&last), format!(r#"{{"subscriptions":[{c}]}}"#));
     let exact = registry.list(ListQuery::new().limit(3)).unwrap();
@@ -139,10 +126,7 @@ fn times_are_whole_milliseconds_from_1970_to_9999() {
         assert_eq!(json["updatedAt"], expected);
         let subscription = registry.get_by_name("a").unwrap().unwrap();
         assert_eq!(&subscription, created.subscription());
-        let since = subscription
-            .created_at()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap();
+        let since = subscription.created_at().duration_since(SystemTime::UNIX_EPOCH).unwrap();
         assert_eq!(since.subsec_nanos() % 1_000_000, 0);
         assert_eq!(subscription.id().timestamp(), subscription.created_at());
     }
@@ -164,35 +148,15 @@ fn a_patch_changes_what_it_names_and_leaves_the_rest() {
     for (patch, key, expected) in [
         (json!({"name": "other"}), "name", json!("other")),
         (json!({"url": "http://y"}), "url", json!("http://y")),
-        (
-            json!({"events": ["*", "agent.*"]}),
-            "events",
-            json!(["*", "agent.*"]),
-        ),
+        (json!({"events": ["*", "agent.*"]}), "events", json!(["*", "agent.*"])),
         (json!({"enabled": false}), "enabled", json!(false)),
         (json!({"description": ""}), "description", json!("")),
         (json!({"description": null}), "description", Value::Null),
-        (
-            json!({"metadata": {"c": "3"}}),
-            "metadata",
-            json!({"a": "1", "b": "2", "c": "3"}),
-        ),
-        (
-            json!({"metadata": {"a": "9"}}),
-            "metadata",
-            json!({"a": "9", "b": "2"}),
-        ),
+        (json!({"metadata": {"c": "3"}}), "metadata", json!({"a": "1", "b": "2", "c": "3"})),
+        (json!({"metadata": {"a": "9"}}), "metadata", json!({"a": "9", "b": "2"})),
         (json!({"metadata": {"a": null}}), "metadata", json!({"b": "2"})),
-        (
-            json!({"metadata": {"a": null, "b": "", "z": null}}),
-            "metadata",
-            json!({"b": ""}),
-        ),
-        (
-            json!({"metadata": {"a": null, "b": null}}),
-            "metadata",
-            Value::Null,
-        ),
+        (json!({"metadata": {"a": null, "b": "", "z": null}}), "metadata", json!({"b": ""})),
+        (json!({"metadata": {"a": null, "b": null}}), "metadata", Value::Null),
         (json!({"metadata": null}), "metadata", Value::Null),
     ] {
         let after = patched(&patch);
@@ -229,18 +193,9 @@ fn the_setters_of_an_update_act_in_the_order_called() {
     for (change, expected) in [
         (update().clear_metadata().metadata("k", "v"), json!({"k": "v"})),
         (update().metadata("k", "v").clear_metadata(), Value::Null),
-        (
-            update().metadata("a", "x").remove_metadata("a"),
-            json!({"b": "2"}),
-        ),
-        (
-            update().remove_metadata("a").metadata("a", "x"),
-            json!({"a": "x", "b": "2"}),
-        ),
-        (
-            update().clear_metadata().metadata("k", "v").remove_metadata("k"),
-            Value::Null,
-        ),
+        (update().metadata("a", "x").remove_metadata("a"), json!({"b": "2"})),
+        (update().remove_metadata("a").metadata("a", "x"), json!({"a": "x", "b": "2"})),
+        (update().clear_metadata().metadata("k", "v").remove_metadata("k"), Value::Null),
     ] {
         let (registry, before) = full();
         let after = registry.update(before.id(), change).unwrap();
@@ -248,10 +203,7 @@ fn the_setters_of_an_update_act_in_the_order_called() {
     }
     let (registry, before) = full();
     let set = update().clear_description().description("x");
-    assert_eq!(
-        registry.update(before.id(), set).unwrap().description(),
-        Some("x")
-    );
+    assert_eq!(registry.update(before.id(), set).unwrap().description(), Some("x"));
     let clear = update().description("y").clear_description();
     assert_eq!(registry.update(before.id(), clear).unwrap().description(), None);
 }
@@ -260,13 +212,7 @@ fn the_setters_of_an_update_act_in_the_order_called() {
 fn null_equals_absent_in_the_optional_keys_of_a_new_subscription() {
     let least = json!({"name": "n", "url": "https://x", "events": ["*"]});
     let mut nulls = least.clone();
-    for key in [
-        "enabled",
-        "secret",
-        "description",
-        "metadata",
-        "allowUnknownEvents",
-    ] {
+    for key in ["enabled", "secret", "description", "metadata", "allowUnknownEvents"] {
         nulls[key] = Value::Null;
     }
     let new: NewSubscription = body(&nulls);
@@ -329,11 +275,7 @@ fn every_key_says_what_its_setter_says() {
 fn a_copy_of_a_subscription_is_all_but_its_secret() {
     let (registry, subscription) = full();
     let copy = NewSubscription::from(&subscription);
-    let said = new("full")
-        .enabled(true)
-        .description("for \"people\"")
-        .metadata("a", "1")
-        .metadata("b", "2");
+    let said = new("full").enabled(true).description("for \"people\"").metadata("a", "1").metadata("b", "2");
     assert_eq!(copy, said);
     registry.delete(subscription.id()).unwrap();
     let again = registry.create(copy).unwrap().into_parts().0;
@@ -348,10 +290,7 @@ fn ids_and_patterns_are_strings() {
     assert_eq!(serde_json::from_str::<SubscriptionId>(&text(&id)).unwrap(), id);
     let pattern: EventPattern = "a.[!b-d]*".parse().unwrap();
     assert_eq!(text(&pattern), r#""a.[!b-d]*""#);
-    assert_eq!(
-        serde_json::from_str::<EventPattern>(&text(&pattern)).unwrap(),
-        pattern
-    );
+    assert_eq!(serde_json::from_str::<EventPattern>(&text(&pattern)).unwrap(), pattern);
     assert!(serde_json::from_str::<EventPattern>(r#""[^a]""#).is_err());
     // As keys of a map, which JSON writes as strings.
     let map = std::collections::BTreeMap::from([(id, pattern)]);
@@ -366,10 +305,7 @@ fn problems_are_ready_for_the_body_of_an_answer() {
         r#"[{"field":"name","message":"a subscription needs a name"},"#.to_owned()
             + r#"{"field":"description","message":"a description cannot hold U+0000"}]"#
     );
-    assert_eq!(
-        error.problems()[0].to_string(),
-        "name: a subscription needs a name"
-    );
+    assert_eq!(error.problems()[0].to_string(), "name: a subscription needs a name");
 }
 
 #[test]
@@ -377,9 +313,7 @@ fn event_types_are_another_systems_document() {
     let given = r#"{"next": 1, "eventTypes": [{"name": "a", "description": null, "jsonSchema": null, "id": {"x": []}},
         {"jsonSchema": {"type": "object"}, "description": "d", "name": "b"}]}"#;
     let catalog: Catalog = serde_json::from_str(given).unwrap();
-    let b = EventType::new("b")
-        .with_description("d")
-        .with_json_schema(json!({"type": "object"}));
+    let b = EventType::new("b").with_description("d").with_json_schema(json!({"type": "object"}));
     assert_eq!(catalog, Catalog::from(vec![EventType::from("a"), b]));
     assert_eq!(
         text(&catalog),

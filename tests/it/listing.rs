@@ -22,10 +22,7 @@ fn with_clock() -> (Registry, Arc<AtomicU64>) {
 fn fill(registry: &Registry, count: usize) -> Vec<SubscriptionId> {
     let list = (0..count).map(|n| new(&format!("n{n:04}")));
     let created = registry.create_all(list).unwrap();
-    created
-        .iter()
-        .map(|created| created.subscription().id())
-        .collect()
+    created.iter().map(|created| created.subscription().id()).collect()
 }
 
 #[track_caller]
@@ -33,11 +30,7 @@ fn finds(registry: &Registry, query: &ListQuery, expected: &[&str]) {
     let page = registry.list(query.clone()).unwrap();
     let found: Vec<&str> = page.subscriptions().iter().map(|one| one.name()).collect();
     assert_eq!(found, expected, "{query:?}");
-    assert_eq!(
-        registry.count(query.clone()).unwrap(),
-        expected.len() as u64,
-        "{query:?}"
-    );
+    assert_eq!(registry.count(query.clone()).unwrap(), expected.len() as u64, "{query:?}");
     let walked = registry.iter(query.clone().limit(1)).map(|one| one.unwrap());
     let walked: Vec<String> = walked.map(|one| one.name().to_owned()).collect();
     assert_eq!(walked, expected, "{query:?}, one by one");
@@ -109,10 +102,7 @@ fn a_cursor_is_a_position_whose_id_need_not_exist_any_more() {
     assert_eq!(after(ids[2]), [ids[3]]);
     assert_eq!(after(ids[3]), []);
     assert_eq!(after(ids[4]), []);
-    assert_eq!(
-        after("00000000000000000000000000".parse().unwrap()),
-        [ids[2], ids[3]]
-    );
+    assert_eq!(after("00000000000000000000000000".parse().unwrap()), [ids[2], ids[3]]);
     assert_eq!(after("7ZZZZZZZZZZZZZZZZZZZZZZZZZ".parse().unwrap()), []);
     let query = ListQuery::new().after(ids[2]);
     assert_eq!(registry.count(query).unwrap(), 2, "count ignores the position");
@@ -131,17 +121,11 @@ fn mixed() -> Registry {
     let to = |name: &str, patterns: &[&str]| NewSubscription::new(name, "https://x", patterns);
     registry
         .create_all([
-            to("alpha 100%", &["agent.*"])
-                .metadata("team", "red")
-                .metadata("tier", "1"),
+            to("alpha 100%", &["agent.*"]).metadata("team", "red").metadata("tier", "1"),
             to("alpha 1000", &["*"]).metadata("team", "red"),
-            to("beta_x", &["channel.held.v1"])
-                .metadata("team", "blue")
-                .enabled(false),
+            to("beta_x", &["channel.held.v1"]).metadata("team", "blue").enabled(false),
             to("betaXx", &["channel.*", "*.v1"]).metadata("tier", "1"),
-            to("Ünï", &["agent.presencechanged.v1"])
-                .metadata("team", "")
-                .enabled(false),
+            to("Ünï", &["agent.presencechanged.v1"]).metadata("team", "").enabled(false),
         ])
         .unwrap();
     registry
@@ -153,46 +137,24 @@ fn conditions_narrow_what_the_others_leave() {
     let all = ListQuery::new;
     let (presence, held) = ("agent.presencechanged.v1", "channel.held.v1");
     for (query, expected) in [
-        (
-            all(),
-            &["alpha 100%", "alpha 1000", "beta_x", "betaXx", "Ünï"][..],
-        ),
+        (all(), &["alpha 100%", "alpha 1000", "beta_x", "betaXx", "Ünï"][..]),
         (all().enabled(true), &["alpha 100%", "alpha 1000", "betaXx"]),
         (all().enabled(false), &["beta_x", "Ünï"]),
-        (
-            all().event_type(presence),
-            &["alpha 100%", "alpha 1000", "betaXx", "Ünï"],
-        ),
+        (all().event_type(presence), &["alpha 100%", "alpha 1000", "betaXx", "Ünï"]),
         (all().event_type(held), &["alpha 1000", "beta_x", "betaXx"]),
         (all().event_type(held).enabled(false), &["beta_x"]),
         (all().metadata("team", "red"), &["alpha 100%", "alpha 1000"]),
-        (
-            all().metadata("team", "red").metadata("tier", "1"),
-            &["alpha 100%"],
-        ),
-        (
-            all().metadata("team", "red").metadata("team", "blue"),
-            &["beta_x"],
-        ),
+        (all().metadata("team", "red").metadata("tier", "1"), &["alpha 100%"]),
+        (all().metadata("team", "red").metadata("team", "blue"), &["beta_x"]),
         (all().metadata("team", ""), &["Ünï"]),
         (all().metadata("team", "re"), &[]),
         (all().metadata("tier", "1").event_type(held), &["betaXx"]),
+        (all().name_contains("a").metadata("tier", "1").enabled(true), &["alpha 100%", "betaXx"]),
         (
-            all().name_contains("a").metadata("tier", "1").enabled(true),
-            &["alpha 100%", "betaXx"],
-        ),
-        (
-            all()
-                .name_contains("alpha")
-                .event_type(presence)
-                .metadata("team", "red")
-                .enabled(true),
+            all().name_contains("alpha").event_type(presence).metadata("team", "red").enabled(true),
             &["alpha 100%", "alpha 1000"],
         ),
-        (
-            all().name_contains("alpha").event_type(presence).enabled(false),
-            &[],
-        ),
+        (all().name_contains("alpha").event_type(presence).enabled(false), &[]),
     ] {
         finds(&registry, &query, expected);
     }
@@ -254,10 +216,7 @@ fn a_walk_is_fetched_page_by_page_and_sees_what_changed_meanwhile() {
     }
     let later = registry.create(new("later")).unwrap().subscription().id();
     assert_eq!(next(), Some(ids[1]), "this page was fetched before");
-    assert_eq!(
-        (next(), next(), next()),
-        (Some(ids[3]), Some(ids[4]), Some(later))
-    );
+    assert_eq!((next(), next(), next()), (Some(ids[3]), Some(ids[4]), Some(later)));
     assert_eq!(next(), None);
     // It outlives the handle that it came from.
     let walk = {
@@ -271,10 +230,7 @@ fn a_walk_is_fetched_page_by_page_and_sees_what_changed_meanwhile() {
 fn ids_rise_also_when_the_clock_steps_back_and_past_deleted_ones() {
     let (registry, millis) = with_clock();
     let mut last: Option<SubscriptionId> = None;
-    for (n, now) in [5_000_u64, 5_000, 4_000, 0, 9_000, 8_999, 9_000, 1]
-        .into_iter()
-        .enumerate()
-    {
+    for (n, now) in [5_000_u64, 5_000, 4_000, 0, 9_000, 8_999, 9_000, 1].into_iter().enumerate() {
         millis.store(now, Ordering::Relaxed);
         let list = [new(&format!("a{n}")), new(&format!("b{n}"))];
         for created in registry.create_all(list).unwrap() {
@@ -291,10 +247,7 @@ fn ids_rise_also_when_the_clock_steps_back_and_past_deleted_ones() {
     registry.delete(last.unwrap()).unwrap();
     let next = registry.create(new("after the greatest")).unwrap();
     assert!(Some(next.subscription().id()) > last);
-    let all: Vec<_> = registry
-        .iter(ListQuery::new())
-        .map(|one| one.unwrap().id())
-        .collect();
+    let all: Vec<_> = registry.iter(ListQuery::new()).map(|one| one.unwrap().id()).collect();
     let greatest = *all.last().unwrap();
     for id in all.iter().rev() {
         registry.delete(*id).unwrap();
@@ -366,11 +319,7 @@ fn the_revision_counts_the_calls_that_changed_something() {
     // Neither the catalog nor a refused call counts.
     registry.register_event_type("agent.other").unwrap();
     registry.remove_event_type("agent.other").unwrap();
-    refused(
-        registry.update(id, update().name("")),
-        ErrorKind::Invalid,
-        &["name"],
-    );
+    refused(registry.update(id, update().name("")), ErrorKind::Invalid, &["name"]);
     let subscription = registry.get(id).unwrap().unwrap();
     assert_eq!((subscription.revision(), subscription.updated_at()), expected);
 }
@@ -392,10 +341,5 @@ fn a_deletion_can_ask_for_a_revision() {
     assert_eq!(registry.get_by_name("m").unwrap(), None);
     refused(registry.delete_if_revision(id, 2), ErrorKind::NotFound, &[]);
     refused(registry.delete(id), ErrorKind::NotFound, &[]);
-    assert!(
-        registry
-            .subscribers("agent.presencechanged.v1")
-            .unwrap()
-            .is_empty()
-    );
+    assert!(registry.subscribers("agent.presencechanged.v1").unwrap().is_empty());
 }

@@ -54,10 +54,7 @@ struct World {
 impl Drop for World {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!(
-                "failed after step {} with the model at {:#?}",
-                self.steps, self.naive
-            );
+            eprintln!("failed after step {} with the model at {:#?}", self.steps, self.naive);
         }
     }
 }
@@ -88,10 +85,7 @@ fn flat(subscription: &Subscription, secret: Option<&str>) -> Sub {
 
 fn plain<T>(result: Result<T, Error>) -> Result<T, Refusal> {
     result.or_else(|error| {
-        refusal(
-            error.kind(),
-            error.problems().iter().map(|problem| problem.field().to_owned()),
-        )
+        refusal(error.kind(), error.problems().iter().map(|problem| problem.field().to_owned()))
     })
 }
 
@@ -104,11 +98,7 @@ impl World {
     fn open(&self) -> Registry {
         match &self.path {
             Some(path) => self.options().open(path).unwrap(),
-            None => self
-                .handles
-                .first()
-                .cloned()
-                .unwrap_or_else(|| self.options().in_memory().unwrap()),
+            None => self.handles.first().cloned().unwrap_or_else(|| self.options().in_memory().unwrap()),
         }
     }
 
@@ -126,10 +116,7 @@ impl World {
 
     fn description(&mut self) -> String {
         let good = !self.random.chance(5);
-        (*self
-            .random
-            .pick(if good { &["text", "é\n"] } else { &["\0", "\0x"] }))
-        .to_owned()
+        (*self.random.pick(if good { &["text", "é\n"] } else { &["\0", "\0x"] })).to_owned()
     }
 
     fn secret(&mut self) -> String {
@@ -143,11 +130,7 @@ impl World {
         }
         let count = 1 + self.random.below(4);
         let mut event = || {
-            if self.random.chance(3) {
-                "a**".to_owned()
-            } else {
-                (*self.random.pick(&PATTERNS)).to_owned()
-            }
+            if self.random.chance(3) { "a**".to_owned() } else { (*self.random.pick(&PATTERNS)).to_owned() }
         };
         (0..count).map(|_| event()).collect()
     }
@@ -166,11 +149,7 @@ impl World {
     }
 
     fn entry(&mut self) -> (String, String) {
-        let key = if self.random.chance(3) {
-            ""
-        } else {
-            *self.random.pick(&KEYS)
-        };
+        let key = if self.random.chance(3) { "" } else { *self.random.pick(&KEYS) };
         (key.to_owned(), (*self.random.pick(&["1", "2", ""])).to_owned())
     }
 
@@ -211,8 +190,7 @@ impl World {
         assert!(self.naive.ids.last() < Some(&subscription.id()), "ids rise");
         self.naive.ids.push(subscription.id());
         sub.id = Some(subscription.id());
-        sub.secret
-            .get_or_insert_with(|| created.secret().expose().to_owned());
+        sub.secret.get_or_insert_with(|| created.secret().expose().to_owned());
         assert_eq!(flat(subscription, Some(created.secret().expose())), sub);
         self.naive.subs.push(sub);
     }
@@ -266,15 +244,8 @@ impl World {
             13..=15 => {
                 let given: Vec<(String, Option<String>)> = (0..self.random.below(4))
                     .map(|_| {
-                        let name = if self.random.chance(4) {
-                            "no name"
-                        } else {
-                            *self.random.pick(&TYPES)
-                        };
-                        (
-                            name.to_owned(),
-                            self.random.chance(50).then(|| self.steps.to_string()),
-                        )
+                        let name = if self.random.chance(4) { "no name" } else { *self.random.pick(&TYPES) };
+                        (name.to_owned(), self.random.chance(50).then(|| self.steps.to_string()))
                     })
                     .collect();
                 let event_types = given.iter().map(|(name, description)| match description {
@@ -285,9 +256,7 @@ impl World {
                 assert_eq!(found, self.naive.register(&given), "{given:?}");
             }
             16 | 17 => {
-                let name = *self
-                    .random
-                    .pick(&["a", "a.b", "a.c", "z_1", "B:c/d", "*", "", "no name"]);
+                let name = *self.random.pick(&["a", "a.b", "a.c", "z_1", "B:c/d", "*", "", "no name"]);
                 assert_eq!(plain(registry.remove_event_type(name)), self.naive.remove(name));
             }
             18 => {
@@ -340,10 +309,7 @@ fn run(path: Option<PathBuf>, steps: usize) {
         most = most.max(world.naive.subs.len());
         seen.extend(world.naive.types.keys().cloned());
     }
-    assert!(
-        most >= 4 && seen.len() == TYPES.len(),
-        "a history too poor to prove anything: {most}, {seen:?}"
-    );
+    assert!(most >= 4 && seen.len() == TYPES.len(), "a history too poor to prove anything: {most}, {seen:?}");
     if let Some(path) = &world.path {
         world.handles.clear();
         compare::audit(path, &world.naive);

@@ -79,12 +79,9 @@ fn what_can_be_no_file_is_storage() {
     let (folder, path) = folder();
     fs::write(folder.path().join("text"), "text").unwrap();
     fs::create_dir(&path).unwrap();
-    for path in [
-        PathBuf::new(),
-        path,
-        folder.path().join("text").join("registry.db"),
-        folder.path().join("nul\0.db"),
-    ] {
+    for path in
+        [PathBuf::new(), path, folder.path().join("text").join("registry.db"), folder.path().join("nul\0.db")]
+    {
         for (_, options) in ways() {
             refused(options.open(&path), ErrorKind::Storage, &[]);
         }
@@ -94,10 +91,7 @@ fn what_can_be_no_file_is_storage() {
     assert!(!folder.path().join("missing").exists());
     for (_, options) in &ways()[1..] {
         let error: Error = options.open(&missing).unwrap_err();
-        assert!(
-            matches!(error.kind(), ErrorKind::Storage | ErrorKind::NotFound),
-            "{error}"
-        );
+        assert!(matches!(error.kind(), ErrorKind::Storage | ErrorKind::NotFound), "{error}");
     }
 }
 
@@ -203,21 +197,15 @@ fn a_wal_that_another_application_left_is_not_checkpointed() {
     for before in ["", "CREATE TABLE notes (text)"] {
         let (folder, path) = folder();
         let other = Connection::open(&path).unwrap();
-        other
-            .execute_batch(&format!("PRAGMA journal_mode = WAL; {before}"))
-            .unwrap();
-        other
-            .execute_batch("PRAGMA wal_checkpoint(TRUNCATE); CREATE TABLE more AS SELECT 1 AS one")
-            .unwrap();
+        other.execute_batch(&format!("PRAGMA journal_mode = WAL; {before}")).unwrap();
+        other.execute_batch("PRAGMA wal_checkpoint(TRUNCATE); CREATE TABLE more AS SELECT 1 AS one").unwrap();
         let to = tempfile::tempdir_in(folder.path()).unwrap();
         let left = killed(&path, to.path());
         let wal = to.path().join("left.db-wal");
         assert!(fs::metadata(wal).unwrap().len() > 0);
         left_alone(&left, ErrorKind::Incompatible);
-        let one: i64 = Connection::open(&left)
-            .unwrap()
-            .query_row("SELECT one FROM more", [], |row| row.get(0))
-            .unwrap();
+        let one: i64 =
+            Connection::open(&left).unwrap().query_row("SELECT one FROM more", [], |row| row.get(0)).unwrap();
         assert_eq!(one, 1);
     }
 }
@@ -242,9 +230,7 @@ fn a_journal_that_another_application_left_is_not_rolled_back() {
     // It was hot: the program itself rolls it back.
     let rest: i64 = Connection::open(&left)
         .unwrap()
-        .query_row("SELECT count(*) FROM notes WHERE text <> 'half'", [], |row| {
-            row.get(0)
-        })
+        .query_row("SELECT count(*) FROM notes WHERE text <> 'half'", [], |row| row.get(0))
         .unwrap();
     assert_eq!(rest, 9);
     assert!(!journal.exists());

@@ -5,10 +5,7 @@ enum Part {
     Run,
     One,
     Literal(char),
-    Class {
-        negated: bool,
-        members: Vec<(char, char)>,
-    },
+    Class { negated: bool, members: Vec<(char, char)> },
 }
 
 /// Whether the text is a pattern at all.

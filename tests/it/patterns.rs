@@ -41,12 +41,7 @@ fn class() -> impl Strategy<Value = String> {
         3 => select(&["a", "b", "c", "z", ".", "_", "0", "A", ":", "/"][..]).prop_map(str::to_owned),
         2 => select(&["a-b", "a-z", "A-z", "0-9", ".-z", "b-c", "/-A"][..]).prop_map(str::to_owned),
     ];
-    (
-        select(&["", "!"][..]),
-        select(&["", "", "-"][..]),
-        vec(member, 1..4),
-        select(&["", "", "-"][..]),
-    )
+    (select(&["", "!"][..]), select(&["", "", "-"][..]), vec(member, 1..4), select(&["", "", "-"][..]))
         .prop_map(|(not, first, members, last)| format!("[{not}{first}{}{last}]", members.concat()))
 }
 
@@ -91,13 +86,7 @@ fn the_crate_sqlite_and_the_oracle_agree_on_what_a_pattern_covers() {
         let Ok(parsed) = parsed else { return Ok(()) };
         for name in &names {
             let ours = parsed.matches(name);
-            prop_assert_eq!(
-                ours,
-                oracle::covers(&text, name),
-                "oracle: {:?} on {:?}",
-                text,
-                name
-            );
+            prop_assert_eq!(ours, oracle::covers(&text, name), "oracle: {:?} on {:?}", text, name);
             prop_assert_eq!(ours, glob(&conn, &text, name), "GLOB: {:?} on {:?}", text, name);
             hits.set(hits.get() + u32::from(ours));
             asked.set(asked.get() + 1);
@@ -105,12 +94,7 @@ fn the_crate_sqlite_and_the_oracle_agree_on_what_a_pattern_covers() {
         Ok(())
     });
     holds(outcome);
-    assert!(
-        hits.get() > asked.get() / 50,
-        "{} of {} hit",
-        hits.get(),
-        asked.get()
-    );
+    assert!(hits.get() > asked.get() / 50, "{} of {} hit", hits.get(), asked.get());
 }
 
 #[test]
@@ -155,21 +139,12 @@ fn what_is_a_pattern_is_decided_as_the_oracle_decides_it() {
                 accepted.set(accepted.get() + 1);
                 prop_assert!(oracle::accepts(&text), "accepted {:?}", text);
                 prop_assert_eq!(parsed.is_wildcard(), oracle::is_wildcard(&text));
-                prop_assert_eq!(
-                    parsed.matches(&name),
-                    glob(&conn, &text, &name),
-                    "{:?} on {:?}",
-                    text,
-                    name
-                );
+                prop_assert_eq!(parsed.matches(&name), glob(&conn, &text, &name), "{:?} on {:?}", text, name);
                 prop_assert_eq!(parsed.as_str(), &text);
                 prop_assert_eq!(parsed.to_string(), text.clone());
                 let json = serde_json::to_string(&parsed).unwrap();
                 prop_assert_eq!(json, serde_json::to_string(&text).unwrap());
-                prop_assert_eq!(
-                    parsed,
-                    serde_json::from_value::<EventPattern>(text.into()).unwrap()
-                );
+                prop_assert_eq!(parsed, serde_json::from_value::<EventPattern>(text.into()).unwrap());
             }
         }
         Ok(())
@@ -201,11 +176,7 @@ fn row(text: &str, covered: &[&str], others: &[&str]) {
     for (names, expected) in [(covered, true), (others, false)] {
         for name in names {
             assert_eq!(pattern.matches(name), expected, "{text:?} on {name:?}");
-            assert_eq!(
-                oracle::covers(text, name),
-                expected,
-                "oracle: {text:?} on {name:?}"
-            );
+            assert_eq!(oracle::covers(text, name), expected, "oracle: {text:?} on {name:?}");
             if oracle::is_name(name) {
                 assert_eq!(glob(&conn, text, name), expected, "GLOB: {text:?} on {name:?}");
             }
@@ -215,19 +186,11 @@ fn row(text: &str, covered: &[&str], others: &[&str]) {
 
 #[test]
 fn the_table_of_the_contract_holds() {
-    row(
-        "agent.*",
-        &["agent.presencechanged.v1", "agent."],
-        &["agent", "Agent.x", "xagent.y"],
-    );
+    row("agent.*", &["agent.presencechanged.v1", "agent."], &["agent", "Agent.x", "xagent.y"]);
     row("*.v1", &["a.b.v1", ".v1"], &["a.v2", "a.v1.b", "v1"]);
     let longest = "a".repeat(256);
     let too_long = "a".repeat(257);
-    row(
-        "*",
-        &["a", "a.b/c:d-e_f", &longest],
-        &["", "a b", "é", "a\0", &too_long],
-    );
+    row("*", &["a", "a.b/c:d-e_f", &longest], &["", "a b", "é", "a\0", &too_long]);
     row("a?c", &["abc", "a.c", "a/c"], &["ac", "abbc", "aéc"]);
     row("[abc]", &["a", "c"], &["d", "A", "ab", ""]);
     row("[a-c]x", &["ax", "cx"], &["dx", "-x", "x"]);
@@ -261,21 +224,13 @@ fn everything_outside_the_grammar_is_invalid_on_pattern() {
         refused(text.parse::<EventPattern>(), ErrorKind::Invalid, &["pattern"]);
     }
     let error = refused("a.**".parse::<EventPattern>(), ErrorKind::Invalid, &["pattern"]);
-    assert!(
-        error.to_string().contains("one * already crosses dots"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("one * already crosses dots"), "{error}");
 }
 
 #[test]
 fn hostile_patterns_are_matched_in_no_time() {
     let began = Instant::now();
-    let names = [
-        "a".repeat(256),
-        "a".repeat(255) + "b",
-        "ab".repeat(128),
-        "a.".repeat(128),
-    ];
+    let names = ["a".repeat(256), "a".repeat(255) + "b", "ab".repeat(128), "a.".repeat(128)];
     for pattern in [
         "*a".repeat(128),
         "*a".repeat(127) + "*b",
@@ -303,27 +258,13 @@ fn a_pattern_is_expanded_into_just_the_names_that_the_oracle_covers() {
     let mut names: Vec<&str> = STRIPE.lines().collect();
     registry.register_event_types(names.iter().copied()).unwrap();
     names.sort_unstable();
-    let prefix = select(
-        &[
-            "",
-            "customer.",
-            "c",
-            "invoice.p",
-            "charge.refunded",
-            "treasury",
-            "z",
-        ][..],
-    );
+    let prefix = select(&["", "customer.", "c", "invoice.p", "charge.refunded", "treasury", "z"][..]);
     let outcome = runner().run(&(prefix, pattern()), |(prefix, rest)| {
         let text = prefix.to_owned() + &rest;
         if !oracle::accepts(&text) {
             return Ok(());
         }
-        let expected: Vec<&str> = names
-            .iter()
-            .copied()
-            .filter(|name| oracle::covers(&text, name))
-            .collect();
+        let expected: Vec<&str> = names.iter().copied().filter(|name| oracle::covers(&text, name)).collect();
         prop_assert_eq!(registry.expand(&text).unwrap(), expected, "{:?}", text);
         Ok(())
     });

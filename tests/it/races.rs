@@ -29,10 +29,7 @@ fn two_openers_race_on_a_fresh_file() {
                     let registry = Registry::open(path).unwrap();
                     registry.register_event_type("agent.v1").unwrap();
                     registry.create(new(name)).unwrap();
-                    registry
-                        .get_by_name(name)
-                        .unwrap()
-                        .expect("one's own change is seen");
+                    registry.get_by_name(name).unwrap().expect("one's own change is seen");
                 });
             }
         });
@@ -44,9 +41,7 @@ fn two_openers_race_on_a_fresh_file() {
 fn assert_sound(path: &Path) {
     let conn = rusqlite::Connection::open(path).unwrap();
     let number = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
-    let verdict: String = conn
-        .query_row("PRAGMA integrity_check", [], |row| row.get(0))
-        .unwrap();
+    let verdict: String = conn.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
     assert_eq!(verdict, "ok");
     assert_eq!(number("SELECT count(*) FROM pragma_foreign_key_check"), 0);
     let unroutable = "SELECT count(*) FROM subscription s WHERE 0 IN ( \
@@ -61,13 +56,7 @@ fn two_processes_race_on_a_fresh_file() {
     let rounds = size(25, 200);
     let arguments = rounds.to_string();
     let mut peers: Vec<Peer> = (0..2)
-        .map(|_| {
-            Peer::spawn(&mut child::command(
-                "races::child_opens_files",
-                folder.path(),
-                &[&arguments],
-            ))
-        })
+        .map(|_| Peer::spawn(&mut child::command("races::child_opens_files", folder.path(), &[&arguments])))
         .collect();
     for round in 0..rounds {
         peers.iter_mut().for_each(|peer| peer.say("open"));
@@ -115,13 +104,9 @@ fn a_second_process_sees_a_change_on_its_next_call() {
         registry.update(id, update).unwrap();
         ask("agent.v1", String::new());
         ask("queue.v1", format!("{id} 2"));
-        registry
-            .update(id, SubscriptionUpdate::new().enabled(false))
-            .unwrap();
+        registry.update(id, SubscriptionUpdate::new().enabled(false)).unwrap();
         ask("queue.v1", String::new());
-        registry
-            .update(id, SubscriptionUpdate::new().enabled(true))
-            .unwrap();
+        registry.update(id, SubscriptionUpdate::new().enabled(true)).unwrap();
         ask("queue.v1", format!("{id} 4"));
         let name = format!("queue.new{round}");
         registry.register_event_type(name.as_str()).unwrap();
@@ -174,23 +159,13 @@ fn many_processes_share_one_file_and_each_name_is_won_once() {
     let mut won: BTreeMap<String, String> = BTreeMap::new();
     let (mut conflicts, mut updates, mut deleted) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
     // All are heard at once: one whose pipe is full would stand still.
-    let ears: Vec<_> = peers
-        .into_iter()
-        .map(|peer| thread::spawn(|| peer.finish()))
-        .collect();
+    let ears: Vec<_> = peers.into_iter().map(|peer| thread::spawn(|| peer.finish())).collect();
     for line in ears.into_iter().flat_map(|ear| ear.join().unwrap()) {
         let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
         match words[0].as_str() {
-            "won" => assert_eq!(
-                won.insert(words[2].clone(), words[1].clone()),
-                None,
-                "{line} twice"
-            ),
+            "won" => assert_eq!(won.insert(words[2].clone(), words[1].clone()), None, "{line} twice"),
             "lost" => conflicts.push((words[2].clone(), words[1].clone())),
-            "updated" => assert!(
-                updates.insert((words[1].clone(), words[2].clone())),
-                "{line} twice"
-            ),
+            "updated" => assert!(updates.insert((words[1].clone(), words[2].clone())), "{line} twice"),
             _ => assert!(deleted.insert(words[1].clone()), "{line} twice"),
         }
     }
@@ -297,10 +272,8 @@ fn touch(registry: &Registry, id: SubscriptionId, random: &mut Random) {
             }
         }
         1 => {
-            let after = registry.update(
-                id,
-                SubscriptionUpdate::new().metadata("by", random.next().to_string()),
-            );
+            let after =
+                registry.update(id, SubscriptionUpdate::new().metadata("by", random.next().to_string()));
             child::tell(format!("updated {id} {}", after.unwrap().revision()));
         }
         _ => {}

@@ -61,11 +61,7 @@ fn an_unknown_event_type_comes_before_a_bad_limit() {
     let registry = contact_center();
     let query = webhook_registry::ListQuery::new().event_type("nope").limit(0);
     refused(registry.list(query.clone()), ErrorKind::NotFound, &[]);
-    refused(
-        registry.iter(query.clone()).next().unwrap(),
-        ErrorKind::NotFound,
-        &[],
-    );
+    refused(registry.iter(query.clone()).next().unwrap(), ErrorKind::NotFound, &[]);
     refused(registry.count(query), ErrorKind::NotFound, &[]);
 }
 
@@ -86,11 +82,7 @@ fn the_revision_comes_before_the_rules_and_the_rules_before_a_taken_name() {
     refused(registry.delete_if_revision(id, 0), ErrorKind::Conflict, revision);
     let both = update().name("taken").url("ftp://x").if_revision(1);
     refused(registry.update(id, both), ErrorKind::Invalid, &["url"]);
-    refused(
-        registry.update(id, update().name("taken")),
-        ErrorKind::Conflict,
-        &["name"],
-    );
+    refused(registry.update(id, update().name("taken")), ErrorKind::Conflict, &["name"]);
     assert_eq!(registry.get(id).unwrap(), Some(before));
 }
 
@@ -110,14 +102,10 @@ fn a_taken_name_in_a_list_is_a_conflict_unless_something_is_invalid() {
 fn a_name_is_free_again_once_its_holder_is_gone_or_renamed() {
     let registry = contact_center();
     let first = registry.create(new("a")).unwrap().subscription().id();
-    registry
-        .update(first, SubscriptionUpdate::new().name("b"))
-        .unwrap();
+    registry.update(first, SubscriptionUpdate::new().name("b")).unwrap();
     let second = registry.create(new("a")).unwrap().subscription().id();
     registry.delete(second).unwrap();
-    registry
-        .update(first, SubscriptionUpdate::new().name("a"))
-        .unwrap();
+    registry.update(first, SubscriptionUpdate::new().name("a")).unwrap();
     refused(registry.create(new("a")), ErrorKind::Conflict, &["name"]);
 }
 
@@ -129,17 +117,11 @@ fn an_update_asks_the_catalog_only_about_patterns_that_are_new() {
     let id = created.subscription().id();
     let update = SubscriptionUpdate::new;
 
-    registry
-        .update(id, update().url("https://y").metadata("k", "v"))
-        .unwrap();
+    registry.update(id, update().url("https://y").metadata("k", "v")).unwrap();
     let kept = registry.update(id, update().events(["later", "agent.*", "gone.*"]));
     assert_eq!(kept.unwrap().events(), ["later", "agent.*", "gone.*"]);
     let more = update().events(["gone.*", "other.*", "later", "else"]);
-    refused(
-        registry.update(id, more),
-        ErrorKind::Invalid,
-        &["events[1]", "events[3]"],
-    );
+    refused(registry.update(id, more), ErrorKind::Invalid, &["events[1]", "events[3]"]);
     // What it gave up is new to it when it comes back.
     registry.update(id, update().events(["agent.*"])).unwrap();
     let back = registry.update(id, update().events(["gone.*"]));
@@ -158,9 +140,7 @@ fn a_wildcard_that_the_catalog_left_empty_does_not_stand_in_the_way_of_an_update
     registry.remove_event_type("agent.presencechanged.v1").unwrap();
     let update = SubscriptionUpdate::new;
     registry.update(id, update().enabled(false)).unwrap();
-    registry
-        .update(id, update().events(["agent.*", "channel.*"]))
-        .unwrap();
+    registry.update(id, update().events(["agent.*", "channel.*"])).unwrap();
     refused(registry.create(new("b")), ErrorKind::Invalid, &["events[0]"]);
 }
 
@@ -188,11 +168,7 @@ fn text_that_is_no_ulid_is_no_id() {
     bad.extend(["I", "L", "O", "-", " ", "\u{0}"].map(|odd| good.replace('K', odd)));
     bad.push(good.replace("K9", "é"));
     for text in bad {
-        let error = refused(
-            text.parse::<SubscriptionId>(),
-            ErrorKind::Invalid,
-            &["subscriptionId"],
-        );
+        let error = refused(text.parse::<SubscriptionId>(), ErrorKind::Invalid, &["subscriptionId"]);
         assert!(!error.problems()[0].message().is_empty());
         let json = serde_json::to_string(&text).unwrap();
         assert!(serde_json::from_str::<SubscriptionId>(&json).is_err());

@@ -27,10 +27,7 @@ fn clean(what: &str, text: &str) {
         let hex: String = part.iter().map(|byte| format!("{byte:02x}")).collect();
         let plain = std::str::from_utf8(part).unwrap().to_lowercase();
         for form in [list, lines, hex, plain] {
-            assert!(
-                !lower.replace("    ", "").contains(&form),
-                "{what} shows the key: {text}"
-            );
+            assert!(!lower.replace("    ", "").contains(&form), "{what} shows the key: {text}");
         }
     }
     for part in [&SECRET[..8], &SECRET[SECRET.len() - 8..]] {
@@ -57,10 +54,7 @@ fn the_search_would_find_a_leak() {
         format!("{:#?}", KEY.as_bytes()),
         SECRET[..10].to_owned(),
     ] {
-        assert!(
-            std::panic::catch_unwind(|| clean("a leak", &leak)).is_err(),
-            "{leak}"
-        );
+        assert!(std::panic::catch_unwind(|| clean("a leak", &leak)).is_err(), "{leak}");
     }
     assert_eq!(SigningSecret::parse(SECRET).unwrap().key(), KEY.as_bytes());
 }
@@ -82,10 +76,7 @@ fn debug_never_prints_a_secret() {
     debug_is_clean("SubscriptionId", &subscription.id());
     let page: Page = registry.list(ListQuery::new()).unwrap();
     debug_is_clean("Page", &page);
-    debug_is_clean(
-        "NewSubscription of one that exists",
-        &NewSubscription::from(subscription),
-    );
+    debug_is_clean("NewSubscription of one that exists", &NewSubscription::from(subscription));
 
     let subscribers: Subscribers = registry.subscribers("agent.presencechanged.v1").unwrap();
     assert_eq!(subscribers[0].secrets().next().unwrap().expose(), SECRET);
@@ -136,15 +127,10 @@ fn no_json_but_that_of_the_creation_shows_a_secret() {
     json(&|| serde_json::to_string(&page).unwrap());
     json(&|| serde_json::to_string(&registry.get(id).unwrap().unwrap()).unwrap());
     json(&|| serde_json::to_string(&registry.get_by_name("crm").unwrap().unwrap()).unwrap());
-    let rotated = registry
-        .update(id, SubscriptionUpdate::new().secret(SEED_SECRET))
-        .unwrap();
+    let rotated = registry.update(id, SubscriptionUpdate::new().secret(SEED_SECRET)).unwrap();
     assert_eq!(rotated.revision(), 2);
     let text = serde_json::to_string(&rotated).unwrap();
-    assert!(
-        !text.contains("secret") && !text.contains(&SEED_SECRET[..8]),
-        "{text}"
-    );
+    assert!(!text.contains("secret") && !text.contains(&SEED_SECRET[..8]), "{text}");
     let (subscription, secret) = created.into_parts();
     assert_eq!(secret.expose(), SECRET);
     json(&|| serde_json::to_string(&subscription).unwrap());
@@ -176,11 +162,7 @@ fn no_refusal_repeats_the_secret_that_came_with_it() {
     let update = || SubscriptionUpdate::new().secret(SECRET);
     let nobody: SubscriptionId = "01K9V3T0Z2B4C6D8E0F2G4H6J8".parse().unwrap();
 
-    error_is_clean(&refused(
-        registry.create(secretive()),
-        ErrorKind::Conflict,
-        &["name"],
-    ));
+    error_is_clean(&refused(registry.create(secretive()), ErrorKind::Conflict, &["name"]));
     error_is_clean(&registry.create_all([secretive(), secretive()]).unwrap_err());
     let faulty = NewSubscription::new("", "ftp://x", ["**"]).secret(SECRET);
     error_is_clean(&registry.create(faulty).unwrap_err());
@@ -198,11 +180,7 @@ fn no_refusal_repeats_the_secret_that_came_with_it() {
         SECRET[..24].to_owned(),
         format!("{SECRET}{}", "=".repeat(256)),
     ] {
-        error_is_clean(&refused(
-            registry.create(new("n").secret(&*bad)),
-            ErrorKind::Invalid,
-            &["secret"],
-        ));
+        error_is_clean(&refused(registry.create(new("n").secret(&*bad)), ErrorKind::Invalid, &["secret"]));
         let updated = registry.update(other, SubscriptionUpdate::new().secret(&*bad));
         error_is_clean(&refused(updated, ErrorKind::Invalid, &["secret"]));
         if let Err(error) = SigningSecret::parse(&bad) {

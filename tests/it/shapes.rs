@@ -165,14 +165,7 @@ fn a_whole_document_of_the_wrong_type_is_refused() {
 
 #[test]
 fn unknown_keys_are_refused_by_name() {
-    for key in [
-        "Secret",
-        "secrets",
-        "subscriptionId",
-        "revision",
-        "",
-        "ifRevision",
-    ] {
+    for key in ["Secret", "secrets", "subscriptionId", "revision", "", "ifRevision"] {
         let mut body = least();
         body[key] = json!(SECRET);
         refused::<NewSubscription>(&body, &[&format!("{key:?}"), "allowUnknownEvents"]);
@@ -199,10 +192,7 @@ fn a_key_that_stands_twice_is_refused() {
         let update = serde_json::from_str::<SubscriptionUpdate>(json).map(drop);
         for error in [new.unwrap_err(), update.unwrap_err()] {
             let message = error.to_string();
-            assert!(
-                message.contains("twice") && !message.contains("Leaky"),
-                "{message}"
-            );
+            assert!(message.contains("twice") && !message.contains("Leaky"), "{message}");
         }
     };
     twice(&format!(r#"{{"secret": "{SECRET}", "secret": "{SECRET}"}}"#));

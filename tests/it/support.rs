@@ -44,11 +44,7 @@ pub(crate) fn refused<T: std::fmt::Debug>(
 
 /// How much of a suite runs: a few seconds' worth, or all of it with `WEBHOOK_REGISTRY_FULL=1`.
 pub(crate) fn size<T>(small: T, full: T) -> T {
-    if std::env::var_os("WEBHOOK_REGISTRY_FULL").is_some_and(|value| value == "1") {
-        full
-    } else {
-        small
-    }
+    if std::env::var_os("WEBHOOK_REGISTRY_FULL").is_some_and(|value| value == "1") { full } else { small }
 }
 
 /// A seeded generator (splitmix64), so that a failure can be run again.

@@ -18,9 +18,7 @@ fn filled() -> (tempfile::TempDir, PathBuf, Registry) {
     let now = SystemTime::UNIX_EPOCH + Duration::from_millis(1_772_600_767_089);
     let registry = Registry::options().clock(move || now).open(&path).unwrap();
     learn(&registry);
-    registry
-        .register_event_type(EventType::new("agent.other").with_description(""))
-        .unwrap();
+    registry.register_event_type(EventType::new("agent.other").with_description("")).unwrap();
     let to = |name: &str, patterns: &[&str]| NewSubscription::new(name, "https://x/?y", patterns);
     let created = registry
         .create_all([
@@ -48,9 +46,7 @@ fn reader(path: &Path) -> Connection {
 fn rows(conn: &Connection, sql: &str) -> (Vec<String>, Vec<Vec<Cell>>) {
     let mut statement = conn.prepare(sql).unwrap();
     let width = statement.column_count();
-    let names = (0..width)
-        .map(|at| statement.column_name(at).unwrap().to_owned())
-        .collect();
+    let names = (0..width).map(|at| statement.column_name(at).unwrap().to_owned()).collect();
     let rows = statement
         .query_map([], |row| (0..width).map(|at| row.get(at)).collect())
         .unwrap()
@@ -72,10 +68,7 @@ fn the_columns_stand_by_name_and_order() {
     let (_folder, path, _registry) = filled();
     let conn = reader(&path);
     for (view, columns) in [
-        (
-            "subscriptions",
-            "id name url enabled events description metadata created_at updated_at revision",
-        ),
+        ("subscriptions", "id name url enabled events description metadata created_at updated_at revision"),
         ("event_types", "name description json_schema"),
         ("subscribers", "event_type id name url"),
     ] {
@@ -123,11 +116,7 @@ fn subscriptions_are_what_the_api_answers() {
         assert_eq!(row[..], expected);
     }
     let none: String = conn
-        .query_row(
-            "SELECT metadata FROM subscriptions WHERE name = 'plain'",
-            [],
-            |row| row.get(0),
-        )
+        .query_row("SELECT metadata FROM subscriptions WHERE name = 'plain'", [], |row| row.get(0))
         .unwrap();
     assert_eq!(none, "{}");
     let second: String = conn
@@ -166,12 +155,7 @@ fn subscribers_agree(conn: &Connection, registry: &Registry) -> usize {
     let mut expected = Vec::new();
     for event_type in registry.event_types().unwrap() {
         for one in &registry.subscribers(event_type.name()).unwrap() {
-            expected.push(vec![
-                text(event_type.name()),
-                text(one.id()),
-                text(one.name()),
-                text(one.url()),
-            ]);
+            expected.push(vec![text(event_type.name()), text(one.id()), text(one.name()), text(one.url())]);
         }
     }
     assert_eq!(found, expected);
@@ -187,17 +171,13 @@ fn subscribers_are_what_the_api_answers_also_after_changes() {
     registry.register_event_type("fax.sent").unwrap();
     assert_eq!(subscribers_agree(&conn, &registry), 18);
     let many = registry.get_by_name("many").unwrap().unwrap().id();
-    registry
-        .update(many, SubscriptionUpdate::new().enabled(false))
-        .unwrap();
+    registry.update(many, SubscriptionUpdate::new().enabled(false)).unwrap();
     assert_eq!(subscribers_agree(&conn, &registry), 9);
     registry.remove_event_type("channel.connected.v1").unwrap();
     assert_eq!(subscribers_agree(&conn, &registry), 8);
     registry.delete(many).unwrap();
     let off = registry.get_by_name("off").unwrap().unwrap().id();
-    registry
-        .update(off, SubscriptionUpdate::new().enabled(true))
-        .unwrap();
+    registry.update(off, SubscriptionUpdate::new().enabled(true)).unwrap();
     assert_eq!(subscribers_agree(&conn, &registry), 16);
 }
 
@@ -205,18 +185,8 @@ fn subscribers_are_what_the_api_answers_also_after_changes() {
 fn no_view_shows_a_secret() {
     let (_folder, path, registry) = filled();
     let conn = reader(&path);
-    let (_, views) = rows(
-        &conn,
-        "SELECT name FROM sqlite_schema WHERE type = 'view' ORDER BY name",
-    );
-    assert_eq!(
-        views,
-        [
-            [text("event_types")],
-            [text("subscribers")],
-            [text("subscriptions")]
-        ]
-    );
+    let (_, views) = rows(&conn, "SELECT name FROM sqlite_schema WHERE type = 'view' ORDER BY name");
+    assert_eq!(views, [[text("event_types")], [text("subscribers")], [text("subscriptions")]]);
     let mut secrets = vec![SEED_SECRET.to_owned()];
     for one in &registry.subscribers("agent.other").unwrap() {
         secrets.extend(one.secrets().map(|secret| secret.expose().to_owned()));
@@ -239,8 +209,7 @@ fn a_program_joins_the_views_with_its_own_tables() {
         "CREATE TABLE customer (hook TEXT, label TEXT); INSERT INTO customer VALUES ('plain', 'P'), ('many', 'M')",
     )
     .unwrap();
-    own.execute("ATTACH ?1 AS hooks", [path.to_str().unwrap()])
-        .unwrap();
+    own.execute("ATTACH ?1 AS hooks", [path.to_str().unwrap()]).unwrap();
     let (_, found) = rows(
         &own,
         "SELECT c.label FROM customer c JOIN hooks.subscribers s ON s.name = c.hook \
@@ -251,11 +220,5 @@ fn a_program_joins_the_views_with_its_own_tables() {
         &own,
         "SELECT s.name, e.value FROM hooks.subscriptions s, json_each(s.events) e WHERE s.name = 'plain' ORDER BY e.key",
     );
-    assert_eq!(
-        found,
-        [
-            [text("plain"), text("*.v1")],
-            [text("plain"), text("agent.other")]
-        ]
-    );
+    assert_eq!(found, [[text("plain"), text("*.v1")], [text("plain"), text("agent.other")]]);
 }

@@ -31,11 +31,7 @@ impl World {
             query = query.metadata(key, value);
             subs.retain(|sub| sub.metadata.get(key).is_some_and(|found| found == value));
         }
-        let expected = if known {
-            Ok(subs)
-        } else {
-            refusal(ErrorKind::NotFound, [])
-        };
+        let expected = if known { Ok(subs) } else { refusal(ErrorKind::NotFound, []) };
         (query, expected)
     }
 
@@ -49,12 +45,7 @@ impl World {
             let flat_all =
                 |all: &[Subscription]| -> Vec<Sub> { all.iter().map(|found| flat(found, None)).collect() };
             let blank = |subs: &[Sub]| -> Vec<Sub> {
-                subs.iter()
-                    .map(|sub| Sub {
-                        secret: None,
-                        ..sub.clone()
-                    })
-                    .collect()
+                subs.iter().map(|sub| Sub { secret: None, ..sub.clone() }).collect()
             };
             assert_eq!(
                 plain(pages).map(|all| flat_all(&all)),
@@ -65,10 +56,7 @@ impl World {
             let page = plain(registry.list(query.clone().after(after).limit(2)));
             let rest = expected.map(|mut subs| {
                 subs.retain(|sub| sub.id > Some(after));
-                (
-                    blank(&subs[..subs.len().min(2)]),
-                    if subs.len() > 2 { subs[1].id } else { None },
-                )
+                (blank(&subs[..subs.len().min(2)]), if subs.len() > 2 { subs[1].id } else { None })
             });
             let page = page.map(|page| (flat_all(page.subscriptions()), page.next_cursor()));
             assert_eq!(page, rest, "{query:?} after {after}");
@@ -86,29 +74,15 @@ impl World {
         }
         for name in NAMES {
             let found = registry.get_by_name(name).unwrap().map(|found| found.id());
-            assert_eq!(
-                found,
-                naive
-                    .subs
-                    .iter()
-                    .find(|sub| sub.name == name)
-                    .and_then(|sub| sub.id)
-            );
+            assert_eq!(found, naive.subs.iter().find(|sub| sub.name == name).and_then(|sub| sub.id));
         }
         let types = registry.event_types().unwrap();
         let types: Vec<_> = types.iter().map(|it| (it.name(), it.description())).collect();
-        let expected: Vec<_> = naive
-            .types
-            .iter()
-            .map(|(name, text)| (name.as_str(), text.as_deref()))
-            .collect();
+        let expected: Vec<_> =
+            naive.types.iter().map(|(name, text)| (name.as_str(), text.as_deref())).collect();
         assert_eq!(types, expected);
         for pattern in PATTERNS {
-            assert_eq!(
-                registry.expand(pattern).unwrap(),
-                naive.expand(pattern),
-                "{pattern}"
-            );
+            assert_eq!(registry.expand(pattern).unwrap(), naive.expand(pattern), "{pattern}");
         }
         for name in TYPES {
             compare_dispatch(registry, &naive, name);
@@ -124,67 +98,30 @@ fn compare_dispatch(registry: &Registry, naive: &Naive, name: &str) {
     let found = plain(registry.subscribers(name)).map(|all| {
         let one = |it: &webhook_registry::Subscriber| {
             let secrets: Vec<String> = it.secrets().map(|secret| secret.expose().to_owned()).collect();
-            (
-                Some(it.id()),
-                it.name().to_owned(),
-                it.url().to_owned(),
-                it.metadata().clone(),
-                secrets,
-            )
+            (Some(it.id()), it.name().to_owned(), it.url().to_owned(), it.metadata().clone(), secrets)
         };
         all.iter().map(one).collect::<Vec<_>>()
     });
     let one = |sub: &Sub| {
         let secrets = vec![sub.secret.clone().unwrap()];
-        (
-            sub.id,
-            sub.name.clone(),
-            sub.url.clone(),
-            sub.metadata.clone(),
-            secrets,
-        )
+        (sub.id, sub.name.clone(), sub.url.clone(), sub.metadata.clone(), secrets)
     };
     let expected: Vec<_> = covering().filter(|sub| sub.enabled).map(one).collect();
-    assert_eq!(
-        found,
-        if known {
-            Ok(expected)
-        } else {
-            refusal(ErrorKind::NotFound, [])
-        },
-        "{name}"
-    );
+    assert_eq!(found, if known { Ok(expected) } else { refusal(ErrorKind::NotFound, []) }, "{name}");
     let found = plain(registry.explain(name)).map(|explanation| {
         let one = |it: &webhook_registry::ExplanationEntry| {
             let patterns: Vec<String> = it.patterns().iter().map(ToString::to_string).collect();
-            (
-                Some(it.subscription_id()),
-                it.name().to_owned(),
-                it.enabled(),
-                patterns,
-            )
+            (Some(it.subscription_id()), it.name().to_owned(), it.enabled(), patterns)
         };
         explanation.entries().iter().map(one).collect::<Vec<_>>()
     });
     let one = |sub: &Sub| {
-        let patterns: Vec<String> = sub
-            .events
-            .iter()
-            .filter(|pattern| oracle::covers(pattern, name))
-            .cloned()
-            .collect();
+        let patterns: Vec<String> =
+            sub.events.iter().filter(|pattern| oracle::covers(pattern, name)).cloned().collect();
         (sub.id, sub.name.clone(), sub.enabled, patterns)
     };
     let expected: Vec<_> = covering().map(one).collect();
-    assert_eq!(
-        found,
-        if known {
-            Ok(expected)
-        } else {
-            refusal(ErrorKind::NotFound, [])
-        },
-        "{name}"
-    );
+    assert_eq!(found, if known { Ok(expected) } else { refusal(ErrorKind::NotFound, []) }, "{name}");
 }
 
 /// What lies in the file in the end, read by a plain connection.
@@ -196,9 +133,7 @@ pub(super) fn audit(path: &std::path::Path, naive: &Naive) {
     let orphans =
         "SELECT count(*) || '' FROM pattern WHERE id NOT IN (SELECT pattern FROM subscription_pattern)";
     assert_eq!(text(orphans), "0", "patterns that nobody has");
-    let mut statement = conn
-        .prepare("SELECT event_type || ' ' || id FROM subscribers ORDER BY 1")
-        .unwrap();
+    let mut statement = conn.prepare("SELECT event_type || ' ' || id FROM subscribers ORDER BY 1").unwrap();
     let rows = statement.query_map([], |row| row.get::<_, String>(0)).unwrap();
     let mut expected: Vec<String> = Vec::new();
     for name in naive.types.keys() {
@@ -206,9 +141,5 @@ pub(super) fn audit(path: &std::path::Path, naive: &Naive) {
         expected.extend(getting.map(|sub| format!("{name} {}", sub.id.unwrap())));
     }
     expected.sort();
-    assert_eq!(
-        rows.map(Result::unwrap).collect::<Vec<_>>(),
-        expected,
-        "the view of subscribers"
-    );
+    assert_eq!(rows.map(Result::unwrap).collect::<Vec<_>>(), expected, "the view of subscribers");
 }

@@ -14,11 +14,7 @@ pub(crate) fn refusal<T>(kind: ErrorKind, fields: impl IntoIterator<Item = Strin
     Err((kind, fields.into_iter().collect()))
 }
 
-pub(crate) const URLS: [&str; 3] = [
-    "https://example.com/a",
-    "http://b.example",
-    "HTTPS://example.com:1/c?d",
-];
+pub(crate) const URLS: [&str; 3] = ["https://example.com/a", "http://b.example", "HTTPS://example.com:1/c?d"];
 pub(crate) const SECRETS: [&str; 3] = [
     "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE=",
     "whsec_QkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkI",
@@ -45,16 +41,7 @@ pub(crate) struct Wish {
 
 impl Wish {
     pub(crate) fn to_new(&self) -> NewSubscription {
-        let Wish {
-            name,
-            url,
-            events,
-            enabled,
-            secret,
-            description,
-            metadata,
-            allow,
-        } = self.clone();
+        let Wish { name, url, events, enabled, secret, description, metadata, allow } = self.clone();
         let mut new = NewSubscription::new(name, url, events).allow_unknown_events(allow);
         if let Some(enabled) = enabled {
             new = new.enabled(enabled);
@@ -65,9 +52,7 @@ impl Wish {
         if let Some(description) = description {
             new = new.description(description);
         }
-        metadata
-            .into_iter()
-            .fold(new, |new, (key, value)| new.metadata(key, value))
+        metadata.into_iter().fold(new, |new, (key, value)| new.metadata(key, value))
     }
 }
 
@@ -87,23 +72,20 @@ pub(crate) enum Edit {
 }
 
 pub(crate) fn to_update(edits: &[Edit]) -> SubscriptionUpdate {
-    edits
-        .iter()
-        .cloned()
-        .fold(SubscriptionUpdate::new(), |update, edit| match edit {
-            Edit::Name(name) => update.name(name),
-            Edit::Url(url) => update.url(url),
-            Edit::Events(events) => update.events(events),
-            Edit::Enabled(enabled) => update.enabled(enabled),
-            Edit::Secret(secret) => update.secret(secret),
-            Edit::Description(Some(text)) => update.description(text),
-            Edit::Description(None) => update.clear_description(),
-            Edit::Metadata(key, Some(value)) => update.metadata(key, value),
-            Edit::Metadata(key, None) => update.remove_metadata(key),
-            Edit::ClearMetadata => update.clear_metadata(),
-            Edit::Allow(allow) => update.allow_unknown_events(allow),
-            Edit::IfRevision(revision) => update.if_revision(revision),
-        })
+    edits.iter().cloned().fold(SubscriptionUpdate::new(), |update, edit| match edit {
+        Edit::Name(name) => update.name(name),
+        Edit::Url(url) => update.url(url),
+        Edit::Events(events) => update.events(events),
+        Edit::Enabled(enabled) => update.enabled(enabled),
+        Edit::Secret(secret) => update.secret(secret),
+        Edit::Description(Some(text)) => update.description(text),
+        Edit::Description(None) => update.clear_description(),
+        Edit::Metadata(key, Some(value)) => update.metadata(key, value),
+        Edit::Metadata(key, None) => update.remove_metadata(key),
+        Edit::ClearMetadata => update.clear_metadata(),
+        Edit::Allow(allow) => update.allow_unknown_events(allow),
+        Edit::IfRevision(revision) => update.if_revision(revision),
+    })
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -123,9 +105,7 @@ pub(crate) struct Sub {
 
 impl Sub {
     pub(crate) fn covers(&self, event_type: &str) -> bool {
-        self.events
-            .iter()
-            .any(|pattern| oracle::covers(pattern, event_type))
+        self.events.iter().any(|pattern| oracle::covers(pattern, event_type))
     }
 }
 
@@ -140,11 +120,7 @@ pub(crate) struct Naive {
 
 impl Naive {
     pub(crate) fn expand(&self, pattern: &str) -> Vec<&str> {
-        self.types
-            .keys()
-            .map(String::as_str)
-            .filter(|name| oracle::covers(pattern, name))
-            .collect()
+        self.types.keys().map(String::as_str).filter(|name| oracle::covers(pattern, name)).collect()
     }
 
     pub(crate) fn find(&self, id: SubscriptionId) -> Option<&Sub> {
@@ -203,9 +179,7 @@ impl Naive {
     }
 
     fn is_taken(&self, name: &str, but: Option<SubscriptionId>) -> bool {
-        self.subs
-            .iter()
-            .any(|sub| sub.name == name && (but.is_none() || sub.id != but))
+        self.subs.iter().any(|sub| sub.name == name && (but.is_none() || sub.id != but))
     }
 
     /// What would be made of it, without the ids and the generated secrets.
@@ -315,11 +289,7 @@ impl Naive {
         if !self.types.contains_key(name) {
             return refusal(ErrorKind::NotFound, []);
         }
-        if self
-            .subs
-            .iter()
-            .any(|sub| sub.events.iter().any(|pattern| pattern == name))
-        {
+        if self.subs.iter().any(|sub| sub.events.iter().any(|pattern| pattern == name)) {
             return refusal(ErrorKind::Conflict, ["name".to_owned()]);
         }
         self.types.remove(name);
