@@ -2,7 +2,7 @@
 //! is written.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -142,10 +142,32 @@ fn look(path: &Path) -> Result<(Content, Option<Connection>)> {
         // A rollback journal that a killed program left, or a folder without room for a `-shm`: a look that needs
         // neither sees the file as it stood before what is in the journal or the `-wal`.
         Err(error) if error.kind() == ErrorKind::Storage => {
-            Ok((content(&connect(path, Access::Frozen)?, path)?, None))
+            let found = content(&connect(path, Access::Frozen)?, path)?;
+            if found != Content::Nothing {
+                Ok((found, None))
+            } else if journal_restores(path) {
+                // Not ours: a registry is made from no pages at all, and from then on has no such journal.
+                let why = format!(
+                    "{} is not a registry: the journal beside it holds what another program was about to remove",
+                    path.display()
+                );
+                Err(Error::new(ErrorKind::Incompatible, why).because(error))
+            } else if fs::metadata(beside(path, "-wal")).is_ok_and(|left| left.len() > 0) {
+                Err(error)
+            } else {
+                Ok((found, None))
+            }
         }
         found => found,
     }
+}
+
+/// Whether a rollback journal lies beside the file that would bring back pages: its header tells how many there were.
+fn journal_restores(path: &Path) -> bool {
+    let mut header = [0; 20];
+    let read =
+        fs::File::open(beside(path, "-journal")).and_then(|mut journal| journal.read_exact(&mut header));
+    read.is_ok() && header.last_chunk() != Some(&[0; 4])
 }
 
 fn content(conn: &Connection, path: &Path) -> Result<Content> {
