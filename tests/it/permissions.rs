@@ -185,7 +185,11 @@ fn a_registry_that_stands_in_an_unreadable_wal_alone_is_storage_and_not_missing(
         mode(folder.path(), 0o755);
         return;
     };
-    refused(read_only(&folder.join("registry.db")), ErrorKind::Storage, &[]);
+    let path = folder.join("registry.db");
+    refused(read_only(&path), ErrorKind::Storage, &[]);
+    let existing = Registry::options().create(false);
+    refused(existing.open(&path), ErrorKind::Storage, &[]);
+    refused(Registry::open(&path), ErrorKind::Storage, &[]);
 }
 
 #[test]
