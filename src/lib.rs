@@ -104,6 +104,7 @@ mod time;
 mod wire;
 
 pub use dispatch::{Explanation, ExplanationEntry, Subscriber, Subscribers};
+pub use endpoint::UrlPolicy;
 pub use error::{Error, ErrorKind, Problem, Result};
 pub use event_type::{Catalog, EventType};
 pub use id::SubscriptionId;

@@ -11,10 +11,10 @@
 )]
 
 #[cfg(unix)]
+#[cfg(unix)]
 mod catalogs;
 mod child;
 mod crash;
-#[cfg(unix)]
 mod disk_full;
 mod history;
 mod input;
@@ -31,4 +31,5 @@ mod registry;
 mod secrecy;
 mod shapes;
 mod support;
+mod url_policy;
 mod views;

@@ -1,11 +1,17 @@
 //! What a URL may be.
 
+mod policy;
+mod public;
+mod special;
+
 use url::Url;
+
+pub use policy::UrlPolicy;
 
 const LONGEST: usize = 2_048;
 
 /// The rules for every URL. The reason names the part at fault, never the whole URL: it can hold a password or a token.
-pub(crate) fn check(url: &str) -> Result<(), String> {
+pub(crate) fn check(url: &str) -> Result<Url, String> {
     if url.len() > LONGEST {
         return Err(format!("a URL has at most {LONGEST} bytes, not {}", url.len()));
     }
@@ -15,8 +21,7 @@ pub(crate) fn check(url: &str) -> Result<(), String> {
         let what = if c == '\\' { "a backslash" } else { "white space or a control character" };
         return Err(format!("a URL cannot hold {what} (at byte {at})"));
     }
-    let after = after_scheme(url)?;
-    let authority = after.split(['/', '?', '#']).next().unwrap_or_default();
+    let authority = authority(after_scheme(url)?);
     if authority.is_empty() {
         return Err("a URL needs a host right after its \"//\"".to_owned());
     }
@@ -26,10 +31,12 @@ pub(crate) fn check(url: &str) -> Result<(), String> {
     if url.contains('#') {
         return Err("a URL cannot hold a fragment (#…), which is never sent".to_owned());
     }
-    match Url::parse(url) {
-        Ok(_) => Ok(()),
-        Err(cause) => Err(format!("not a URL: {cause}")),
-    }
+    Url::parse(url).map_err(|cause| format!("not a URL: {cause}"))
+}
+
+/// Host and port as written.
+fn authority(after_scheme: &str) -> &str {
+    after_scheme.split(['/', '?', '#']).next().unwrap_or_default()
 }
 
 /// What stands behind `http://` or `https://`, in any case.
