@@ -1,9 +1,11 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use crate::endpoint::UrlPolicy;
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::registry::Registry;
 use crate::store::{Durability, Settings, Store};
+use crate::subscription::Rules;
 use crate::time::Clock;
 
 /// How to open a registry; from [`Registry::options`].
@@ -29,6 +31,7 @@ pub struct RegistryOptions {
     durability: Durability,
     busy_timeout: Duration,
     clock: Clock,
+    rules: Rules,
 }
 
 impl RegistryOptions {
@@ -40,6 +43,7 @@ impl RegistryOptions {
             durability: Durability::default(),
             busy_timeout: Duration::from_secs(5),
             clock: Clock::default(),
+            rules: Rules::default(),
         }
     }
 
@@ -90,6 +94,15 @@ impl RegistryOptions {
         self
     }
 
+    /// Where a webhook may point. Default: [`UrlPolicy::any`].
+    ///
+    /// It judges URLs that are new or changed, and is not kept in the file: a URL from before stays, and its subscription
+    /// can be changed in everything else. [`UrlPolicy::check`] finds those.
+    pub fn url_policy(mut self, policy: UrlPolicy) -> RegistryOptions {
+        self.rules.url_policy = policy;
+        self
+    }
+
     /// Opens the file at `path`, or creates it.
     ///
     /// # Errors
@@ -102,7 +115,7 @@ impl RegistryOptions {
             return Err(Error::invalid_field("exclusive", why));
         }
         let path = absolute(path.as_ref())?;
-        Ok(Registry::new(Store::open(path, self.settings())?, self.clock.clone()))
+        Ok(Registry::new(Store::open(path, self.settings())?, self.clock.clone(), self.rules.clone()))
     }
 
     /// Opens a new registry in memory.
@@ -128,11 +141,12 @@ impl RegistryOptions {
         if !problems.is_empty() {
             return Err(Error::invalid(problems));
         }
-        Ok(Registry::new(Store::in_memory(self.settings())?, self.clock.clone()))
+        Ok(Registry::new(Store::in_memory(self.settings())?, self.clock.clone(), self.rules.clone()))
     }
 
     fn settings(&self) -> Settings {
-        let &RegistryOptions { read_only, create, exclusive, durability, busy_timeout, clock: _ } = self;
+        let &RegistryOptions { read_only, create, exclusive, durability, busy_timeout, clock: _, rules: _ } =
+            self;
         Settings { read_only, create, exclusive, durability, busy_timeout }
     }
 }

@@ -11,7 +11,7 @@ pub use policy::UrlPolicy;
 const LONGEST: usize = 2_048;
 
 /// The rules for every URL. The reason names the part at fault, never the whole URL: it can hold a password or a token.
-pub(crate) fn check(url: &str) -> Result<Url, String> {
+fn check(url: &str) -> Result<Url, String> {
     if url.len() > LONGEST {
         return Err(format!("a URL has at most {LONGEST} bytes, not {}", url.len()));
     }

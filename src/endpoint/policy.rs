@@ -13,6 +13,10 @@ use crate::error::{Error, Result};
 /// | [`https_only`](UrlPolicy::https_only) | `https` |
 /// | [`public_https`](UrlPolicy::public_https) | `https`, and a host that is not local by its spelling |
 ///
+/// Given to [`RegistryOptions::url_policy`](crate::RegistryOptions::url_policy), it judges URLs that are new or changed.
+/// The rest of the file is left as it is, so [`check`](UrlPolicy::check) is also there for what was accepted before, and
+/// for forms.
+///
 /// # What it is not
 ///
 /// It is a pure function of the text: no DNS, no clock, no connection. A public name can resolve to a private address,
@@ -22,13 +26,18 @@ use crate::error::{Error, Result};
 /// # Examples
 ///
 /// ```
-/// use webhook_registry::{ErrorKind, UrlPolicy};
+/// use webhook_registry::{ErrorKind, NewSubscription, Registry, UrlPolicy};
 ///
 /// let policy = UrlPolicy::public_https();
 /// policy.check("https://hooks.example.com/crm")?;
 /// let error = policy.check("https://0x7f.1/crm").unwrap_err();
 /// assert_eq!(error.kind(), ErrorKind::Invalid);
 /// assert_eq!(error.to_string(), "url: the host has to be public, but 127.0.0.1 is a loopback address");
+///
+/// let registry = Registry::options().url_policy(policy).in_memory()?;
+/// registry.register_event_type("agent.presencechanged.v1")?;
+/// let error = registry.create(NewSubscription::new("crm", "http://localhost/", ["agent.*"])).unwrap_err();
+/// assert_eq!(error.problems()[0].field(), "url");
 /// # Ok::<(), webhook_registry::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,16 +96,11 @@ impl UrlPolicy {
         let faults: Vec<String> = match self.0 {
             Asks::Any => Vec::new(),
             Asks::Https => https(&parsed).err().into_iter().collect(),
-            Asks::PublicHttps => [https(&parsed), public::check(url, &parsed)]
-                .into_iter()
-                .filter_map(Result::err)
-                .collect(),
+            Asks::PublicHttps => {
+                [https(&parsed), public::check(url, &parsed)].into_iter().filter_map(Result::err).collect()
+            }
         };
-        if faults.is_empty() {
-            Ok(())
-        } else {
-            Err(faults.join("; "))
-        }
+        if faults.is_empty() { Ok(()) } else { Err(faults.join("; ")) }
     }
 }
 

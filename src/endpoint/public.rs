@@ -40,10 +40,8 @@ fn local(name: &str) -> Option<&'static str> {
     if name.ends_with('.') {
         return Some("a name with a dot at the end");
     }
-    let below = |zone: &str| {
-        name.strip_suffix(zone)
-            .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-    };
+    let below =
+        |zone: &str| name.strip_suffix(zone).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
     if LOCAL.iter().any(|zone| below(zone)) {
         return Some("a local name");
     }

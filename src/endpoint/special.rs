@@ -50,11 +50,7 @@ const IPV6: &[Block<[u16; 8]>] = &[
     ([0, 0, 0, 0, 0, 0, 0, 0], 96, Some("an IPv4-compatible address")),
     ([0, 0, 0, 0, 0, 0, 0, 0], 128, UNSPECIFIED),
     ([0, 0, 0, 0, 0, 0, 0, 1], 128, LOOPBACK),
-    (
-        [0x64, 0xff9b, 1, 0, 0, 0, 0, 0],
-        48,
-        Some("a local NAT64 address"),
-    ),
+    ([0x64, 0xff9b, 1, 0, 0, 0, 0, 0], 48, Some("a local NAT64 address")),
     ([0x100, 0, 0, 0, 0, 0, 0, 0], 64, Some("a discard-only address")),
     ([0x100, 0, 0, 1, 0, 0, 0, 0], 64, Some("a dummy address")),
     ([0x2001, 0, 0, 0, 0, 0, 0, 0], 23, PROTOCOLS),

@@ -12,6 +12,7 @@ use crate::dispatch::Memo;
 use crate::error::{Error, ErrorKind, Result, quoted};
 use crate::options::RegistryOptions;
 use crate::store::{Read, Store};
+use crate::subscription::Rules;
 use crate::suggest;
 use crate::time::Clock;
 
@@ -34,11 +35,12 @@ struct Inner {
     store: Store,
     memo: Memo,
     clock: Clock,
+    rules: Rules,
 }
 
 impl Registry {
-    pub(crate) fn new(store: Store, clock: Clock) -> Registry {
-        Registry(Arc::new(Inner { store, memo: Memo::new(), clock }))
+    pub(crate) fn new(store: Store, clock: Clock, rules: Rules) -> Registry {
+        Registry(Arc::new(Inner { store, memo: Memo::new(), clock, rules }))
     }
 
     /// Opens the file at `path`, or creates it, with mode 0600 on Unix. An existing file of 0 bytes becomes a registry

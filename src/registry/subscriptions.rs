@@ -5,7 +5,7 @@ use crate::id::SubscriptionId;
 use crate::secret::SigningSecret;
 use crate::store::{Current, Knowledge, Taken, Write};
 use crate::subscription::{
-    Created, Draft, ListQuery, NewSubscription, Page, Subscription, SubscriptionUpdate, Updated,
+    Created, Draft, ListQuery, NewSubscription, Page, Rules, Subscription, SubscriptionUpdate, Updated,
 };
 use crate::time::Millis;
 
@@ -37,7 +37,7 @@ impl Registry {
     /// ```
     pub fn create(&self, new: NewSubscription) -> Result<Created> {
         self.0.store.write(|tx| {
-            let draft = new.check(&mut Knowledge::new(tx))?.map_err(Error::invalid)?;
+            let draft = new.check(&self.0.rules, &mut Knowledge::new(tx))?.map_err(Error::invalid)?;
             let created = self.make(draft, self.0.clock.now(), tx.last_id()?)?;
             match tx.insert(&created.subscription, &created.secret)? {
                 Ok(()) => Ok(created),
@@ -55,7 +55,7 @@ impl Registry {
     pub fn create_all(&self, list: impl IntoIterator<Item = NewSubscription>) -> Result<Vec<Created>> {
         let list: Vec<NewSubscription> = list.into_iter().collect();
         self.0.store.write(|tx| {
-            let drafts = check_all(tx, list)?;
+            let drafts = check_all(tx, &self.0.rules, list)?;
             let now = self.0.clock.now();
             let mut last = tx.last_id()?;
             let (mut all, mut taken) = (Vec::with_capacity(drafts.len()), Vec::new());
@@ -195,7 +195,7 @@ impl Registry {
         self.0.store.write(|tx| {
             let current = current(tx, id, update.expected_revision())?;
             let Updated { subscription: mut after, secret } = update
-                .check(&current.subscription, &current.secret, &mut Knowledge::new(tx))?
+                .check(&current.subscription, &current.secret, &self.0.rules, &mut Knowledge::new(tx))?
                 .map_err(Error::invalid)?;
             if after == current.subscription && secret.is_none() {
                 return Ok(after);
@@ -244,13 +244,13 @@ fn current(tx: &Write<'_>, id: SubscriptionId, expected: Option<u64>) -> Result<
 }
 
 /// Judges every subscription of a list, and that no name stands twice in it.
-fn check_all(tx: &Write<'_>, list: Vec<NewSubscription>) -> Result<Vec<Draft>> {
+fn check_all(tx: &Write<'_>, rules: &Rules, list: Vec<NewSubscription>) -> Result<Vec<Draft>> {
     let mut knowledge = Knowledge::new(tx);
     let mut first = std::collections::HashMap::new();
     let (mut drafts, mut problems) = (Vec::with_capacity(list.len()), Vec::new());
     for (index, new) in list.into_iter().enumerate() {
         let name = new.name().to_owned();
-        let faults = match new.check(&mut knowledge)? {
+        let faults = match new.check(rules, &mut knowledge)? {
             Ok(draft) => {
                 drafts.push(draft);
                 Vec::new()

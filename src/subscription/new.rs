@@ -3,8 +3,7 @@ use std::collections::BTreeMap;
 use serde::de::{Deserialize, Deserializer, MapAccess};
 
 use super::Subscription;
-use super::rules::{self, Coverage};
-use crate::endpoint;
+use super::rules::{self, Coverage, Rules};
 use crate::error::{Problem, Result};
 use crate::event_type::check_description;
 use crate::pattern::EventPattern;
@@ -20,7 +19,7 @@ use crate::wire::{self, Document, Key, Shape};
 /// | field | rule |
 /// |---|---|
 /// | `name` | 1 to 128 characters, no control characters, no white space at either end, unique in the file, compared byte for byte |
-/// | `url` | `http://` or `https://` directly followed by a host; no white space, control character or backslash, no user name or password, no `#`; accepted by the [URL standard](https://url.spec.whatwg.org/)'s parser; at most 2,048 bytes; kept as given |
+/// | `url` | `http://` or `https://` directly followed by a host; no white space, control character or backslash, no user name or password, no `#`; accepted by the [URL standard](https://url.spec.whatwg.org/)'s parser; at most 2,048 bytes; kept as given; and what the registry's [`url_policy`](crate::RegistryOptions::url_policy) asks |
 /// | `events` | 1 to 256 [patterns](EventPattern), each covering a known event type; exact repeats are dropped |
 /// | `enabled` | `true` unless said otherwise |
 /// | `secret` | base64 of 32 to 128 bytes in at most 256 characters, see [`SigningSecret::parse`]; generated when none is given |
@@ -129,7 +128,11 @@ impl NewSubscription {
     }
 
     /// Judges every rule but that of the name's uniqueness, which is the database's.
-    pub(crate) fn check(self, catalog: &mut dyn Coverage) -> Result<Result<Draft, Vec<Problem>>> {
+    pub(crate) fn check(
+        self,
+        rules: &Rules,
+        catalog: &mut dyn Coverage,
+    ) -> Result<Result<Draft, Vec<Problem>>> {
         let NewSubscription {
             name,
             url,
@@ -144,7 +147,7 @@ impl NewSubscription {
         if let Err(why) = rules::check_name(&name) {
             problems.push(Problem::new("name", why));
         }
-        if let Err(why) = endpoint::check(&url) {
+        if let Err(why) = rules.url_policy.judge(&url) {
             problems.push(Problem::new("url", why));
         }
         let catalog = if allow_unknown_events { None } else { Some(catalog) };

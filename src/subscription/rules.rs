@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use crate::endpoint::UrlPolicy;
 use crate::error::{Problem, Result, quoted};
 use crate::pattern::EventPattern;
 use crate::suggest;
@@ -11,6 +12,18 @@ const MOST_EVENTS: usize = 256;
 const MOST_METADATA: usize = 50;
 const LONGEST_KEY: usize = 128;
 const LONGEST_VALUE: usize = 1_024;
+
+/// The rules that each registry sets for itself. They judge what is new or changed, never what is in the file.
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    pub(crate) url_policy: UrlPolicy,
+}
+
+impl Default for Rules {
+    fn default() -> Rules {
+        Rules { url_policy: UrlPolicy::any() }
+    }
+}
 
 pub(crate) fn check_name(name: &str) -> Result<(), String> {
     // Counted no further than needed: the text can be any length.

@@ -3,8 +3,7 @@ use std::collections::BTreeMap;
 use serde::de::{Deserialize, Deserializer, MapAccess};
 
 use super::Subscription;
-use super::rules::{self, Coverage};
-use crate::endpoint;
+use super::rules::{self, Coverage, Rules};
 use crate::error::{Problem, Result};
 use crate::event_type::check_description;
 use crate::secret::{LEAST_KEY, SecretText, SigningSecret};
@@ -156,6 +155,7 @@ impl SubscriptionUpdate {
         self,
         current: &Subscription,
         current_secret: &SigningSecret,
+        rules: &Rules,
         catalog: &mut dyn Coverage,
     ) -> Result<Result<Updated, Vec<Problem>>> {
         let SubscriptionUpdate {
@@ -176,7 +176,7 @@ impl SubscriptionUpdate {
             after.name = name;
         }
         if let Some(url) = url.filter(|url| *url != current.url) {
-            problems.extend(endpoint::check(&url).err().map(|why| Problem::new("url", why)));
+            problems.extend(rules.url_policy.judge(&url).err().map(|why| Problem::new("url", why)));
             after.url = url;
         }
         if let Some(events) = events {

@@ -23,6 +23,7 @@ mod listing;
 mod model;
 mod opening;
 mod oracle;
+mod own_rules;
 mod patterns;
 mod permissions;
 mod races;

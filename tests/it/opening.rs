@@ -351,10 +351,7 @@ fn a_journal_left_by_a_killed_program_is_not_rolled_back_where_the_file_seems_em
     let sum: u32 = (1..=20).map(|step| u32::from(page[4_096 - 200 * step])).sum();
     let stored = u32::from_be_bytes(journal[516 + 4_096..][..4].try_into().unwrap());
     journal[..8].copy_from_slice(&[0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7]);
-    for (at, number) in [u32::MAX, stored.wrapping_sub(sum), 2, 512, 4_096]
-        .into_iter()
-        .enumerate()
-    {
+    for (at, number) in [u32::MAX, stored.wrapping_sub(sum), 2, 512, 4_096].into_iter().enumerate() {
         journal[8 + 4 * at..][..4].copy_from_slice(&number.to_be_bytes());
     }
     let to = tempfile::tempdir_in(folder.path()).unwrap();
@@ -367,9 +364,7 @@ fn a_journal_left_by_a_killed_program_is_not_rolled_back_where_the_file_seems_em
         assert!(contents(to.path()) == before, "{way} changed what lay there");
     }
     // It was hot: the program itself gets its table back.
-    let kept: String = Connection::open(&left)
-        .unwrap()
-        .query_row("SELECT text FROM notes", [], |row| row.get(0))
-        .unwrap();
+    let kept: String =
+        Connection::open(&left).unwrap().query_row("SELECT text FROM notes", [], |row| row.get(0)).unwrap();
     assert_eq!(kept, "kept");
 }

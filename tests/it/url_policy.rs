@@ -25,28 +25,16 @@ const NOT_PUBLIC: &[(&str, &str)] = &[
          3232235777 0xc0a80101 １０.0.0.1 [fc00::1] [fd12:3456:789a::1] [::ffff:10.0.0.1] [::ffff:c0a8:101] \
          [64:ff9b::192.168.1.1] [2002:c0a8:101::1]",
     ),
-    (
-        "link-local",
-        "169.254.169.254 2852039166 0xa9fea9fe [fe80::1] [::ffff:169.254.169.254]",
-    ),
+    ("link-local", "169.254.169.254 2852039166 0xa9fea9fe [fe80::1] [::ffff:169.254.169.254]"),
     ("site-local", "[fec0::1]"),
     ("shared", "100.64.0.1 100.100.100.200 1681915904"),
-    (
-        "documentation",
-        "192.0.2.1 198.51.100.7 203.0.113.9 [2001:db8::1] [3fff::1]",
-    ),
+    ("documentation", "192.0.2.1 198.51.100.7 203.0.113.9 [2001:db8::1] [3fff::1]"),
     ("benchmarks", "198.18.0.1 198.19.255.255 [2001:2::1]"),
-    (
-        "protocols",
-        "192.0.0.1 192.0.0.8 192.0.0.170 192.0.0.171 [2001:1::] [2001:10::1]",
-    ),
+    ("protocols", "192.0.0.1 192.0.0.8 192.0.0.170 192.0.0.171 [2001:1::] [2001:10::1]"),
     ("6to4 relay", "192.88.99.1 192.88.99.2"),
     ("multicast", "224.0.0.1 239.255.255.250 [ff02::1] [ff0e::1]"),
     ("reserved", "240.0.0.1 250.1 255.255.255.254"),
-    (
-        "broadcast",
-        "255.255.255.255 4294967295 0xffffffff [::ffff:255.255.255.255]",
-    ),
+    ("broadcast", "255.255.255.255 4294967295 0xffffffff [::ffff:255.255.255.255]"),
     ("IPv4-compatible", "[::8.8.8.8] [::127.0.0.1] [::2]"),
     ("NAT64", "[64:ff9b:1::1] [64:ff9b:1::8.8.8.8]"),
     ("discard-only", "[100::1]"),
@@ -145,10 +133,7 @@ fn judged(host: &str, public: bool) {
 
 #[test]
 fn every_spelling_of_a_host_that_is_not_public_is_refused_and_named() {
-    let count: usize = NOT_PUBLIC
-        .iter()
-        .map(|(_, hosts)| hosts.split_whitespace().count())
-        .sum();
+    let count: usize = NOT_PUBLIC.iter().map(|(_, hosts)| hosts.split_whitespace().count()).sum();
     assert_eq!(count, 138);
     for (kind, hosts) in NOT_PUBLIC {
         for host in hosts.split_whitespace() {
@@ -178,12 +163,7 @@ fn every_range_ends_where_it_should() {
         let [first, last]: [Ipv4Addr; 2] = [first, last].map(|text| text.parse().unwrap());
         let before = first.to_bits().checked_sub(1).map(Ipv4Addr::from);
         let behind = last.to_bits().checked_add(1).map(Ipv4Addr::from);
-        for (address, public) in [
-            (Some(first), false),
-            (Some(last), false),
-            (before, true),
-            (behind, true),
-        ] {
+        for (address, public) in [(Some(first), false), (Some(last), false), (before, true), (behind, true)] {
             let Some(address) = address else { continue };
             judged(&address.to_string(), public);
             judged(&format!("{:#x}", address.to_bits()), public);
@@ -197,12 +177,7 @@ fn every_range_ends_where_it_should() {
         let [first, last]: [Ipv6Addr; 2] = [first, last].map(|text| text.parse().unwrap());
         let before = first.to_bits().checked_sub(1).map(Ipv6Addr::from);
         let behind = last.to_bits().checked_add(1).map(Ipv6Addr::from);
-        for (address, public) in [
-            (Some(first), false),
-            (Some(last), false),
-            (before, true),
-            (behind, true),
-        ] {
+        for (address, public) in [(Some(first), false), (Some(last), false), (before, true), (behind, true)] {
             if let Some(address) = address {
                 judged(&format!("[{address}]"), public);
             }
@@ -212,10 +187,8 @@ fn every_range_ends_where_it_should() {
 
 #[test]
 fn nothing_else_of_ipv4_is_refused() {
-    let ranges: Vec<(Ipv4Addr, Ipv4Addr)> = REFUSED_IPV4
-        .iter()
-        .map(|(first, last)| (first.parse().unwrap(), last.parse().unwrap()))
-        .collect();
+    let ranges: Vec<(Ipv4Addr, Ipv4Addr)> =
+        REFUSED_IPV4.iter().map(|(first, last)| (first.parse().unwrap(), last.parse().unwrap())).collect();
     // One address of every /14, and all of 192.0/16 and 192.88/16 by /24: where ranges are small.
     let wide = (0..1 << 14).map(|block: u32| block << 18);
     let narrow = [[192, 0, 0, 7], [192, 88, 0, 7]]
@@ -223,9 +196,7 @@ fn nothing_else_of_ipv4_is_refused() {
         .into_iter()
         .flat_map(|base| (0..256).map(move |block: u32| base | block << 8));
     for address in wide.chain(narrow).map(Ipv4Addr::from) {
-        let inside = ranges
-            .iter()
-            .any(|(first, last)| (first..=last).contains(&&address));
+        let inside = ranges.iter().any(|(first, last)| (first..=last).contains(&&address));
         judged(&address.to_string(), !inside);
     }
 }
@@ -247,24 +218,12 @@ fn holders_of_ipv4_end_where_they_should() {
 
 #[test]
 fn a_policy_asks_for_its_scheme_in_any_case() {
-    for url in [
-        "https://example.com/",
-        "HTTPS://example.com/",
-        "hTTps://example.com",
-    ] {
-        for policy in [
-            UrlPolicy::any(),
-            UrlPolicy::https_only(),
-            UrlPolicy::public_https(),
-        ] {
+    for url in ["https://example.com/", "HTTPS://example.com/", "hTTps://example.com"] {
+        for policy in [UrlPolicy::any(), UrlPolicy::https_only(), UrlPolicy::public_https()] {
             passes(&policy, url);
         }
     }
-    for url in [
-        "http://example.com/",
-        "HTTP://example.com:443/",
-        "http://[2606:4700:4700::1111]/",
-    ] {
+    for url in ["http://example.com/", "HTTP://example.com:443/", "http://[2606:4700:4700::1111]/"] {
         passes(&UrlPolicy::any(), url);
         for policy in [UrlPolicy::https_only(), UrlPolicy::public_https()] {
             let error = is_refused(&policy, url);
@@ -306,12 +265,8 @@ fn the_rules_for_every_url_come_first_in_every_policy() {
         "https://example.com:99999/",
         &long,
     ] {
-        let said = [
-            UrlPolicy::any(),
-            UrlPolicy::https_only(),
-            UrlPolicy::public_https(),
-        ]
-        .map(|policy| is_refused(&policy, url).to_string());
+        let said = [UrlPolicy::any(), UrlPolicy::https_only(), UrlPolicy::public_https()]
+            .map(|policy| is_refused(&policy, url).to_string());
         assert!(said.iter().all(|reason| *reason == said[0]), "{said:?}");
     }
 }
@@ -341,11 +296,7 @@ fn no_reason_repeats_a_password_a_path_or_a_query() {
         "https://10.0.0.1:hunter2/",
     ] {
         let error = is_refused(&UrlPolicy::public_https(), url);
-        for said in [
-            error.to_string(),
-            format!("{error:?}"),
-            format!("{:?}", error.problems()),
-        ] {
+        for said in [error.to_string(), format!("{error:?}"), format!("{:?}", error.problems())] {
             assert!(!said.contains("hunter2"), "{said}");
         }
     }
@@ -353,10 +304,7 @@ fn no_reason_repeats_a_password_a_path_or_a_query() {
 
 #[test]
 fn a_long_host_is_cut_in_the_reason() {
-    let error = is_refused(
-        &UrlPolicy::public_https(),
-        &format!("https://{}localhost/", "a.".repeat(900)),
-    );
+    let error = is_refused(&UrlPolicy::public_https(), &format!("https://{}localhost/", "a.".repeat(900)));
     assert!(error.to_string().len() < 400, "{error}");
 }
 
