@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 use crate::endpoint::UrlPolicy;
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::registry::Registry;
+use crate::secret::LONGEST_KEY;
 use crate::store::{Durability, Settings, Store};
 use crate::subscription::Rules;
 use crate::time::Clock;
@@ -103,16 +104,34 @@ impl RegistryOptions {
         self
     }
 
+    /// How many bytes a given secret has at least, once decoded: from 1 to 128. Default: 32.
+    ///
+    /// 24 admits secrets made by other systems: it is the least that
+    /// [Standard Webhooks](https://www.standardwebhooks.com) takes. It judges secrets that are new or changed, and is
+    /// not kept in the file. A generated secret has 64 bytes whatever stands here.
+    pub fn min_secret_bytes(mut self, bytes: usize) -> RegistryOptions {
+        self.rules.min_secret_bytes = bytes;
+        self
+    }
+
     /// Opens the file at `path`, or creates it.
     ///
     /// # Errors
     ///
-    /// As [`Registry::open`], [`ErrorKind::Invalid`] for `read_only` with `exclusive`, and [`ErrorKind::NotFound`] for a missing or empty file with `create(false)` or
+    /// As [`Registry::open`], [`ErrorKind::Invalid`] for `read_only` with `exclusive` and for a `min_secret_bytes` that
+    /// is not from 1 to 128, and [`ErrorKind::NotFound`] for a missing or empty file with `create(false)` or
     /// `read_only(true)`.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Registry> {
+        let mut problems = Vec::new();
         if self.read_only && self.exclusive {
-            let why = "a registry that only reads cannot have the file for itself: read_only excludes it";
-            return Err(Error::invalid_field("exclusive", why));
+            problems.push(Problem::new(
+                "exclusive",
+                "a registry that only reads cannot have the file for itself: read_only excludes it",
+            ));
+        }
+        problems.extend(self.least_secret());
+        if !problems.is_empty() {
+            return Err(Error::invalid(problems));
         }
         let path = absolute(path.as_ref())?;
         Ok(Registry::new(Store::open(path, self.settings())?, self.clock.clone(), self.rules.clone()))
@@ -122,13 +141,14 @@ impl RegistryOptions {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] together with `read_only(true)`, `create(false)` or `exclusive(true)`.
+    /// [`ErrorKind::Invalid`] together with `read_only(true)`, `create(false)` or `exclusive(true)`, and for a
+    /// `min_secret_bytes` that is not from 1 to 128.
     /// [`ErrorKind::Storage`] when memory runs out.
     pub fn in_memory(&self) -> Result<Registry> {
         let mut problems = Vec::new();
         if self.read_only {
             problems.push(Problem::new(
-                "readOnly",
+                "read_only",
                 "a registry in memory begins empty, so it cannot be read-only",
             ));
         }
@@ -138,10 +158,19 @@ impl RegistryOptions {
         if self.exclusive {
             problems.push(Problem::new("exclusive", "a registry in memory has no file to keep others from"));
         }
+        problems.extend(self.least_secret());
         if !problems.is_empty() {
             return Err(Error::invalid(problems));
         }
         Ok(Registry::new(Store::in_memory(self.settings())?, self.clock.clone(), self.rules.clone()))
+    }
+
+    /// What is wrong with `min_secret_bytes`.
+    fn least_secret(&self) -> Option<Problem> {
+        let bytes = self.rules.min_secret_bytes;
+        (!(1..=LONGEST_KEY).contains(&bytes)).then(|| {
+            Problem::new("min_secret_bytes", format!("has to be from 1 to {LONGEST_KEY}, not {bytes}"))
+        })
     }
 
     fn settings(&self) -> Settings {

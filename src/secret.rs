@@ -12,8 +12,9 @@ use crate::error::{Error, Result};
 use crate::wire::Shape;
 
 const LONGEST_TEXT: usize = 256;
-const LONGEST_KEY: usize = 128;
-/// The fewest bytes that a registry takes for a key.
+/// The most bytes of a key.
+pub(crate) const LONGEST_KEY: usize = 128;
+/// The fewest bytes that a registry takes for a key, unless it was told another number.
 pub(crate) const LEAST_KEY: usize = 32;
 const GENERATED_KEY: usize = 64;
 
@@ -62,7 +63,8 @@ impl SigningSecret {
     /// Reads base64 of 1 to 128 bytes in at most 256 characters: the standard alphabet, padding right, missing or
     /// surplus, unused last bits ignored, an optional `whsec_` in front. No white space.
     ///
-    /// A registry asks for at least 32 bytes besides.
+    /// A registry asks for at least 32 bytes besides, or as many as its
+    /// [`min_secret_bytes`](crate::RegistryOptions::min_secret_bytes) says.
     ///
     /// # Errors
     ///

@@ -7,7 +7,7 @@ use super::rules::{self, Coverage, Rules};
 use crate::error::{Problem, Result};
 use crate::event_type::check_description;
 use crate::pattern::EventPattern;
-use crate::secret::{LEAST_KEY, SecretText, SigningSecret};
+use crate::secret::{SecretText, SigningSecret};
 use crate::wire::{self, Document, Key, Shape};
 
 /// What a subscription is created from: the body of a webhook API's `POST /subscriptions`.
@@ -22,7 +22,7 @@ use crate::wire::{self, Document, Key, Shape};
 /// | `url` | `http://` or `https://` directly followed by a host; no white space, control character or backslash, no user name or password, no `#`; accepted by the [URL standard](https://url.spec.whatwg.org/)'s parser; at most 2,048 bytes; kept as given; and what the registry's [`url_policy`](crate::RegistryOptions::url_policy) asks |
 /// | `events` | 1 to 256 [patterns](EventPattern), each covering a known event type; exact repeats are dropped |
 /// | `enabled` | `true` unless said otherwise |
-/// | `secret` | base64 of 32 to 128 bytes in at most 256 characters, see [`SigningSecret::parse`]; generated when none is given |
+/// | `secret` | base64 of 32 to 128 bytes in at most 256 characters, see [`SigningSecret::parse`]; instead of 32 what the registry's [`min_secret_bytes`](crate::RegistryOptions::min_secret_bytes) says; generated when none is given |
 /// | `description` | at most 4,096 bytes |
 /// | `metadata` | text to text: at most 50 keys of 1 to 128 bytes, values of at most 1,024 bytes |
 ///
@@ -153,14 +153,16 @@ impl NewSubscription {
         let catalog = if allow_unknown_events { None } else { Some(catalog) };
         let (events, faults) = rules::check_events(&events, &[], catalog)?;
         problems.extend(faults);
-        let secret =
-            match secret.map(|text| SigningSecret::read_at_least(text.as_str(), LEAST_KEY)).transpose() {
-                Ok(secret) => secret,
-                Err(why) => {
-                    problems.push(Problem::new("secret", why));
-                    None
-                }
-            };
+        let secret = match secret
+            .map(|text| SigningSecret::read_at_least(text.as_str(), rules.min_secret_bytes))
+            .transpose()
+        {
+            Ok(secret) => secret,
+            Err(why) => {
+                problems.push(Problem::new("secret", why));
+                None
+            }
+        };
         if let Some(Err(why)) = description.as_deref().map(check_description) {
             problems.push(Problem::new("description", why));
         }

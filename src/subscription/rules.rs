@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use crate::endpoint::UrlPolicy;
 use crate::error::{Problem, Result, quoted};
 use crate::pattern::EventPattern;
+use crate::secret::LEAST_KEY;
 use crate::suggest;
 
 const LONGEST_NAME: usize = 128;
@@ -17,11 +18,12 @@ const LONGEST_VALUE: usize = 1_024;
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
     pub(crate) url_policy: UrlPolicy,
+    pub(crate) min_secret_bytes: usize,
 }
 
 impl Default for Rules {
     fn default() -> Rules {
-        Rules { url_policy: UrlPolicy::any() }
+        Rules { url_policy: UrlPolicy::any(), min_secret_bytes: LEAST_KEY }
     }
 }
 

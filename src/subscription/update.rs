@@ -6,7 +6,7 @@ use super::Subscription;
 use super::rules::{self, Coverage, Rules};
 use crate::error::{Problem, Result};
 use crate::event_type::check_description;
-use crate::secret::{LEAST_KEY, SecretText, SigningSecret};
+use crate::secret::{SecretText, SigningSecret};
 use crate::wire::{self, Document, Key, Nullable, Shape};
 
 /// What to change of a subscription: the body of a PATCH.
@@ -186,7 +186,7 @@ impl SubscriptionUpdate {
             after.events = patterns;
         }
         after.enabled = enabled.unwrap_or(current.enabled);
-        let secret = match secret.map(|text| replacement(&text, current_secret)).transpose() {
+        let secret = match secret.map(|text| replacement(&text, current_secret, rules)).transpose() {
             Ok(secret) => secret.flatten(),
             Err(why) => {
                 problems.push(Problem::new("secret", why));
@@ -209,11 +209,15 @@ impl SubscriptionUpdate {
 }
 
 /// The secret that takes the place of the current one; none when it is the same.
-fn replacement(text: &SecretText, current: &SigningSecret) -> Result<Option<SigningSecret>, String> {
+fn replacement(
+    text: &SecretText,
+    current: &SigningSecret,
+    rules: &Rules,
+) -> Result<Option<SigningSecret>, String> {
     if current.is(text.as_str()) {
         return Ok(None);
     }
-    SigningSecret::read_at_least(text.as_str(), LEAST_KEY).map(Some)
+    SigningSecret::read_at_least(text.as_str(), rules.min_secret_bytes).map(Some)
 }
 
 impl MetadataPatch {

@@ -320,9 +320,9 @@ fn what_a_killed_writer_left_is_read_by_the_next_one_and_by_a_reader() {
 #[test]
 fn options_that_exclude_each_other_are_invalid() {
     let read_only = Registry::options().read_only(true);
-    refused(read_only.in_memory(), ErrorKind::Invalid, &["readOnly"]);
+    refused(read_only.in_memory(), ErrorKind::Invalid, &["read_only"]);
     let both = read_only.create(false).in_memory();
-    refused(both, ErrorKind::Invalid, &["readOnly", "create"]);
+    refused(both, ErrorKind::Invalid, &["read_only", "create"]);
     assert_eq!(Registry::in_memory().unwrap().path(), None);
 }
 
