@@ -103,6 +103,9 @@ mod suggest;
 mod time;
 mod wire;
 
+#[cfg(feature = "signing")]
+#[cfg_attr(docsrs, doc(cfg(feature = "signing")))]
+pub use dispatch::Signature;
 pub use dispatch::{Explanation, ExplanationEntry, Subscriber, Subscribers};
 pub use endpoint::UrlPolicy;
 pub use error::{Error, ErrorKind, Problem, Result};
@@ -111,7 +114,7 @@ pub use id::SubscriptionId;
 pub use options::RegistryOptions;
 pub use pattern::EventPattern;
 pub use registry::Registry;
-pub use secret::SigningSecret;
+pub use secret::{IssuedSecret, Rotation, SigningSecret};
 pub use store::Durability;
 pub use subscription::{Created, ListQuery, NewSubscription, Page, Subscription, SubscriptionUpdate};
 

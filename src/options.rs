@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 use crate::endpoint::UrlPolicy;
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::registry::Registry;
-use crate::secret::LONGEST_KEY;
+use crate::secret::{EncryptionKey, LONGEST_KEY};
 use crate::store::{Durability, Settings, Store};
 use crate::subscription::Rules;
 use crate::time::Clock;
@@ -33,6 +33,7 @@ pub struct RegistryOptions {
     busy_timeout: Duration,
     clock: Clock,
     rules: Rules,
+    key: Option<EncryptionKey>,
 }
 
 impl RegistryOptions {
@@ -45,6 +46,7 @@ impl RegistryOptions {
             busy_timeout: Duration::from_secs(5),
             clock: Clock::default(),
             rules: Rules::default(),
+            key: None,
         }
     }
 
@@ -114,6 +116,19 @@ impl RegistryOptions {
         self
     }
 
+    /// Seals the secrets in the file with this key, by XChaCha20-Poly1305. A new file is sealed from the start. Default:
+    /// none, and secrets lie in the file as text.
+    ///
+    /// Names, URLs and the rest stay readable. A key that does not fit the file, and one for a file that is not
+    /// encrypted (open it without, then [`rekey`](Registry::rekey)), is [`ErrorKind::Incompatible`]. The key is zeroed in
+    /// memory when the last that has it is dropped.
+    #[cfg(feature = "encryption")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "encryption")))]
+    pub fn encryption_key(mut self, key: [u8; 32]) -> RegistryOptions {
+        self.key = Some(EncryptionKey::new(key));
+        self
+    }
+
     /// Opens the file at `path`, or creates it.
     ///
     /// # Errors
@@ -134,7 +149,7 @@ impl RegistryOptions {
             return Err(Error::invalid(problems));
         }
         let path = absolute(path.as_ref())?;
-        Ok(Registry::new(Store::open(path, self.settings())?, self.clock.clone(), self.rules.clone()))
+        Ok(Registry::new(Store::open(path, &self.settings())?, self.clock.clone(), self.rules.clone()))
     }
 
     /// Opens a new registry in memory.
@@ -158,11 +173,14 @@ impl RegistryOptions {
         if self.exclusive {
             problems.push(Problem::new("exclusive", "a registry in memory has no file to keep others from"));
         }
+        if self.key.is_some() {
+            problems.push(Problem::new("encryption_key", "a registry in memory has no file to encrypt"));
+        }
         problems.extend(self.least_secret());
         if !problems.is_empty() {
             return Err(Error::invalid(problems));
         }
-        Ok(Registry::new(Store::in_memory(self.settings())?, self.clock.clone(), self.rules.clone()))
+        Ok(Registry::new(Store::in_memory(&self.settings())?, self.clock.clone(), self.rules.clone()))
     }
 
     /// What is wrong with `min_secret_bytes`.
@@ -174,9 +192,17 @@ impl RegistryOptions {
     }
 
     fn settings(&self) -> Settings {
-        let &RegistryOptions { read_only, create, exclusive, durability, busy_timeout, clock: _, rules: _ } =
-            self;
-        Settings { read_only, create, exclusive, durability, busy_timeout }
+        let &RegistryOptions {
+            read_only,
+            create,
+            exclusive,
+            durability,
+            busy_timeout,
+            ref key,
+            clock: _,
+            rules: _,
+        } = self;
+        Settings { read_only, create, exclusive, durability, busy_timeout, key: key.clone() }
     }
 }
 

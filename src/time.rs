@@ -45,6 +45,14 @@ impl Millis {
         u64::try_from(millis).ok().filter(|&millis| millis <= Millis::LAST).map(Millis)
     }
 
+    /// A part of a millisecond counts as one.
+    #[must_use]
+    pub(crate) fn plus(self, duration: Duration) -> Millis {
+        let millis = duration.as_nanos().div_ceil(1_000_000);
+        let millis = u64::try_from(millis).unwrap_or(Millis::LAST);
+        Millis(self.0.saturating_add(millis).min(Millis::LAST))
+    }
+
     pub(crate) fn get(self) -> u64 {
         self.0
     }

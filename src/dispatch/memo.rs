@@ -165,7 +165,7 @@ impl fmt::Debug for Memo {
 mod tests {
     use super::*;
     use crate::id::SubscriptionId;
-    use crate::secret::SigningSecret;
+    use crate::secret::{IssuedSecret, SigningSecret};
     use crate::store::Recipient;
     use crate::time::Clock;
 
@@ -175,7 +175,7 @@ mod tests {
             name: format!("s{place}"),
             url: "https://example.com/".to_owned(),
             metadata: Default::default(),
-            secrets: vec![(SigningSecret::generate().unwrap(), None)],
+            secrets: vec![IssuedSecret::current(SigningSecret::generate().unwrap(), Clock::default().now())],
         };
         (place, Subscriber::new(recipient, Clock::default()))
     }

@@ -1,5 +1,7 @@
 mod explain;
 mod memo;
+#[cfg(feature = "signing")]
+mod sign;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,12 +9,14 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::id::SubscriptionId;
-use crate::secret::SigningSecret;
+use crate::secret::{IssuedSecret, SigningSecret};
 use crate::store::Recipient;
-use crate::time::{Clock, Millis};
+use crate::time::Clock;
 
 pub use explain::{Explanation, ExplanationEntry};
 pub(crate) use memo::Memo;
+#[cfg(feature = "signing")]
+pub use sign::Signature;
 
 /// Who gets an event: the answer of [`Registry::subscribers`](crate::Registry::subscribers), in the order of creation.
 ///
@@ -62,7 +66,7 @@ struct Inner {
     name: String,
     url: String,
     metadata: BTreeMap<String, String>,
-    secrets: Vec<(SigningSecret, Option<Millis>)>,
+    secrets: Vec<IssuedSecret>,
     clock: Clock,
 }
 
@@ -80,7 +84,7 @@ impl Subscriber {
         let entry =
             |(key, value): (&String, &String)| -> usize { [key.len(), value.len(), 4 * EACH].iter().sum() };
         let metadata: usize = metadata.iter().map(entry).sum();
-        let secret = |(secret, _): &(SigningSecret, _)| -> usize {
+        let secret = |IssuedSecret { secret, .. }: &IssuedSecret| -> usize {
             [secret.expose().len(), secret.key().len(), 4 * EACH].iter().sum()
         };
         let secrets: usize = secrets.iter().map(secret).sum();
@@ -110,11 +114,7 @@ impl Subscriber {
     /// The secrets to sign with, newest first: those that have not expired by the registry's clock at this very call.
     pub fn secrets(&self) -> impl Iterator<Item = &SigningSecret> {
         let now = self.0.clock.now();
-        self.0
-            .secrets
-            .iter()
-            .filter(move |(_, until)| until.is_none_or(|until| now < until))
-            .map(|(secret, _)| secret)
+        self.0.secrets.iter().filter(move |issued| issued.is_live(now)).map(IssuedSecret::secret)
     }
 }
 
@@ -126,7 +126,7 @@ impl fmt::Debug for Subscriber {
             .field("name", name)
             .field("url", url)
             .field("metadata", metadata)
-            .field("secrets", &secrets.iter().map(|(secret, _)| secret).collect::<Vec<_>>())
+            .field("secrets", secrets)
             .finish()
     }
 }

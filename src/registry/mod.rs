@@ -2,6 +2,7 @@
 
 mod catalog;
 mod dispatch;
+mod secrets;
 mod subscriptions;
 
 use std::fmt;

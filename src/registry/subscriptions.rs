@@ -2,8 +2,8 @@ use super::{Registry, known_event_type};
 use crate::entropy;
 use crate::error::{Error, Problem, Result};
 use crate::id::SubscriptionId;
-use crate::secret::SigningSecret;
-use crate::store::{Current, Knowledge, Taken, Write};
+use crate::secret::{IssuedSecret, SigningSecret};
+use crate::store::{Current, Knowledge, Read, Taken, Write};
 use crate::subscription::{
     Created, Draft, ListQuery, NewSubscription, Page, Rules, Subscription, SubscriptionUpdate, Updated,
 };
@@ -39,10 +39,8 @@ impl Registry {
         self.0.store.write(|tx| {
             let draft = new.check(&self.0.rules, &mut Knowledge::new(tx))?.map_err(Error::invalid)?;
             let created = self.make(draft, self.0.clock.now(), tx.last_id()?)?;
-            match tx.insert(&created.subscription, &created.secret)? {
-                Ok(()) => Ok(created),
-                Err(taken) => Err(Error::conflict(vec![name_taken(&created.subscription.name, &taken)])),
-            }
+            unless_taken(&created.subscription.name, tx.insert(&created)?)?;
+            Ok(created)
         })
     }
 
@@ -62,7 +60,7 @@ impl Registry {
             for (index, draft) in drafts.into_iter().enumerate() {
                 let created = self.make(draft, now, last)?;
                 last = Some(created.subscription.id);
-                if let Err(holder) = tx.insert(&created.subscription, &created.secret)? {
+                if let Err(holder) = tx.insert(&created)? {
                     taken.push(name_taken(&created.subscription.name, &holder).within(index));
                 }
                 all.push(created);
@@ -194,18 +192,25 @@ impl Registry {
     pub fn update(&self, id: SubscriptionId, update: SubscriptionUpdate) -> Result<Subscription> {
         self.0.store.write(|tx| {
             let current = current(tx, id, update.expected_revision())?;
-            let Updated { subscription: mut after, secret } = update
-                .check(&current.subscription, &current.secret, &self.0.rules, &mut Knowledge::new(tx))?
+            let now = self.0.clock.now();
+            let knowledge = &mut Knowledge::new(tx);
+            let Updated { subscription: after, secret } = update
+                .check(&current.subscription, &current.secret()?.secret, &self.0.rules, knowledge)?
                 .map_err(Error::invalid)?;
-            if after == current.subscription && secret.is_none() {
+            let secrets = match secret {
+                Some(secret) if current.secret()?.secret != secret => {
+                    Some(vec![IssuedSecret::current(secret, now)])
+                }
+                // Told again, the current one ends the overlap of the others.
+                Some(_) if current.has_old(now) => Some(vec![current.secret()?.clone()]),
+                _ => None,
+            };
+            if after == current.subscription && secrets.is_none() {
                 return Ok(after);
             }
-            after.updated_at = self.0.clock.now();
-            after.revision = after.revision.saturating_add(1);
-            match tx.replace(&current, &after, secret.as_ref())? {
-                Ok(()) => Ok(after),
-                Err(taken) => Err(Error::conflict(vec![name_taken(&after.name, &taken)])),
-            }
+            let after = after.changed(now);
+            unless_taken(&after.name, tx.replace(&current, &after, secrets.as_deref())?)?;
+            Ok(after)
         })
     }
 
@@ -231,7 +236,7 @@ impl Registry {
 }
 
 /// The subscription to change, if it is there and at the revision that the caller expects.
-fn current(tx: &Write<'_>, id: SubscriptionId, expected: Option<u64>) -> Result<Current> {
+pub(super) fn current(tx: &Read<'_>, id: SubscriptionId, expected: Option<u64>) -> Result<Current> {
     let current = tx.current(id)?.ok_or_else(|| Error::no_subscription(id))?;
     let actual = current.subscription.revision;
     match expected {
@@ -272,6 +277,10 @@ fn check_all(tx: &Write<'_>, rules: &Rules, list: Vec<NewSubscription>) -> Resul
         }
     }
     if problems.is_empty() { Ok(drafts) } else { Err(Error::invalid(problems)) }
+}
+
+pub(super) fn unless_taken(name: &str, written: Result<(), Taken>) -> Result<()> {
+    written.map_err(|taken| Error::conflict(vec![name_taken(name, &taken)]))
 }
 
 fn name_taken(name: &str, Taken(holder): &Taken) -> Problem {

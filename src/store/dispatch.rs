@@ -6,12 +6,12 @@ use rusqlite::Row;
 
 use super::Read;
 use super::fault::OrFault as _;
-use super::rows::{decode_id, decode_metadata, decode_pattern, decode_secret};
+use super::rows::{decode_id, decode_metadata, decode_pattern};
+use super::secrets::secret_columns;
 use crate::error::{Error, Result};
 use crate::id::SubscriptionId;
 use crate::pattern::EventPattern;
-use crate::secret::SigningSecret;
-use crate::time::Millis;
+use crate::secret::IssuedSecret;
 
 /// One enabled subscription that gets an event.
 pub(crate) struct Recipient {
@@ -19,8 +19,8 @@ pub(crate) struct Recipient {
     pub(crate) name: String,
     pub(crate) url: String,
     pub(crate) metadata: BTreeMap<String, String>,
-    /// Newest first, each until when it lives.
-    pub(crate) secrets: Vec<(SigningSecret, Option<Millis>)>,
+    /// Newest first, also those that have expired.
+    pub(crate) secrets: Vec<IssuedSecret>,
 }
 
 /// One subscription with the patterns by which it gets an event, or would if it were enabled.
@@ -44,15 +44,17 @@ impl Read<'_> {
         // The set of an IN is kept sorted, so the subscriptions come in order and once each.
         let mut statement = self
             .conn
-            .prepare_cached(
-                "SELECT s.seq, s.id, s.name, s.url, s.metadata, k.text, k.expires_at \
+            .prepare_cached(concat!(
+                "SELECT s.seq, s.id, s.name, s.url, s.metadata, ",
+                secret_columns!(),
+                " \
                    FROM subscription s LEFT JOIN secret k ON k.subscription = s.seq \
                   WHERE s.seq IN (SELECT r.subscription \
                                     FROM expansion x \
                                     JOIN subscription_pattern r ON r.pattern = x.pattern AND r.enabled = 1 \
                                    WHERE x.event_type = (SELECT id FROM event_type WHERE name = ?1)) \
-                  ORDER BY s.seq, k.serial DESC",
-            )
+                  ORDER BY s.seq, k.serial DESC"
+            ))
             .or_fault()?;
         let mut rows = statement.query([event_type]).or_fault()?;
         let mut list = Vec::new();
@@ -61,7 +63,7 @@ impl Read<'_> {
             let place: i64 = row.get(0).or_fault()?;
             match &mut begun {
                 Some((same, recipient)) if *same == place => {
-                    recipient.secrets.push(decode_dated(row, recipient.id)?);
+                    recipient.secrets.push(self.issued(row, 5, recipient.id)?);
                     continue;
                 }
                 begun => list.extend(begun.take().map(|(place, recipient)| (place, make(recipient)))),
@@ -71,11 +73,26 @@ impl Read<'_> {
             }
             match known(place) {
                 Some(known) => list.push((place, known)),
-                None => begun = Some((place, decode(row)?)),
+                None => begun = Some((place, self.recipient(row)?)),
             }
         }
         list.extend(begun.map(|(place, recipient)| (place, make(recipient))));
         Ok(list)
+    }
+
+    /// The first row of a recipient, with its newest secret.
+    fn recipient(&self, row: &Row<'_>) -> Result<Recipient> {
+        let id = decode_id(&row.get::<_, String>(1).or_fault()?)?;
+        let metadata = decode_metadata(row.get_ref(4).and_then(|text| Ok(text.as_str()?)).or_fault()?);
+        Ok(Recipient {
+            id,
+            name: row.get(2).or_fault()?,
+            url: row.get(3).or_fault()?,
+            metadata: metadata.ok_or_else(|| {
+                Error::corrupt(format_args!("subscription {id} has metadata that is no object of strings"))
+            })?,
+            secrets: vec![self.issued(row, 5, id)?],
+        })
     }
 
     /// Every subscription with a pattern that covers this event, in id order, with those patterns in theirs.
@@ -107,32 +124,4 @@ impl Read<'_> {
         }
         Ok(routes)
     }
-}
-
-fn decode(row: &Row<'_>) -> Result<Recipient> {
-    let id = decode_id(&row.get::<_, String>(1).or_fault()?)?;
-    let metadata = decode_metadata(row.get_ref(4).and_then(|text| Ok(text.as_str()?)).or_fault()?);
-    Ok(Recipient {
-        id,
-        name: row.get(2).or_fault()?,
-        url: row.get(3).or_fault()?,
-        metadata: metadata.ok_or_else(|| {
-            Error::corrupt(format_args!("subscription {id} has metadata that is no object of strings"))
-        })?,
-        secrets: vec![decode_dated(row, id)?],
-    })
-}
-
-fn decode_dated(row: &Row<'_>, id: SubscriptionId) -> Result<(SigningSecret, Option<Millis>)> {
-    let text = row.get_ref(5).and_then(|text| Ok(text.as_str_or_null()?)).or_fault()?;
-    let text = text.ok_or_else(|| Error::corrupt(format_args!("subscription {id} has no secret")))?;
-    let expires_at: Option<i64> = row.get(6).or_fault()?;
-    let expires_at = expires_at
-        .map(|stored| {
-            Millis::from_stored(stored).ok_or_else(|| {
-                Error::corrupt(format_args!("subscription {id} has a time that no registry writes"))
-            })
-        })
-        .transpose()?;
-    Ok((decode_secret(text, id)?, expires_at))
 }

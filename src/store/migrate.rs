@@ -3,7 +3,9 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::fault::OrFault as _;
+use super::vault::Vault;
 use crate::error::{Error, ErrorKind, Result};
+use crate::secret::EncryptionKey;
 
 /// `application_id` of every registry: "whrg".
 const APPLICATION: i64 = 0x7768_7267;
@@ -64,8 +66,8 @@ impl Content {
 
 /// Brings the file to the current schema, whole or not at all.
 ///
-/// What is there is read again inside the transaction: another process may have done the same since it was looked at.
-pub(super) fn migrate(conn: &mut Connection) -> Result<()> {
+/// A new file gets the key. What is there is read again inside the transaction: another process may have done the same since it was looked at.
+pub(super) fn migrate(conn: &mut Connection, key: Option<&EncryptionKey>) -> Result<()> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate).or_fault()?;
     let done = match Content::of(&tx).or_fault()?.admit()? {
         Content::Older(version) => version,
@@ -74,6 +76,9 @@ pub(super) fn migrate(conn: &mut Connection) -> Result<()> {
     };
     for step in STEPS.iter().skip(done) {
         tx.execute_batch(step).or_fault()?;
+    }
+    if done == 0 && key.is_some() {
+        Vault::set_key(&tx, key)?;
     }
     tx.execute_batch(&format!(
         "PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {}",

@@ -2,28 +2,35 @@
 
 mod busy;
 mod catalog;
+mod cipher;
 mod dispatch;
 mod fault;
 mod migrate;
 mod open;
 mod readers;
+#[cfg(feature = "encryption")]
+mod rekey;
 mod rows;
+mod secrets;
 mod subscriptions;
+mod vault;
 mod watch;
 
 use std::fmt;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::secret::EncryptionKey;
 use fault::OrFault as _;
-use open::{How, Opened};
+use open::Opened;
 use readers::Readers;
+use vault::Vault;
 use watch::Watch;
 
 pub(crate) use catalog::Knowledge;
@@ -52,13 +59,14 @@ enum Access {
 }
 
 /// How to open a store.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) read_only: bool,
     pub(crate) create: bool,
     pub(crate) exclusive: bool,
     pub(crate) durability: Durability,
     pub(crate) busy_timeout: Duration,
+    pub(crate) key: Option<EncryptionKey>,
 }
 
 /// An open file, or a database in memory.
@@ -67,6 +75,8 @@ pub(crate) struct Store {
     /// one that can write. None where there is but one connection.
     shared: Option<Shared>,
     main: Mutex<Connection>,
+    /// Locked for writing only while the file gets another key.
+    vault: RwLock<Vault>,
     /// Rises with every change made through `main`.
     version: AtomicU64,
     path: Option<PathBuf>,
@@ -83,26 +93,38 @@ struct Shared {
 }
 
 impl Store {
-    pub(crate) fn in_memory(settings: Settings) -> Result<Store> {
-        Ok(Store::new(open::memory()?, None, None, settings))
+    pub(crate) fn in_memory(settings: &Settings) -> Result<Store> {
+        Store::new(open::memory()?, None, None, settings)
     }
 
     /// Opens the file at an absolute path.
-    pub(crate) fn open(path: PathBuf, settings: Settings) -> Result<Store> {
-        let Settings { read_only, create, exclusive, durability, busy_timeout } = settings;
-        let opened = open::file(&path, How { read_only, create, exclusive, durability, busy_timeout })?;
-        let Opened { conn, reader, follows } = opened;
+    pub(crate) fn open(path: PathBuf, settings: &Settings) -> Result<Store> {
+        let Opened { conn, reader, follows } = open::file(&path, settings)?;
         let shared = follows.then(|| Shared {
             watch: Watch::default(),
             readers: Readers::new(&path, reader),
             warm: AtomicBool::new(false),
         });
-        Ok(Store::new(conn, shared, Some(path), settings))
+        Store::new(conn, shared, Some(path), settings)
     }
 
-    fn new(main: Connection, shared: Option<Shared>, path: Option<PathBuf>, settings: Settings) -> Store {
-        let Settings { read_only, create: _, exclusive: _, durability: _, busy_timeout } = settings;
-        Store { shared, main: Mutex::new(main), version: AtomicU64::new(1), path, read_only, busy_timeout }
+    fn new(
+        main: Connection,
+        shared: Option<Shared>,
+        path: Option<PathBuf>,
+        settings: &Settings,
+    ) -> Result<Store> {
+        let &Settings { read_only, busy_timeout, ref key, .. } = settings;
+        let vault = busy::patiently(busy_timeout, || Vault::of(&main, key.as_ref()))?;
+        Ok(Store {
+            shared,
+            main: Mutex::new(main),
+            vault: RwLock::new(vault),
+            version: AtomicU64::new(1),
+            path,
+            read_only,
+            busy_timeout,
+        })
     }
 
     pub(crate) fn path(&self) -> Option<&Path> {
@@ -126,9 +148,10 @@ impl Store {
 
     /// Reads, all from one moment of the file. A job that meets another's lock is done again.
     pub(crate) fn read<T>(&self, job: impl Fn(&Read<'_>) -> Result<T>) -> Result<T> {
-        self.on_reader(|conn| {
+        self.on_reader(|read| {
+            let conn = read.conn;
             run(conn, "BEGIN")?;
-            let result = job(&Read { conn });
+            let result = job(read);
             // Nothing was written, so either ending will do; but the moment has to end.
             let ended = run(conn, "COMMIT");
             let result = result?;
@@ -143,22 +166,24 @@ impl Store {
             && warm.swap(false, Ordering::Relaxed)
             && let Ok(conn) = self.main.try_lock()
         {
-            return busy::patiently(self.busy_timeout, || job(&Read { conn: &conn }));
+            let vault = self.vault();
+            return busy::patiently(self.busy_timeout, || job(&Read { conn: &conn, vault: &vault }));
         }
-        self.on_reader(|conn| job(&Read { conn }))
+        self.on_reader(job)
     }
 
-    fn on_reader<T>(&self, job: impl Fn(&Connection) -> Result<T>) -> Result<T> {
+    fn on_reader<T>(&self, job: impl Fn(&Read<'_>) -> Result<T>) -> Result<T> {
+        let vault = self.vault();
         match &self.shared {
             Some(Shared { readers, .. }) => {
                 let conn = busy::patiently(self.busy_timeout, || readers.take())?;
-                let result = busy::patiently(self.busy_timeout, || job(&conn));
+                let result = busy::patiently(self.busy_timeout, || job(&Read { conn: &conn, vault: &vault }));
                 readers.give_back(conn);
                 result
             }
             None => {
                 let conn = self.lock()?;
-                busy::patiently(self.busy_timeout, || job(&conn))
+                busy::patiently(self.busy_timeout, || job(&Read { conn: &conn, vault: &vault }))
             }
         }
     }
@@ -168,13 +193,14 @@ impl Store {
         if self.read_only {
             return Err(Error::read_only());
         }
+        let vault = self.vault();
         let conn = self.lock()?;
         // Begun as IMMEDIATE: a transaction that first reads and then writes would fail at once when another process
         // wrote in between, whatever the timeout.
         let tx = busy::patiently(self.busy_timeout, || {
             Transaction::new_unchecked(&conn, TransactionBehavior::Immediate).or_fault()
         })?;
-        let result = job(&Write { read: Read { conn: &tx } })?;
+        let result = job(&Write { read: Read { conn: &tx, vault: &vault } })?;
         let committed = tx.commit().or_fault();
         // After the commit, and also where it is not known whether it took place.
         self.version.fetch_add(1, Ordering::SeqCst);
@@ -182,6 +208,10 @@ impl Store {
             warm.store(true, Ordering::Relaxed);
         }
         committed.map(|()| result)
+    }
+
+    fn vault(&self) -> RwLockReadGuard<'_, Vault> {
+        self.vault.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> Result<MutexGuard<'_, Connection>> {
@@ -218,6 +248,7 @@ impl fmt::Debug for Store {
 /// A moment of the file, to read from.
 pub(crate) struct Read<'c> {
     conn: &'c Connection,
+    vault: &'c Vault,
 }
 
 /// The file, to read and to change.

@@ -5,7 +5,6 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
@@ -13,21 +12,12 @@ use rusqlite::{Connection, OpenFlags};
 use super::busy;
 use super::fault::{OrFault as _, fault};
 use super::migrate::{self, Content};
-use super::{Access, Durability};
+use super::vault::Vault;
+use super::{Access, Durability, Settings};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Every statement of the crate fits, so that none is prepared twice.
 const STATEMENTS: usize = 128;
-
-/// How to open a file.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct How {
-    pub(super) read_only: bool,
-    pub(super) create: bool,
-    pub(super) exclusive: bool,
-    pub(super) durability: Durability,
-    pub(super) busy_timeout: Duration,
-}
 
 /// An open file.
 pub(super) struct Opened {
@@ -41,16 +31,16 @@ pub(super) struct Opened {
 pub(super) fn memory() -> Result<Connection> {
     let mut conn = Connection::open_in_memory().or_fault()?;
     set_up(&mut conn)?;
-    migrate::migrate(&mut conn)?;
+    migrate::migrate(&mut conn, None)?;
     Ok(conn)
 }
 
-pub(super) fn file(path: &Path, how: How) -> Result<Opened> {
+pub(super) fn file(path: &Path, how: &Settings) -> Result<Opened> {
     if how.read_only {
-        return busy::patiently(how.busy_timeout, || to_read(path));
+        return busy::patiently(how.busy_timeout, || to_read(path, how));
     }
     let (found, reader) = if prepare(path, how.create)? {
-        busy::patiently(how.busy_timeout, || look(path))?
+        busy::patiently(how.busy_timeout, || look(path, how))?
     } else {
         (Content::Nothing, None)
     };
@@ -80,7 +70,7 @@ pub(super) fn file(path: &Path, how: How) -> Result<Opened> {
     };
     conn.pragma_update(None, "synchronous", synchronous).or_fault()?;
     if found != Content::Current {
-        busy::patiently(how.busy_timeout, || migrate::migrate(&mut conn))?;
+        busy::patiently(how.busy_timeout, || migrate::migrate(&mut conn, how.key.as_ref()))?;
     }
     if how.exclusive {
         // The lock is taken by the first that is read, and then kept.
@@ -137,12 +127,12 @@ fn size(path: &Path) -> Result<u64, Missing> {
 }
 
 /// What lies at the path, whoever made it, and the connection that saw it if it can see what comes.
-fn look(path: &Path) -> Result<(Content, Option<Connection>)> {
-    match connect(path, Access::Read).and_then(|conn| Ok((content(&conn, path)?, Some(conn)))) {
+fn look(path: &Path, how: &Settings) -> Result<(Content, Option<Connection>)> {
+    match connect(path, Access::Read).and_then(|conn| Ok((content(&conn, path, how)?, Some(conn)))) {
         // A rollback journal that a killed program left, or a folder without room for a `-shm`: a look that needs
         // neither sees the file as it stood before what is in the journal or the `-wal`.
         Err(error) if error.kind() == ErrorKind::Storage => {
-            let found = content(&connect(path, Access::Frozen)?, path)?;
+            let found = content(&connect(path, Access::Frozen)?, path, how)?;
             if found != Content::Nothing {
                 Ok((found, None))
             } else if journal_restores(path) {
@@ -170,7 +160,8 @@ fn journal_restores(path: &Path) -> bool {
     read.is_ok() && header.last_chunk() != Some(&[0; 4])
 }
 
-fn content(conn: &Connection, path: &Path) -> Result<Content> {
+/// What the file holds, once the key fits it.
+fn content(conn: &Connection, path: &Path, how: &Settings) -> Result<Content> {
     conn.execute_batch("BEGIN").or_fault()?;
     let found = Content::of(conn).map_err(|cause| {
         if super::fault::is(&cause, rusqlite::ErrorCode::NotADatabase) {
@@ -180,31 +171,34 @@ fn content(conn: &Connection, path: &Path) -> Result<Content> {
         }
     });
     conn.execute_batch("COMMIT").or_fault()?;
+    if found.as_ref().is_ok_and(|found| *found == Content::Current) {
+        Vault::of(conn, how.key.as_ref())?;
+    }
     found
 }
 
-fn to_read(path: &Path) -> Result<Opened> {
+fn to_read(path: &Path, how: &Settings) -> Result<Opened> {
     match size(path) {
         Ok(0) | Err(Missing::File) => return Err(nothing_at(path)),
         Err(Missing::Not(error)) => return Err(error),
         Ok(_) => {}
     }
-    let followed = connect(path, Access::Read).and_then(|conn| Ok((content(&conn, path)?, conn)));
+    let followed = connect(path, Access::Read).and_then(|conn| Ok((content(&conn, path, how)?, conn)));
     match followed {
         Ok((found, conn)) => {
             readable(found, path)?;
             Ok(Opened { conn, reader: None, follows: true })
         }
-        Err(error) if error.kind() == ErrorKind::Storage => frozen(path, error),
+        Err(error) if error.kind() == ErrorKind::Storage => frozen(path, how, error),
         Err(error) => Err(error),
     }
 }
 
 /// Reads a file where SQLite can make neither `-wal` nor `-shm`: copied into memory as it stands, so that nothing that
 /// happens to it later can be seen half.
-fn frozen(path: &Path, why: Error) -> Result<Opened> {
+fn frozen(path: &Path, how: &Settings, why: Error) -> Result<Opened> {
     let file = connect(path, Access::Frozen)?;
-    let found = content(&file, path)?.admit()?;
+    let found = content(&file, path, how)?.admit()?;
     // Judged before the rest: what seems empty or older here can be whole and current with what is left unread.
     for left in ["-wal", "-journal"] {
         let left = beside(path, left);

@@ -49,6 +49,12 @@ impl Readers {
         }
     }
 
+    /// Closes those that nobody uses.
+    #[cfg(feature = "encryption")]
+    pub(super) fn close(&self) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Two connections of one registry must not read two files: the path can lead elsewhere since it was opened.
     fn same_file(&self) -> Result<()> {
         if file_id(&self.path) == self.file {

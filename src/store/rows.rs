@@ -8,7 +8,6 @@ use super::fault::{OrFault as _, fault};
 use crate::error::{Error, Result};
 use crate::id::SubscriptionId;
 use crate::pattern::EventPattern;
-use crate::secret::SigningSecret;
 use crate::subscription::Subscription;
 use crate::time::Millis;
 
@@ -73,11 +72,6 @@ pub(super) fn decode_pattern(row: &Row<'_>, column: usize) -> Result<EventPatter
 
 pub(super) fn decode_id(text: &str) -> Result<SubscriptionId> {
     text.parse().map_err(|_| Error::corrupt("a subscription id that is none"))
-}
-
-pub(super) fn decode_secret(text: &str, id: SubscriptionId) -> Result<SigningSecret> {
-    SigningSecret::read(text)
-        .map_err(|_| Error::corrupt(format_args!("the secret of subscription {id} is none")))
 }
 
 pub(super) fn decode_metadata(text: &str) -> Option<BTreeMap<String, String>> {

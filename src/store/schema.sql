@@ -3,10 +3,12 @@
 
 -- What belongs to the file as a whole: one row.
 CREATE TABLE registry (
-    one     INTEGER PRIMARY KEY CHECK (one = 1),
-    last_id TEXT                -- the greatest id ever deleted, so that ids rise past it; NULL: none was
+    one       INTEGER PRIMARY KEY CHECK (one = 1),
+    file_id   BLOB NOT NULL,    -- random, so that a sealed secret belongs to one file
+    key_check BLOB,             -- what only the file's key opens; NULL: secrets are not sealed
+    last_id   TEXT              -- the greatest id ever deleted, so that ids rise past it; NULL: none was
 ) STRICT;
-INSERT INTO registry (one) VALUES (1);
+INSERT INTO registry (one, file_id) VALUES (1, randomblob(16));
 
 CREATE TABLE event_type (
     id          INTEGER PRIMARY KEY,
@@ -55,10 +57,12 @@ CREATE INDEX subscription_pattern_route ON subscription_pattern (pattern, enable
 CREATE TABLE secret (
     subscription INTEGER NOT NULL REFERENCES subscription (seq) ON DELETE CASCADE,
     serial       INTEGER NOT NULL,      -- the greatest is the current one
-    text         TEXT NOT NULL,
+    text         TEXT,                  -- NULL: sealed
+    sealed       BLOB,                  -- NULL: not sealed
     created_at   INTEGER NOT NULL,
-    expires_at   INTEGER,               -- NULL: never
-    PRIMARY KEY (subscription, serial)
+    expires_at   INTEGER,               -- NULL: the current one, which does not expire
+    PRIMARY KEY (subscription, serial),
+    CHECK ((text IS NULL) <> (sealed IS NULL))
 ) STRICT, WITHOUT ROWID;
 
 -- The public views. Columns may be added at the end; nothing else changes.

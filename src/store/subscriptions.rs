@@ -3,15 +3,14 @@
 use rusqlite::{OptionalExtension as _, Rows, Statement, named_params, params};
 
 use super::fault::{OrFault as _, fault, is_taken};
-use super::rows::{
-    Decoder, decode_id, decode_metadata, decode_secret, encode_metadata, holds, integer, millis, natural,
-};
+use super::rows::{Decoder, decode_id, decode_metadata, encode_metadata, holds, integer, millis, natural};
+use super::secrets::no_secret;
 use super::{Read, Write};
 use crate::error::{Error, Result};
 use crate::id::SubscriptionId;
 use crate::pattern::EventPattern;
-use crate::secret::SigningSecret;
-use crate::subscription::{ListQuery, Subscription};
+use crate::secret::IssuedSecret;
+use crate::subscription::{Created, ListQuery, Subscription};
 use crate::time::Millis;
 
 /// One row for each pattern of each subscription, in order.
@@ -47,11 +46,24 @@ macro_rules! matching {
 pub(crate) struct Current {
     seq: i64,
     pub(crate) subscription: Subscription,
-    pub(crate) secret: SigningSecret,
+    /// Newest first, also those that have expired; never empty.
+    pub(crate) secrets: Vec<IssuedSecret>,
 }
 
 /// The name belongs to this subscription already.
 pub(crate) struct Taken(pub(crate) SubscriptionId);
+
+impl Current {
+    /// The current secret.
+    pub(crate) fn secret(&self) -> Result<&IssuedSecret> {
+        self.secrets.first().ok_or_else(|| no_secret(self.subscription.id))
+    }
+
+    /// Whether a secret that was replaced lives still.
+    pub(crate) fn has_old(&self, now: Millis) -> bool {
+        self.secrets.iter().any(|secret| secret.expires_at.is_some() && secret.is_live(now))
+    }
+}
 
 impl Read<'_> {
     pub(crate) fn subscription(&self, id: SubscriptionId) -> Result<Option<Subscription>> {
@@ -71,13 +83,8 @@ impl Read<'_> {
         let Some((seq, subscription)) = self.one(select!("s.id = ?1"), &id.to_string())? else {
             return Ok(None);
         };
-        let text: Option<String> = self
-            .conn
-            .prepare_cached("SELECT text FROM secret WHERE subscription = ?1 ORDER BY serial DESC LIMIT 1")
-            .and_then(|mut newest| newest.query_row([seq], |row| row.get(0)).optional())
-            .or_fault()?;
-        let text = text.ok_or_else(|| Error::corrupt(format_args!("subscription {id} has no secret")))?;
-        Ok(Some(Current { seq, subscription, secret: decode_secret(&text, id)? }))
+        let secrets = self.secrets(seq, id)?;
+        Ok(Some(Current { seq, subscription, secrets }))
     }
 
     /// At most `most` of the subscriptions that the query asks for, in the order of creation.
@@ -174,11 +181,8 @@ impl Read<'_> {
 
 impl Write<'_> {
     /// Adds a subscription, unless its name is taken. Which it is, the database says.
-    pub(crate) fn insert(
-        &self,
-        subscription: &Subscription,
-        secret: &SigningSecret,
-    ) -> Result<Result<(), Taken>> {
+    pub(crate) fn insert(&self, created: &Created) -> Result<Result<(), Taken>> {
+        let Created { subscription, secret } = created;
         let Subscription {
             id,
             name,
@@ -215,16 +219,16 @@ impl Write<'_> {
             result => result.or_fault()?,
         };
         self.set_events(seq, events, *enabled)?;
-        self.insert_secret(seq, 1, secret, *created_at)?;
+        self.add_secret(seq, *id, 1, &IssuedSecret::current(secret.clone(), *created_at))?;
         Ok(Ok(()))
     }
 
-    /// Writes what a subscription has become.
+    /// Writes what a subscription has become; `secrets` are none where they stay.
     pub(crate) fn replace(
         &self,
         current: &Current,
         after: &Subscription,
-        secret: Option<&SigningSecret>,
+        secrets: Option<&[IssuedSecret]>,
     ) -> Result<Result<(), Taken>> {
         let Subscription {
             id: _,
@@ -270,10 +274,8 @@ impl Write<'_> {
                 params![current.seq, enabled],
             )?;
         }
-        if let Some(secret) = secret {
-            let serial = self.last_serial(current.seq)?.saturating_add(1);
-            self.execute("DELETE FROM secret WHERE subscription = ?1", params![current.seq])?;
-            self.insert_secret(current.seq, serial, secret, *updated_at)?;
+        if let Some(secrets) = secrets {
+            self.set_secrets(current.seq, current.subscription.id, secrets)?;
         }
         Ok(Ok(()))
     }
@@ -319,17 +321,5 @@ impl Write<'_> {
         let sql = "SELECT pattern FROM subscription_pattern WHERE subscription = ?1";
         let mut statement = self.conn.prepare_cached(sql).or_fault()?;
         statement.query_map([seq], |row| row.get(0)).and_then(Iterator::collect).or_fault()
-    }
-
-    fn insert_secret(&self, seq: i64, serial: i64, secret: &SigningSecret, now: Millis) -> Result<()> {
-        self.execute(
-            "INSERT INTO secret (subscription, serial, text, created_at) VALUES (?1, ?2, ?3, ?4)",
-            params![seq, serial, secret.expose(), millis(now)?],
-        )
-    }
-
-    fn last_serial(&self, seq: i64) -> Result<i64> {
-        let sql = "SELECT max(serial) FROM secret WHERE subscription = ?1";
-        self.conn.prepare_cached(sql).and_then(|mut last| last.query_row([seq], |row| row.get(0))).or_fault()
     }
 }

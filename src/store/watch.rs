@@ -47,6 +47,14 @@ impl Watch {
         Ok(self.version.load(Ordering::SeqCst))
     }
 
+    /// Closes its connection, and lets nobody ask until the guard is dropped.
+    #[cfg(feature = "encryption")]
+    pub(super) fn stop(&self) -> impl Sized + use<'_> {
+        let mut sentinel = self.sentinel.lock().unwrap_or_else(PoisonError::into_inner);
+        *sentinel = Sentinel::default();
+        sentinel
+    }
+
     /// The sentinel to ask, or none where a check that began after `before` is done.
     fn sentinel_or_answer(&self, before: u64) -> Option<MutexGuard<'_, Sentinel>> {
         let answered = || self.done.load(Ordering::SeqCst) > before;

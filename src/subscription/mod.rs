@@ -92,6 +92,12 @@ impl Subscription {
         self.revision
     }
 
+    /// What it becomes by a call that changes it.
+    #[must_use]
+    pub(crate) fn changed(&self, now: Millis) -> Subscription {
+        Subscription { updated_at: now, revision: self.revision.saturating_add(1), ..self.clone() }
+    }
+
     fn entries<M: SerializeMap>(
         &self,
         object: &mut M,

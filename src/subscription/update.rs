@@ -96,7 +96,8 @@ impl SubscriptionUpdate {
         self
     }
 
-    /// Another secret, at once: the one before is dropped.
+    /// Another secret, at once: every one before is dropped. Stated again, the current one ends the overlap of those that
+    /// were [rotated](crate::Registry::rotate_secret) away, and changes nothing where none lives.
     pub fn secret(mut self, text: impl Into<String>) -> SubscriptionUpdate {
         self.secret = Some(SecretText::from(text.into()));
         self
@@ -186,13 +187,11 @@ impl SubscriptionUpdate {
             after.events = patterns;
         }
         after.enabled = enabled.unwrap_or(current.enabled);
-        let secret = match secret.map(|text| replacement(&text, current_secret, rules)).transpose() {
-            Ok(secret) => secret.flatten(),
-            Err(why) => {
-                problems.push(Problem::new("secret", why));
-                None
-            }
-        };
+        let secret = secret.map(|text| stated(&text, current_secret, rules));
+        let secret = secret.transpose().unwrap_or_else(|why| {
+            problems.push(Problem::new("secret", why));
+            None
+        });
         match description {
             Patch::Keep => {}
             Patch::Clear => after.description = None,
@@ -209,15 +208,12 @@ impl SubscriptionUpdate {
 }
 
 /// The secret that takes the place of the current one; none when it is the same.
-fn replacement(
-    text: &SecretText,
-    current: &SigningSecret,
-    rules: &Rules,
-) -> Result<Option<SigningSecret>, String> {
+/// The secret that was stated: checked unless it is the current one, which stays whatever the rules are now.
+fn stated(text: &SecretText, current: &SigningSecret, rules: &Rules) -> Result<SigningSecret, String> {
     if current.is(text.as_str()) {
-        return Ok(None);
+        return Ok(current.clone());
     }
-    SigningSecret::read_at_least(text.as_str(), rules.min_secret_bytes).map(Some)
+    SigningSecret::read_at_least(text.as_str(), rules.min_secret_bytes)
 }
 
 impl MetadataPatch {
@@ -238,7 +234,7 @@ impl MetadataPatch {
 /// What a subscription becomes by an update that keeps every rule.
 pub(crate) struct Updated {
     pub(crate) subscription: Subscription,
-    /// None where the secret stays.
+    /// The secret that was stated, the current one or another; None where nothing was said of it.
     pub(crate) secret: Option<SigningSecret>,
 }
 

@@ -1,15 +1,22 @@
+mod key;
+mod rotation;
+
 use std::fmt;
 
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
+use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use crate::entropy;
 use crate::error::{Error, Result};
 use crate::wire::Shape;
+
+pub(crate) use key::EncryptionKey;
+pub use rotation::{IssuedSecret, Rotation};
 
 const LONGEST_TEXT: usize = 256;
 /// The most bytes of a key.
@@ -30,7 +37,7 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 /// A secret for signing deliveries: base64 text that is kept and returned exactly as given, and the key that it
 /// decodes to.
 ///
-/// It redacts itself in `Debug`, has neither `Display` nor `Serialize`, compares in constant time (of texts of the same
+/// Its `Debug` shows only the [fingerprint](SigningSecret::fingerprint); it has neither `Display` nor `Serialize`, compares in constant time (of texts of the same
 /// length), and is zeroed when dropped. The text is reached by [`expose`](SigningSecret::expose) alone.
 ///
 /// ```
@@ -83,6 +90,18 @@ impl SigningSecret {
         &self.key
     }
 
+    /// Eight characters that let two people compare a secret by eye without showing it: the start of the SHA-256 digest of
+    /// a fixed text and the key, in hexadecimal.
+    ///
+    /// It gives nothing away, because a key of 24 random bytes or more cannot be found from its digest, and what is left
+    /// of the digest fits 2¹⁶⁰ such keys and more. Secrets whose texts differ but decode to the same key have the same
+    /// fingerprint. Two different keys share one by chance once in 4 billion.
+    pub fn fingerprint(&self) -> String {
+        let digest =
+            Sha256::new().chain_update(b"webhook-registry fingerprint\0").chain_update(&*self.key).finalize();
+        digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// Whether this is the secret's text, compared in constant time.
     pub(crate) fn is(&self, text: &str) -> bool {
         self.text.as_bytes().ct_eq(text.as_bytes()).into()
@@ -127,7 +146,7 @@ impl SigningSecret {
 
 impl fmt::Debug for SigningSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SigningSecret(redacted)")
+        write!(f, "SigningSecret(fingerprint {})", self.fingerprint())
     }
 }
 

@@ -1,0 +1,113 @@
+use super::Registry;
+use super::subscriptions::{current, unless_taken};
+use crate::error::{Error, Result};
+use crate::id::SubscriptionId;
+#[cfg(feature = "encryption")]
+use crate::secret::EncryptionKey;
+use crate::secret::{IssuedSecret, Rotation, SigningSecret};
+
+/// # Secrets over time
+impl Registry {
+    /// The current secret of a subscription.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound): there is no such subscription.
+    pub fn secret(&self, id: SubscriptionId) -> Result<SigningSecret> {
+        self.secrets(id)?
+            .into_iter()
+            .next()
+            .map(|issued| issued.secret)
+            .ok_or_else(|| Error::corrupt(format_args!("subscription {id} has no secret")))
+    }
+
+    /// The live secrets of a subscription, newest first: the current one, and those replaced whose overlap is not over.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound): there is no such subscription.
+    pub fn secrets(&self, id: SubscriptionId) -> Result<Vec<IssuedSecret>> {
+        let mut secrets = self.0.store.read(|tx| Ok(current(tx, id, None)?.secrets))?;
+        let now = self.0.clock.now();
+        secrets.retain(|secret| secret.is_live(now));
+        Ok(secrets)
+    }
+
+    /// Gives a subscription a new secret, and keeps the one before valid for the
+    /// [overlap](Rotation::overlap), so that no delivery on its way fails. Answers the new one.
+    ///
+    /// Expiry needs no sweeper: it is judged whenever secrets are read, also by a
+    /// [`Subscriber`](crate::Subscriber) that was fetched before. What has expired is overwritten in the file at the next
+    /// rotation.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly)
+    /// - [`ErrorKind::NotFound`](crate::ErrorKind::NotFound): there is no such subscription.
+    /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `secret` for one that breaks a
+    ///   [rule](crate::NewSubscription#rules) or is still live, and on `overlap` for more than 30 days.
+    /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict): ten replaced secrets live already; the message says when the
+    ///   next of them expires.
+    pub fn rotate_secret(&self, id: SubscriptionId, rotation: Rotation) -> Result<SigningSecret> {
+        self.0.store.write(|tx| {
+            let current = current(tx, id, None)?;
+            let now = self.0.clock.now();
+            let secrets = rotation.check(&current.secrets, self.0.rules.min_secret_bytes, now)?;
+            let after = current.subscription.changed(now);
+            unless_taken(&after.name, tx.replace(&current, &after, Some(&secrets))?)?;
+            newest(secrets)
+        })
+    }
+
+    /// Ends the overlap of every replaced secret at once: only the current one stays.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly); [`ErrorKind::NotFound`](crate::ErrorKind::NotFound): there is
+    /// no such subscription.
+    pub fn revoke_old_secrets(&self, id: SubscriptionId) -> Result<()> {
+        self.0.store.write(|tx| {
+            let current = current(tx, id, None)?;
+            let now = self.0.clock.now();
+            let after = if current.has_old(now) {
+                current.subscription.changed(now)
+            } else {
+                current.subscription.clone()
+            };
+            unless_taken(&after.name, tx.replace(&current, &after, current.secrets.get(..1))?)
+        })
+    }
+
+    /// Seals every secret in the file with this key, or lays them open with `None`; also the first encryption of a file
+    /// that has none. Clones of this registry go on with the new key.
+    ///
+    /// The secrets are rewritten in one transaction, and then the whole file, so that nothing that was readable before is
+    /// left in it or in its `-wal`. Killed on the way, the file is as before or as after. It takes time and space for a
+    /// second copy of the file. What the disk keeps of deleted and overwritten blocks is out of reach.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly)
+    /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `encryption_key` in memory.
+    /// - [`ErrorKind::Busy`](crate::ErrorKind::Busy), and nothing is changed, while any other handle or program has the
+    ///   file open.
+    #[cfg(feature = "encryption")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "encryption")))]
+    pub fn rekey(&self, key: Option<[u8; 32]>) -> Result<()> {
+        if self.path().is_none() {
+            return Err(Error::invalid_field(
+                "encryption_key",
+                "a registry in memory has no file to encrypt",
+            ));
+        }
+        self.0.store.rekey(key.map(EncryptionKey::new).as_ref())
+    }
+}
+
+fn newest(secrets: Vec<IssuedSecret>) -> Result<SigningSecret> {
+    secrets
+        .into_iter()
+        .next()
+        .map(|issued| issued.secret)
+        .ok_or_else(|| Error::corrupt("a rotation that left no secret"))
+}

@@ -1,0 +1,142 @@
+//! A secret's life: from the call that made it current to its expiry. Pure functions of "now".
+
+use std::time::{Duration, SystemTime};
+
+use super::{SecretText, SigningSecret};
+use crate::error::{Error, Problem, Result};
+use crate::time::Millis;
+
+const DEFAULT_OVERLAP: Duration = Duration::from_secs(24 * 60 * 60);
+const LONGEST_OVERLAP: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// How many replaced secrets live at once.
+const MOST_OLD: usize = 10;
+
+/// How to replace a secret: with [`Registry::rotate_secret`](crate::Registry::rotate_secret).
+///
+/// ```
+/// use std::time::Duration;
+/// use webhook_registry::{NewSubscription, Registry, Rotation};
+///
+/// let registry = Registry::in_memory()?;
+/// registry.register_event_type("agent.presencechanged.v1")?;
+/// let created = registry.create(NewSubscription::new("crm", "https://example.com/", ["agent.*"]))?;
+/// let id = created.subscription().id();
+///
+/// let new = registry.rotate_secret(id, Rotation::new().overlap(Duration::from_secs(3600)))?;
+/// let subscribers = registry.subscribers("agent.presencechanged.v1")?;
+/// let live: Vec<_> = subscribers[0].secrets().collect();
+/// assert_eq!(live, [&new, created.secret()], "for an hour, deliveries are signed with both");
+/// # Ok::<(), webhook_registry::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Rotation {
+    secret: Option<SecretText>,
+    overlap: Duration,
+}
+
+impl Rotation {
+    /// A secret that will be generated; the one before lives for another 24 hours.
+    pub fn new() -> Rotation {
+        Rotation { secret: None, overlap: DEFAULT_OVERLAP }
+    }
+
+    /// The new secret, kept exactly as given. Default: one is generated.
+    pub fn secret(mut self, text: impl Into<String>) -> Rotation {
+        self.secret = Some(SecretText::from(text.into()));
+        self
+    }
+
+    /// How long the secret before stays valid: at most 30 days, in milliseconds (a part of one counts as one). Zero
+    /// drops it at once, and leaves earlier ones to their time. Default: 24 hours.
+    pub fn overlap(mut self, overlap: Duration) -> Rotation {
+        self.overlap = overlap;
+        self
+    }
+
+    /// What becomes of the secrets of a subscription, newest first. Those that have expired are left out.
+    pub(crate) fn check(
+        self,
+        secrets: &[IssuedSecret],
+        least_key: usize,
+        now: Millis,
+    ) -> Result<Vec<IssuedSecret>> {
+        let Rotation { secret, overlap } = self;
+        let mut problems = Vec::new();
+        let secret = secret.map(|text| SigningSecret::read_at_least(text.as_str(), least_key)).transpose();
+        let secret = secret.unwrap_or_else(|why| {
+            problems.push(Problem::new("secret", why));
+            None
+        });
+        let live = secrets.iter().filter(|secret| secret.is_live(now));
+        if live.clone().any(|live| Some(&live.secret) == secret.as_ref()) {
+            problems.push(Problem::new("secret", "a secret that is still live cannot take its own place"));
+        }
+        if overlap > LONGEST_OVERLAP {
+            problems.push(Problem::new("overlap", "the overlap is at most 30 days"));
+        }
+        if !problems.is_empty() {
+            return Err(Error::invalid(problems));
+        }
+        let until = now.plus(overlap);
+        let replaced = live.map(|secret| match secret.expires_at {
+            None => IssuedSecret { expires_at: Some(until), ..secret.clone() },
+            Some(_) => secret.clone(),
+        });
+        let mut after: Vec<IssuedSecret> = replaced.filter(|secret| secret.is_live(now)).collect();
+        if after.len() > MOST_OLD {
+            return Err(too_many(&after));
+        }
+        after.insert(0, IssuedSecret::current(secret.map_or_else(SigningSecret::generate, Ok)?, now));
+        Ok(after)
+    }
+}
+
+impl Default for Rotation {
+    fn default() -> Rotation {
+        Rotation::new()
+    }
+}
+
+fn too_many(old: &[IssuedSecret]) -> Error {
+    let next = old.iter().filter_map(|secret| secret.expires_at).min();
+    let when = next.map(|next| format!("; the next of them expires at {next}")).unwrap_or_default();
+    let message = format!("{MOST_OLD} replaced secrets live already, the most that can{when}");
+    Error::conflict_saying(message.clone(), Problem::new("secret", message))
+}
+
+/// A secret of a subscription, with its time: from [`Registry::secrets`](crate::Registry::secrets).
+///
+/// It lives while now is before [`expires_at`](IssuedSecret::expires_at), to the millisecond, by the registry's clock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuedSecret {
+    pub(crate) secret: SigningSecret,
+    pub(crate) created_at: Millis,
+    pub(crate) expires_at: Option<Millis>,
+}
+
+impl IssuedSecret {
+    pub(crate) fn current(secret: SigningSecret, now: Millis) -> IssuedSecret {
+        IssuedSecret { secret, created_at: now, expires_at: None }
+    }
+
+    pub(crate) fn is_live(&self, now: Millis) -> bool {
+        self.expires_at.is_none_or(|until| now < until)
+    }
+
+    /// The secret.
+    pub fn secret(&self) -> &SigningSecret {
+        &self.secret
+    }
+
+    /// When a call made it the current one.
+    pub fn created_at(&self) -> SystemTime {
+        self.created_at.into()
+    }
+
+    /// When it ceases to be valid. None for the current one.
+    pub fn expires_at(&self) -> Option<SystemTime> {
+        self.expires_at.map(Into::into)
+    }
+}

@@ -1,0 +1,91 @@
+//! Statements and the row decoder for secrets.
+
+use rusqlite::{Row, params};
+
+use super::fault::OrFault as _;
+use super::rows::millis;
+use super::vault::Place;
+use super::{Read, Write};
+use crate::error::{Error, Result};
+use crate::id::SubscriptionId;
+use crate::secret::IssuedSecret;
+use crate::time::Millis;
+
+/// The columns of a secret, behind those of its subscription: what [`Read::issued`] decodes.
+macro_rules! secret_columns {
+    () => {
+        "k.serial, k.text, k.sealed, k.created_at, k.expires_at"
+    };
+}
+pub(super) use secret_columns;
+
+impl Read<'_> {
+    /// Every secret of a subscription, newest first, also those that have expired.
+    pub(super) fn secrets(&self, seq: i64, id: SubscriptionId) -> Result<Vec<IssuedSecret>> {
+        let sql = concat!(
+            "SELECT ",
+            secret_columns!(),
+            " FROM secret k WHERE k.subscription = ?1 ORDER BY k.serial DESC"
+        );
+        let mut statement = self.conn.prepare_cached(sql).or_fault()?;
+        let mut rows = statement.query([seq]).or_fault()?;
+        let mut secrets = Vec::with_capacity(1);
+        while let Some(row) = rows.next().or_fault()? {
+            secrets.push(self.issued(row, 0, id)?);
+        }
+        if secrets.is_empty() { Err(no_secret(id)) } else { Ok(secrets) }
+    }
+
+    /// Decodes the [columns](secret_columns) that begin at `first`.
+    pub(super) fn issued(&self, row: &Row<'_>, first: usize, id: SubscriptionId) -> Result<IssuedSecret> {
+        let column = |at: usize| first.saturating_add(at);
+        let serial: Option<i64> = row.get(column(0)).or_fault()?;
+        let time = |stored| {
+            Millis::from_stored(stored).ok_or_else(|| {
+                Error::corrupt(format_args!("a secret of {id} has a time that no registry writes"))
+            })
+        };
+        let place = Place {
+            id,
+            serial: serial.ok_or_else(|| no_secret(id))?,
+            created_at: time(row.get(column(3)).or_fault()?)?,
+            expires_at: row.get::<_, Option<i64>>(column(4)).or_fault()?.map(time).transpose()?,
+        };
+        let text = row.get_ref(column(1)).and_then(|text| Ok(text.as_str_or_null()?)).or_fault()?;
+        let sealed = row.get_ref(column(2)).and_then(|sealed| Ok(sealed.as_blob_or_null()?)).or_fault()?;
+        let secret = self.vault.open(text, sealed, &place)?;
+        let Place { id: _, serial: _, created_at, expires_at } = place;
+        Ok(IssuedSecret { secret, created_at, expires_at })
+    }
+}
+
+impl Write<'_> {
+    /// Makes these, newest first, the secrets of a subscription; what was there is overwritten.
+    pub(super) fn set_secrets(&self, seq: i64, id: SubscriptionId, secrets: &[IssuedSecret]) -> Result<()> {
+        self.execute("DELETE FROM secret WHERE subscription = ?1", params![seq])?;
+        for (serial, issued) in (1_i64..).zip(secrets.iter().rev()) {
+            self.add_secret(seq, id, serial, issued)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn add_secret(
+        &self,
+        seq: i64,
+        id: SubscriptionId,
+        serial: i64,
+        issued: &IssuedSecret,
+    ) -> Result<()> {
+        let &IssuedSecret { ref secret, created_at, expires_at } = issued;
+        let (text, sealed) = self.vault.seal(secret, &Place { id, serial, created_at, expires_at })?;
+        self.execute(
+            "INSERT INTO secret (subscription, serial, text, sealed, created_at, expires_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            params![seq, serial, text, sealed, millis(created_at)?, expires_at.map(millis).transpose()?],
+        )
+    }
+}
+
+pub(super) fn no_secret(id: SubscriptionId) -> Error {
+    Error::corrupt(format_args!("subscription {id} has no secret"))
+}
