@@ -39,6 +39,8 @@ fn kind(cause: &SqlError) -> ErrorKind {
         | ErrorCode::ConstraintViolation
         | ErrorCode::TypeMismatch
         | ErrorCode::Unknown => ErrorKind::Corrupt,
+        // What may not be written to is told at open. Later only a header says so, and no registry's does.
+        ErrorCode::ReadOnly if failure.extended_code == ffi::SQLITE_READONLY => ErrorKind::Corrupt,
         ErrorCode::SystemIoFailure if is_short(failure.extended_code) => ErrorKind::Corrupt,
         _ => ErrorKind::Storage,
     }

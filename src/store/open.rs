@@ -171,10 +171,25 @@ fn content(conn: &Connection, path: &Path, how: &Settings) -> Result<Content> {
         }
     });
     conn.execute_batch("COMMIT").or_fault()?;
-    if found.as_ref().is_ok_and(|found| *found == Content::Current) {
+    let found = found?;
+    if matches!(found, Content::Current | Content::Older(_)) && ends_within_a_page(conn, path)? {
+        return Err(Error::corrupt("it ends in the middle of a page"));
+    }
+    if found == Content::Current {
         Vault::of(conn, how.key.as_ref())?;
     }
-    found
+    Ok(found)
+}
+
+/// SQLite fills up the last page of a file that was cut with zeros, and rows are missing without a word.
+///
+/// With changes in the `-wal` a file may end so: a killed program was bringing them into it, and SQLite will again.
+fn ends_within_a_page(conn: &Connection, path: &Path) -> Result<bool> {
+    let page: u32 = conn.query_row("PRAGMA page_size", [], |row| row.get(0)).or_fault()?;
+    let length = |path: &Path| fs::metadata(path).map_or(0, |found| found.len());
+    let is_cut = || !length(path).is_multiple_of(page.into());
+    // Asked again, because another process can have finished what it was doing in between.
+    Ok(is_cut() && length(&beside(path, "-wal")) == 0 && is_cut())
 }
 
 fn to_read(path: &Path, how: &Settings) -> Result<Opened> {
