@@ -12,9 +12,11 @@
 
 #[cfg(unix)]
 #[cfg(unix)]
+#[cfg(unix)]
 mod catalogs;
 mod child;
 mod crash;
+mod damage;
 mod disk_full;
 mod history;
 mod input;
