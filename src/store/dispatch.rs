@@ -6,7 +6,7 @@ use rusqlite::Row;
 
 use super::Read;
 use super::fault::OrFault as _;
-use super::rows::{decode_id, decode_metadata, decode_pattern};
+use super::rows::{decode_flag, decode_id, decode_metadata, decode_pattern};
 use super::secrets::secret_columns;
 use crate::error::{Error, Result};
 use crate::id::SubscriptionId;
@@ -102,7 +102,7 @@ impl Read<'_> {
             .prepare_cached(
                 "SELECT s.id, s.name, s.enabled, p.text \
                    FROM expansion x JOIN subscription_pattern r ON r.pattern = x.pattern \
-                   JOIN subscription s ON s.seq = r.subscription JOIN pattern p ON p.id = r.pattern \
+                   JOIN subscription s ON s.seq = r.subscription LEFT JOIN pattern p ON p.id = r.pattern \
                   WHERE x.event_type = (SELECT id FROM event_type WHERE name = ?1) \
                   ORDER BY s.seq, r.position",
             )
@@ -117,7 +117,7 @@ impl Read<'_> {
                 None => routes.push(Routed {
                     id,
                     name: row.get(1).or_fault()?,
-                    enabled: row.get(2).or_fault()?,
+                    enabled: decode_flag(row, 2)?,
                     patterns: vec![pattern],
                 }),
             }

@@ -55,12 +55,15 @@ fn decode(row: &Row<'_>) -> Result<(i64, Subscription)> {
         name: text(2)?,
         url: text(3)?,
         events: vec![decode_pattern(row, 10)?],
-        enabled: row.get(4).or_fault()?,
+        enabled: decode_flag(row, 4)?,
         description: row.get(5).or_fault()?,
         metadata: metadata.ok_or_else(|| damaged("metadata that is no object of strings"))?,
         created_at: time(7)?,
         updated_at: time(8)?,
-        revision: row.get(9).map_err(fault).and_then(natural)?,
+        revision: match row.get(9).map_err(fault).and_then(natural)? {
+            0 => return Err(damaged("the revision 0")),
+            revision => revision,
+        },
     };
     Ok((row.get(0).or_fault()?, subscription))
 }
@@ -68,6 +71,15 @@ fn decode(row: &Row<'_>) -> Result<(i64, Subscription)> {
 pub(super) fn decode_pattern(row: &Row<'_>, column: usize) -> Result<EventPattern> {
     let text = row.get_ref(column).and_then(|text| Ok(text.as_str()?)).or_fault()?;
     EventPattern::compile(text).map_err(|why| Error::corrupt(format_args!("a pattern that is none: {why}")))
+}
+
+/// rusqlite takes every number other than 0 for true.
+pub(super) fn decode_flag(row: &Row<'_>, column: usize) -> Result<bool> {
+    match row.get::<_, i64>(column).or_fault()? {
+        0 => Ok(false),
+        1 => Ok(true),
+        other => Err(Error::corrupt(format_args!("{other} where 0 or 1 has to be"))),
+    }
 }
 
 pub(super) fn decode_id(text: &str) -> Result<SubscriptionId> {

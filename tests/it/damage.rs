@@ -19,9 +19,7 @@ fn answers(registry: &Registry) -> Vec<Result<String, Error>> {
     let mut all = vec![
         registry.len().map(|len| len.to_string()),
         registry.list(ListQuery::new()).map(|page| format!("{page:?}")),
-        registry
-            .count(ListQuery::new().metadata("k", "1"))
-            .map(|count| count.to_string()),
+        registry.count(ListQuery::new().metadata("k", "1")).map(|count| count.to_string()),
         registry
             .list(ListQuery::new().event_type("agent.presencechanged.v1"))
             .map(|page| format!("{page:?}")),
@@ -29,22 +27,14 @@ fn answers(registry: &Registry) -> Vec<Result<String, Error>> {
         registry.expand("*.v1").map(|all| format!("{all:?}")),
     ];
     for number in 0..8 {
-        all.push(
-            registry
-                .get_by_name(&format!("s{number}"))
-                .map(|found| format!("{found:?}")),
-        );
+        all.push(registry.get_by_name(&format!("s{number}")).map(|found| format!("{found:?}")));
     }
     for name in ["agent.presencechanged.v1", "channel.connected.v1", "no.such.v1"] {
         all.push(registry.subscribers(name).map(|all| {
             let secrets = |one: &webhook_registry::Subscriber| {
-                one.secrets()
-                    .map(|secret| secret.expose().to_owned())
-                    .collect::<Vec<_>>()
+                one.secrets().map(|secret| secret.expose().to_owned()).collect::<Vec<_>>()
             };
-            all.iter()
-                .map(|one| format!("{one:?} {:?}", secrets(one)))
-                .collect::<String>()
+            all.iter().map(|one| format!("{one:?} {:?}", secrets(one))).collect::<String>()
         }));
         all.push(registry.explain(name).map(|explanation| explanation.to_string()));
     }
@@ -74,10 +64,7 @@ struct Sound {
 }
 
 fn kinds(answers: Vec<Result<String, Error>>) -> Vec<Result<String, ErrorKind>> {
-    answers
-        .into_iter()
-        .map(|answer| answer.map_err(|error| error.kind()))
-        .collect()
+    answers.into_iter().map(|answer| answer.map_err(|error| error.kind())).collect()
 }
 
 impl Sound {
@@ -91,35 +78,19 @@ impl Sound {
         let before = fs::read(&path).unwrap();
         let registry = Registry::open(&path).unwrap();
         let id = registry.get_by_name("s0").unwrap().unwrap().id();
-        registry
-            .update(
-                id,
-                SubscriptionUpdate::new().events(["channel.*"]).metadata("k", "9"),
-            )
-            .unwrap();
+        registry.update(id, SubscriptionUpdate::new().events(["channel.*"]).metadata("k", "9")).unwrap();
         let expected = kinds(answers(&registry));
         // Copied while it is open, so that the -wal has content. Nothing is opened here any more after that.
         let wal = copy_by_another_process(&wal_of(&path));
         drop(registry);
-        Sound {
-            file: before,
-            wal,
-            expected,
-            earlier,
-        }
+        Sound { file: before, wal, expected, earlier }
     }
 }
 
 /// Not read here: closing a second descriptor would drop SQLite's locks.
 fn copy_by_another_process(path: &Path) -> Vec<u8> {
     let copy = path.with_extension("copy");
-    assert!(
-        std::process::Command::new("cp")
-            .args([path, &copy])
-            .status()
-            .unwrap()
-            .success()
-    );
+    assert!(std::process::Command::new("cp").args([path, &copy]).status().unwrap().success());
     fs::read(copy).unwrap()
 }
 
@@ -170,14 +141,8 @@ fn judge(file: &[u8], wal: &[u8], allowed: &[&Answers], what: &str, tally: &mut 
         }
         (true, Some(found))
     }));
-    let Ok((opened, found)) = outcome else {
-        panic!("panicked: {what}")
-    };
-    assert!(
-        began.elapsed() < Duration::from_secs(10),
-        "took {:?}: {what}",
-        began.elapsed()
-    );
+    let Ok((opened, found)) = outcome else { panic!("panicked: {what}") };
+    assert!(began.elapsed() < Duration::from_secs(10), "took {:?}: {what}", began.elapsed());
     let Some(found) = found else {
         assert!(!opened);
         tally.told_at_open += 1;
@@ -190,16 +155,9 @@ fn judge(file: &[u8], wal: &[u8], allowed: &[&Answers], what: &str, tally: &mut 
             answer => {
                 let plain = answer.as_ref().map(String::clone).map_err(Error::kind);
                 let right = allowed.iter().any(|answers| answers[index] == plain);
-                assert!(
-                    right || allowed.is_empty(),
-                    "answer {index} is wrong after {what}: {answer:?}"
-                );
+                assert!(right || allowed.is_empty(), "answer {index} is wrong after {what}: {answer:?}");
                 if let Err(kind) = plain {
-                    assert_eq!(
-                        kind,
-                        ErrorKind::NotFound,
-                        "answer {index} after {what}: {answer:?}"
-                    );
+                    assert_eq!(kind, ErrorKind::NotFound, "answer {index} after {what}: {answer:?}");
                 }
             }
         }
@@ -221,69 +179,30 @@ fn a_page_that_is_gone_is_told() {
     for page in 0..pages {
         let mut file = sound.file.clone();
         file[page * PAGE..(page + 1) * PAGE].fill(0);
-        judge(
-            &file,
-            &[],
-            &[&sound.earlier],
-            &format!("page {page} zeroed"),
-            &mut tally,
-        );
+        judge(&file, &[], &[&sound.earlier], &format!("page {page} zeroed"), &mut tally);
         for _ in 0..size(2, 60) {
             file[page * PAGE..(page + 1) * PAGE].fill_with(|| random.next() as u8);
-            judge(
-                &file,
-                &[],
-                &[&sound.earlier],
-                &format!("page {page} overwritten"),
-                &mut tally,
-            );
+            judge(&file, &[], &[&sound.earlier], &format!("page {page} overwritten"), &mut tally);
         }
         let other = random.below(pages);
         file[page * PAGE..(page + 1) * PAGE].copy_from_slice(&sound.file[other * PAGE..(other + 1) * PAGE]);
         // Another page in its place can be one that fits: an older root of the same table, for one.
-        judge(
-            &file,
-            &[],
-            &[],
-            &format!("page {other} instead of {page}"),
-            &mut tally,
-        );
+        judge(&file, &[], &[], &format!("page {other} instead of {page}"), &mut tally);
     }
     println!("{tally:?}");
-    assert!(
-        tally.told_at_open > 0 && tally.told_by_a_call > pages / 2,
-        "{tally:?}"
-    );
+    assert!(tally.told_at_open > 0 && tally.told_by_a_call > pages / 2, "{tally:?}");
 }
 
 #[test]
 fn a_file_that_ends_too_soon_is_told() {
     let (sound, mut tally) = (Sound::make(), Tally::default());
     for length in (PAGE..sound.file.len()).step_by(PAGE) {
-        judge(
-            &sound.file[..length],
-            &[],
-            &[&sound.earlier],
-            &format!("cut at {length}"),
-            &mut tally,
-        );
+        judge(&sound.file[..length], &[], &[&sound.earlier], &format!("cut at {length}"), &mut tally);
         let within = length + PAGE / 2;
-        judge(
-            &sound.file[..within],
-            &[],
-            &[&sound.earlier],
-            &format!("cut at {within}"),
-            &mut tally,
-        );
+        judge(&sound.file[..within], &[], &[&sound.earlier], &format!("cut at {within}"), &mut tally);
     }
     for length in [1, 2, 15, 16, 99, 100, 101, 512, 4_095] {
-        judge(
-            &sound.file[..length],
-            &[],
-            &[&sound.earlier],
-            &format!("cut at {length}"),
-            &mut tally,
-        );
+        judge(&sound.file[..length], &[], &[&sound.earlier], &format!("cut at {length}"), &mut tally);
     }
     println!("{tally:?}");
     assert_eq!(tally.right, 0, "the last page is in use too");
@@ -311,13 +230,7 @@ fn every_broken_byte_of_the_header_is_told_or_does_not_matter() {
         for _ in 0..size(2, 255) {
             let mut file = sound.file.clone();
             file[at] ^= 1 + random.below(255) as u8;
-            judge(
-                &file,
-                &[],
-                &[&sound.earlier],
-                &format!("byte {at} is {}", file[at]),
-                &mut tally,
-            );
+            judge(&file, &[], &[&sound.earlier], &format!("byte {at} is {}", file[at]), &mut tally);
         }
     }
     println!("{tally:?}");
@@ -346,24 +259,12 @@ fn a_broken_wal_is_read_up_to_the_last_whole_commit() {
                 "cut"
             }
         };
-        judge(
-            &sound.file,
-            &wal,
-            &allowed,
-            &format!("-wal at {from}: {what}"),
-            &mut tally,
-        );
+        judge(&sound.file, &wal, &allowed, &format!("-wal at {from}: {what}"), &mut tally);
     }
     for at in 0..32 {
         let mut wal = sound.wal.clone();
         wal[at] ^= 0xFF;
-        judge(
-            &sound.file,
-            &wal,
-            &allowed,
-            &format!("-wal header at {at}"),
-            &mut tally,
-        );
+        judge(&sound.file, &wal, &allowed, &format!("-wal header at {at}"), &mut tally);
     }
     println!("{tally:?}");
 }
