@@ -13,10 +13,12 @@
 #[cfg(unix)]
 #[cfg(unix)]
 #[cfg(unix)]
+#[cfg(unix)]
 mod catalogs;
 mod child;
 mod crash;
 mod damage;
+mod damaged_rows;
 mod disk_full;
 mod history;
 mod input;
