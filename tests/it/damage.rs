@@ -153,7 +153,7 @@ fn judge(file: &[u8], wal: &[u8], allowed: &[&Answers], what: &str, tally: &mut 
         match answer {
             Err(error) if error.kind() == ErrorKind::Corrupt => told = true,
             answer => {
-                let plain = answer.as_ref().map(String::clone).map_err(Error::kind);
+                let plain = answer.as_ref().map_err(|error| error.kind()).cloned();
                 let right = allowed.iter().any(|answers| answers[index] == plain);
                 assert!(right || allowed.is_empty(), "answer {index} is wrong after {what}: {answer:?}");
                 if let Err(kind) = plain {

@@ -14,6 +14,7 @@
 #[cfg(unix)]
 #[cfg(unix)]
 #[cfg(unix)]
+#[cfg(unix)]
 mod catalogs;
 mod child;
 mod crash;
@@ -35,6 +36,7 @@ mod refusals;
 mod registry;
 mod secrecy;
 mod shapes;
+mod strangers;
 mod support;
 mod url_policy;
 mod views;
