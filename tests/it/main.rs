@@ -38,5 +38,7 @@ mod secrecy;
 mod shapes;
 mod strangers;
 mod support;
+mod threads;
+mod time;
 mod url_policy;
 mod views;

@@ -1,0 +1,277 @@
+//! Guards against a registry shared by threads that shows one of them a moment that never was: a change of one's own
+//! that is not there yet, a revision that falls, a subscriber with the URL of one update and the metadata of another.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use webhook_registry::{ErrorKind, ListQuery, NewSubscription, Registry, SubscriptionId, SubscriptionUpdate};
+
+use crate::support::{Random, size};
+
+const THREADS: usize = 8;
+/// Subscriptions that every thread updates.
+const SHARED: usize = 4;
+
+/// What an update writes, all of it from one number, so that half an update shows.
+fn url(stamp: u64) -> String {
+    format!("https://example.com/{stamp}")
+}
+
+/// The event types of an update: `even.v1` or `odd.v1`, and always `all.v1`.
+fn events(stamp: u64) -> [&'static str; 2] {
+    [
+        "all.v1",
+        if stamp.is_multiple_of(2) {
+            "even.*"
+        } else {
+            "odd.*"
+        },
+    ]
+}
+
+fn update(stamp: u64) -> SubscriptionUpdate {
+    SubscriptionUpdate::new()
+        .url(url(stamp))
+        .events(events(stamp))
+        .metadata("stamp", stamp.to_string())
+}
+
+fn subscription(name: &str, stamp: u64) -> NewSubscription {
+    NewSubscription::new(name, url(stamp), events(stamp)).metadata("stamp", stamp.to_string())
+}
+
+struct Shared {
+    registry: Registry,
+    ids: Vec<SubscriptionId>,
+    /// Of each shared subscription, the greatest revision that an update has answered with.
+    seen: Arc<Vec<AtomicU64>>,
+    calls: AtomicU64,
+    until: Instant,
+}
+
+impl Shared {
+    fn new(registry: Registry, time: Duration) -> Shared {
+        registry
+            .register_event_types(["all.v1", "even.v1", "odd.v1"])
+            .unwrap();
+        let made =
+            registry.create_all((0..SHARED).map(|number| subscription(&format!("shared {number}"), 0)));
+        Shared {
+            registry,
+            ids: made
+                .unwrap()
+                .iter()
+                .map(|made| made.subscription().id())
+                .collect(),
+            seen: Arc::new((0..SHARED).map(|_| AtomicU64::new(1)).collect()),
+            calls: AtomicU64::new(0),
+            until: Instant::now() + time,
+        }
+    }
+
+    /// All three answers about an event type have to fit what each subscriber says of itself.
+    fn look(&self, random: &mut Random) {
+        let event_type = *random.pick(&["all.v1", "even.v1", "odd.v1"]);
+        let found = self.registry.subscribers(event_type).unwrap();
+        assert!(
+            found.is_sorted_by(|a, b| a.id() < b.id()),
+            "in id order, once each"
+        );
+        for one in &found {
+            let stamp: u64 = one.metadata()["stamp"].parse().unwrap();
+            assert_eq!(one.url(), url(stamp), "half an update of {}", one.name());
+            let fits = event_type == "all.v1" || events(stamp)[1].starts_with(&event_type[..3]);
+            assert!(fits, "{} gets {event_type} with the stamp {stamp}", one.name());
+        }
+        if event_type == "all.v1" {
+            let shared = found
+                .iter()
+                .filter(|one| one.name().starts_with("shared"))
+                .count();
+            assert_eq!(shared, SHARED, "a subscriber was missing for a moment");
+        }
+        for entry in self.registry.explain(event_type).unwrap().entries() {
+            assert!(
+                entry.enabled() || entry.name().starts_with("own"),
+                "{}",
+                entry.name()
+            );
+            assert_eq!(entry.patterns().len(), 1);
+        }
+    }
+
+    /// An update of what all update.
+    fn change(&self, random: &mut Random) {
+        let index = random.below(SHARED);
+        let (id, seen) = (self.ids[index], &self.seen[index]);
+        let before = seen.load(Ordering::SeqCst);
+        // Never the same stamp twice, so that each changes something.
+        let after = self.registry.update(id, update(random.next())).unwrap();
+        assert!(after.revision() > before, "{} after {before}", after.revision());
+        let newer = seen
+            .fetch_max(after.revision(), Ordering::SeqCst)
+            .max(after.revision());
+        assert!(
+            self.registry.get(id).unwrap().unwrap().revision() >= newer,
+            "a revision fell"
+        );
+    }
+
+    /// A whole life that nobody else touches, each call of which is seen by the next.
+    fn live(&self, name: &str, random: &mut Random) {
+        let registry = &self.registry;
+        let made = registry.create(subscription(name, 2)).unwrap();
+        let id = made.subscription().id();
+        let gets = |event_type: &str| {
+            registry
+                .subscribers(event_type)
+                .unwrap()
+                .iter()
+                .any(|one| one.id() == id)
+        };
+        assert_eq!(registry.get(id).unwrap().as_ref(), Some(made.subscription()));
+        assert_eq!(
+            registry.get_by_name(name).unwrap().map(|found| found.id()),
+            Some(id)
+        );
+        assert!(gets("even.v1") && !gets("odd.v1"));
+        let after = registry.update(id, update(3)).unwrap();
+        assert_eq!(after.revision(), 2);
+        assert!(gets("odd.v1") && !gets("even.v1"));
+        registry
+            .update(id, SubscriptionUpdate::new().enabled(false))
+            .unwrap();
+        assert!(!gets("all.v1"));
+        let listed = registry
+            .list(ListQuery::new().name_contains(name).enabled(false))
+            .unwrap();
+        assert_eq!(listed.subscriptions().len(), 1);
+        let event_type = format!("odd.{}", name.replace(' ', "_"));
+        registry.register_event_type(event_type.as_str()).unwrap();
+        assert!(
+            registry
+                .explain(&event_type)
+                .unwrap()
+                .entries()
+                .iter()
+                .any(|entry| entry.subscription_id() == id)
+        );
+        registry.remove_event_type(&event_type).unwrap();
+        assert_eq!(
+            registry.subscribers(&event_type).unwrap_err().kind(),
+            ErrorKind::NotFound
+        );
+        if random.chance(50) {
+            registry.delete_if_revision(id, 3).unwrap();
+        } else {
+            registry.delete(id).unwrap();
+        }
+        assert_eq!(registry.get(id).unwrap(), None);
+        assert!(!gets("all.v1"));
+    }
+
+    fn work(&self, thread: usize) {
+        let mut random = Random::new();
+        let name = format!("own {thread}");
+        while Instant::now() < self.until {
+            match random.below(8) {
+                0 | 1 => self.change(&mut random),
+                2 => self.live(&name, &mut random),
+                3 => {
+                    // One moment: of what is in pairs, never half.
+                    let page = self.registry.list(ListQuery::new().event_type("all.v1")).unwrap();
+                    let shared = page
+                        .subscriptions()
+                        .iter()
+                        .filter(|one| one.name().starts_with("shared"));
+                    assert_eq!(shared.count(), SHARED);
+                }
+                _ => self.look(&mut random),
+            }
+            self.calls.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+fn run(what: &str, handles: &[Registry]) {
+    let time = Duration::from_millis(size(1_200, 10_000));
+    let first = Shared::new(handles[0].clone(), time);
+    let others: Vec<Shared> = handles[1..]
+        .iter()
+        .map(|handle| Shared {
+            registry: handle.clone(),
+            ids: first.ids.clone(),
+            seen: first.seen.clone(),
+            calls: AtomicU64::new(0),
+            until: first.until,
+        })
+        .collect();
+    let all: Vec<&Shared> = std::iter::once(&first).chain(&others).collect();
+    thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let shared = all[thread % all.len()];
+            scope.spawn(move || shared.work(thread));
+        }
+    });
+    assert_eq!(first.registry.len().unwrap(), SHARED as u64);
+    let calls: u64 = all
+        .iter()
+        .map(|shared| shared.calls.load(Ordering::Relaxed))
+        .sum();
+    println!("{what}: {calls} rounds of {THREADS} threads");
+    assert!(calls > 50, "too few to prove anything: {calls}");
+}
+
+#[test]
+fn threads_share_a_registry_on_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.db");
+    run("one handle", &[Registry::open(&path).unwrap()]);
+}
+
+#[test]
+fn threads_share_a_registry_in_memory() {
+    run("in memory", &[Registry::in_memory().unwrap()]);
+}
+
+#[test]
+fn threads_share_a_file_through_handles_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.db");
+    let handles: Vec<Registry> = (0..THREADS).map(|_| Registry::open(&path).unwrap()).collect();
+    run("eight handles", &handles);
+}
+
+#[test]
+fn clones_dropped_in_the_middle_of_anything_leave_the_file_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.db");
+    thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let path = &path;
+            scope.spawn(move || {
+                for round in 0..size(8, 200) {
+                    let registry = Registry::open(path).unwrap();
+                    registry
+                        .register_event_types(["all.v1", "even.v1", "odd.v1"])
+                        .unwrap();
+                    let mut all = registry.iter(ListQuery::new().limit(1));
+                    let _ = all.next();
+                    registry
+                        .create(subscription(&format!("{thread} {round}"), round))
+                        .unwrap();
+                    drop(registry);
+                    // The iterator keeps it open a while longer.
+                    assert!(all.all(|found| found.is_ok()));
+                }
+            });
+        }
+    });
+    assert_eq!(
+        Registry::open(&path).unwrap().len().unwrap(),
+        THREADS as u64 * size(8, 200)
+    );
+    crate::history::assert_whole(&path);
+}
