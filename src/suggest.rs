@@ -9,8 +9,14 @@ pub(crate) const MOST: usize = 10;
 
 /// The end of a message: `; did you mean "agent.held.v1"?`, or nothing where no name is near.
 pub(crate) fn for_name(text: &str, names: &[String]) -> String {
-    let limit = text.chars().count().div_ceil(2);
-    hint(nearest(names, |name| Some(distance(text, name)).filter(|&distance| distance <= limit)))
+    let length = text.chars().count();
+    let limit = length.div_ceil(2);
+    hint(nearest(names, |name| {
+        // No two texts are nearer than their lengths. The text can be any length, and a distance takes its product with
+        // the name's.
+        let near = length.abs_diff(name.len()) <= limit;
+        near.then(|| distance(text, name)).filter(|&distance| distance <= limit)
+    }))
 }
 
 /// The same for a wildcard that covers nothing: compared are its longer literal end and the same end of each name.

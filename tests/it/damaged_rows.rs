@@ -30,12 +30,7 @@ impl Damaged {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("registry.db");
         std::fs::write(&path, file).unwrap();
-        let open = || {
-            Registry::options()
-                .durability(Durability::Relaxed)
-                .open(&path)
-                .unwrap()
-        };
+        let open = || Registry::options().durability(Durability::Relaxed).open(&path).unwrap();
         let registry = while_open.then(open);
         if let Some(registry) = &registry {
             assert_eq!(registry.subscribers(EVENT).unwrap().len(), 1);
@@ -49,12 +44,7 @@ impl Damaged {
         assert!(conn.changes() > 0, "{sql} changed nothing");
         drop(conn);
         let registry = registry.unwrap_or_else(open);
-        Damaged {
-            _folder: folder,
-            registry,
-            id: *id,
-            sound: *sound,
-        }
+        Damaged { _folder: folder, registry, id: *id, sound: *sound }
     }
 
     fn make() -> (Vec<u8>, SubscriptionId, SubscriptionId) {
@@ -103,9 +93,7 @@ fn call(damaged: &Damaged, call: Call) -> Result<String, Error> {
         Get => registry.get(*id).map(|found| format!("{found:?}")),
         ByName => registry.get_by_name("damaged").map(|found| format!("{found:?}")),
         List => registry.list(ListQuery::new()).map(|page| format!("{page:?}")),
-        ListByEvent => registry
-            .list(ListQuery::new().event_type(EVENT))
-            .map(|page| format!("{page:?}")),
+        ListByEvent => registry.list(ListQuery::new().event_type(EVENT)).map(|page| format!("{page:?}")),
         Count => registry.count(ListQuery::new()).map(|count| count.to_string()),
         CountByMetadata => registry.count(by_metadata).map(|count| count.to_string()),
         Subscribers => registry.subscribers(EVENT).map(|all| format!("{all:?}")),
@@ -116,9 +104,7 @@ fn call(damaged: &Damaged, call: Call) -> Result<String, Error> {
         }
         Delete => registry.delete(*id).map(|()| "deleted".to_owned()),
         Create => registry.create(new("third")).map(|made| format!("{made:?}")),
-        Register => registry
-            .register_event_type("agent.v2")
-            .map(|()| "registered".to_owned()),
+        Register => registry.register_event_type("agent.v2").map(|()| "registered".to_owned()),
     }
 }
 
@@ -129,14 +115,8 @@ fn told(sql: &str, calls: &[Call]) {
         let damaged = Damaged::by(sql, while_open);
         for &one in calls {
             let error = refused(call(&damaged, one), ErrorKind::Corrupt, &[]);
-            assert!(
-                error.to_string().starts_with("the file is damaged: "),
-                "{one:?}: {error}"
-            );
-            assert!(
-                !error.to_string().contains("c2VjcmV0"),
-                "a secret is shown: {error}"
-            );
+            assert!(error.to_string().starts_with("the file is damaged: "), "{one:?}: {error}");
+            assert!(!error.to_string().contains("c2VjcmV0"), "a secret is shown: {error}");
             // The sound one is not drawn in.
             let (registry, sound) = (&damaged.registry, damaged.sound);
             assert_eq!(registry.get(sound).unwrap().unwrap().name(), "sound", "{sql}");
@@ -151,12 +131,7 @@ fn set(column: &str, value: &str) -> String {
 
 #[test]
 fn an_id_that_is_none_is_told() {
-    for id in [
-        "''",
-        "'x'",
-        "'81ARZ3NDEKTSV4RRFFQ69G5FAV'",
-        "'01ARZ3NDEKTSV4RRFFQ69G5FA!'",
-    ] {
+    for id in ["''", "'x'", "'81ARZ3NDEKTSV4RRFFQ69G5FAV'", "'01ARZ3NDEKTSV4RRFFQ69G5FA!'"] {
         told(&set("id", id), &[ByName, List, ListByEvent, Subscribers, Explain]);
     }
     told(&set("id", "'zz'"), &[Create]);
@@ -164,16 +139,7 @@ fn an_id_that_is_none_is_told() {
 
 #[test]
 fn metadata_that_is_no_object_of_texts_is_told() {
-    for metadata in [
-        "''",
-        "'{'",
-        "'[]'",
-        "'null'",
-        "'{\"a\":1}'",
-        "'{\"a\":null}'",
-        "'{}{}'",
-        "'text'",
-    ] {
+    for metadata in ["''", "'{'", "'[]'", "'null'", "'{\"a\":1}'", "'{\"a\":null}'", "'{}{}'", "'text'"] {
         told(&set("metadata", metadata), &RECORD);
         told(&set("metadata", metadata), &[Subscribers, CountByMetadata]);
     }
@@ -181,12 +147,7 @@ fn metadata_that_is_no_object_of_texts_is_told() {
 
 #[test]
 fn times_and_numbers_that_no_registry_writes_are_told() {
-    for time in [
-        "-1",
-        "-9223372036854775808",
-        "253402300800000",
-        "9223372036854775807",
-    ] {
+    for time in ["-1", "-9223372036854775808", "253402300800000", "9223372036854775807"] {
         told(&set("created_at", time), &RECORD);
         told(&set("updated_at", time), &RECORD);
     }
@@ -209,10 +170,7 @@ fn a_pattern_that_is_none_is_told() {
 fn a_missing_pattern_is_told_and_is_neither_none_nor_all() {
     let gone = "DELETE FROM pattern WHERE text = 'agent.*'";
     told(gone, &[Get, ByName, List, Update]);
-    told(
-        "DELETE FROM subscription_pattern WHERE subscription = 2",
-        &[Get, ByName, List, Update, Delete],
-    );
+    told("DELETE FROM subscription_pattern WHERE subscription = 2", &[Get, ByName, List, Update, Delete]);
     // The expansion still leads to the subscription: its answer may be the right one, but not an empty one.
     let damaged = Damaged::by(gone, false);
     match damaged.registry.subscribers(EVENT) {
@@ -228,22 +186,13 @@ fn a_secret_that_is_none_is_told_and_not_shown() {
         let sql = format!("UPDATE secret SET text = {text} WHERE subscription = 2");
         told(&sql, &[Subscribers, Update]);
     }
-    told(
-        "DELETE FROM secret WHERE subscription = 2",
-        &[Subscribers, Update],
-    );
-    told(
-        "UPDATE secret SET expires_at = -1 WHERE subscription = 2",
-        &[Subscribers],
-    );
+    told("DELETE FROM secret WHERE subscription = 2", &[Subscribers, Update]);
+    told("UPDATE secret SET expires_at = -1 WHERE subscription = 2", &[Subscribers]);
 }
 
 #[test]
 fn a_subscription_that_cannot_be_read_can_still_be_deleted_or_says_why_not() {
-    for sql in [
-        set("metadata", "'{'"),
-        "DELETE FROM secret WHERE subscription = 2".to_owned(),
-    ] {
+    for sql in [set("metadata", "'{'"), "DELETE FROM secret WHERE subscription = 2".to_owned()] {
         let damaged = Damaged::by(&sql, false);
         match damaged.registry.delete(damaged.id) {
             Ok(()) => assert_eq!(damaged.registry.len().unwrap(), 1),
@@ -254,10 +203,7 @@ fn a_subscription_that_cannot_be_read_can_still_be_deleted_or_says_why_not() {
 
 #[test]
 fn a_schema_that_is_no_json_is_told() {
-    let damaged = Damaged::by(
-        "UPDATE event_type SET json_schema = '{' WHERE name = 'agent.v1'",
-        true,
-    );
+    let damaged = Damaged::by("UPDATE event_type SET json_schema = '{' WHERE name = 'agent.v1'", true);
     refused(damaged.registry.event_type(EVENT), ErrorKind::Corrupt, &[]);
     refused(damaged.registry.event_types(), ErrorKind::Corrupt, &[]);
     assert_eq!(damaged.registry.subscribers(EVENT).unwrap().len(), 1);
@@ -277,10 +223,8 @@ fn text_that_is_no_utf_8_is_told() {
 #[test]
 fn a_table_that_is_gone_is_told() {
     for table in ["secret", "subscription_pattern", "expansion", "subscription"] {
-        let damaged = Damaged::by(
-            &format!("CREATE TABLE x (y); INSERT INTO x VALUES (1); DROP TABLE {table}"),
-            true,
-        );
+        let damaged =
+            Damaged::by(&format!("CREATE TABLE x (y); INSERT INTO x VALUES (1); DROP TABLE {table}"), true);
         refused(damaged.registry.subscribers(EVENT), ErrorKind::Corrupt, &[]);
     }
 }

@@ -19,10 +19,7 @@ use crate::support::{new, refused};
 fn fresh() -> (TempDir, PathBuf, Registry) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("registry.db");
-    let registry = Registry::options()
-        .busy_timeout(Duration::from_millis(300))
-        .open(&path)
-        .unwrap();
+    let registry = Registry::options().busy_timeout(Duration::from_millis(300)).open(&path).unwrap();
     registry.register_event_type("agent.v1").unwrap();
     registry.create(new("one")).unwrap();
     (folder, path, registry)
@@ -47,16 +44,8 @@ fn a_strangers_lock_is_waited_for_as_long_as_was_said() {
     busy(timeout, || registry.create(new("two")));
     busy(timeout, || registry.register_event_type("queue.v1"));
     // Another thread of the same registry has the same patience, and waits in its own time.
-    std::thread::scope(|scope| {
-        scope
-            .spawn(|| busy(timeout, || registry.create(new("two"))))
-            .join()
-            .unwrap()
-    });
-    let hasty = Registry::options()
-        .busy_timeout(Duration::ZERO)
-        .open(&path)
-        .unwrap();
+    std::thread::scope(|scope| scope.spawn(|| busy(timeout, || registry.create(new("two")))).join().unwrap());
+    let hasty = Registry::options().busy_timeout(Duration::ZERO).open(&path).unwrap();
     busy(Duration::ZERO, || hasty.create(new("two")));
     // Readers are not kept.
     assert_eq!(registry.subscribers("agent.v1").unwrap().len(), 1);
@@ -146,11 +135,7 @@ fn a_file_replaced_under_an_open_registry_is_never_mixed_with_the_old_one() {
 #[test]
 fn a_file_deleted_under_an_open_registry_is_read_to_the_end_or_an_error() {
     let (_folder, path, registry) = fresh();
-    for left in [
-        path.clone(),
-        path.with_extension("db-wal"),
-        path.with_extension("db-shm"),
-    ] {
+    for left in [path.clone(), path.with_extension("db-wal"), path.with_extension("db-shm")] {
         fs::remove_file(left).unwrap();
     }
     reads_the_old_file_or_says_so(&registry);
@@ -174,13 +159,7 @@ fn a_change_of_a_file_that_is_gone_is_refused() {
 fn child_changes_its_directory() {
     let Some((folder, _)) = child::role() else { return };
     std::env::set_current_dir(&folder).unwrap();
-    for name in [
-        "registry.db",
-        ":memory:",
-        "file:x?mode=memory",
-        "a%41?b#c.db",
-        "./sub/../registry2.db",
-    ] {
+    for name in ["registry.db", ":memory:", "file:x?mode=memory", "a%41?b#c.db", "./sub/../registry2.db"] {
         std::env::set_current_dir(&folder).unwrap();
         let registry = Registry::open(name).unwrap();
         assert!(registry.path().unwrap().is_absolute());
@@ -193,11 +172,7 @@ fn child_changes_its_directory() {
         drop((registry, again));
         // It lies where the directory was then, under just this name.
         assert!(folder.join(name).exists(), "{name}");
-        assert_eq!(
-            Registry::open(folder.join(name)).unwrap().len().unwrap(),
-            1,
-            "{name}"
-        );
+        assert_eq!(Registry::open(folder.join(name)).unwrap().len().unwrap(), 1, "{name}");
     }
     child::tell("done");
 }
@@ -251,23 +226,11 @@ fn a_path_need_not_be_utf_8() {
     assert_eq!(registry.path(), Some(&*path));
     assert_eq!(registry.subscribers("agent.v1").unwrap().len(), 1);
     drop(registry);
-    assert_eq!(
-        Registry::options()
-            .read_only(true)
-            .open(&path)
-            .unwrap()
-            .len()
-            .unwrap(),
-        1
-    );
+    assert_eq!(Registry::options().read_only(true).open(&path).unwrap().len().unwrap(), 1);
     fs::write(&path, "no registry at all").unwrap();
     refused(Registry::open(&path), ErrorKind::Incompatible, &[]);
     refused(Registry::open(path.join("x")), ErrorKind::Storage, &[]);
-    refused(
-        Registry::open(OsStr::from_bytes(b"a\0b")),
-        ErrorKind::Storage,
-        &[],
-    );
+    refused(Registry::open(OsStr::from_bytes(b"a\0b")), ErrorKind::Storage, &[]);
 }
 
 #[test]
@@ -289,12 +252,7 @@ fn as_nobody(path: &Path, how: &str) -> Option<String> {
     } else {
         return None;
     };
-    let mut peer = Peer::spawn(&mut child::command_after(
-        before,
-        "strangers::child_is_nobody",
-        path,
-        &[how],
-    ));
+    let mut peer = Peer::spawn(&mut child::command_after(before, "strangers::child_is_nobody", path, &[how]));
     peer.hear()
 }
 

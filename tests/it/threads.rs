@@ -21,21 +21,11 @@ fn url(stamp: u64) -> String {
 
 /// The event types of an update: `even.v1` or `odd.v1`, and always `all.v1`.
 fn events(stamp: u64) -> [&'static str; 2] {
-    [
-        "all.v1",
-        if stamp.is_multiple_of(2) {
-            "even.*"
-        } else {
-            "odd.*"
-        },
-    ]
+    ["all.v1", if stamp.is_multiple_of(2) { "even.*" } else { "odd.*" }]
 }
 
 fn update(stamp: u64) -> SubscriptionUpdate {
-    SubscriptionUpdate::new()
-        .url(url(stamp))
-        .events(events(stamp))
-        .metadata("stamp", stamp.to_string())
+    SubscriptionUpdate::new().url(url(stamp)).events(events(stamp)).metadata("stamp", stamp.to_string())
 }
 
 fn subscription(name: &str, stamp: u64) -> NewSubscription {
@@ -53,18 +43,12 @@ struct Shared {
 
 impl Shared {
     fn new(registry: Registry, time: Duration) -> Shared {
-        registry
-            .register_event_types(["all.v1", "even.v1", "odd.v1"])
-            .unwrap();
+        registry.register_event_types(["all.v1", "even.v1", "odd.v1"]).unwrap();
         let made =
             registry.create_all((0..SHARED).map(|number| subscription(&format!("shared {number}"), 0)));
         Shared {
             registry,
-            ids: made
-                .unwrap()
-                .iter()
-                .map(|made| made.subscription().id())
-                .collect(),
+            ids: made.unwrap().iter().map(|made| made.subscription().id()).collect(),
             seen: Arc::new((0..SHARED).map(|_| AtomicU64::new(1)).collect()),
             calls: AtomicU64::new(0),
             until: Instant::now() + time,
@@ -75,10 +59,7 @@ impl Shared {
     fn look(&self, random: &mut Random) {
         let event_type = *random.pick(&["all.v1", "even.v1", "odd.v1"]);
         let found = self.registry.subscribers(event_type).unwrap();
-        assert!(
-            found.is_sorted_by(|a, b| a.id() < b.id()),
-            "in id order, once each"
-        );
+        assert!(found.is_sorted_by(|a, b| a.id() < b.id()), "in id order, once each");
         for one in &found {
             let stamp: u64 = one.metadata()["stamp"].parse().unwrap();
             assert_eq!(one.url(), url(stamp), "half an update of {}", one.name());
@@ -86,18 +67,11 @@ impl Shared {
             assert!(fits, "{} gets {event_type} with the stamp {stamp}", one.name());
         }
         if event_type == "all.v1" {
-            let shared = found
-                .iter()
-                .filter(|one| one.name().starts_with("shared"))
-                .count();
+            let shared = found.iter().filter(|one| one.name().starts_with("shared")).count();
             assert_eq!(shared, SHARED, "a subscriber was missing for a moment");
         }
         for entry in self.registry.explain(event_type).unwrap().entries() {
-            assert!(
-                entry.enabled() || entry.name().starts_with("own"),
-                "{}",
-                entry.name()
-            );
+            assert!(entry.enabled() || entry.name().starts_with("own"), "{}", entry.name());
             assert_eq!(entry.patterns().len(), 1);
         }
     }
@@ -110,13 +84,8 @@ impl Shared {
         // Never the same stamp twice, so that each changes something.
         let after = self.registry.update(id, update(random.next())).unwrap();
         assert!(after.revision() > before, "{} after {before}", after.revision());
-        let newer = seen
-            .fetch_max(after.revision(), Ordering::SeqCst)
-            .max(after.revision());
-        assert!(
-            self.registry.get(id).unwrap().unwrap().revision() >= newer,
-            "a revision fell"
-        );
+        let newer = seen.fetch_max(after.revision(), Ordering::SeqCst).max(after.revision());
+        assert!(self.registry.get(id).unwrap().unwrap().revision() >= newer, "a revision fell");
     }
 
     /// A whole life that nobody else touches, each call of which is seen by the next.
@@ -124,29 +93,17 @@ impl Shared {
         let registry = &self.registry;
         let made = registry.create(subscription(name, 2)).unwrap();
         let id = made.subscription().id();
-        let gets = |event_type: &str| {
-            registry
-                .subscribers(event_type)
-                .unwrap()
-                .iter()
-                .any(|one| one.id() == id)
-        };
+        let gets =
+            |event_type: &str| registry.subscribers(event_type).unwrap().iter().any(|one| one.id() == id);
         assert_eq!(registry.get(id).unwrap().as_ref(), Some(made.subscription()));
-        assert_eq!(
-            registry.get_by_name(name).unwrap().map(|found| found.id()),
-            Some(id)
-        );
+        assert_eq!(registry.get_by_name(name).unwrap().map(|found| found.id()), Some(id));
         assert!(gets("even.v1") && !gets("odd.v1"));
         let after = registry.update(id, update(3)).unwrap();
         assert_eq!(after.revision(), 2);
         assert!(gets("odd.v1") && !gets("even.v1"));
-        registry
-            .update(id, SubscriptionUpdate::new().enabled(false))
-            .unwrap();
+        registry.update(id, SubscriptionUpdate::new().enabled(false)).unwrap();
         assert!(!gets("all.v1"));
-        let listed = registry
-            .list(ListQuery::new().name_contains(name).enabled(false))
-            .unwrap();
+        let listed = registry.list(ListQuery::new().name_contains(name).enabled(false)).unwrap();
         assert_eq!(listed.subscriptions().len(), 1);
         let event_type = format!("odd.{}", name.replace(' ', "_"));
         registry.register_event_type(event_type.as_str()).unwrap();
@@ -159,10 +116,7 @@ impl Shared {
                 .any(|entry| entry.subscription_id() == id)
         );
         registry.remove_event_type(&event_type).unwrap();
-        assert_eq!(
-            registry.subscribers(&event_type).unwrap_err().kind(),
-            ErrorKind::NotFound
-        );
+        assert_eq!(registry.subscribers(&event_type).unwrap_err().kind(), ErrorKind::NotFound);
         if random.chance(50) {
             registry.delete_if_revision(id, 3).unwrap();
         } else {
@@ -182,10 +136,7 @@ impl Shared {
                 3 => {
                     // One moment: of what is in pairs, never half.
                     let page = self.registry.list(ListQuery::new().event_type("all.v1")).unwrap();
-                    let shared = page
-                        .subscriptions()
-                        .iter()
-                        .filter(|one| one.name().starts_with("shared"));
+                    let shared = page.subscriptions().iter().filter(|one| one.name().starts_with("shared"));
                     assert_eq!(shared.count(), SHARED);
                 }
                 _ => self.look(&mut random),
@@ -216,10 +167,7 @@ fn run(what: &str, handles: &[Registry]) {
         }
     });
     assert_eq!(first.registry.len().unwrap(), SHARED as u64);
-    let calls: u64 = all
-        .iter()
-        .map(|shared| shared.calls.load(Ordering::Relaxed))
-        .sum();
+    let calls: u64 = all.iter().map(|shared| shared.calls.load(Ordering::Relaxed)).sum();
     println!("{what}: {calls} rounds of {THREADS} threads");
     assert!(calls > 50, "too few to prove anything: {calls}");
 }
@@ -254,14 +202,10 @@ fn clones_dropped_in_the_middle_of_anything_leave_the_file_whole() {
             scope.spawn(move || {
                 for round in 0..size(8, 200) {
                     let registry = Registry::open(path).unwrap();
-                    registry
-                        .register_event_types(["all.v1", "even.v1", "odd.v1"])
-                        .unwrap();
+                    registry.register_event_types(["all.v1", "even.v1", "odd.v1"]).unwrap();
                     let mut all = registry.iter(ListQuery::new().limit(1));
                     let _ = all.next();
-                    registry
-                        .create(subscription(&format!("{thread} {round}"), round))
-                        .unwrap();
+                    registry.create(subscription(&format!("{thread} {round}"), round)).unwrap();
                     drop(registry);
                     // The iterator keeps it open a while longer.
                     assert!(all.all(|found| found.is_ok()));
@@ -269,9 +213,6 @@ fn clones_dropped_in_the_middle_of_anything_leave_the_file_whole() {
             });
         }
     });
-    assert_eq!(
-        Registry::open(&path).unwrap().len().unwrap(),
-        THREADS as u64 * size(8, 200)
-    );
+    assert_eq!(Registry::open(&path).unwrap().len().unwrap(), THREADS as u64 * size(8, 200));
     crate::history::assert_whole(&path);
 }

@@ -26,21 +26,14 @@ impl Clock {
     fn now(&self) -> SystemTime {
         let millis = self.0.load(Ordering::Relaxed);
         let since = Duration::from_millis(millis.unsigned_abs());
-        if millis < 0 {
-            UNIX_EPOCH - since
-        } else {
-            UNIX_EPOCH + since
-        }
+        if millis < 0 { UNIX_EPOCH - since } else { UNIX_EPOCH + since }
     }
 }
 
 fn registry() -> (Registry, Clock) {
     let clock = Clock(Arc::new(AtomicI64::new(NOW)));
     let reads = clock.clone();
-    let registry = Registry::options()
-        .clock(move || reads.now())
-        .in_memory()
-        .unwrap();
+    let registry = Registry::options().clock(move || reads.now()).in_memory().unwrap();
     registry.register_event_type("agent.v1").unwrap();
     (registry, clock)
 }
@@ -60,9 +53,7 @@ fn times(subscription: &Subscription) -> (String, String) {
 #[track_caller]
 fn created_at(registry: &Registry, clock: &Clock, millis: i64, expected: &str, before: &mut SubscriptionId) {
     clock.set(millis);
-    let made = registry
-        .create(new(&format!("at {millis} after {before}")))
-        .unwrap();
+    let made = registry.create(new(&format!("at {millis} after {before}"))).unwrap();
     let made = made.subscription();
     assert!(made.id() > *before, "{} after {before}", made.id());
     assert_eq!(times(made), (expected.to_owned(), expected.to_owned()));
@@ -93,10 +84,7 @@ fn ids_rise_and_times_stay_rfc_3339_whatever_the_clock_says() {
     step(NOW + 1, "2026-09-21T14:13:20.124Z");
     let list = registry.list(ListQuery::new()).unwrap();
     assert_eq!(list.subscriptions().len(), 14);
-    assert!(
-        list.subscriptions().is_sorted_by(|a, b| a.id() < b.id()),
-        "the order of creation"
-    );
+    assert!(list.subscriptions().is_sorted_by(|a, b| a.id() < b.id()), "the order of creation");
 }
 
 #[test]
@@ -138,23 +126,17 @@ fn an_update_when_the_clock_went_back_says_what_the_clock_said() {
     let (registry, clock) = registry();
     let id = registry.create(new("one")).unwrap().subscription().id();
     clock.set(NOW - HOUR);
-    let after = registry
-        .update(id, SubscriptionUpdate::new().enabled(false))
-        .unwrap();
+    let after = registry.update(id, SubscriptionUpdate::new().enabled(false)).unwrap();
     let (created, updated) = times(&after);
     assert_eq!(
         (created.as_str(), updated.as_str()),
         ("2026-09-21T14:13:20.123Z", "2026-09-21T13:13:20.123Z")
     );
     clock.set(LAST + HOUR);
-    let same = registry
-        .update(id, SubscriptionUpdate::new().enabled(false))
-        .unwrap();
+    let same = registry.update(id, SubscriptionUpdate::new().enabled(false)).unwrap();
     assert_eq!(same, after, "what changes nothing leaves the time alone");
     clock.set(-HOUR);
-    let after = registry
-        .update(id, SubscriptionUpdate::new().enabled(true))
-        .unwrap();
+    let after = registry.update(id, SubscriptionUpdate::new().enabled(true)).unwrap();
     assert_eq!(times(&after).1, "1970-01-01T00:00:00.000Z");
     assert_eq!(after.revision(), 3);
 }
@@ -202,19 +184,10 @@ fn a_clock_that_panics_costs_its_own_call_and_no_other() {
                 &|| drop(registry.create(new("two"))),
                 &|| drop(registry.create_all([new("two"), new("three")])),
                 &|| drop(registry.update(id, SubscriptionUpdate::new().enabled(false))),
-                &|| {
-                    drop(
-                        registry
-                            .subscribers("agent.v1")
-                            .map(|all| all[0].secrets().count()),
-                    )
-                },
+                &|| drop(registry.subscribers("agent.v1").map(|all| all[0].secrets().count())),
             ];
             for call in calls {
-                assert!(
-                    catch_unwind(AssertUnwindSafe(call)).is_err(),
-                    "it asked the clock"
-                );
+                assert!(catch_unwind(AssertUnwindSafe(call)).is_err(), "it asked the clock");
             }
             // On another thread too.
             std::thread::scope(|scope| scope.spawn(|| registry.create(new("two"))).join().unwrap_err());
