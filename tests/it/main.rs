@@ -24,6 +24,7 @@ mod disk_full;
 mod history;
 mod input;
 mod json;
+mod limits;
 mod listing;
 mod model;
 mod opening;
