@@ -23,10 +23,7 @@ impl Run {
     pub(crate) fn from_args() -> Run {
         let arguments: Vec<String> = std::env::args().skip(1).collect();
         let given = |flag: &str| arguments.iter().any(|argument| argument == flag);
-        Run {
-            small: given("--test") || !given("--bench"),
-            filter: arguments.iter().find(|argument| !argument.starts_with('-')).cloned(),
-        }
+        Run { small: given("--test") || !given("--bench"), filter: filter(&arguments) }
     }
 
     /// Whether any function of this group is asked for, so that no data is made for one that is not. Criterion judges
@@ -42,6 +39,20 @@ impl Run {
     pub(crate) fn scaled(&self, full: usize) -> usize {
         if self.small { (full / 200).clamp(20, 2_000) } else { full }
     }
+}
+
+/// The argument that belongs to no option.
+fn filter(arguments: &[String]) -> Option<String> {
+    const FLAGS: [&str; 8] =
+        ["--bench", "--test", "--list", "--exact", "--quick", "--quiet", "--verbose", "--noplot"];
+    let mut before = "";
+    for argument in arguments {
+        if !argument.starts_with('-') && (!before.starts_with('-') || FLAGS.contains(&before)) {
+            return Some(argument.clone());
+        }
+        before = argument;
+    }
+    None
 }
 
 /// Makes the file of a crowd: the types first, then its subscriptions, a transaction each of at most 100,000.

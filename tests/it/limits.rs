@@ -41,12 +41,7 @@ fn a_json_body_of_ten_megabytes_is_refused_in_a_moment() {
     let large = "x".repeat(10 << 20);
     for (name, url, events, field) in [
         (&*large, "https://example.com/", "agent.*", "name"),
-        (
-            "a",
-            &*("https://example.com/".to_owned() + &large),
-            "agent.*",
-            "url",
-        ),
+        ("a", &*("https://example.com/".to_owned() + &large), "agent.*", "url"),
         ("a", "https://example.com/", &*large, "events[0]"),
     ] {
         let json = serde_json::json!({ "name": name, "url": url, "events": [events] }).to_string();
@@ -77,9 +72,7 @@ fn a_json_body_of_ten_megabytes_is_refused_in_a_moment() {
         ("description", "[".repeat(10 << 20)),
     ] {
         let json = body(field, &value);
-        readable(quick(MOMENT, || {
-            serde_json::from_str::<NewSubscription>(&json).unwrap_err()
-        }));
+        readable(quick(MOMENT, || serde_json::from_str::<NewSubscription>(&json).unwrap_err()));
     }
     assert!(registry.is_empty().unwrap());
 }
@@ -100,21 +93,11 @@ fn a_million_metadata_keys_are_refused_and_ten_are_kept() {
     let new: NewSubscription = serde_json::from_str(&body("metadata", &keys(10))).unwrap();
     let id = registry.create(new).unwrap().subscription().id();
     let before = registry.get(id).unwrap();
-    readable(refused(
-        registry.update(id, update),
-        ErrorKind::Invalid,
-        &["metadata"],
-    ));
+    readable(refused(registry.update(id, update), ErrorKind::Invalid, &["metadata"]));
     assert_eq!(registry.get(id).unwrap(), before);
-    assert!(
-        began.elapsed() < Duration::from_secs(20),
-        "took {:?}",
-        began.elapsed()
-    );
+    assert!(began.elapsed() < Duration::from_secs(20), "took {:?}", began.elapsed());
     // A null for each of a million keys removes nothing, and changes nothing.
-    let nulls = keys(size(50_000, 1_000_000))
-        .replace("\"\"", "null")
-        .replace("{\"0\":", "{\"zero\":");
+    let nulls = keys(size(50_000, 1_000_000)).replace("\"\"", "null").replace("{\"0\":", "{\"zero\":");
     let update: SubscriptionUpdate = serde_json::from_str(&format!("{{\"metadata\":{nulls}}}")).unwrap();
     let after = registry.update(id, update).unwrap();
     assert_eq!(after.metadata().len(), 1, "all but \"0\" are removed");
@@ -126,31 +109,17 @@ fn metadata_that_no_longer_fits_can_be_made_less() {
     let full = (0..50).fold(new("a"), |new, key| new.metadata(key.to_string(), "v"));
     let id = registry.create(full).unwrap().subscription().id();
     let more = SubscriptionUpdate::new().metadata("one more", "v");
-    refused(
-        registry.update(id, more.clone()),
-        ErrorKind::Invalid,
-        &["metadata"],
-    );
-    assert_eq!(
-        registry
-            .update(id, more.remove_metadata("0"))
-            .unwrap()
-            .metadata()
-            .len(),
-        50
-    );
+    refused(registry.update(id, more.clone()), ErrorKind::Invalid, &["metadata"]);
+    assert_eq!(registry.update(id, more.remove_metadata("0")).unwrap().metadata().len(), 50);
 }
 
 #[test]
 fn two_hundred_and_fifty_six_hostile_patterns_are_taken_in_a_moment() {
     let registry = Registry::in_memory().unwrap();
-    let names: Vec<String> = (0..size(100, 1_000))
-        .map(|number| format!("{}{number}", "a".repeat(250)))
-        .collect();
+    let names: Vec<String> =
+        (0..size(100, 1_000)).map(|number| format!("{}{number}", "a".repeat(250))).collect();
     registry.register_event_types(names).unwrap();
-    let patterns: Vec<String> = (0..256)
-        .map(|number| "*a".repeat(120) + &format!("*{number}"))
-        .collect();
+    let patterns: Vec<String> = (0..256).map(|number| "*a".repeat(120) + &format!("*{number}")).collect();
     let hostile =
         NewSubscription::new("hostile", "https://example.com/", &patterns).allow_unknown_events(true);
     let limit = Duration::from_secs(size(4, 60));
@@ -161,13 +130,9 @@ fn two_hundred_and_fifty_six_hostile_patterns_are_taken_in_a_moment() {
     assert_eq!(registry.subscribers(&name).unwrap().len(), 1);
     // All of them misspelt: suggestions are looked for, but not without end.
     let registry = contact_center();
-    let unknown: Vec<String> = (0..256)
-        .map(|number| "b".repeat(250) + &number.to_string())
-        .collect();
+    let unknown: Vec<String> = (0..256).map(|number| "b".repeat(250) + &number.to_string()).collect();
     let error = quick(limit, || {
-        registry
-            .create(NewSubscription::new("unknown", "https://example.com/", unknown))
-            .unwrap_err()
+        registry.create(NewSubscription::new("unknown", "https://example.com/", unknown)).unwrap_err()
     });
     assert_eq!(error.problems().len(), 256, "one problem each");
     readable(error);
@@ -176,9 +141,7 @@ fn two_hundred_and_fifty_six_hostile_patterns_are_taken_in_a_moment() {
     refused(error, ErrorKind::Invalid, &["events"]);
     let million = vec!["?"; size(100_000, 1_000_000)];
     let new = NewSubscription::new("b", "https://example.com/", million);
-    readable(quick(MOMENT, || {
-        refused(registry.create(new), ErrorKind::Invalid, &["events"])
-    }));
+    readable(quick(MOMENT, || refused(registry.create(new), ErrorKind::Invalid, &["events"])));
 }
 
 #[test]
@@ -186,11 +149,7 @@ fn a_thousand_faults_in_one_list_are_all_told_and_few_are_shown() {
     let registry = contact_center();
     let all = (0..1_000).map(|_| NewSubscription::new("", "ftp://x", ["a b", "**"]).secret("short"));
     let error = quick(MOMENT, || registry.create_all(all).unwrap_err());
-    assert_eq!(
-        error.problems().len(),
-        1_000 * 5 + 999,
-        "each name is empty, and stands there already"
-    );
+    assert_eq!(error.problems().len(), 1_000 * 5 + 999, "each name is empty, and stands there already");
     readable_but_for_debug(&error);
     assert!(registry.is_empty().unwrap());
 }
@@ -204,9 +163,7 @@ fn readable_but_for_debug(error: &webhook_registry::Error) {
 fn a_schema_as_deep_or_large_as_can_be_comes_back_and_one_past_it_is_refused() {
     let registry = Registry::in_memory().unwrap();
     let nested = |depth: usize| -> serde_json::Value {
-        (0..depth).fold(serde_json::Value::Null, |inner, _| {
-            serde_json::Value::Array(vec![inner])
-        })
+        (0..depth).fold(serde_json::Value::Null, |inner, _| serde_json::Value::Array(vec![inner]))
     };
     let deep = EventType::new("deep").with_json_schema(nested(127));
     registry.register_event_type(deep.clone()).unwrap();
@@ -219,20 +176,15 @@ fn a_schema_as_deep_or_large_as_can_be_comes_back_and_one_past_it_is_refused() {
     let text = |bytes: usize| EventType::new("large").with_json_schema("x".repeat(bytes - 2).into());
     registry.register_event_type(text(256 << 10)).unwrap();
     assert_eq!(registry.event_type("large").unwrap(), Some(text(256 << 10)));
-    refused(
-        registry.register_event_type(text((256 << 10) + 1)),
-        ErrorKind::Invalid,
-        &["jsonSchema"],
-    );
+    refused(registry.register_event_type(text((256 << 10) + 1)), ErrorKind::Invalid, &["jsonSchema"]);
 }
 
 #[test]
 fn a_large_catalog_is_taken_whole_or_not_at_all() {
     let registry = Registry::in_memory().unwrap();
     let count = size(2_000, 100_000);
-    let mut names: Vec<EventType> = (0..count)
-        .map(|number| EventType::new(format!("a.b.v{number}")))
-        .collect();
+    let mut names: Vec<EventType> =
+        (0..count).map(|number| EventType::new(format!("a.b.v{number}"))).collect();
     names.push(EventType::new("no name"));
     let field = format!("[{count}].name");
     let error = registry.register_event_types(Catalog::from(names.clone()));
