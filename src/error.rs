@@ -55,6 +55,8 @@ pub enum ErrorKind {
     Corrupt,
     /// The disk is full, permission is missing, or input and output failed.
     Storage,
+    /// The history asked for is no longer kept, or never was this file's.
+    Gone,
 }
 
 /// One field of the input that is at fault, or that something stands against.

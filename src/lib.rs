@@ -87,6 +87,7 @@
 //! - `bundled` (default) compiles SQLite into the program; without it the system's (3.38 or later) is linked.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod change;
 mod dispatch;
 mod endpoint;
 mod entropy;
@@ -95,6 +96,7 @@ mod event_type;
 mod id;
 mod options;
 mod pattern;
+mod plan;
 mod registry;
 mod secret;
 mod store;
@@ -103,6 +105,7 @@ mod suggest;
 mod time;
 mod wire;
 
+pub use change::{Change, ChangeKind, FieldChange};
 #[cfg(feature = "signing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "signing")))]
 pub use dispatch::Signature;
@@ -113,6 +116,7 @@ pub use event_type::{Catalog, EventType};
 pub use id::SubscriptionId;
 pub use options::RegistryOptions;
 pub use pattern::EventPattern;
+pub use plan::{Applied, Ensured, Plan, Prune, Step, StepKind};
 pub use registry::Registry;
 pub use secret::{IssuedSecret, Rotation, SigningSecret};
 pub use store::Durability;

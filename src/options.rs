@@ -34,6 +34,7 @@ pub struct RegistryOptions {
     clock: Clock,
     rules: Rules,
     key: Option<EncryptionKey>,
+    keep_changes: Option<u64>,
 }
 
 impl RegistryOptions {
@@ -47,6 +48,7 @@ impl RegistryOptions {
             clock: Clock::default(),
             rules: Rules::default(),
             key: None,
+            keep_changes: None,
         }
     }
 
@@ -116,6 +118,13 @@ impl RegistryOptions {
         self
     }
 
+    /// How many changes [`changes`](Registry::changes) can read back. Kept in the file when stated; unstated, the file's own
+    /// number holds, at first 10,000. Zero keeps none, and the numbers go on.
+    pub fn keep_changes(mut self, keep: u64) -> RegistryOptions {
+        self.keep_changes = Some(keep);
+        self
+    }
+
     /// Seals the secrets in the file with this key, by XChaCha20-Poly1305. A new file is sealed from the start. Default:
     /// none, and secrets lie in the file as text.
     ///
@@ -142,6 +151,12 @@ impl RegistryOptions {
             problems.push(Problem::new(
                 "exclusive",
                 "a registry that only reads cannot have the file for itself: read_only excludes it",
+            ));
+        }
+        if self.read_only && self.keep_changes.is_some() {
+            problems.push(Problem::new(
+                "keep_changes",
+                "the number is kept in the file, which a registry that only reads cannot change",
             ));
         }
         problems.extend(self.least_secret());
@@ -198,11 +213,11 @@ impl RegistryOptions {
             exclusive,
             durability,
             busy_timeout,
+            keep_changes,
             ref key,
-            clock: _,
-            rules: _,
+            ..
         } = self;
-        Settings { read_only, create, exclusive, durability, busy_timeout, key: key.clone() }
+        Settings { read_only, create, exclusive, durability, busy_timeout, key: key.clone(), keep_changes }
     }
 }
 

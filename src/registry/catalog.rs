@@ -1,8 +1,12 @@
-use super::{Registry, known_event_type};
+use std::collections::HashSet;
+
+use super::{Registry, no_event_type};
+use crate::change::{self, ChangeKind};
 use crate::error::{Error, Problem, Result};
 use crate::event_type::EventType;
 use crate::pattern::EventPattern;
 use crate::store::Write;
+use crate::time::Millis;
 
 /// How many subscriptions a refusal names before it counts the rest.
 const NAMED: u8 = 10;
@@ -25,7 +29,7 @@ impl Registry {
             if !problems.is_empty() {
                 return Err(Error::invalid(problems));
             }
-            tx.register(&event_type, schema.as_deref(), &tx.wildcards()?)
+            register(tx, self.0.clock.now(), &event_type, schema.as_deref(), &tx.wildcards()?)
         })
     }
 
@@ -41,21 +45,15 @@ impl Registry {
     ) -> Result<()> {
         let event_types: Vec<EventType> = event_types.into_iter().map(Into::into).collect();
         self.0.store.write(|tx| {
-            let mut problems: Vec<Problem> = Vec::new();
-            let mut schemas = Vec::with_capacity(event_types.len());
-            for (index, event_type) in event_types.iter().enumerate() {
-                let (schema, faults) = event_type.check();
-                problems.extend(faults.into_iter().map(|fault| fault.within(index)));
-                schemas.push(schema);
-            }
-            if !problems.is_empty() {
-                return Err(Error::invalid(problems));
-            }
+            let schemas = check_all(&event_types).map_err(Error::invalid)?;
+            let now = self.0.clock.now();
             let wildcards = tx.wildcards()?;
-            event_types
-                .iter()
-                .zip(&schemas)
-                .try_for_each(|(event_type, schema)| tx.register(event_type, schema.as_deref(), &wildcards))
+            let mut later = HashSet::new();
+            let mut counting: Vec<_> = event_types.iter().zip(&schemas).rev().collect();
+            counting.retain(|(event_type, _)| later.insert(event_type.name()));
+            counting.into_iter().rev().try_for_each(|(event_type, schema)| {
+                register(tx, now, event_type, schema.as_deref(), &wildcards)
+            })
         })
     }
 
@@ -88,9 +86,14 @@ impl Registry {
     ///   are named, the others counted.
     pub fn remove_event_type(&self, name: &str) -> Result<()> {
         self.0.store.write(|tx| {
-            known_event_type(tx, name)?;
+            let Some(event_type) = tx.event_type(name)? else {
+                return Err(no_event_type(tx, name)?);
+            };
             refuse_named(tx, name)?;
-            tx.remove_event_type(name)
+            tx.remove_event_type(name)?;
+            tx.record(self.0.clock.now(), ChangeKind::EventTypeRemoved, name, || {
+                change::of_event_type(Some(&event_type), None)
+            })
         })
     }
 
@@ -112,6 +115,40 @@ impl Registry {
         let pattern: EventPattern = pattern.parse()?;
         self.0.store.glance(|read| read.expand(&pattern))
     }
+}
+
+/// Judges every event type of a list; the texts of their schemas.
+pub(super) fn check_all(event_types: &[EventType]) -> Result<Vec<Option<String>>, Vec<Problem>> {
+    let (mut schemas, mut problems) = (Vec::with_capacity(event_types.len()), Vec::new());
+    for (index, event_type) in event_types.iter().enumerate() {
+        let (schema, faults) = event_type.check();
+        problems.extend(faults.into_iter().map(|fault| fault.within(index)));
+        schemas.push(schema);
+    }
+    if problems.is_empty() { Ok(schemas) } else { Err(problems) }
+}
+
+/// Adds an event type that keeps every rule, or replaces what differs.
+pub(super) fn register(
+    tx: &Write<'_>,
+    now: Millis,
+    event_type: &EventType,
+    schema: Option<&str>,
+    wildcards: &[(i64, EventPattern)],
+) -> Result<()> {
+    let before = tx.event_type(event_type.name())?;
+    let kind = match &before {
+        Some(before) if before == event_type => return Ok(()),
+        Some(_) => {
+            tx.replace_event_type(event_type, schema)?;
+            ChangeKind::EventTypeReplaced
+        }
+        None => {
+            tx.add_event_type(event_type, schema, wildcards)?;
+            ChangeKind::EventTypeRegistered
+        }
+    };
+    tx.record(now, kind, event_type.name(), || change::of_event_type(before.as_ref(), Some(event_type)))
 }
 
 fn refuse_named(tx: &Write<'_>, name: &str) -> Result<()> {

@@ -1,6 +1,8 @@
 //! The order of checks and the boundaries of transactions. No SQL and no parsing.
 
 mod catalog;
+mod changes;
+mod declared;
 mod dispatch;
 mod secrets;
 mod subscriptions;

@@ -1,5 +1,6 @@
 use super::Registry;
-use super::subscriptions::{current, unless_taken};
+use super::subscriptions::{current, unless_taken, write_changed};
+use crate::change::SecretChange;
 use crate::error::{Error, Result};
 use crate::id::SubscriptionId;
 #[cfg(feature = "encryption")]
@@ -53,8 +54,8 @@ impl Registry {
             let current = current(tx, id, None)?;
             let now = self.0.clock.now();
             let secrets = rotation.check(&current.secrets, self.0.rules.min_secret_bytes, now)?;
-            let after = current.subscription.changed(now);
-            unless_taken(&after.name, tx.replace(&current, &after, Some(&secrets))?)?;
+            let same = current.subscription.clone();
+            write_changed(tx, &current, same, Some(&secrets), SecretChange::Replaced, now)?;
             newest(secrets)
         })
     }
@@ -69,12 +70,15 @@ impl Registry {
         self.0.store.write(|tx| {
             let current = current(tx, id, None)?;
             let now = self.0.clock.now();
-            let after = if current.has_old(now) {
-                current.subscription.changed(now)
+            let (kept, same) = (current.secrets.get(..1), current.subscription.clone());
+            if current.has_old(now) {
+                write_changed(tx, &current, same, kept, SecretChange::Revoked, now).map(drop)
+            } else if current.secrets.len() == 1 {
+                Ok(())
             } else {
-                current.subscription.clone()
-            };
-            unless_taken(&after.name, tx.replace(&current, &after, current.secrets.get(..1))?)
+                // What has expired goes all the same, but nothing has changed by it.
+                unless_taken(&same.name, tx.replace(&current, &same, kept)?)
+            }
         })
     }
 

@@ -1,4 +1,8 @@
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use super::{Registry, known_event_type};
+use crate::change::{self, ChangeKind, SecretChange};
 use crate::entropy;
 use crate::error::{Error, Problem, Result};
 use crate::id::SubscriptionId;
@@ -40,6 +44,7 @@ impl Registry {
             let draft = new.check(&self.0.rules, &mut Knowledge::new(tx))?.map_err(Error::invalid)?;
             let created = self.make(draft, self.0.clock.now(), tx.last_id()?)?;
             unless_taken(&created.subscription.name, tx.insert(&created)?)?;
+            record_created(tx, &created.subscription)?;
             Ok(created)
         })
     }
@@ -56,12 +61,14 @@ impl Registry {
             let drafts = check_all(tx, &self.0.rules, list)?;
             let now = self.0.clock.now();
             let mut last = tx.last_id()?;
+            tx.expect_changes(drafts.len());
             let (mut all, mut taken) = (Vec::with_capacity(drafts.len()), Vec::new());
             for (index, draft) in drafts.into_iter().enumerate() {
                 let created = self.make(draft, now, last)?;
                 last = Some(created.subscription.id);
-                if let Err(holder) = tx.insert(&created)? {
-                    taken.push(name_taken(&created.subscription.name, &holder).within(index));
+                match tx.insert(&created)? {
+                    Ok(()) => record_created(tx, &created.subscription)?,
+                    Err(holder) => taken.push(name_taken(&created.subscription.name, &holder).within(index)),
                 }
                 all.push(created);
             }
@@ -69,7 +76,7 @@ impl Registry {
         })
     }
 
-    fn make(&self, draft: Draft, now: Millis, last: Option<SubscriptionId>) -> Result<Created> {
+    pub(super) fn make(&self, draft: Draft, now: Millis, last: Option<SubscriptionId>) -> Result<Created> {
         let Draft { name, url, events, enabled, secret, description, metadata } = draft;
         let mut random = [0; 10];
         entropy::fill(&mut random)?;
@@ -197,20 +204,11 @@ impl Registry {
             let Updated { subscription: after, secret } = update
                 .check(&current.subscription, &current.secret()?.secret, &self.0.rules, knowledge)?
                 .map_err(Error::invalid)?;
-            let secrets = match secret {
-                Some(secret) if current.secret()?.secret != secret => {
-                    Some(vec![IssuedSecret::current(secret, now)])
-                }
-                // Told again, the current one ends the overlap of the others.
-                Some(_) if current.has_old(now) => Some(vec![current.secret()?.clone()]),
-                _ => None,
-            };
-            if after == current.subscription && secrets.is_none() {
+            let (secrets, change) = settle_secret(&current, secret, now)?;
+            if after == current.subscription && change == SecretChange::Kept {
                 return Ok(after);
             }
-            let after = after.changed(now);
-            unless_taken(&after.name, tx.replace(&current, &after, secrets.as_deref())?)?;
-            Ok(after)
+            write_changed(tx, &current, after, secrets.as_deref(), change, now)
         })
     }
 
@@ -221,7 +219,7 @@ impl Registry {
     /// [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly); [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) when
     /// there is none.
     pub fn delete(&self, id: SubscriptionId) -> Result<()> {
-        self.0.store.write(|tx| tx.delete(&current(tx, id, None)?))
+        self.0.store.write(|tx| delete(tx, &current(tx, id, None)?, self.0.clock.now()))
     }
 
     /// Deletes a subscription if it is at this revision.
@@ -231,7 +229,7 @@ impl Registry {
     /// As [`delete`](Registry::delete), and [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `ifRevision` when it
     /// is at another revision.
     pub fn delete_if_revision(&self, id: SubscriptionId, revision: u64) -> Result<()> {
-        self.0.store.write(|tx| tx.delete(&current(tx, id, Some(revision))?))
+        self.0.store.write(|tx| delete(tx, &current(tx, id, Some(revision))?, self.0.clock.now()))
     }
 }
 
@@ -251,10 +249,9 @@ pub(super) fn current(tx: &Read<'_>, id: SubscriptionId, expected: Option<u64>) 
 /// Judges every subscription of a list, and that no name stands twice in it.
 fn check_all(tx: &Write<'_>, rules: &Rules, list: Vec<NewSubscription>) -> Result<Vec<Draft>> {
     let mut knowledge = Knowledge::new(tx);
-    let mut first = std::collections::HashMap::new();
+    let mut twice = names_twice(&list);
     let (mut drafts, mut problems) = (Vec::with_capacity(list.len()), Vec::new());
     for (index, new) in list.into_iter().enumerate() {
-        let name = new.name().to_owned();
         let faults = match new.check(rules, &mut knowledge)? {
             Ok(draft) => {
                 drafts.push(draft);
@@ -262,21 +259,81 @@ fn check_all(tx: &Write<'_>, rules: &Rules, list: Vec<NewSubscription>) -> Resul
             }
             Err(faults) => faults,
         };
-        let told = faults.iter().any(|fault| fault.field() == "name");
-        problems.extend(faults.into_iter().map(|fault| fault.within(index)));
-        match first.entry(name) {
-            std::collections::hash_map::Entry::Vacant(entry) => {
-                entry.insert(index);
-            }
-            // One problem a field, and the name has its own already.
-            std::collections::hash_map::Entry::Occupied(_) if told => {}
-            std::collections::hash_map::Entry::Occupied(entry) => {
-                let why = format!("{:?} stands in this list already, at [{}]", entry.key(), entry.get());
-                problems.push(Problem::new("name", why).within(index));
-            }
-        }
+        problems.extend(at(index, faults, &mut twice));
     }
     if problems.is_empty() { Ok(drafts) } else { Err(Error::invalid(problems)) }
+}
+
+/// The names that stand in a list already, by where they stand again.
+pub(super) fn names_twice(list: &[NewSubscription]) -> HashMap<usize, Problem> {
+    let mut first = HashMap::new();
+    let twice = list.iter().enumerate().filter_map(|(index, new)| match first.entry(new.name()) {
+        Entry::Vacant(entry) => {
+            entry.insert(index);
+            None
+        }
+        Entry::Occupied(entry) => {
+            let why = format!("{:?} stands in this list already, at [{}]", entry.key(), entry.get());
+            Some((index, Problem::new("name", why)))
+        }
+    });
+    twice.collect()
+}
+
+/// The faults of one entry of a list. One a field: a name that stands twice is not told when it has a fault of its own.
+pub(super) fn at(
+    index: usize,
+    mut faults: Vec<Problem>,
+    twice: &mut HashMap<usize, Problem>,
+) -> Vec<Problem> {
+    if !faults.iter().any(|fault| fault.field() == "name") {
+        faults.extend(twice.remove(&index));
+    }
+    faults.into_iter().map(|fault| fault.within(index)).collect()
+}
+
+/// What the secrets become where one was stated: the only one.
+pub(super) fn settle_secret(
+    current: &Current,
+    stated: Option<SigningSecret>,
+    now: Millis,
+) -> Result<(Option<Vec<IssuedSecret>>, SecretChange)> {
+    let newest = current.secret()?;
+    Ok(match stated {
+        Some(secret) if newest.secret != secret => {
+            (Some(vec![IssuedSecret::current(secret, now)]), SecretChange::Replaced)
+        }
+        // Stated again, the current one ends the overlap of the others.
+        Some(_) if current.has_old(now) => (Some(vec![newest.clone()]), SecretChange::Revoked),
+        _ => (None, SecretChange::Kept),
+    })
+}
+
+/// Writes what a subscription becomes by a call that changes it, and adds it to the history.
+pub(super) fn write_changed(
+    tx: &Write<'_>,
+    current: &Current,
+    after: Subscription,
+    secrets: Option<&[IssuedSecret]>,
+    secret: SecretChange,
+    now: Millis,
+) -> Result<Subscription> {
+    let after = after.changed(now);
+    unless_taken(&after.name, tx.replace(current, &after, secrets)?)?;
+    let (kind, fields) = change::of_update(&current.subscription, &after, secret);
+    tx.record(now, kind, &after.id.to_string(), || fields)?;
+    Ok(after)
+}
+
+pub(super) fn record_created(tx: &Write<'_>, created: &Subscription) -> Result<()> {
+    let subject = created.id.to_string();
+    tx.record(created.created_at, ChangeKind::Created, &subject, || change::of_created(created))
+}
+
+pub(super) fn delete(tx: &Write<'_>, current: &Current, now: Millis) -> Result<()> {
+    tx.delete(current)?;
+    let deleted = &current.subscription;
+    tx.record(now, ChangeKind::Deleted, &deleted.id.to_string(), || change::of_deleted(deleted))
 }
 
 pub(super) fn unless_taken(name: &str, written: Result<(), Taken>) -> Result<()> {

@@ -98,21 +98,16 @@ impl Read<'_> {
 }
 
 impl Write<'_> {
-    /// Adds an event type to the catalog and to every pattern that covers it, or replaces what was kept under its name.
+    /// Adds an event type to the catalog and to every pattern that covers it.
     ///
     /// `wildcards` are all [wildcards](Write::wildcards) of the file.
-    pub(crate) fn register(
+    pub(crate) fn add_event_type(
         &self,
         event_type: &EventType,
         schema: Option<&str>,
         wildcards: &[(i64, EventPattern)],
     ) -> Result<()> {
         let EventType { name, description, json_schema: _ } = event_type;
-        let sql = "UPDATE event_type SET description = ?2, json_schema = ?3 WHERE name = ?1";
-        let mut update = self.conn.prepare_cached(sql).or_fault()?;
-        if update.execute(params![name, description, schema]).or_fault()? > 0 {
-            return Ok(());
-        }
         let sql = "INSERT INTO event_type (name, description, json_schema) VALUES (?1, ?2, ?3)";
         let mut insert = self.conn.prepare_cached(sql).or_fault()?;
         let id = insert.insert(params![name, description, schema]).or_fault()?;
@@ -124,6 +119,15 @@ impl Write<'_> {
             self.expand_into(id, *pattern)?;
         }
         Ok(())
+    }
+
+    /// Replaces what is kept under the name of an event type.
+    pub(crate) fn replace_event_type(&self, event_type: &EventType, schema: Option<&str>) -> Result<()> {
+        let EventType { name, description, json_schema: _ } = event_type;
+        self.execute(
+            "UPDATE event_type SET description = ?2, json_schema = ?3 WHERE name = ?1",
+            params![name, description, schema],
+        )
     }
 
     /// Every wildcard of the file, compiled.

@@ -2,6 +2,7 @@
 
 mod busy;
 mod catalog;
+mod changes;
 mod cipher;
 mod dispatch;
 mod fault;
@@ -27,6 +28,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::EncryptionKey;
+use changes::Ledger;
 use fault::OrFault as _;
 use open::Opened;
 use readers::Readers;
@@ -67,6 +69,8 @@ pub(crate) struct Settings {
     pub(crate) durability: Durability,
     pub(crate) busy_timeout: Duration,
     pub(crate) key: Option<EncryptionKey>,
+    /// None where the file's own number holds.
+    pub(crate) keep_changes: Option<u64>,
 }
 
 /// An open file, or a database in memory.
@@ -116,7 +120,7 @@ impl Store {
     ) -> Result<Store> {
         let &Settings { read_only, busy_timeout, ref key, .. } = settings;
         let vault = busy::patiently(busy_timeout, || Vault::of(&main, key.as_ref()))?;
-        Ok(Store {
+        let store = Store {
             shared,
             main: Mutex::new(main),
             vault: RwLock::new(vault),
@@ -124,7 +128,13 @@ impl Store {
             path,
             read_only,
             busy_timeout,
-        })
+        };
+        if let Some(keep) = settings.keep_changes
+            && store.read(|tx| tx.kept_changes())? != keep
+        {
+            store.write(|tx| tx.keep_changes(keep))?;
+        }
+        Ok(store)
     }
 
     pub(crate) fn path(&self) -> Option<&Path> {
@@ -200,7 +210,9 @@ impl Store {
         let tx = busy::patiently(self.busy_timeout, || {
             Transaction::new_unchecked(&conn, TransactionBehavior::Immediate).or_fault()
         })?;
-        let result = job(&Write { read: Read { conn: &tx, vault: &vault } })?;
+        let write = Write { read: Read { conn: &tx, vault: &vault }, ledger: Ledger::new() };
+        let result = job(&write)?;
+        write.settle()?;
         let committed = tx.commit().or_fault();
         // After the commit, and also where it is not known whether it took place.
         self.version.fetch_add(1, Ordering::SeqCst);
@@ -254,6 +266,7 @@ pub(crate) struct Read<'c> {
 /// The file, to read and to change.
 pub(crate) struct Write<'c> {
     read: Read<'c>,
+    ledger: Ledger,
 }
 
 impl<'c> Deref for Write<'c> {

@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
+use super::changes::Ledger;
 use super::fault::OrFault as _;
 use super::rows::decode_id;
 use super::vault::Vault;
@@ -75,7 +76,10 @@ fn share(conn: &Connection, shared: bool) -> Result<()> {
 fn rewrite(conn: &Connection, old: &Vault, key: Option<&EncryptionKey>) -> Result<Vault> {
     let tx = Transaction::new_unchecked(conn, TransactionBehavior::Exclusive).or_fault()?;
     let new = Vault::set_key(&tx, key)?;
-    let (from, to) = (Read { conn: &tx, vault: old }, Write { read: Read { conn: &tx, vault: &new } });
+    let (from, to) = (
+        Read { conn: &tx, vault: old },
+        Write { read: Read { conn: &tx, vault: &new }, ledger: Ledger::new() },
+    );
     let mut after = 0;
     loop {
         let batch = subscriptions(&tx, after)?;

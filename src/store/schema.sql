@@ -6,7 +6,9 @@ CREATE TABLE registry (
     one       INTEGER PRIMARY KEY CHECK (one = 1),
     file_id   BLOB NOT NULL,    -- random, so that a sealed secret belongs to one file
     key_check BLOB,             -- what only the file's key opens; NULL: secrets are not sealed
-    last_id   TEXT              -- the greatest id ever deleted, so that ids rise past it; NULL: none was
+    last_id   TEXT,             -- the greatest id ever deleted, so that ids rise past it; NULL: none was
+    keep_changes INTEGER NOT NULL DEFAULT 10000 CHECK (keep_changes >= 0),
+    last_change  INTEGER NOT NULL DEFAULT 0     -- kept only while no change is: else the greatest sequence tells
 ) STRICT;
 INSERT INTO registry (one, file_id) VALUES (1, randomblob(16));
 
@@ -64,6 +66,15 @@ CREATE TABLE secret (
     PRIMARY KEY (subscription, serial),
     CHECK ((text IS NULL) <> (sealed IS NULL))
 ) STRICT, WITHOUT ROWID;
+
+-- The history of changes, numbered without gaps. At least the newest `keep_changes` are here.
+CREATE TABLE change (
+    sequence INTEGER PRIMARY KEY,
+    at       INTEGER NOT NULL,
+    kind     TEXT NOT NULL,
+    subject  TEXT NOT NULL,     -- a subscription's id, or an event type's name
+    fields   TEXT NOT NULL      -- a JSON array of {"name", "before", "after"}; never a secret
+) STRICT;
 
 -- The public views. Columns may be added at the end; nothing else changes.
 

@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 
 use serde::de::{Deserialize, Deserializer, MapAccess};
 
-use super::Subscription;
 use super::rules::{self, Coverage, Rules};
+use super::{Subscription, SubscriptionUpdate};
 use crate::error::{Problem, Result};
 use crate::event_type::check_description;
 use crate::pattern::EventPattern;
@@ -125,6 +125,56 @@ impl NewSubscription {
     /// The patterns asked for.
     pub fn events(&self) -> &[String] {
         &self.events
+    }
+
+    pub(crate) fn states_secret(&self) -> bool {
+        self.secret.is_some()
+    }
+
+    /// Whether this subscription is as declared here, but for the secret.
+    pub(crate) fn is(&self, there: &Subscription) -> bool {
+        let NewSubscription {
+            name,
+            url,
+            events,
+            enabled,
+            secret: _,
+            description,
+            metadata,
+            allow_unknown_events: _,
+        } = self;
+        // Repeats are dropped when patterns are kept; such a list is compared the long way.
+        let same_events = events.len() == there.events.len()
+            && events.iter().zip(&there.events).all(|(declared, kept)| declared == kept.as_str());
+        *name == there.name
+            && *url == there.url
+            && same_events
+            && enabled.is_none_or(|enabled| enabled == there.enabled)
+            && *description == there.description
+            && *metadata == there.metadata
+    }
+
+    /// What makes a subscription of this name as declared here.
+    pub(crate) fn into_update(self) -> SubscriptionUpdate {
+        let NewSubscription {
+            name: _,
+            url,
+            events,
+            enabled,
+            secret,
+            description,
+            metadata,
+            allow_unknown_events,
+        } = self;
+        SubscriptionUpdate::declared(
+            url,
+            events,
+            enabled,
+            secret,
+            description,
+            metadata,
+            allow_unknown_events,
+        )
     }
 
     /// Judges every rule but that of the name's uniqueness, which is the database's.

@@ -146,6 +146,32 @@ impl SubscriptionUpdate {
         self
     }
 
+    /// What makes a subscription as declared: what is absent is cleared, but `enabled` and the secret are left alone.
+    pub(crate) fn declared(
+        url: String,
+        events: Vec<String>,
+        enabled: Option<bool>,
+        secret: Option<SecretText>,
+        description: Option<String>,
+        metadata: BTreeMap<String, String>,
+        allow_unknown_events: bool,
+    ) -> SubscriptionUpdate {
+        SubscriptionUpdate {
+            name: None,
+            url: Some(url),
+            events: Some(events),
+            enabled,
+            secret,
+            description: description.map_or(Patch::Clear, Patch::Set),
+            metadata: MetadataPatch {
+                clear: true,
+                entries: metadata.into_iter().map(|(key, value)| (key, Some(value))).collect(),
+            },
+            allow_unknown_events,
+            if_revision: None,
+        }
+    }
+
     /// The revision that the caller saw last, if it told.
     pub(crate) fn expected_revision(&self) -> Option<u64> {
         self.if_revision

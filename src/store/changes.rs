@@ -1,0 +1,205 @@
+//! The history of changes: written in the transaction of the change.
+
+use std::cell::Cell;
+
+use rusqlite::{Row, params};
+use serde_json::{Map, Value};
+
+use super::fault::{OrFault as _, fault};
+use super::rows::{integer, millis, natural};
+use super::{Read, Write};
+use crate::change::{Change, ChangeKind, FieldChange};
+use crate::error::{Error, ErrorKind, Result};
+use crate::time::Millis;
+
+/// What is no longer kept is deleted so many at a time: one a change would cost every change a page.
+const BATCH: u64 = 64;
+
+/// How far the history goes.
+#[derive(Clone, Copy)]
+struct Extent {
+    keep: u64,
+    last: u64,
+}
+
+/// What a transaction adds to the history.
+pub(super) struct Ledger {
+    extent: Cell<Option<Extent>>,
+    /// How many changes are still to come that leave no room for those before. Such as are not kept anyway are counted
+    /// and not written.
+    to_come: Cell<u64>,
+}
+
+impl Ledger {
+    pub(super) fn new() -> Ledger {
+        Ledger { extent: Cell::new(None), to_come: Cell::new(0) }
+    }
+}
+
+impl Read<'_> {
+    fn extent(&self) -> Result<Extent> {
+        let sql = "SELECT keep_changes, max(last_change, coalesce((SELECT max(sequence) FROM change), 0)) FROM registry";
+        let mut statement = self.conn.prepare_cached(sql).or_fault()?;
+        let row = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
+        let (keep, last) = statement.query_row([], row).or_fault()?;
+        Ok(Extent { keep: natural(keep)?, last: natural(last)? })
+    }
+
+    /// How many changes the file keeps.
+    pub(crate) fn kept_changes(&self) -> Result<u64> {
+        Ok(self.extent()?.keep)
+    }
+
+    /// The sequence of the last change; 0 when there was none.
+    pub(crate) fn last_change(&self) -> Result<u64> {
+        Ok(self.extent()?.last)
+    }
+
+    /// What tells this file from others.
+    pub(crate) fn file_id(&self) -> Result<Vec<u8>> {
+        let sql = "SELECT file_id FROM registry";
+        self.conn.prepare_cached(sql).and_then(|mut id| id.query_row([], |row| row.get(0))).or_fault()
+    }
+
+    /// The changes after that sequence, at most `limit`.
+    pub(crate) fn changes(&self, after: u64, limit: usize) -> Result<Vec<Change>> {
+        let Extent { keep, last } = self.extent()?;
+        let gone = |why: String| Err(Error::new(ErrorKind::Gone, why));
+        if after > last {
+            return gone(format!(
+                "the history ends at {last}; {after} is another file's, or one's before a restore"
+            ));
+        }
+        if last.saturating_sub(after) > keep {
+            let begins = last.saturating_sub(keep);
+            return gone(format!(
+                "the changes after {after} are no longer kept; the history begins after {begins}"
+            ));
+        }
+        let sql = "SELECT sequence, at, kind, subject, fields FROM change WHERE sequence > ?1 ORDER BY sequence LIMIT ?2";
+        let mut statement = self.conn.prepare_cached(sql).or_fault()?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut rows = statement.query(params![integer(after)?, limit]).or_fault()?;
+        let (mut changes, mut expected) = (Vec::new(), after);
+        while let Some(row) = rows.next().or_fault()? {
+            let change = decode(row)?;
+            expected = expected.saturating_add(1);
+            if change.sequence != expected {
+                return Err(Error::corrupt(format_args!("change {expected} is missing from the history")));
+            }
+            changes.push(change);
+        }
+        Ok(changes)
+    }
+}
+
+impl Write<'_> {
+    /// Says that so many changes will be recorded, no more and no fewer.
+    pub(crate) fn expect_changes(&self, count: usize) {
+        self.ledger.to_come.set(u64::try_from(count).unwrap_or(u64::MAX));
+    }
+
+    /// Adds a change to the history. Its fields are worked out only if it is kept.
+    pub(crate) fn record(
+        &self,
+        now: Millis,
+        kind: ChangeKind,
+        subject: &str,
+        fields: impl FnOnce() -> Vec<FieldChange>,
+    ) -> Result<()> {
+        let Extent { keep, last } = match self.ledger.extent.get() {
+            Some(extent) => extent,
+            None => self.extent()?,
+        };
+        let sequence = last.saturating_add(1);
+        self.ledger.extent.set(Some(Extent { keep, last: sequence }));
+        let to_come = self.ledger.to_come.get().saturating_sub(1);
+        self.ledger.to_come.set(to_come);
+        if to_come >= keep {
+            return Ok(());
+        }
+        self.execute(
+            "INSERT INTO change (sequence, at, kind, subject, fields) VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![integer(sequence)?, millis(now)?, kind.as_str(), subject, encode(fields())],
+        )
+    }
+
+    /// Deletes what is no longer kept, now and then, before the transaction is committed.
+    pub(super) fn settle(&self) -> Result<()> {
+        let Some(Extent { keep, last }) = self.ledger.extent.get() else {
+            return Ok(());
+        };
+        if keep == 0 {
+            self.execute("UPDATE registry SET last_change = ?1", params![integer(last)?])?;
+        }
+        let oldest: i64 = self
+            .conn
+            .prepare_cached("SELECT coalesce(min(sequence), 0) FROM change")
+            .and_then(|mut oldest| oldest.query_row([], |row| row.get(0)))
+            .or_fault()?;
+        let surplus = last.saturating_sub(keep).saturating_add(1).saturating_sub(natural(oldest)?);
+        if oldest > 0 && (surplus >= BATCH || keep < BATCH) { self.trim(last, keep) } else { Ok(()) }
+    }
+
+    fn trim(&self, last: u64, keep: u64) -> Result<()> {
+        self.execute("DELETE FROM change WHERE sequence <= ?1", params![integer(last.saturating_sub(keep))?])
+    }
+
+    /// Keeps from now on so many changes in this file.
+    pub(crate) fn keep_changes(&self, keep: u64) -> Result<()> {
+        let Extent { keep: before, last } = self.extent()?;
+        // What SQLite cannot count to is as good as all.
+        let keep = keep.min(i64::MAX.unsigned_abs());
+        if keep == before {
+            return Ok(());
+        }
+        self.execute(
+            "UPDATE registry SET keep_changes = ?1, last_change = ?2",
+            params![integer(keep)?, integer(last)?],
+        )?;
+        self.trim(last, keep)
+    }
+}
+
+fn encode(fields: Vec<FieldChange>) -> String {
+    let object = |field| {
+        let FieldChange { name, before, after } = field;
+        let mut object = Map::new();
+        object.insert("name".to_owned(), name.into());
+        object.extend(before.map(|before| ("before".to_owned(), before)));
+        object.extend(after.map(|after| ("after".to_owned(), after)));
+        Value::Object(object)
+    };
+    Value::Array(fields.into_iter().map(object).collect()).to_string()
+}
+
+fn decode(row: &Row<'_>) -> Result<Change> {
+    let sequence = row.get(0).map_err(fault).and_then(natural)?;
+    let damaged =
+        || Error::corrupt(format_args!("change {sequence} of the history is not as it was written"));
+    let kind = row.get_ref(2).and_then(|kind| Ok(kind.as_str()?)).or_fault()?;
+    let fields = row.get_ref(4).and_then(|fields| Ok(fields.as_str()?)).or_fault()?;
+    Ok(Change {
+        sequence,
+        at: row.get(1).or_fault().map(Millis::from_stored)?.ok_or_else(damaged)?,
+        kind: ChangeKind::from_stored(kind).ok_or_else(damaged)?,
+        subject: row.get(3).or_fault()?,
+        fields: decode_fields(fields).ok_or_else(damaged)?,
+    })
+}
+
+fn decode_fields(text: &str) -> Option<Vec<FieldChange>> {
+    let Value::Array(fields) = serde_json::from_str(text).ok()? else {
+        return None;
+    };
+    let field = |field| {
+        let Value::Object(mut object) = field else {
+            return None;
+        };
+        let Value::String(name) = object.remove("name")? else {
+            return None;
+        };
+        Some(FieldChange { name, before: object.remove("before"), after: object.remove("after") })
+    };
+    fields.into_iter().map(field).collect()
+}
