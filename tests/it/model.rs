@@ -322,7 +322,7 @@ fn run(path: Option<PathBuf>, steps: usize) {
 
 #[test]
 fn a_file_answers_as_the_model_does_after_any_history() {
-    for _ in 0..size(1, 60) {
+    for _ in 0..size(1, 20) {
         let folder = tempfile::tempdir().unwrap();
         run(Some(folder.path().join("registry.db")), size(250, 400));
     }
@@ -330,7 +330,7 @@ fn a_file_answers_as_the_model_does_after_any_history() {
 
 #[test]
 fn a_registry_in_memory_answers_as_the_model_does_after_any_history() {
-    for _ in 0..size(2, 60) {
+    for _ in 0..size(2, 20) {
         run(None, size(250, 400));
     }
 }

@@ -18,7 +18,7 @@ use crate::support::{STRIPE, refused, size};
 
 fn runner() -> TestRunner {
     TestRunner::new(ProptestConfig {
-        cases: size(3_000, 300_000),
+        cases: size(2_000, 50_000),
         failure_persistence: None,
         ..ProptestConfig::default()
     })
