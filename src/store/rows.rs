@@ -43,7 +43,7 @@ impl<'r> Decoder<'r> {
 /// The first row of a subscription, with its first pattern.
 fn decode(row: &Row<'_>) -> Result<(i64, Subscription)> {
     let text = |column| row.get::<_, String>(column).or_fault();
-    let id = decode_id(&text(1)?)?;
+    let id = decode_id(row.get_ref(1).and_then(|id| Ok(id.as_str()?)).or_fault()?)?;
     let damaged = |what| Error::corrupt(format_args!("subscription {id} has {what}"));
     let time = |column| {
         let stored = row.get(column).or_fault()?;
