@@ -8,10 +8,11 @@ const STRIPE: &str = include_str!("../../tests/fixtures/stripe-event-types.txt")
 
 /// An event type that exactly one subscription of a crowd gets.
 pub(crate) const FOR_ONE: &str = "one.invoice.paid";
-/// An event type that exactly ten subscriptions of a crowd get.
+/// An event type that exactly ten subscriptions of a crowd get, made one after the other.
 pub(crate) const FOR_TEN: &str = "ten.invoice.paid";
-/// How many subscriptions [`FOR_TEN`] has, and [`FOR_ONE`] before them.
-const PROBES: usize = 11;
+/// One that ten others get, which lie as far apart as the file allows: each costs pages of its own.
+pub(crate) const FOR_TEN_APART: &str = "apart.invoice.paid";
+const PROBES: [&str; 3] = [FOR_ONE, FOR_TEN, FOR_TEN_APART];
 /// The name of the subscription that gets [`FOR_ONE`].
 pub(crate) const ONE: &str = "customer-0000000";
 
@@ -60,7 +61,7 @@ impl New {
 /// Many subscriptions that share few patterns.
 pub(crate) enum Crowd {
     /// What a file holds in practice: patterns of one type and of many, one subscription in twenty disabled, one in four
-    /// with metadata, one in ten with a description; and the two probes.
+    /// with metadata, one in ten with a description; and the probes.
     Mixed { subscriptions: usize, types: usize, patterns: usize },
     /// All get the one type that there is.
     Fans(usize),
@@ -73,7 +74,7 @@ impl Crowd {
         match *self {
             Crowd::Mixed { types, .. } => {
                 let crowd = (0..).flat_map(|prefix| stripe().map(move |name| format!("t{prefix:02}.{name}")));
-                let probes = [FOR_ONE, FOR_TEN].map(str::to_owned);
+                let probes = PROBES.map(str::to_owned);
                 probes.into_iter().chain(crowd).take(types).collect()
             }
             Crowd::Fans(_) => vec![FOR_ONE.to_owned()],
@@ -88,13 +89,13 @@ impl Crowd {
         match *self {
             Crowd::Mixed { types, patterns, .. } => {
                 let names = stripe().count();
-                let prefixes = (types - 2) / names;
+                let prefixes = (types - PROBES.len()) / names;
                 let wildcards = (0..prefixes)
                     .flat_map(|prefix| WILDCARDS.map(|pattern| format!("t{prefix:02}.{pattern}")))
                     .take(patterns * 3 / 10);
                 let mut all: Vec<String> = wildcards.collect();
-                let literals = patterns - 2 - all.len();
-                let crowd = self.event_types().split_off(2);
+                let literals = patterns - PROBES.len() - all.len();
+                let crowd = self.event_types().split_off(PROBES.len());
                 all.extend((0..literals).map(|n| crowd[n * crowd.len() / literals].clone()));
                 // Neighbours in this list are of one kind; the subscriptions take turns.
                 Random::new(7).shuffle(&mut all);
@@ -110,11 +111,15 @@ impl Crowd {
         match *self {
             Crowd::Mixed { subscriptions, .. } => {
                 let mut random = Random::new(1);
-                let apart = subscriptions / PROBES;
+                let apart = subscriptions / 11;
                 Box::new((0..subscriptions).map(move |number| {
-                    let probe = number / apart;
-                    if number % apart == 0 && probe < PROBES {
-                        let event = if probe == 0 { FOR_ONE } else { FOR_TEN };
+                    let probe = match (number / apart, number % apart) {
+                        (0, 0) => Some(FOR_ONE),
+                        (1..11, 0) => Some(FOR_TEN_APART),
+                        (1, 1..11) => Some(FOR_TEN),
+                        _ => None,
+                    };
+                    if let Some(event) = probe {
                         return New::plain(number, vec![event.to_owned()]);
                     }
                     let mut events = vec![patterns[number % patterns.len()].clone()];

@@ -37,7 +37,7 @@ impl Run {
 
     /// A number of rows, or of the few that a trial gets.
     pub(crate) fn scaled(&self, full: usize) -> usize {
-        if self.small { (full / 200).clamp(20, 2_000) } else { full }
+        if self.small { (full / 200).clamp(200, 2_000) } else { full }
     }
 }
 

@@ -1,0 +1,234 @@
+#!/usr/bin/env python3
+"""Makes the table of ratios and the two pictures from what `cargo bench` left under target/criterion.
+
+    python3 benches/report.py [target/criterion]
+
+The table goes to standard output, the pictures to benches/growth.svg and benches/peers.svg.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+# Group, the functions above and below the line, the bound and its direction, the goal. `threads` compares look-ups a
+# second, so what is to be the slower stands above the line.
+BOUNDS = [
+    ("dispatch/memory", "registry", "hashmap", "≤", 1.6, 1.1),
+    ("dispatch/exclusive", "registry", "hashmap", "≤", 1.6, 1.1),
+    ("dispatch/shared", "registry", "data_version", "≤", 1.15, 1.03),
+    ("dispatch/threads", "one", "two", "≥", 1.8, 2.0),
+    ("dispatch/threads", "data_version_two", "shared_two", "≥", 0.9, None),
+    ("dispatch/threads", "shared_one", "shared_two", None, None, 1.5),
+    ("dispatch/threads", "data_version_one", "data_version_two", None, None, None),
+    ("dispatch/cold", "registry", "sql", "≤", 1.3, 1.1),
+    ("dispatch/own_write", "registry", "sql", "≤", 2.5, 1.3),
+    ("dispatch/fanout_100k", "registry", "sql", "≤", 1.2, 1.05),
+    ("dispatch/many_types", "registry", "sql", "≤", 1.5, 1.15),
+    ("dispatch/growth", "1m", "1k", "≤", 1.3, 1.1),
+    ("dispatch/growth", "1m_apart", "1k_apart", None, None, None),
+    ("dispatch/growth", "1m_apart_sql", "1k_apart_sql", None, None, None),
+    ("dispatch/growth", "1m_apart", "1m_apart_sql", None, None, None),
+    ("dispatch/beside_writer", "registry", "memo", "≤", 1.5, None),
+    ("dispatch/peers", "linear_scan", "registry", "≥", 10_000, None),
+    ("dispatch/peers", "sql_glob", "registry", "≥", 10_000, None),
+    ("dispatch/peers", "globset", "registry", "≥", 3, None),
+    ("create/durable", "registry", "sql", "≤", 1.15, 1.05),
+    ("create/bulk_100k", "registry", "sql", "≤", 1.3, 1.1),
+    ("catalog/register", "1m", "1k", "≤", 1.2, 1.05),
+    ("list/page_100", "last", "first", "≤", 1.2, 1.05),
+    ("list/page_100", "first", "sql", "≤", 1.2, 1.05),
+    ("get/by_name", "registry", "sql", "≤", 1.3, 1.1),
+    ("open/memory", "registry", "sql", "≤", 1.3, 1.1),
+    ("open/file", "registry", "sql", "≤", 1.4, 1.15),
+]
+
+STYLE = """<style>
+  text { font: 13px system-ui, sans-serif; fill: #1f2328 }
+  .title { font-size: 15px; font-weight: 600 }
+  .unit { fill: #59636e }
+  .grid { stroke: #d1d9e0; stroke-width: 1 }
+  .ours { stroke: #0969da; fill: #0969da }
+  .other { stroke: #818b98; fill: #818b98 }
+  .line { fill: none; stroke-width: 2 }
+  .label { stroke: none }
+  @media (prefers-color-scheme: dark) {
+    text { fill: #f0f6fc }
+    .unit { fill: #9198a1 }
+    .grid { stroke: #3d444d }
+    .ours { stroke: #4493f8; fill: #4493f8 }
+    .other { stroke: #9198a1; fill: #9198a1 }
+  }
+</style>"""
+
+
+def medians(folder):
+    """The median of every function in ns, with its confidence interval, by group."""
+    found = {}
+    for path in sorted(folder.glob("**/new/estimates.json")):
+        named = json.loads(path.with_name("benchmark.json").read_text())
+        median = json.loads(path.read_text())["median"]
+        interval = median["confidence_interval"]
+        group = found.setdefault(named["group_id"], {})
+        group[named["function_id"]] = (
+            median["point_estimate"],
+            interval["lower_bound"],
+            interval["upper_bound"],
+        )
+    return found
+
+
+def time(ns):
+    for unit, size in (("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
+        if ns >= size:
+            return f"{ns / size:.3g} {unit}"
+    return f"{ns:.3g} ns"
+
+
+def ratio_text(ratio):
+    return f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.2f}"
+
+
+def bound_text(sign, bound):
+    return "" if bound is None else f"{sign} {bound:,}"
+
+
+def table(found):
+    yield "| group | ratio | medians | measured | bound | holds | goal |"
+    yield "|---|---|---|---:|---:|---|---:|"
+    for group, above, below, sign, bound, goal in BOUNDS:
+        functions = found.get(group, {})
+        if above not in functions or below not in functions:
+            yield f"| `{group}` | {above} ÷ {below} | not measured | | {bound_text(sign, bound)} | | |"
+            continue
+        top, bottom = functions[above][0], functions[below][0]
+        ratio = top / bottom
+        holds = ""
+        if bound is not None:
+            holds = "yes" if (ratio <= bound if sign == "≤" else ratio >= bound) else "**no**"
+        what = f"{above} ÷ {below}"
+        if group == "dispatch/threads":
+            what = f"{below} ÷ {above}, look-ups a second"
+        yield (
+            f"| `{group}` | {what} | {time(top)} ÷ {time(bottom)} | {ratio_text(ratio)} "
+            f"| {bound_text(sign, bound)} | {holds} | {'' if goal is None else goal} |"
+        )
+
+
+def picture(width, height, title, unit, body):
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
+            f'height="{height}" role="img" aria-label="{title}">',
+            STYLE,
+            f'<text class="title" x="20" y="28">{title}</text>',
+            f'<text class="unit" x="20" y="48">{unit}</text>',
+            *body,
+            "</svg>",
+            "",
+        ]
+    )
+
+
+def growth(functions):
+    """Time of a cold look-up over the number of subscriptions."""
+    points = [(name, functions[name]) for name in ("1k", "100k", "1m")]
+    left, right, top, bottom = 70, 600, 70, 250
+    step = nice(max(upper for _, (_, _, upper) in points) / 1e3 / 4)
+    ceiling = step * 5
+
+    def y(ns):
+        return bottom - (ns / 1e3) / ceiling * (bottom - top)
+
+    places = {"1k": left + 50, "100k": left + 50 + (right - left - 100) * 2 / 3, "1m": right - 50}
+    body = []
+    for line in range(6):
+        height = bottom - line * (bottom - top) / 5
+        body.append(f'<line class="grid" x1="{left}" y1="{height:.1f}" x2="{right}" y2="{height:.1f}"/>')
+        body.append(
+            f'<text class="unit" x="{left - 8}" y="{height + 4:.1f}" text-anchor="end">{line * step:g}</text>'
+        )
+    path = " ".join(f"{places[name]:.1f},{y(median):.1f}" for name, (median, _, _) in points)
+    body.append(f'<polyline class="line ours" style="fill: none" points="{path}"/>')
+    for name, (median, lower, upper) in points:
+        x = places[name]
+        body.append(f'<line class="line ours" x1="{x:.1f}" y1="{y(lower):.1f}" x2="{x:.1f}" y2="{y(upper):.1f}"/>')
+        body.append(f'<circle class="ours" cx="{x:.1f}" cy="{y(median):.1f}" r="4"/>')
+        body.append(f'<text x="{x:.1f}" y="{y(upper) - 10:.1f}" text-anchor="middle">{time(median)}</text>')
+        count = {"1k": "1,000", "100k": "100,000", "1m": "1,000,000"}[name]
+        body.append(f'<text class="unit" x="{x:.1f}" y="{bottom + 20}" text-anchor="middle">{count}</text>')
+    middle = (left + right) / 2
+    body.append(
+        f'<text class="unit" x="{middle}" y="{bottom + 42}" text-anchor="middle">subscriptions in the file '
+        "(logarithmic)</text>"
+    )
+    title = "A look-up takes as long as its answer, not as the file"
+    return picture(640, 310, title, "µs to find 10 subscribers, first look-up after another program's change", body)
+
+
+def nice(value):
+    """The next of 1, 2, 5, 10, … that is no smaller."""
+    size = 1.0
+    while size < value:
+        size *= 10
+    while size / 10 >= value:
+        size /= 10
+    return next(size * part for part in (0.1, 0.2, 0.5, 1) if size * part >= value)
+
+
+def peers(functions):
+    """Bars on a logarithmic axis."""
+    from math import ceil, floor, log10
+
+    labels = [
+        ("registry", "webhook-registry"),
+        ("globset", "globset of all patterns"),
+        ("linear_scan", "every endpoint in turn"),
+        ("sql_glob", "GLOB in SQL"),
+    ]
+    times = [functions[name][0] for name, _ in labels]
+    first, last = floor(log10(min(times))), ceil(log10(max(times)))
+    first = first - 1 if log10(min(times)) - first < 0.3 else first
+    left, right, top, row = 190, 560, 66, 40
+    bottom = top + row * len(labels)
+
+    def x(ns):
+        return left + (log10(ns) - first) / (last - first) * (right - left)
+
+    body = []
+    for power in range(first, last + 1):
+        at = x(10.0**power)
+        body.append(f'<line class="grid" x1="{at:.1f}" y1="{top}" x2="{at:.1f}" y2="{bottom}"/>')
+        body.append(f'<text class="unit" x="{at:.1f}" y="{bottom + 20}" text-anchor="middle">{time(10.0**power)}</text>')
+    for place, ((name, label), median) in enumerate(zip(labels, times)):
+        y = top + place * row + 8
+        kind = "ours" if name == "registry" else "other"
+        body.append(f'<text x="{left - 10}" y="{y + 17}" text-anchor="end">{label}</text>')
+        body.append(
+            f'<rect class="{kind}" x="{left}" y="{y}" width="{x(median) - left:.1f}" height="24" rx="2"/>'
+        )
+        body.append(f'<text x="{x(median) + 8:.1f}" y="{y + 17}">{time(median)}</text>')
+    middle = (left + right) / 2
+    body.append(
+        f'<text class="unit" x="{middle}" y="{bottom + 42}" text-anchor="middle">time of one answer '
+        "(logarithmic)</text>"
+    )
+    title = "Who gets this event? 10 of 100,000 subscriptions"
+    return picture(640, bottom + 60, title, "shorter is better", body)
+
+
+def main():
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else HERE.parent / "target" / "criterion"
+    found = medians(folder)
+    if not found:
+        sys.exit(f"nothing measured under {folder}: run cargo bench first")
+    print("\n".join(table(found)))
+    for name, draw in (("growth", growth), ("peers", peers)):
+        functions = found.get(f"dispatch/{name}", {})
+        if len(functions) >= 3:
+            (HERE / f"{name}.svg").write_text(draw(functions))
+
+
+if __name__ == "__main__":
+    main()
