@@ -83,6 +83,12 @@ impl Problem {
         &self.message
     }
 
+    /// The same problem as part of a list under this key.
+    pub(crate) fn of(mut self, list: &str) -> Problem {
+        self.field = format!("{list}{}", self.field);
+        self
+    }
+
     /// The same problem as part of the entry at `index` of a list.
     pub(crate) fn within(mut self, index: usize) -> Problem {
         self.field = format!("[{index}].{}", self.field);

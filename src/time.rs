@@ -45,6 +45,11 @@ impl Millis {
         u64::try_from(millis).ok().filter(|&millis| millis <= Millis::LAST).map(Millis)
     }
 
+    /// What RFC 3339 writes for UTC with `Z`.
+    pub(crate) fn parse(text: &str) -> Option<Millis> {
+        humantime::parse_rfc3339(text).ok().filter(|time| *time >= UNIX_EPOCH).map(Millis::from)
+    }
+
     /// A part of a millisecond counts as one.
     #[must_use]
     pub(crate) fn plus(self, duration: Duration) -> Millis {

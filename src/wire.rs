@@ -70,6 +70,12 @@ impl<'a> Key<'a> {
         E::custom(format_args!("{self}missing {plural} {}", keys.join(", ")))
     }
 
+    /// The same for keys of which some are there.
+    pub(crate) fn missing_of<E: Error>(&self, absent: &[(&str, bool)]) -> E {
+        let absent: Vec<&str> = absent.iter().filter_map(|(key, absent)| absent.then_some(*key)).collect();
+        self.missing(&absent)
+    }
+
     /// Reads a value of the shape `T` that stands here.
     pub(crate) fn read<T: Shape>(&self) -> Typed<'_, T> {
         Typed { key: self, shape: PhantomData }

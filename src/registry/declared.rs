@@ -1,9 +1,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::Registry;
-use super::subscriptions::{
-    at, current, delete, names_twice, record_created, settle_secret, unless_taken, write_changed,
-};
+use super::subscriptions::{at, current, delete, names_twice, settle_secret, write_changed};
 use crate::change::{self, SecretChange};
 use crate::error::{Error, Problem, Result};
 use crate::plan::{Action, Applied, Basis, Ensured, Plan, Prune, Step, StepKind};
@@ -59,10 +57,7 @@ impl Registry {
         let now = self.0.clock.now();
         let Some(current) = by_name(tx, declared.name())? else {
             let draft = declared.check(&self.0.rules, knowledge)?.map_err(Error::invalid)?;
-            let created = self.make(draft, now, tx.last_id()?)?;
-            unless_taken(&created.subscription.name, tx.insert(&created)?)?;
-            record_created(tx, &created.subscription)?;
-            return Ok(Ensured::Created(created));
+            return self.add(tx, draft, now).map(Ensured::Created);
         };
         let Updated { subscription: after, secret } = declared
             .into_update()
@@ -112,7 +107,7 @@ impl Registry {
 
     fn plan_on(&self, tx: &Read<'_>, declared: &[NewSubscription], prune: Prune) -> Result<Plan> {
         let (mut steps, mut actions, mut problems) = (Vec::new(), Vec::new(), Vec::new());
-        let mut twice = names_twice(declared);
+        let mut twice = names_twice(declared.iter().map(NewSubscription::name));
         let knowledge = &mut Knowledge::new(tx);
         let there = Existing::read(tx, declared, prune)?;
         for (index, new) in declared.iter().enumerate() {

@@ -4,6 +4,7 @@ mod catalog;
 mod changes;
 mod declared;
 mod dispatch;
+mod export;
 mod secrets;
 mod subscriptions;
 

@@ -42,10 +42,7 @@ impl Registry {
     pub fn create(&self, new: NewSubscription) -> Result<Created> {
         self.0.store.write(|tx| {
             let draft = new.check(&self.0.rules, &mut Knowledge::new(tx))?.map_err(Error::invalid)?;
-            let created = self.make(draft, self.0.clock.now(), tx.last_id()?)?;
-            unless_taken(&created.subscription.name, tx.insert(&created)?)?;
-            record_created(tx, &created.subscription)?;
-            Ok(created)
+            self.add(tx, draft, self.0.clock.now())
         })
     }
 
@@ -66,8 +63,8 @@ impl Registry {
             for (index, draft) in drafts.into_iter().enumerate() {
                 let created = self.make(draft, now, last)?;
                 last = Some(created.subscription.id);
-                match tx.insert(&created)? {
-                    Ok(()) => record_created(tx, &created.subscription)?,
+                match insert(tx, &created)? {
+                    Ok(()) => record_created(tx, &created.subscription, now)?,
                     Err(holder) => taken.push(name_taken(&created.subscription.name, &holder).within(index)),
                 }
                 all.push(created);
@@ -76,7 +73,15 @@ impl Registry {
         })
     }
 
-    pub(super) fn make(&self, draft: Draft, now: Millis, last: Option<SubscriptionId>) -> Result<Created> {
+    /// Makes a subscription of a draft and adds it.
+    pub(super) fn add(&self, tx: &Write<'_>, draft: Draft, now: Millis) -> Result<Created> {
+        let created = self.make(draft, now, tx.last_id()?)?;
+        unless_taken(&created.subscription.name, insert(tx, &created)?)?;
+        record_created(tx, &created.subscription, now)?;
+        Ok(created)
+    }
+
+    fn make(&self, draft: Draft, now: Millis, last: Option<SubscriptionId>) -> Result<Created> {
         let Draft { name, url, events, enabled, secret, description, metadata } = draft;
         let mut random = [0; 10];
         entropy::fill(&mut random)?;
@@ -249,7 +254,7 @@ pub(super) fn current(tx: &Read<'_>, id: SubscriptionId, expected: Option<u64>) 
 /// Judges every subscription of a list, and that no name stands twice in it.
 fn check_all(tx: &Write<'_>, rules: &Rules, list: Vec<NewSubscription>) -> Result<Vec<Draft>> {
     let mut knowledge = Knowledge::new(tx);
-    let mut twice = names_twice(&list);
+    let mut twice = names_twice(list.iter().map(NewSubscription::name));
     let (mut drafts, mut problems) = (Vec::with_capacity(list.len()), Vec::new());
     for (index, new) in list.into_iter().enumerate() {
         let faults = match new.check(rules, &mut knowledge)? {
@@ -265,9 +270,9 @@ fn check_all(tx: &Write<'_>, rules: &Rules, list: Vec<NewSubscription>) -> Resul
 }
 
 /// The names that stand in a list already, by where they stand again.
-pub(super) fn names_twice(list: &[NewSubscription]) -> HashMap<usize, Problem> {
+pub(super) fn names_twice<'a>(names: impl Iterator<Item = &'a str>) -> HashMap<usize, Problem> {
     let mut first = HashMap::new();
-    let twice = list.iter().enumerate().filter_map(|(index, new)| match first.entry(new.name()) {
+    let twice = names.enumerate().filter_map(|(index, name)| match first.entry(name) {
         Entry::Vacant(entry) => {
             entry.insert(index);
             None
@@ -325,9 +330,14 @@ pub(super) fn write_changed(
     Ok(after)
 }
 
-pub(super) fn record_created(tx: &Write<'_>, created: &Subscription) -> Result<()> {
+fn insert(tx: &Write<'_>, created: &Created) -> Result<Result<(), Taken>> {
+    let Created { subscription, secret } = created;
+    tx.insert(subscription, &[IssuedSecret::current(secret.clone(), subscription.created_at)])
+}
+
+pub(super) fn record_created(tx: &Write<'_>, created: &Subscription, now: Millis) -> Result<()> {
     let subject = created.id.to_string();
-    tx.record(created.created_at, ChangeKind::Created, &subject, || change::of_created(created))
+    tx.record(now, ChangeKind::Created, &subject, || change::of_created(created))
 }
 
 pub(super) fn delete(tx: &Write<'_>, current: &Current, now: Millis) -> Result<()> {

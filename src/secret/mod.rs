@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::wire::Shape;
 
 pub(crate) use key::EncryptionKey;
+pub(crate) use rotation::MOST_OLD;
 pub use rotation::{IssuedSecret, Rotation};
 
 const LONGEST_TEXT: usize = 256;
@@ -159,7 +160,7 @@ impl PartialEq for SigningSecret {
 impl Eq for SigningSecret {}
 
 /// The text of a secret that has not been judged yet.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct SecretText(Zeroizing<String>);
 
 impl SecretText {

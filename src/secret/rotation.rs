@@ -10,7 +10,7 @@ const DEFAULT_OVERLAP: Duration = Duration::from_secs(24 * 60 * 60);
 const LONGEST_OVERLAP: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// How many replaced secrets live at once.
-const MOST_OLD: usize = 10;
+pub(crate) const MOST_OLD: usize = 10;
 
 /// How to replace a secret: with [`Registry::rotate_secret`](crate::Registry::rotate_secret).
 ///

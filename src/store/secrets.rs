@@ -3,12 +3,14 @@
 use rusqlite::{Row, params};
 
 use super::fault::OrFault as _;
-use super::rows::millis;
+use super::rows::{Decoder, millis};
+use super::subscriptions::EVERY;
 use super::vault::Place;
 use super::{Read, Write};
 use crate::error::{Error, Result};
 use crate::id::SubscriptionId;
 use crate::secret::IssuedSecret;
+use crate::subscription::Subscription;
 use crate::time::Millis;
 
 /// The columns of a secret, behind those of its subscription: what [`Read::issued`] decodes.
@@ -34,6 +36,36 @@ impl Read<'_> {
             secrets.push(self.issued(row, 0, id)?);
         }
         if secrets.is_empty() { Err(no_secret(id)) } else { Ok(secrets) }
+    }
+
+    /// Hands over every subscription in order, with all its secrets, newest first.
+    pub(crate) fn everything(&self, mut each: impl FnMut(Subscription, Vec<IssuedSecret>)) -> Result<()> {
+        let sql = concat!(
+            "SELECT k.subscription, ",
+            secret_columns!(),
+            " FROM secret k ORDER BY k.subscription, k.serial"
+        );
+        let mut statement = self.conn.prepare_cached(sql).or_fault()?;
+        let mut rows = statement.query([]).or_fault()?;
+        let mut row = rows.next().or_fault()?;
+        let mut subscriptions = self.conn.prepare_cached(EVERY).or_fault()?;
+        let mut subscriptions = Decoder::new(subscriptions.query([]).or_fault()?)?;
+        while let Some((seq, subscription)) = subscriptions.next()? {
+            let mut secrets = Vec::with_capacity(1);
+            // Both come in the order of `seq`.
+            while let Some(of) = row
+                && of.get::<_, i64>(0).or_fault()? == seq
+            {
+                secrets.push(self.issued(of, 1, subscription.id)?);
+                row = rows.next().or_fault()?;
+            }
+            if secrets.is_empty() {
+                return Err(no_secret(subscription.id));
+            }
+            secrets.reverse();
+            each(subscription, secrets);
+        }
+        Ok(())
     }
 
     /// Decodes the [columns](secret_columns) that begin at `first`.
@@ -63,19 +95,17 @@ impl Write<'_> {
     /// Makes these, newest first, the secrets of a subscription; what was there is overwritten.
     pub(super) fn set_secrets(&self, seq: i64, id: SubscriptionId, secrets: &[IssuedSecret]) -> Result<()> {
         self.execute("DELETE FROM secret WHERE subscription = ?1", params![seq])?;
-        for (serial, issued) in (1_i64..).zip(secrets.iter().rev()) {
-            self.add_secret(seq, id, serial, issued)?;
-        }
-        Ok(())
+        self.add_secrets(seq, id, secrets)
     }
 
-    pub(super) fn add_secret(
-        &self,
-        seq: i64,
-        id: SubscriptionId,
-        serial: i64,
-        issued: &IssuedSecret,
-    ) -> Result<()> {
+    /// Adds these, newest first, to a subscription that has none.
+    pub(super) fn add_secrets(&self, seq: i64, id: SubscriptionId, secrets: &[IssuedSecret]) -> Result<()> {
+        (1_i64..)
+            .zip(secrets.iter().rev())
+            .try_for_each(|(serial, issued)| self.add_secret(seq, id, serial, issued))
+    }
+
+    fn add_secret(&self, seq: i64, id: SubscriptionId, serial: i64, issued: &IssuedSecret) -> Result<()> {
         let &IssuedSecret { ref secret, created_at, expires_at } = issued;
         let (text, sealed) = self.vault.seal(secret, &Place { id, serial, created_at, expires_at })?;
         self.execute(

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::id::SubscriptionId;
 use crate::pattern::EventPattern;
 use crate::secret::IssuedSecret;
-use crate::subscription::{Created, ListQuery, Subscription};
+use crate::subscription::{ListQuery, Subscription};
 use crate::time::Millis;
 
 /// One row for each pattern of each subscription, in order.
@@ -41,6 +41,9 @@ macro_rules! matching {
                           AND r.subscription > :after)"
     };
 }
+
+/// Every subscription, in order.
+pub(super) const EVERY: &str = select!("1");
 
 /// A subscription to change, with what only the store knows of it.
 pub(crate) struct Current {
@@ -181,8 +184,11 @@ impl Read<'_> {
 
 impl Write<'_> {
     /// Adds a subscription, unless its name is taken. Which it is, the database says.
-    pub(crate) fn insert(&self, created: &Created) -> Result<Result<(), Taken>> {
-        let Created { subscription, secret } = created;
+    pub(crate) fn insert(
+        &self,
+        subscription: &Subscription,
+        secrets: &[IssuedSecret],
+    ) -> Result<Result<(), Taken>> {
         let Subscription {
             id,
             name,
@@ -219,7 +225,7 @@ impl Write<'_> {
             result => result.or_fault()?,
         };
         self.set_events(seq, events, *enabled)?;
-        self.add_secret(seq, *id, 1, &IssuedSecret::current(secret.clone(), *created_at))?;
+        self.add_secrets(seq, *id, secrets)?;
         Ok(Ok(()))
     }
 

@@ -127,6 +127,27 @@ impl NewSubscription {
         &self.events
     }
 
+    /// What a document says of a subscription; it may name event types that are not known.
+    pub(crate) fn imported(
+        name: String,
+        url: String,
+        events: Vec<String>,
+        enabled: bool,
+        description: Option<String>,
+        metadata: BTreeMap<String, String>,
+    ) -> NewSubscription {
+        NewSubscription {
+            name,
+            url,
+            events,
+            enabled: Some(enabled),
+            secret: None,
+            description,
+            metadata,
+            allow_unknown_events: true,
+        }
+    }
+
     pub(crate) fn states_secret(&self) -> bool {
         self.secret.is_some()
     }
@@ -305,13 +326,9 @@ impl Shape for NewSubscription {
     fn object<'de, A: MapAccess<'de>>(place: &Key<'_>, entries: A) -> Result<NewSubscription, A::Error> {
         let body: Body = wire::document(place, entries)?;
         let Body { name, url, events, enabled, secret, description, metadata, allow_unknown_events } = body;
-        let absent: Vec<&str> =
-            [("name", name.is_none()), ("url", url.is_none()), ("events", events.is_none())]
-                .into_iter()
-                .filter_map(|(key, absent)| absent.then_some(key))
-                .collect();
+        let absent = [("name", name.is_none()), ("url", url.is_none()), ("events", events.is_none())];
         let (Some(name), Some(url), Some(events)) = (name, url, events) else {
-            return Err(place.missing(&absent));
+            return Err(place.missing_of(&absent));
         };
         Ok(NewSubscription {
             name,
