@@ -80,13 +80,14 @@ impl Rotation {
             return Err(Error::invalid(problems));
         }
         let until = now.plus(overlap);
-        let replaced = live.map(|secret| match secret.expires_at {
+        let replaced = live.clone().map(|secret| match secret.expires_at {
             None => IssuedSecret { expires_at: Some(until), ..secret.clone() },
             Some(_) => secret.clone(),
         });
         let mut after: Vec<IssuedSecret> = replaced.filter(|secret| secret.is_live(now)).collect();
         if after.len() > MOST_OLD {
-            return Err(too_many(&after));
+            // Of those that live already: the one that this rotation would replace makes no room.
+            return Err(too_many(live.filter_map(|secret| secret.expires_at).min()));
         }
         after.insert(0, IssuedSecret::current(secret.map_or_else(SigningSecret::generate, Ok)?, now));
         Ok(after)
@@ -99,8 +100,7 @@ impl Default for Rotation {
     }
 }
 
-fn too_many(old: &[IssuedSecret]) -> Error {
-    let next = old.iter().filter_map(|secret| secret.expires_at).min();
+fn too_many(next: Option<Millis>) -> Error {
     let when = next.map(|next| format!("; the next of them expires at {next}")).unwrap_or_default();
     let message = format!("{MOST_OLD} replaced secrets live already, the most that can{when}");
     Error::conflict_saying(message.clone(), Problem::new("secret", message))
