@@ -35,6 +35,8 @@ mod permissions;
 mod races;
 mod refusals;
 mod registry;
+mod rotation;
+mod rotation_races;
 mod secrecy;
 mod shapes;
 mod strangers;

@@ -1,6 +1,11 @@
 //! What many tests begin with.
 
-use webhook_registry::{Catalog, Error, ErrorKind, NewSubscription, Registry};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use webhook_registry::{Catalog, Error, ErrorKind, NewSubscription, Registry, RegistryOptions};
 
 pub(crate) const CONTACT_CENTER: &str = include_str!("../fixtures/contact-center-event-types.json");
 pub(crate) const SEED: &str = include_str!("../fixtures/seed-create.json");
@@ -40,6 +45,42 @@ pub(crate) fn refused<T: std::fmt::Debug>(
     let found: Vec<&str> = error.problems().iter().map(|problem| problem.field()).collect();
     assert_eq!(found, fields, "{error}");
     error
+}
+
+/// A clock that stands still until it is set, in milliseconds since 1970. Clones are the same clock.
+#[derive(Clone, Debug)]
+pub(crate) struct Hands(Arc<AtomicU64>);
+
+impl Hands {
+    pub(crate) fn at(millis: u64) -> Hands {
+        Hands(Arc::new(AtomicU64::new(millis)))
+    }
+
+    pub(crate) fn set(&self, millis: u64) {
+        self.0.store(millis, Ordering::SeqCst);
+    }
+
+    pub(crate) fn options(&self) -> RegistryOptions {
+        let hands = self.0.clone();
+        Registry::options().clock(move || time(hands.load(Ordering::SeqCst)))
+    }
+}
+
+pub(crate) fn time(millis: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(millis)
+}
+
+/// The names of the files in a folder whose raw bytes hold this.
+pub(crate) fn files_with(folder: &Path, sought: &[u8]) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if std::fs::read(&path).unwrap().windows(sought.len()).any(|part| part == sought) {
+            found.push(path.file_name().unwrap().to_str().unwrap().to_owned());
+        }
+    }
+    found.sort();
+    found
 }
 
 /// How much of a suite runs: a few seconds' worth, or all of it with `WEBHOOK_REGISTRY_FULL=1`.
