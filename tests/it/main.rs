@@ -39,6 +39,8 @@ mod rotation;
 mod rotation_races;
 mod secrecy;
 mod shapes;
+#[cfg(feature = "signing")]
+mod signing;
 mod strangers;
 mod support;
 mod threads;
