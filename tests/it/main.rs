@@ -35,6 +35,8 @@ mod permissions;
 mod races;
 mod refusals;
 mod registry;
+#[cfg(feature = "encryption")]
+mod rekey;
 mod rotation;
 mod rotation_races;
 mod secrecy;

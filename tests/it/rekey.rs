@@ -1,0 +1,329 @@
+//! Guards the change of a file's key: a secret that stays readable somewhere beside the new ones, a thread that finds
+//! itself without a key or stands still for ever, a file that after a kill opens with no key at all.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use webhook_registry::{Durability, ErrorKind, Registry, RegistryOptions, Rotation, SubscriptionUpdate};
+
+use crate::child::{self, Peer};
+use crate::support::{Random, files_with, learn, new, refused, size};
+
+const KEY: [u8; 32] = [7; 32];
+const OTHER: [u8; 32] = *b"another key of thirty-two bytes!";
+const EVENT: &str = "agent.presencechanged.v1";
+
+fn options(key: Option<[u8; 32]>) -> RegistryOptions {
+    let options = Registry::options().busy_timeout(Duration::from_millis(50));
+    match key {
+        Some(key) => options.encryption_key(key),
+        None => options,
+    }
+}
+
+/// The text of a secret that can be sought, and in part of it the decoded bytes, which can be too.
+fn secret(number: usize) -> String {
+    // 85 digits, so that the whole text is base64 of 63 bytes.
+    format!("Sought{number:04}Secret").repeat(6)[..84].to_owned()
+}
+
+/// A folder with a registry of so many subscriptions, each with a current secret and one before.
+fn prepared(key: Option<[u8; 32]>, subscriptions: usize) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.db");
+    let registry = options(key).durability(Durability::Relaxed).open(&path).unwrap();
+    learn(&registry);
+    let list = (0..subscriptions).map(|at| new(&format!("s{at}")).secret(secret(2 * at)));
+    for (at, created) in registry.create_all(list).unwrap().iter().enumerate() {
+        let rotation = Rotation::new().secret(secret(2 * at + 1));
+        registry.rotate_secret(created.subscription().id(), rotation).unwrap();
+    }
+    (folder, path)
+}
+
+/// Every secret is what it was, by `secrets()` and by dispatch.
+#[track_caller]
+fn assert_intact(registry: &Registry, subscriptions: usize) {
+    let subscribers = registry.subscribers(EVENT).unwrap();
+    assert_eq!(subscribers.len(), subscriptions);
+    for (at, subscriber) in subscribers.iter().enumerate() {
+        let wanted = [secret(2 * at + 1), secret(2 * at)];
+        let dispatched: Vec<&str> = subscriber.secrets().map(|secret| secret.expose()).collect();
+        assert_eq!(dispatched, wanted);
+        let issued = registry.secrets(subscriber.id()).unwrap();
+        assert_eq!(issued.iter().map(|issued| issued.secret().expose()).collect::<Vec<_>>(), wanted);
+    }
+}
+
+/// What a file holds that has a secret in it as text, or its decoded bytes.
+#[track_caller]
+fn readable_in(folder: &Path, subscriptions: usize) -> Vec<String> {
+    let mut found: Vec<String> = (0..2 * subscriptions)
+        .flat_map(|number| {
+            let secret = webhook_registry::SigningSecret::parse(&secret(number)).unwrap();
+            [
+                files_with(folder, secret.expose().as_bytes()),
+                files_with(folder, &secret.key()[..16]),
+                // What begins each of them, so that a part is found too.
+                files_with(folder, &secret.expose().as_bytes()[..10]),
+            ]
+            .concat()
+        })
+        .collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
+#[test]
+fn each_change_of_key_leaves_nothing_of_before_in_any_file() {
+    let steps = [None, Some(KEY), Some(OTHER), Some(OTHER), None, None, Some(KEY)];
+    for exclusive in [false, true] {
+        let (folder, path) = prepared(None, 30);
+        let mut registry = options(None).exclusive(exclusive).open(&path).unwrap();
+        for pair in steps.windows(2) {
+            let (from, to) = (pair[0], pair[1]);
+            let sealed = sealed_values(&path, exclusive);
+            registry.rekey(to).unwrap();
+            assert_intact(&registry, 30);
+            // While it is open, and when it is closed.
+            for _ in 0..2 {
+                let wanted: &[&str] = if to.is_some() { &[] } else { &["registry.db"] };
+                assert_eq!(readable_in(folder.path(), 30), wanted, "{from:?} to {to:?}");
+                for old in &sealed {
+                    assert_eq!(files_with(folder.path(), old), [""; 0], "{from:?} to {to:?}");
+                }
+                assert!(!folder.path().join("registry.db-journal").exists());
+                drop(registry);
+                let fits = |key| options(key).exclusive(exclusive).open(&path);
+                for key in [None, Some(KEY), Some(OTHER)].into_iter().filter(|key| *key != to) {
+                    refused(fits(key), ErrorKind::Incompatible, &[]);
+                }
+                registry = fits(to).unwrap();
+                assert_intact(&registry, 30);
+            }
+            registry
+                .update(registry.subscribers(EVENT).unwrap()[0].id(), SubscriptionUpdate::new().enabled(true))
+                .unwrap();
+        }
+    }
+}
+
+/// What lies sealed in the file; nothing where nobody else can look.
+fn sealed_values(path: &Path, exclusive: bool) -> Vec<Vec<u8>> {
+    if exclusive {
+        return Vec::new();
+    }
+    let conn = rusqlite::Connection::open(path).unwrap();
+    let mut values = conn.prepare("SELECT sealed FROM secret WHERE sealed IS NOT NULL").unwrap();
+    let values = values.query_map([], |row| row.get(0)).unwrap();
+    values.map(Result::unwrap).collect()
+}
+
+#[test]
+fn in_memory_there_is_nothing_to_encrypt_and_a_reader_cannot() {
+    let registry = Registry::in_memory().unwrap();
+    for key in [None, Some(KEY)] {
+        refused(registry.rekey(key), ErrorKind::Invalid, &["encryption_key"]);
+    }
+    let error = refused(options(Some(KEY)).in_memory(), ErrorKind::Invalid, &["encryption_key"]);
+    assert_eq!(error.to_string(), "encryption_key: a registry in memory has no file to encrypt");
+
+    let (_folder, path) = prepared(Some(KEY), 1);
+    let before = fs::read(&path).unwrap();
+    let reader = options(Some(KEY)).read_only(true).open(&path).unwrap();
+    for key in [None, Some(OTHER)] {
+        refused(reader.rekey(key), ErrorKind::ReadOnly, &[]);
+    }
+    assert_intact(&reader, 1);
+    assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn child_has_it_open() {
+    let Some((path, arguments)) = child::role() else { return };
+    let registry = options(Some(KEY)).read_only(arguments[0] == "reader").open(path).unwrap();
+    assert_intact(&registry, 3);
+    child::tell("open");
+    child::await_word();
+    assert_intact(&registry, 3);
+    if arguments[0] == "writer" {
+        registry.create(new("from the child")).unwrap();
+    }
+    drop(registry);
+    child::tell("closed");
+    child::await_word();
+}
+
+#[test]
+fn while_anybody_else_has_the_file_open_nothing_is_changed() {
+    let (folder, path) = prepared(Some(KEY), 3);
+    let registry = options(Some(KEY)).open(&path).unwrap();
+    let all = || -> Vec<Vec<u8>> {
+        ["", "-wal"].map(|end| fs::read(folder.path().join(format!("registry.db{end}"))).unwrap()).into()
+    };
+    #[track_caller]
+    fn busy(registry: &Registry) {
+        for key in [None, Some(OTHER), Some(KEY)] {
+            refused(registry.rekey(key), ErrorKind::Busy, &[]);
+        }
+    }
+    // Another handle of this process, of either kind, and another program in the middle of reading.
+    for read_only in [false, true] {
+        let other = options(Some(KEY)).read_only(read_only).open(&path).unwrap();
+        let before = all();
+        busy(&registry);
+        assert_eq!(all(), before);
+        assert_intact(&other, 3);
+        assert_intact(&registry, 3);
+    }
+    let program = rusqlite::Connection::open(&path).unwrap();
+    program.execute_batch("BEGIN; SELECT * FROM subscriptions").unwrap();
+    let before = all();
+    busy(&registry);
+    assert_eq!(all(), before);
+    // Nobody is locked out afterwards.
+    assert_eq!(registry.create(new("meanwhile")).unwrap().subscription().revision(), 1);
+    registry.delete(registry.get_by_name("meanwhile").unwrap().unwrap().id()).unwrap();
+    drop(program);
+
+    for role in ["reader", "writer"] {
+        let mut peer = Peer::spawn(&mut child::command("rekey::child_has_it_open", &path, &[role]));
+        peer.expect("open");
+        let before = all();
+        busy(&registry);
+        assert_eq!(all(), before);
+        assert_intact(&registry, 3);
+        peer.say("go on");
+        peer.expect("closed");
+        peer.say("end");
+        if role == "writer" {
+            let made = registry.get_by_name("from the child").unwrap().unwrap();
+            registry.delete(made.id()).unwrap();
+        }
+        registry.rekey(Some(OTHER)).unwrap();
+        assert_intact(&registry, 3);
+        registry.rekey(Some(KEY)).unwrap();
+        peer.finish();
+    }
+    // A clone is no other handle.
+    let clone = registry.clone();
+    clone.rekey(Some(OTHER)).unwrap();
+    assert_intact(&registry, 3);
+}
+
+/// Runs this, and fails where it stands still.
+fn within_a_minute(job: impl FnOnce() + Send + 'static) {
+    let (done, heard) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        job();
+        done.send(()).unwrap();
+    });
+    if let Err(mpsc::RecvTimeoutError::Timeout) = heard.recv_timeout(Duration::from_secs(60)) {
+        panic!("it stands still");
+    }
+    thread.join().unwrap();
+}
+
+#[test]
+fn clones_and_the_dispatch_of_other_threads_go_on_during_and_after() {
+    for exclusive in [false, true] {
+        let (folder, path) = prepared(None, 20);
+        let registry =
+            options(None).durability(Durability::Relaxed).exclusive(exclusive).open(&path).unwrap();
+        within_a_minute(move || {
+            let (over, calls) = (AtomicBool::new(false), AtomicUsize::new(0));
+            thread::scope(|scope| {
+                for thread in 0..4 {
+                    let (registry, over, calls) = (registry.clone(), &over, &calls);
+                    scope.spawn(move || {
+                        let ids: Vec<_> =
+                            registry.subscribers(EVENT).unwrap().iter().map(|found| found.id()).collect();
+                        while !over.load(Ordering::Relaxed) {
+                            match thread {
+                                0 => assert_intact(&registry, 20),
+                                1 => assert_eq!(
+                                    registry.secrets(ids[7]).unwrap()[0].secret().expose(),
+                                    secret(15)
+                                ),
+                                _ => {
+                                    let update = SubscriptionUpdate::new()
+                                        .metadata("n", calls.load(Ordering::Relaxed).to_string());
+                                    let after = registry.update(ids[thread], update).unwrap();
+                                    assert!(
+                                        registry.get(ids[thread]).unwrap().unwrap().revision()
+                                            >= after.revision()
+                                    );
+                                    assert_eq!(registry.subscribers(EVENT).unwrap().len(), 20);
+                                }
+                            }
+                            calls.fetch_add(1, Ordering::Relaxed);
+                        }
+                    });
+                }
+                for round in 0..size(30, 300) {
+                    registry.rekey([Some(KEY), Some(OTHER), None][round % 3]).unwrap();
+                    let before = calls.load(Ordering::Relaxed);
+                    while calls.load(Ordering::Relaxed) < before + 8 {
+                        thread::yield_now();
+                    }
+                }
+                over.store(true, Ordering::Relaxed);
+            });
+            registry.rekey(Some(KEY)).unwrap();
+            assert_intact(&registry, 20);
+        });
+        assert_eq!(readable_in(folder.path(), 20), [""; 0]);
+        assert_intact(&options(Some(KEY)).open(&path).unwrap(), 20);
+    }
+}
+
+/// Whoever opens the file in the middle of it gets it before or after, and a change that answers `Busy` has not been made.
+#[test]
+fn those_who_come_and_go_meanwhile_find_it_as_before_or_as_after() {
+    let (_folder, path) = prepared(None, 5);
+    let registry = options(None).busy_timeout(Duration::from_secs(5)).open(&path).unwrap();
+    let over = AtomicBool::new(false);
+    let (mut done, mut busy) = (0, 0);
+    let mut now = None;
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut key = None;
+            while !over.load(Ordering::Relaxed) {
+                match options(key).busy_timeout(Duration::from_secs(5)).open(&path) {
+                    Ok(registry) => assert_intact(&registry, 5),
+                    Err(error) => {
+                        assert_eq!(error.kind(), ErrorKind::Incompatible, "{error}");
+                        key = if key.is_none() { Some(KEY) } else { None };
+                    }
+                }
+            }
+        });
+        for _ in 0..size(60, 600) {
+            let wanted = if now.is_none() { Some(KEY) } else { None };
+            match registry.rekey(wanted) {
+                Ok(()) => (now, done) = (wanted, done + 1),
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+                    busy += 1;
+                }
+            }
+            assert_intact(&registry, 5);
+            let sealed: i64 = rusqlite::Connection::open(&path)
+                .unwrap()
+                .query_row("SELECT key_check IS NOT NULL FROM registry", [], |row| row.get(0))
+                .unwrap();
+            assert_eq!(sealed == 1, now.is_some(), "after {done} changes");
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+    println!("{done} done, {busy} busy");
+    assert!(done > 0);
+    drop(registry);
+    assert_intact(&options(now).open(&path).unwrap(), 5);
+}
