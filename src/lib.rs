@@ -48,8 +48,9 @@
 //! process. With [`exclusive(true)`](RegistryOptions::exclusive) one registry has the file for itself.
 //!
 //! The file needs a local file system (SQLite's WAL mode shares memory between processes), and must not be carried
-//! through a `fork` without `exec`. When it is deleted or replaced while it is open, the registry goes on with the file
-//! that it opened, or says [`ErrorKind::Storage`].
+//! through a `fork` without `exec`. When it is deleted or replaced while it is open, changes are
+//! [`ErrorKind::Storage`], and reads go on with the file that was opened or say so too. Replace a file only while nobody
+//! has it open, and its `-wal` with it.
 //!
 //! # Secrets
 //!
@@ -85,6 +86,8 @@
 //! # Features
 //!
 //! - `bundled` (default) compiles SQLite into the program; without it the system's (3.38 or later) is linked.
+//! - `signing` gives `Subscriber::sign`, the headers of [Standard Webhooks](https://www.standardwebhooks.com).
+//! - `encryption` seals the secrets in the file: `RegistryOptions::encryption_key` and `Registry::rekey`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod change;

@@ -29,6 +29,11 @@ pub struct Subscribers(Arc<List>);
 struct List(Arc<[Subscriber]>);
 
 impl Subscribers {
+    /// An answer that nothing else shares.
+    pub(crate) fn of(list: Vec<(i64, Subscriber)>) -> Subscribers {
+        Subscribers::new(list.into_iter().map(|(_, subscriber)| subscriber).collect())
+    }
+
     fn new(list: Arc<[Subscriber]>) -> Subscribers {
         Subscribers(Arc::new(List(list)))
     }

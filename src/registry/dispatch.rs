@@ -1,3 +1,5 @@
+use std::cell::Cell;
+
 use super::{Inner, Registry, known_event_type};
 use crate::dispatch::{Explanation, Subscriber, Subscribers};
 use crate::error::Result;
@@ -37,19 +39,33 @@ impl Registry {
         if let Some(answer) = memo.get(version, event_type) {
             return Ok(answer);
         }
-        let recipients = |read: &Read<'_>| {
-            let known = |place| memo.subscriber(version, place);
-            read.recipients(event_type, known, |recipient| Subscriber::new(recipient, clock.clone()))
-        };
-        let mut list = store.glance(recipients)?;
-        if list.is_empty() {
-            // Nobody, or no such event type: asked of one moment.
-            list = store.read(|tx| {
-                known_event_type(tx, event_type)?;
-                recipients(tx)
-            })?;
+        let make = |recipient| Subscriber::new(recipient, clock.clone());
+        let shared = Cell::new(false);
+        let known = |place| memo.subscriber(version, place).inspect(|_| shared.set(true));
+        let list = self.recipients(event_type, |read| read.recipients(event_type, known, make))?;
+        // What is shared with other answers was read at another moment. That is the same moment unless somebody has
+        // changed the file since; then this answer has to be of one moment, and is not for others.
+        if shared.get() && store.version()? != version {
+            let list = self.recipients(event_type, |read| read.recipients(event_type, |_| None, make))?;
+            return Ok(Subscribers::of(list));
         }
         Ok(memo.keep(version, event_type, list))
+    }
+
+    fn recipients(
+        &self,
+        event_type: &str,
+        recipients: impl Fn(&Read<'_>) -> Result<Vec<(i64, Subscriber)>>,
+    ) -> Result<Vec<(i64, Subscriber)>> {
+        let list = self.0.store.glance(&recipients)?;
+        if !list.is_empty() {
+            return Ok(list);
+        }
+        // Nobody, or no such event type: asked of one moment.
+        self.0.store.read(|tx| {
+            known_event_type(tx, event_type)?;
+            recipients(tx)
+        })
     }
 
     /// Why an event goes where it goes: every subscription with a pattern that covers it, also the disabled ones, in the

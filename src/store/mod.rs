@@ -31,7 +31,7 @@ use crate::secret::EncryptionKey;
 use changes::Ledger;
 use fault::OrFault as _;
 use open::Opened;
-use readers::Readers;
+use readers::{FileId, Readers};
 use vault::Vault;
 use watch::Watch;
 
@@ -84,6 +84,8 @@ pub(crate) struct Store {
     /// Rises with every change made through `main`.
     version: AtomicU64,
     path: Option<PathBuf>,
+    /// Which file the path led to when it was opened.
+    file: Option<FileId>,
     read_only: bool,
     busy_timeout: Duration,
 }
@@ -120,12 +122,14 @@ impl Store {
     ) -> Result<Store> {
         let &Settings { read_only, busy_timeout, ref key, .. } = settings;
         let vault = busy::patiently(busy_timeout, || Vault::of(&main, key.as_ref()))?;
+        let file = path.as_deref().and_then(readers::file_id);
         let store = Store {
             shared,
             main: Mutex::new(main),
             vault: RwLock::new(vault),
             version: AtomicU64::new(1),
             path,
+            file,
             read_only,
             busy_timeout,
         };
@@ -174,10 +178,12 @@ impl Store {
         if let Some(Shared { warm, .. }) = &self.shared
             && warm.load(Ordering::Relaxed)
             && warm.swap(false, Ordering::Relaxed)
-            && let Ok(conn) = self.main.try_lock()
         {
+            // The vault before the connection, as everywhere.
             let vault = self.vault();
-            return busy::patiently(self.busy_timeout, || job(&Read { conn: &conn, vault: &vault }));
+            if let Ok(conn) = self.main.try_lock() {
+                return busy::patiently(self.busy_timeout, || job(&Read { conn: &conn, vault: &vault }));
+            }
         }
         self.on_reader(job)
     }
@@ -210,6 +216,9 @@ impl Store {
         let tx = busy::patiently(self.busy_timeout, || {
             Transaction::new_unchecked(&conn, TransactionBehavior::Immediate).or_fault()
         })?;
+        if let Some(path) = &self.path {
+            readers::same_file(path, self.file)?;
+        }
         let write = Write { read: Read { conn: &tx, vault: &vault }, ledger: Ledger::new() };
         let result = job(&write)?;
         write.settle()?;

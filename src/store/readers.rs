@@ -18,7 +18,7 @@ pub(super) struct Readers {
 }
 
 /// Which file a path leads to, where the platform tells.
-type FileId = (u64, u64);
+pub(super) type FileId = (u64, u64);
 
 impl Readers {
     /// `first` is a connection that is open already.
@@ -32,7 +32,7 @@ impl Readers {
             Some(conn) => Ok(conn),
             None => {
                 let conn = open::connect(&self.path, Access::Read)?;
-                self.same_file()?;
+                same_file(&self.path, self.file)?;
                 Ok(conn)
             }
         }
@@ -54,20 +54,19 @@ impl Readers {
     pub(super) fn close(&self) {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
-
-    /// Two connections of one registry must not read two files: the path can lead elsewhere since it was opened.
-    fn same_file(&self) -> Result<()> {
-        if file_id(&self.path) == self.file {
-            return Ok(());
-        }
-        Err(Error::new(
-            ErrorKind::Storage,
-            format!("{} was replaced since it was opened; open it anew", self.path.display()),
-        ))
-    }
 }
 
-fn file_id(path: &Path) -> Option<FileId> {
+/// Refuses a path that leads elsewhere since it was opened: two connections of one registry must not read two files, and
+/// a change of a file that is gone would be lost.
+pub(super) fn same_file(path: &Path, opened: Option<FileId>) -> Result<()> {
+    if file_id(path) == opened {
+        return Ok(());
+    }
+    let what = format!("{} was replaced or removed since it was opened; open it anew", path.display());
+    Err(Error::new(ErrorKind::Storage, what))
+}
+
+pub(super) fn file_id(path: &Path) -> Option<FileId> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt as _;
