@@ -21,6 +21,7 @@ mod crash;
 mod damage;
 mod damaged_rows;
 mod disk_full;
+mod fixture;
 mod history;
 mod input;
 mod json;

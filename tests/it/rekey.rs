@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use webhook_registry::{Durability, ErrorKind, Registry, RegistryOptions, Rotation, SubscriptionUpdate};
 
 use crate::child::{self, Peer};
-use crate::support::{Random, files_with, learn, new, refused, size};
+use crate::support::{files_with, learn, new, refused, size};
 
 const KEY: [u8; 32] = [7; 32];
 const OTHER: [u8; 32] = *b"another key of thirty-two bytes!";
@@ -281,49 +281,4 @@ fn clones_and_the_dispatch_of_other_threads_go_on_during_and_after() {
         assert_eq!(readable_in(folder.path(), 20), [""; 0]);
         assert_intact(&options(Some(KEY)).open(&path).unwrap(), 20);
     }
-}
-
-/// Whoever opens the file in the middle of it gets it before or after, and a change that answers `Busy` has not been made.
-#[test]
-fn those_who_come_and_go_meanwhile_find_it_as_before_or_as_after() {
-    let (_folder, path) = prepared(None, 5);
-    let registry = options(None).busy_timeout(Duration::from_secs(5)).open(&path).unwrap();
-    let over = AtomicBool::new(false);
-    let (mut done, mut busy) = (0, 0);
-    let mut now = None;
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut key = None;
-            while !over.load(Ordering::Relaxed) {
-                match options(key).busy_timeout(Duration::from_secs(5)).open(&path) {
-                    Ok(registry) => assert_intact(&registry, 5),
-                    Err(error) => {
-                        assert_eq!(error.kind(), ErrorKind::Incompatible, "{error}");
-                        key = if key.is_none() { Some(KEY) } else { None };
-                    }
-                }
-            }
-        });
-        for _ in 0..size(60, 600) {
-            let wanted = if now.is_none() { Some(KEY) } else { None };
-            match registry.rekey(wanted) {
-                Ok(()) => (now, done) = (wanted, done + 1),
-                Err(error) => {
-                    assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
-                    busy += 1;
-                }
-            }
-            assert_intact(&registry, 5);
-            let sealed: i64 = rusqlite::Connection::open(&path)
-                .unwrap()
-                .query_row("SELECT key_check IS NOT NULL FROM registry", [], |row| row.get(0))
-                .unwrap();
-            assert_eq!(sealed == 1, now.is_some(), "after {done} changes");
-        }
-        over.store(true, Ordering::Relaxed);
-    });
-    println!("{done} done, {busy} busy");
-    assert!(done > 0);
-    drop(registry);
-    assert_intact(&options(now).open(&path).unwrap(), 5);
 }

@@ -122,7 +122,7 @@ fn the_secret_before_lives_to_the_last_millisecond_of_its_overlap_and_no_longer(
                 assert_eq!(life.live(), expected, "{overlap} ms, at {now}");
             }
             // An answer from before the rotation knows of none.
-            assert_eq!(live_in(&before), [life.first.clone()]);
+            assert_eq!(live_in(&before), std::slice::from_ref(&life.first));
         }
         // Another handle, which has remembered nothing, judges by the same clock.
         let other = hands.options().open(&path).unwrap();
@@ -164,7 +164,7 @@ fn an_overlap_of_more_than_thirty_days_is_refused() {
     }
     let faulty = Rotation::new().overlap(Duration::MAX).secret("not base64!");
     refused(life.registry.rotate_secret(life.id, faulty), ErrorKind::Invalid, &["secret", "overlap"]);
-    assert_eq!(life.live(), [life.first.clone()]);
+    assert_eq!(life.live(), std::slice::from_ref(&life.first));
     life.assert_at(1, START);
     life.rotate(most);
     assert_eq!(life.live().len(), 2);
@@ -291,7 +291,7 @@ fn revoking_leaves_the_current_secret_alone_and_counts_if_it_took_a_live_one() {
     let revoke = || life.registry.revoke_old_secrets(life.id).unwrap();
     life.hands.set(START + 1);
     revoke();
-    assert_eq!(life.live(), [life.first.clone()]);
+    assert_eq!(life.live(), std::slice::from_ref(&life.first));
     life.assert_at(1, START);
 
     life.rotate(millis(50));
@@ -300,7 +300,7 @@ fn revoking_leaves_the_current_secret_alone_and_counts_if_it_took_a_live_one() {
     life.hands.set(START + 51);
     assert_eq!(life.live().len(), 2);
     revoke();
-    assert_eq!(life.live(), [third.clone()]);
+    assert_eq!(life.live(), std::slice::from_ref(&third));
     life.assert_at(4, START + 51);
     assert_eq!(live_in(&fetched).len(), 2, "what was known then");
     life.hands.set(START + 52);
@@ -363,7 +363,7 @@ fn a_clock_that_steps_back_makes_no_secret_lost() {
     let life = Life::in_memory();
     let second = life.rotate(millis(1_000));
     life.hands.set(START + 1_000);
-    assert_eq!(life.live(), [second.clone()]);
+    assert_eq!(life.live(), std::slice::from_ref(&second));
     life.hands.set(START + 999);
     assert_eq!(life.live(), [second.clone(), life.first.clone()], "by the clock, its time is not over");
     // Replaced before it was made: it has its overlap from now on all the same, and the order is that of the calls.

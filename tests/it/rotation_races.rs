@@ -1,7 +1,7 @@
 //! Guards against a secret that was handed out and is not in the file, because two rotated at once, and against one that
 //! was replaced and still is.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Barrier;
 use std::thread;
@@ -12,7 +12,7 @@ use webhook_registry::{
 };
 
 use crate::child::{self, Peer};
-use crate::support::{Hands, Random, files_with, learn, new, refused, size};
+use crate::support::{Hands, files_with, learn, new, refused, size};
 
 /// Two who rotate this often leave one current secret and ten old ones, the most there can be.
 const EACH: usize = 5;
@@ -178,59 +178,4 @@ fn what_was_dropped_is_gone_from_the_raw_bytes_after_a_checkpoint() {
             .is_ok_and(|issued| issued.iter().any(|issued| issued.secret().expose() == second));
         assert_eq!(files_with(folder.path(), b"Sought/Second").len(), usize::from(stays), "{how}");
     }
-}
-
-#[test]
-fn nothing_of_a_dropped_secret_is_left_where_pages_were_split_and_joined() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("registry.db");
-    let hands = Hands::at(0);
-    let registry = hands.options().durability(Durability::Relaxed).open(&path).unwrap();
-    learn(&registry);
-    let mut random = Random::new();
-    let made = registry.create_all((0..100).map(|number| new(&format!("s{number}")))).unwrap();
-    let mut ids: Vec<SubscriptionId> = made.iter().map(|created| created.subscription().id()).collect();
-    let mut known: HashSet<String> =
-        made.iter().map(|created| created.secret().expose().to_owned()).collect();
-    for step in 0..size(600, 6_000) {
-        hands.set(step * 1_000);
-        let at = random.below(ids.len());
-        let secret = match random.below(10) {
-            0..8 => {
-                let overlap = Duration::from_secs(*random.pick(&[0, 3, 100, 500]));
-                match registry.rotate_secret(ids[at], Rotation::new().overlap(overlap)) {
-                    Ok(secret) => secret,
-                    Err(error) if error.kind() == ErrorKind::Conflict => continue,
-                    Err(error) => panic!("{error}"),
-                }
-            }
-            8 => {
-                registry.revoke_old_secrets(ids[at]).unwrap();
-                continue;
-            }
-            _ => {
-                registry.delete(ids[at]).unwrap();
-                let created = registry.create(new(&format!("again {step}"))).unwrap();
-                ids[at] = created.subscription().id();
-                created.secret().clone()
-            }
-        };
-        known.insert(secret.expose().to_owned());
-    }
-    // All but the newest are dropped.
-    ids.iter().for_each(|id| registry.revoke_old_secrets(*id).unwrap());
-    let live: HashSet<String> =
-        ids.iter().map(|id| registry.secret(*id).unwrap().expose().to_owned()).collect();
-    drop(registry);
-    let bytes = std::fs::read(&path).unwrap();
-    // Every sixteenth part of a secret is sought, so that half of one is found too.
-    let parts = |secrets: &HashSet<String>| -> HashSet<Vec<u8>> {
-        secrets.iter().flat_map(|secret| secret.as_bytes()[..80].chunks(16).map(<[u8]>::to_vec)).collect()
-    };
-    let found: HashSet<Vec<u8>> = {
-        let known = parts(&known);
-        bytes.windows(16).filter(|part| known.contains(*part)).map(<[u8]>::to_vec).collect()
-    };
-    assert!(known.len() > live.len() + 300);
-    assert_eq!(found, parts(&live), "what is found is what lives");
 }

@@ -144,7 +144,6 @@ fn a_file_deleted_under_an_open_registry_is_read_to_the_end_or_an_error() {
 }
 
 #[test]
-#[ignore = "a change of a file that is gone is answered with Ok: the writing connection does not look"]
 fn a_change_of_a_file_that_is_gone_is_refused() {
     let (_folder, path, registry) = fresh();
     fs::remove_file(&path).unwrap();
