@@ -24,8 +24,7 @@ pub(crate) fn all(bench: &mut Bench) {
 
 /// A registry that has its file alone.
 fn exclusive(path: &Path) -> Registry {
-    // SWITCH ON: Registry::options().exclusive(true).open(path).unwrap()
-    Registry::open(path).unwrap()
+    Registry::options().exclusive(true).open(path).unwrap()
 }
 
 fn memory(bench: &mut Bench) {
