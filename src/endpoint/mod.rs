@@ -10,6 +10,11 @@ pub use policy::UrlPolicy;
 
 const LONGEST: usize = 2_048;
 
+/// The URL as its standard writes it, so that two writings of one are the same text; as it is where it is none.
+pub(crate) fn normal(url: &str) -> String {
+    check(url).map_or_else(|_| url.to_owned(), String::from)
+}
+
 /// The rules for every URL. The reason names the part at fault, never the whole URL: it can hold a password or a token.
 fn check(url: &str) -> Result<Url, String> {
     if url.len() > LONGEST {

@@ -2,6 +2,7 @@
 
 mod catalog;
 mod changes;
+mod check;
 mod declared;
 mod dispatch;
 mod export;

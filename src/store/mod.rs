@@ -3,6 +3,8 @@
 mod busy;
 mod catalog;
 mod changes;
+mod check;
+mod check_catalog;
 mod cipher;
 mod dispatch;
 mod fault;
@@ -166,8 +168,10 @@ impl Store {
             let conn = read.conn;
             run(conn, "BEGIN")?;
             let result = job(read);
-            // Nothing was written, so either ending will do; but the moment has to end.
-            let ended = run(conn, "COMMIT");
+            // Nothing was written, so either ending will do; but the moment has to end. Where a page is damaged, it does,
+            // and SQLite says so all the same.
+            let ended =
+                run(conn, "COMMIT").or_else(|cause| if conn.is_autocommit() { Ok(()) } else { Err(cause) });
             let result = result?;
             ended.map(|()| result)
         })

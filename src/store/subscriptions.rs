@@ -77,6 +77,11 @@ impl Read<'_> {
         Ok(self.one(select!("s.name = ?1"), name)?.map(|(_, subscription)| subscription))
     }
 
+    /// What lies at this place of the file.
+    pub(super) fn at(&self, seq: i64) -> Result<Option<Subscription>> {
+        Ok(self.one(select!("s.seq = ?1"), &seq.to_string())?.map(|(_, subscription)| subscription))
+    }
+
     fn one(&self, sql: &str, key: &str) -> Result<Option<(i64, Subscription)>> {
         let mut statement = self.conn.prepare_cached(sql).or_fault()?;
         Decoder::new(statement.query([key]).or_fault()?)?.next()

@@ -16,7 +16,7 @@ use crate::time::Millis;
 pub(crate) use new::Draft;
 pub use new::NewSubscription;
 pub use query::{ListQuery, Page};
-pub(crate) use rules::{Coverage, Rules};
+pub(crate) use rules::{Coverage, Rules, faults};
 pub use update::SubscriptionUpdate;
 pub(crate) use update::Updated;
 

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use super::Subscription;
 use crate::endpoint::UrlPolicy;
 use crate::error::{Problem, Result, quoted};
+use crate::event_type::check_description;
 use crate::pattern::EventPattern;
 use crate::secret::LEAST_KEY;
 use crate::suggest;
@@ -25,6 +27,21 @@ impl Default for Rules {
     fn default() -> Rules {
         Rules { url_policy: UrlPolicy::any(), min_secret_bytes: LEAST_KEY }
     }
+}
+
+/// What a subscription that was read back breaks of the rules that every registry has.
+pub(crate) fn faults(subscription: &Subscription) -> Vec<Problem> {
+    let Subscription { name, url, events, description, metadata, .. } = subscription;
+    let mut problems = Vec::new();
+    problems.extend(check_name(name).err().map(|why| Problem::new("name", why)));
+    problems.extend(UrlPolicy::any().judge(url).err().map(|why| Problem::new("url", why)));
+    if events.len() > MOST_EVENTS {
+        problems.push(Problem::new("events", format!("more than {MOST_EVENTS} of them")));
+    }
+    let description = description.as_deref().and_then(|text| check_description(text).err());
+    problems.extend(description.map(|why| Problem::new("description", why)));
+    problems.extend(check_metadata(&BTreeMap::new(), metadata).err());
+    problems
 }
 
 pub(crate) fn check_name(name: &str) -> Result<(), String> {

@@ -16,6 +16,7 @@
 #[cfg(unix)]
 #[cfg(unix)]
 mod catalogs;
+mod check;
 mod child;
 mod crash;
 mod damage;

@@ -1,0 +1,233 @@
+//! Whether the file is what it should be: SQLite's own checks, and what the tables say of each other. Damage that can still
+//! be read is told, and what lies behind it is read on.
+
+use rusqlite::Connection;
+
+use super::Read;
+use super::fault::OrFault as _;
+use super::rows::decode_id;
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::SubscriptionId;
+use crate::report::{Finding, Report, Who};
+use crate::secret::IssuedSecret;
+use crate::subscription::Subscription;
+
+/// What to do where the file itself is damaged.
+const RESTORE: &str = "restore a backup, or export what can be read and import it into a new file";
+/// What to do where only what is derived from other rows is wrong.
+pub(super) const REBUILD: &str = "export the registry and import it into a new file, which derives it anew";
+
+/// Behind SQLite's page at this offset, which no table uses, its locks lie.
+const LOCKS: i64 = 0x4000_0000;
+
+impl Read<'_> {
+    /// What SQLite says of its pages and references, and what belongs to the file as a whole.
+    pub(crate) fn check_file(&self, report: &mut Report) -> Result<()> {
+        // Where not even this can be read, there is nothing to report on.
+        self.number("SELECT count(*) FROM sqlite_master")?;
+        let whole = tolerant(report, |report| integrity(self.conn, report))?;
+        if whole == Some(true) {
+            tolerant(report, |report| self.unused_pages(report))?;
+        }
+        tolerant(report, |report| references(self.conn, report))?;
+        tolerant(report, |report| self.registry_row(report))?;
+        Ok(())
+    }
+
+    /// Reads every subscription and its secrets, in the order of creation, and hands over those that decode.
+    pub(crate) fn check_subscriptions(
+        &self,
+        report: &mut Report,
+        mut see: impl FnMut(&mut Report, &Who, &Subscription, &[IssuedSecret]),
+    ) -> Result<()> {
+        // Where it does not decode, that was told with the file.
+        let last_deleted = tolerant(&mut Report::default(), |_| self.last_deleted())?.flatten();
+        let bare = "SELECT seq FROM subscription s \
+                     WHERE NOT EXISTS (SELECT 1 FROM subscription_pattern r WHERE r.subscription = s.seq)";
+        let bare = tolerant(report, |_| self.numbers(bare))?.unwrap_or_default();
+        let disagree = "SELECT s.seq FROM subscription s JOIN subscription_pattern r ON r.subscription = s.seq \
+                         WHERE r.enabled <> s.enabled";
+        let disagree = tolerant(report, |_| self.numbers(disagree))?.unwrap_or_default();
+        // A connection that only reads leaves out the CHECKs when it reads the schema, also from its integrity check.
+        let unchecked = "SELECT seq FROM subscription WHERE enabled NOT IN (0, 1) OR revision < 1";
+        let unchecked = tolerant(report, |_| self.numbers(unchecked))?.unwrap_or_default();
+        let mut before: Option<SubscriptionId> = None;
+        tolerant(report, |report| {
+            let sql = "SELECT seq, id, name FROM subscription ORDER BY seq";
+            let mut statement = self.conn.prepare_cached(sql).or_fault()?;
+            let mut rows = statement.query([]).or_fault()?;
+            while let Some(row) = rows.next().or_fault()? {
+                let seq: i64 = row.get(0).or_fault()?;
+                let text = |column| {
+                    let bytes = row.get_ref(column).map(|text| text.as_bytes().map(<[u8]>::to_vec));
+                    let bytes = bytes.map(Result::unwrap_or_default).or_fault()?;
+                    Ok::<_, Error>(String::from_utf8_lossy(&bytes).into_owned())
+                };
+                let who = Who::new(text(1)?, text(2)?);
+                if who.id().is_none() {
+                    report.find(Finding::of(&who, format_args!("its id is none; {RESTORE}")));
+                } else if who.id() <= before {
+                    let message = format!("its id does not follow on the one before it; {RESTORE}");
+                    report.find(Finding::of(&who, message));
+                } else if who.id() == last_deleted {
+                    let message = format!("its id is kept as that of a deleted subscription; {REBUILD}");
+                    report.find(Finding::of(&who, message));
+                }
+                before = who.id().max(before);
+                if unchecked.binary_search(&seq).is_ok() {
+                    let message = format!("its revision is below 1, or `enabled` neither 0 nor 1; {RESTORE}");
+                    report.find(Finding::of(&who, message));
+                }
+                if disagree.binary_search(&seq).is_ok() {
+                    let message = "its patterns are kept as enabled where it is not, or the other way round; set `enabled` to the \
+                         other value and back";
+                    report.find(Finding::of(&who, message));
+                }
+                let secrets = told(report, &who, || self.all_secrets(seq, &who))?.unwrap_or_default();
+                current_secret(report, &who, &secrets);
+                if bare.binary_search(&seq).is_ok() {
+                    report.find(Finding::of(&who, format_args!("it has no pattern; {RESTORE}")));
+                } else if let Some(Some(subscription)) = told(report, &who, || self.at(seq))? {
+                    see(report, &who, &subscription, &secrets);
+                }
+            }
+            Ok(())
+        })?;
+        Ok(())
+    }
+
+    fn unused_pages(&self, report: &mut Report) -> Result<()> {
+        // The integrity check says nothing of them once a schema has views. The table that knows of every page is not in
+        // every build of SQLite; and where pages can move, there are some besides.
+        let known = "SELECT count(*) FROM pragma_module_list WHERE name = 'dbstat'";
+        if self.number(known)? == 0 || self.number("PRAGMA auto_vacuum")? != 0 {
+            return Ok(());
+        }
+        let pages = self.number("PRAGMA page_count")?;
+        let of_locks =
+            LOCKS.checked_div(self.number("PRAGMA page_size")?).is_some_and(|before| pages > before);
+        let used = [
+            self.number("SELECT coalesce(sum(pageno), 0) FROM dbstat WHERE aggregate = TRUE")?,
+            self.number("PRAGMA freelist_count")?,
+            i64::from(of_locks),
+        ];
+        let unused = pages.saturating_sub(used.iter().sum());
+        if unused != 0 {
+            let message = format!(
+                "{unused} pages belong to nothing, and what they hold is never overwritten; {REBUILD}"
+            );
+            report.find(Finding::of_file(message));
+        }
+        Ok(())
+    }
+
+    fn registry_row(&self, report: &mut Report) -> Result<()> {
+        let rows = self.number("SELECT count(*) FROM registry")?;
+        let ids = self.number("SELECT count(*) FROM registry WHERE length(file_id) = 16")?;
+        if (rows, ids) != (1, 1) {
+            let message = format!("what belongs to the file as a whole is not there once; {RESTORE}");
+            report.find(Finding::of_file(message));
+        }
+        self.last_deleted().map(drop)
+    }
+
+    fn last_deleted(&self) -> Result<Option<SubscriptionId>> {
+        let sql = "SELECT last_id FROM registry WHERE last_id IS NOT NULL";
+        let mut statement = self.conn.prepare_cached(sql).or_fault()?;
+        let mut rows = statement.query([]).or_fault()?;
+        match rows.next().or_fault()? {
+            Some(row) => decode_id(&row.get::<_, String>(0).or_fault()?).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn all_secrets(&self, seq: i64, who: &Who) -> Result<Vec<IssuedSecret>> {
+        // A sealed secret opens for its subscription alone, so where that has no id, neither has this.
+        who.id().map_or_else(|| Ok(Vec::new()), |id| self.secrets(seq, id))
+    }
+
+    pub(super) fn number(&self, sql: &str) -> Result<i64> {
+        let mut statement = self.conn.prepare_cached(sql).or_fault()?;
+        statement.query_row([], |row| row.get(0)).or_fault()
+    }
+
+    /// In order, and once each.
+    fn numbers(&self, sql: &str) -> Result<Vec<i64>> {
+        let mut statement = self.conn.prepare_cached(sql).or_fault()?;
+        let numbers = statement.query_map([], |row| row.get(0)).and_then(Iterator::collect);
+        let mut numbers: Vec<i64> = numbers.or_fault()?;
+        numbers.sort_unstable();
+        numbers.dedup();
+        Ok(numbers)
+    }
+}
+
+/// Exactly one secret does not expire, and it is the newest. None are seen where they could not be read.
+fn current_secret(report: &mut Report, who: &Who, secrets: &[IssuedSecret]) {
+    let Some((newest, older)) = secrets.split_first() else {
+        return;
+    };
+    if newest.expires_at.is_some() {
+        let message = "it has no current secret: the newest expires; give it one with rotate_secret";
+        report.find(Finding::of(who, message));
+    }
+    if older.iter().any(|secret| secret.expires_at.is_none()) {
+        let message =
+            "a secret besides its newest never expires; end it with revoke_old_secrets, or rotate_secret";
+        report.find(Finding::of(who, message));
+    }
+}
+
+/// Whether SQLite finds every page, row and index whole.
+fn integrity(conn: &Connection, report: &mut Report) -> Result<bool> {
+    let mut statement = conn.prepare("PRAGMA integrity_check").or_fault()?;
+    let mut rows = statement.query([]).or_fault()?;
+    let mut whole = true;
+    while let Some(row) = rows.next().or_fault()? {
+        let line: String = row.get(0).or_fault()?;
+        if line != "ok" {
+            whole = false;
+            report.find(Finding::of_file(format!("SQLite finds the file damaged: {line}; {RESTORE}")));
+        }
+    }
+    Ok(whole)
+}
+
+fn references(conn: &Connection, report: &mut Report) -> Result<()> {
+    let sql = "SELECT \"table\", parent, count(*) FROM pragma_foreign_key_check GROUP BY 1, 2 ORDER BY 1, 2";
+    let mut statement = conn.prepare(sql).or_fault()?;
+    let mut rows = statement.query([]).or_fault()?;
+    while let Some(row) = rows.next().or_fault()? {
+        let (table, parent): (String, String) = (row.get(0).or_fault()?, row.get(1).or_fault()?);
+        let count: i64 = row.get(2).or_fault()?;
+        let message =
+            format!("rows of the table {table} belong to no row of {parent}: {count} of them; {REBUILD}");
+        report.find(Finding::of_file(message));
+    }
+    Ok(())
+}
+
+/// Goes on where the file is damaged, which is told. None where it was.
+pub(super) fn tolerant<T>(
+    report: &mut Report,
+    read: impl FnOnce(&mut Report) -> Result<T>,
+) -> Result<Option<T>> {
+    match read(report) {
+        Err(error) if error.kind() == ErrorKind::Corrupt => {
+            report.find(Finding::of_file(format!("{error}; {RESTORE}")));
+            Ok(None)
+        }
+        result => result.map(Some),
+    }
+}
+
+/// The same of what belongs to one subscription.
+fn told<T>(report: &mut Report, who: &Who, read: impl FnOnce() -> Result<T>) -> Result<Option<T>> {
+    match read() {
+        Err(error) if error.kind() == ErrorKind::Corrupt => {
+            report.find(Finding::of(who, format_args!("{error}; {RESTORE}")));
+            Ok(None)
+        }
+        result => result.map(Some),
+    }
+}
