@@ -88,6 +88,7 @@
 //! - `bundled` (default) compiles SQLite into the program; without it the system's (3.38 or later) is linked.
 //! - `signing` gives `Subscriber::sign`, the headers of [Standard Webhooks](https://www.standardwebhooks.com).
 //! - `encryption` seals the secrets in the file: `RegistryOptions::encryption_key` and `Registry::rekey`.
+//! - `test-util`, for the tests of an application: `RegistryOptions::deterministic` and `ManualClock`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod change;
@@ -98,12 +99,16 @@ mod error;
 mod event_type;
 mod export;
 mod id;
+#[cfg(feature = "test-util")]
+mod manual_clock;
 mod options;
 mod pattern;
 mod plan;
 mod registry;
 mod report;
 mod review;
+#[cfg(feature = "test-util")]
+mod script;
 mod secret;
 mod store;
 mod subscription;
@@ -121,6 +126,9 @@ pub use error::{Error, ErrorKind, Problem, Result};
 pub use event_type::{Catalog, EventType};
 pub use export::Export;
 pub use id::SubscriptionId;
+#[cfg(feature = "test-util")]
+#[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
+pub use manual_clock::ManualClock;
 pub use options::RegistryOptions;
 pub use pattern::EventPattern;
 pub use plan::{Applied, Ensured, Plan, Prune, Step, StepKind};

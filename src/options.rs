@@ -2,8 +2,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::endpoint::UrlPolicy;
+use crate::entropy::Entropy;
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::registry::Registry;
+#[cfg(feature = "test-util")]
+use crate::script::Script;
 use crate::secret::{EncryptionKey, LONGEST_KEY};
 use crate::store::{Durability, Settings, Store};
 use crate::subscription::Rules;
@@ -31,10 +34,13 @@ pub struct RegistryOptions {
     exclusive: bool,
     durability: Durability,
     busy_timeout: Duration,
-    clock: Clock,
+    /// None: the operating system's.
+    clock: Option<Clock>,
     rules: Rules,
     key: Option<EncryptionKey>,
     keep_changes: Option<u64>,
+    #[cfg(feature = "test-util")]
+    seed: Option<u64>,
 }
 
 impl RegistryOptions {
@@ -45,10 +51,12 @@ impl RegistryOptions {
             exclusive: false,
             durability: Durability::default(),
             busy_timeout: Duration::from_secs(5),
-            clock: Clock::default(),
+            clock: None,
             rules: Rules::default(),
             key: None,
             keep_changes: None,
+            #[cfg(feature = "test-util")]
+            seed: None,
         }
     }
 
@@ -95,7 +103,7 @@ impl RegistryOptions {
     /// What it answers is cut to whole milliseconds from 1970 to 9999. It is called while the registry holds its lock,
     /// so it must not call the registry.
     pub fn clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> RegistryOptions {
-        self.clock = Clock::new(now);
+        self.clock = Some(Clock::new(now));
         self
     }
 
@@ -138,12 +146,38 @@ impl RegistryOptions {
         self
     }
 
+    /// Makes a registry in memory that repeats on each run: the same calls give the same ids, generated secrets and times,
+    /// on every platform, so that snapshots hold. For tests: **whoever knows the seed knows the secrets**. Default: none,
+    /// and ids and secrets come from the operating system's generator.
+    ///
+    /// Without a [`clock`](RegistryOptions::clock), time begins at 2026-01-01T00:00:00.000Z and gains a millisecond with
+    /// each writing call that changed something; a call that failed draws nothing. Each registry that is opened with
+    /// these options begins anew. What repeats holds within a minor version of this crate.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use webhook_registry::{NewSubscription, Registry};
+    ///
+    /// let registry = Registry::options().deterministic(7).in_memory()?;
+    /// registry.register_event_type("agent.presencechanged.v1")?;
+    /// let created = registry.create(NewSubscription::new("crm", "https://example.com/", ["agent.*"]))?;
+    /// assert_eq!(created.subscription().id().to_string(), "01KDVDNA017P8TWAG038P0W54Y");
+    /// # Ok::<(), webhook_registry::Error>(())
+    /// ```
+    #[cfg(feature = "test-util")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
+    pub fn deterministic(mut self, seed: u64) -> RegistryOptions {
+        self.seed = Some(seed);
+        self
+    }
+
     /// Opens the file at `path`, or creates it.
     ///
     /// # Errors
     ///
-    /// As [`Registry::open`], [`ErrorKind::Invalid`] for `read_only` with `exclusive` and for a `min_secret_bytes` that
-    /// is not from 1 to 128, and [`ErrorKind::NotFound`] for a missing or empty file with `create(false)` or
+    /// As [`Registry::open`], [`ErrorKind::Invalid`] for `read_only` with `exclusive`, for a `min_secret_bytes` that
+    /// is not from 1 to 128 and for a `deterministic` registry (feature `test-util`), and [`ErrorKind::NotFound`] for a missing or empty file with `create(false)` or
     /// `read_only(true)`.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Registry> {
         let mut problems = Vec::new();
@@ -159,12 +193,17 @@ impl RegistryOptions {
                 "the number is kept in the file, which a registry that only reads cannot change",
             ));
         }
+        #[cfg(feature = "test-util")]
+        if self.seed.is_some() {
+            problems
+                .push(Problem::new("deterministic", "a registry in a file cannot repeat: open it in memory"));
+        }
         problems.extend(self.least_secret());
         if !problems.is_empty() {
             return Err(Error::invalid(problems));
         }
         let path = absolute(path.as_ref())?;
-        Ok(Registry::new(Store::open(path, &self.settings())?, self.clock.clone(), self.rules.clone()))
+        Ok(self.registry(Store::open(path, &self.settings())?))
     }
 
     /// Opens a new registry in memory.
@@ -195,7 +234,7 @@ impl RegistryOptions {
         if !problems.is_empty() {
             return Err(Error::invalid(problems));
         }
-        Ok(Registry::new(Store::in_memory(&self.settings())?, self.clock.clone(), self.rules.clone()))
+        Ok(self.registry(Store::in_memory(&self.settings())?))
     }
 
     /// What is wrong with `min_secret_bytes`.
@@ -213,11 +252,28 @@ impl RegistryOptions {
             exclusive,
             durability,
             busy_timeout,
-            keep_changes,
             ref key,
-            ..
+            keep_changes,
+            clock: _,
+            rules: _,
+            #[cfg(feature = "test-util")]
+                seed: _,
         } = self;
-        Settings { read_only, create, exclusive, durability, busy_timeout, key: key.clone(), keep_changes }
+        let (key, entropy) = (key.clone(), self.entropy());
+        Settings { read_only, create, exclusive, durability, busy_timeout, key, keep_changes, entropy }
+    }
+
+    fn registry(&self, store: Store) -> Registry {
+        Registry::new(store, self.clock.clone().unwrap_or_default(), self.rules.clone())
+    }
+
+    /// A script begins anew with each registry that is opened.
+    fn entropy(&self) -> Entropy {
+        #[cfg(feature = "test-util")]
+        if let Some(seed) = self.seed {
+            return Entropy::Scripted(Script::new(seed, self.clock.is_none()));
+        }
+        Entropy::System
     }
 }
 

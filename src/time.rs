@@ -37,6 +37,9 @@ impl fmt::Debug for Clock {
 pub(crate) struct Millis(u64);
 
 impl Millis {
+    /// 1970-01-01T00:00:00.000Z
+    #[cfg(feature = "test-util")]
+    pub(crate) const ZERO: Millis = Millis(0);
     /// 9999-12-31T23:59:59.999Z
     const LAST: u64 = 253_402_300_799_999;
 

@@ -45,6 +45,8 @@ struct Inner {
 
 impl Registry {
     pub(crate) fn new(store: Store, clock: Clock, rules: Rules) -> Registry {
+        #[cfg(feature = "test-util")]
+        let clock = store.entropy().script().and_then(|script| script.clock()).unwrap_or(clock);
         Registry(Arc::new(Inner { store, memo: Memo::new(), clock, rules }))
     }
 

@@ -53,7 +53,8 @@ impl Registry {
         self.0.store.write(|tx| {
             let current = current(tx, id, None)?;
             let now = self.0.clock.now();
-            let secrets = rotation.check(&current.secrets, self.0.rules.min_secret_bytes, now)?;
+            let least = self.0.rules.min_secret_bytes;
+            let secrets = rotation.check(&current.secrets, least, self.0.store.entropy(), now)?;
             let same = current.subscription.clone();
             write_changed(tx, &current, same, Some(&secrets), SecretChange::Replaced, now)?;
             newest(secrets)

@@ -3,7 +3,6 @@ use std::collections::hash_map::Entry;
 
 use super::{Registry, known_event_type};
 use crate::change::{self, ChangeKind, SecretChange};
-use crate::entropy;
 use crate::error::{Error, Problem, Result};
 use crate::id::SubscriptionId;
 use crate::secret::{IssuedSecret, SigningSecret};
@@ -84,7 +83,7 @@ impl Registry {
     fn make(&self, draft: Draft, now: Millis, last: Option<SubscriptionId>) -> Result<Created> {
         let Draft { name, url, events, enabled, secret, description, metadata } = draft;
         let mut random = [0; 10];
-        entropy::fill(&mut random)?;
+        self.0.store.entropy().fill(&mut random)?;
         let subscription = Subscription {
             id: SubscriptionId::next(now, random, last)?,
             name,
@@ -97,7 +96,7 @@ impl Registry {
             updated_at: now,
             revision: 1,
         };
-        let secret = secret.map_or_else(SigningSecret::generate, Ok)?;
+        let secret = secret.map_or_else(|| SigningSecret::drawn(self.0.store.entropy()), Ok)?;
         Ok(Created { subscription, secret })
     }
 

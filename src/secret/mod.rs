@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-use crate::entropy;
+use crate::entropy::Entropy;
 use crate::error::{Error, Result};
 use crate::wire::Shape;
 
@@ -63,8 +63,13 @@ impl SigningSecret {
     ///
     /// [`ErrorKind::Storage`](crate::ErrorKind::Storage) when the operating system's generator fails.
     pub fn generate() -> Result<SigningSecret> {
+        SigningSecret::drawn(&Entropy::System)
+    }
+
+    /// Makes a secret from this randomness.
+    pub(crate) fn drawn(entropy: &Entropy) -> Result<SigningSecret> {
         let mut key = Zeroizing::new(vec![0; GENERATED_KEY]);
-        entropy::fill(&mut key)?;
+        entropy.fill(&mut key)?;
         Ok(SigningSecret { text: Zeroizing::new(STANDARD.encode(&*key)), key })
     }
 

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::{SecretText, SigningSecret};
+use crate::entropy::Entropy;
 use crate::error::{Error, Problem, Result};
 use crate::time::Millis;
 
@@ -60,6 +61,7 @@ impl Rotation {
         self,
         secrets: &[IssuedSecret],
         least_key: usize,
+        entropy: &Entropy,
         now: Millis,
     ) -> Result<Vec<IssuedSecret>> {
         let Rotation { secret, overlap } = self;
@@ -89,7 +91,8 @@ impl Rotation {
             // Of those that live already: the one that this rotation would replace makes no room.
             return Err(too_many(live.filter_map(|secret| secret.expires_at).min()));
         }
-        after.insert(0, IssuedSecret::current(secret.map_or_else(SigningSecret::generate, Ok)?, now));
+        let secret = secret.map_or_else(|| SigningSecret::drawn(entropy), Ok)?;
+        after.insert(0, IssuedSecret::current(secret, now));
         Ok(after)
     }
 }

@@ -34,6 +34,12 @@ impl Ledger {
     pub(super) fn new() -> Ledger {
         Ledger { extent: Cell::new(None), to_come: Cell::new(0) }
     }
+
+    /// Whether a change was recorded, kept or not.
+    #[cfg(feature = "test-util")]
+    pub(super) fn has_entries(&self) -> bool {
+        self.extent.get().is_some()
+    }
 }
 
 impl Read<'_> {

@@ -6,7 +6,7 @@ mod sealed {
     use chacha20poly1305::{XChaCha20Poly1305, XNonce};
     use zeroize::Zeroizing;
 
-    use crate::entropy;
+    use crate::entropy::Entropy;
     use crate::error::{Error, ErrorKind, Result};
     use crate::secret::EncryptionKey;
 
@@ -36,7 +36,7 @@ mod sealed {
         /// A fresh random nonce, and what the text is sealed to.
         pub(in crate::store) fn seal(&self, place: &[u8], text: &[u8]) -> Result<Vec<u8>> {
             let mut nonce = [0; NONCE];
-            entropy::fill(&mut nonce)?;
+            Entropy::System.fill(&mut nonce)?;
             let aad = self.bound_to(place);
             let sealed = self.aead.encrypt(&XNonce::from(nonce), Payload { msg: text, aad: &aad });
             let sealed =

@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+use crate::entropy::Entropy;
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::EncryptionKey;
 use changes::Ledger;
@@ -73,6 +74,7 @@ pub(crate) struct Settings {
     pub(crate) key: Option<EncryptionKey>,
     /// None where the file's own number holds.
     pub(crate) keep_changes: Option<u64>,
+    pub(crate) entropy: Entropy,
 }
 
 /// An open file, or a database in memory.
@@ -90,6 +92,7 @@ pub(crate) struct Store {
     file: Option<FileId>,
     read_only: bool,
     busy_timeout: Duration,
+    entropy: Entropy,
 }
 
 /// What it takes to read a file that others change.
@@ -122,7 +125,7 @@ impl Store {
         path: Option<PathBuf>,
         settings: &Settings,
     ) -> Result<Store> {
-        let &Settings { read_only, busy_timeout, ref key, .. } = settings;
+        let &Settings { read_only, busy_timeout, ref key, ref entropy, .. } = settings;
         let vault = busy::patiently(busy_timeout, || Vault::of(&main, key.as_ref()))?;
         let file = path.as_deref().and_then(readers::file_id);
         let store = Store {
@@ -134,6 +137,7 @@ impl Store {
             file,
             read_only,
             busy_timeout,
+            entropy: entropy.clone(),
         };
         if let Some(keep) = settings.keep_changes
             && store.read(|tx| tx.kept_changes())? != keep
@@ -149,6 +153,11 @@ impl Store {
 
     pub(crate) fn is_read_only(&self) -> bool {
         self.read_only
+    }
+
+    /// What ids and secrets are drawn from.
+    pub(crate) fn entropy(&self) -> &Entropy {
+        &self.entropy
     }
 
     /// A number that differs from all that were given before a change, whoever made it. What is read after it was given
@@ -223,14 +232,22 @@ impl Store {
         if let Some(path) = &self.path {
             readers::same_file(path, self.file)?;
         }
+        #[cfg(feature = "test-util")]
+        let turn = self.entropy.script().map(|script| script.turn());
         let write = Write { read: Read { conn: &tx, vault: &vault }, ledger: Ledger::new() };
         let result = job(&write)?;
         write.settle()?;
+        #[cfg(feature = "test-util")]
+        let changed = write.ledger.has_entries();
         let committed = tx.commit().or_fault();
         // After the commit, and also where it is not known whether it took place.
         self.version.fetch_add(1, Ordering::SeqCst);
         if let Some(Shared { warm, .. }) = &self.shared {
             warm.store(true, Ordering::Relaxed);
+        }
+        #[cfg(feature = "test-util")]
+        if let (Some(turn), Ok(())) = (turn, &committed) {
+            turn.end(changed);
         }
         committed.map(|()| result)
     }

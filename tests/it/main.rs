@@ -47,6 +47,8 @@ mod shapes;
 mod signing;
 mod strangers;
 mod support;
+#[cfg(feature = "test-util")]
+mod test_util;
 mod threads;
 mod time;
 mod url_policy;

@@ -1,0 +1,61 @@
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use crate::time::Millis;
+
+/// A clock that stands until it is set: for tests of what expires. Cloning it shares it.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use webhook_registry::{ManualClock, NewSubscription, Registry, Rotation};
+///
+/// let clock = ManualClock::new(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
+/// let registry = Registry::options().clock({ let clock = clock.clone(); move || clock.now() }).in_memory()?;
+/// registry.register_event_type("agent.presencechanged.v1")?;
+/// let created = registry.create(NewSubscription::new("crm", "https://example.com/", ["agent.*"]))?;
+///
+/// let id = created.subscription().id();
+/// registry.rotate_secret(id, Rotation::new().overlap(Duration::from_secs(60)))?;
+/// assert_eq!(registry.secrets(id)?.len(), 2);
+/// clock.advance(Duration::from_secs(60));
+/// assert_eq!(registry.secrets(id)?.len(), 1);
+/// # Ok::<(), webhook_registry::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct ManualClock(Arc<Mutex<SystemTime>>);
+
+impl ManualClock {
+    /// A clock that stands at this time.
+    pub fn new(time: SystemTime) -> ManualClock {
+        ManualClock(Arc::new(Mutex::new(time)))
+    }
+
+    /// What it shows.
+    pub fn now(&self) -> SystemTime {
+        *self.time()
+    }
+
+    /// Sets it, forward or back.
+    pub fn set(&self, time: SystemTime) {
+        *self.time() = time;
+    }
+
+    /// Moves it forward. At the end of what a [`SystemTime`] can hold it stands still.
+    pub fn advance(&self, by: Duration) {
+        let mut time = self.time();
+        *time = time.checked_add(by).unwrap_or(*time);
+    }
+
+    fn time(&self) -> MutexGuard<'_, SystemTime> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for ManualClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ManualClock({})", Millis::from(self.now()))
+    }
+}
