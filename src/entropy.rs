@@ -37,4 +37,13 @@ impl Entropy {
             Entropy::Scripted(script) => Some(script),
         }
     }
+
+    /// A script goes on by itself.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn fork(&self) -> Entropy {
+        match self {
+            Entropy::System => Entropy::System,
+            Entropy::Scripted(script) => Entropy::Scripted(script.fork()),
+        }
+    }
 }

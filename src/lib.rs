@@ -88,7 +88,8 @@
 //! - `bundled` (default) compiles SQLite into the program; without it the system's (3.38 or later) is linked.
 //! - `signing` gives `Subscriber::sign`, the headers of [Standard Webhooks](https://www.standardwebhooks.com).
 //! - `encryption` seals the secrets in the file: `RegistryOptions::encryption_key` and `Registry::rekey`.
-//! - `test-util`, for the tests of an application: `RegistryOptions::deterministic` and `ManualClock`.
+//! - `test-util`, for the tests of an application: `RegistryOptions::deterministic`, [`Registry`]`::fork` and
+//!   `ManualClock`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod change;

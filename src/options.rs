@@ -152,7 +152,8 @@ impl RegistryOptions {
     ///
     /// Without a [`clock`](RegistryOptions::clock), time begins at 2026-01-01T00:00:00.000Z and gains a millisecond with
     /// each writing call that changed something; a call that failed draws nothing. Each registry that is opened with
-    /// these options begins anew. What repeats holds within a minor version of this crate.
+    /// these options begins anew. What repeats holds within a minor version of this crate; a
+    /// [fork](Registry::fork) goes on from where it was taken.
     ///
     /// # Examples
     ///
@@ -278,7 +279,7 @@ impl RegistryOptions {
 }
 
 /// A path is always a file's name, also `:memory:` and `file:x?mode=memory`: SQLite gives no meaning to an absolute one.
-fn absolute(path: &Path) -> Result<PathBuf> {
+pub(crate) fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).map_err(|cause| {
         let message = format!("{:?} is no path of a file: {cause}", path.display().to_string());
         Error::new(ErrorKind::Storage, message).because(cause)

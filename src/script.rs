@@ -33,6 +33,11 @@ impl Script {
         Script::at(State { generator, now: own_time.then_some(beginning) })
     }
 
+    /// One that goes on from here by itself.
+    pub(crate) fn fork(&self) -> Script {
+        Script::at(self.state().clone())
+    }
+
     pub(crate) fn fill(&self, bytes: &mut [u8]) {
         self.state().generator.fill_bytes(bytes);
     }

@@ -3,6 +3,7 @@
 mod catalog;
 mod changes;
 mod check;
+mod copy;
 mod declared;
 mod dispatch;
 mod export;

@@ -12,6 +12,7 @@ mod sealed {
 
     const NONCE: usize = 24;
 
+    #[derive(Clone)]
     pub(in crate::store) struct Cipher {
         aead: XChaCha20Poly1305,
         file: Vec<u8>,
@@ -68,6 +69,7 @@ mod sealed {
     use crate::error::Result;
     use crate::secret::EncryptionKey;
 
+    #[derive(Clone)]
     pub(in crate::store) enum Cipher {}
 
     impl Cipher {

@@ -6,6 +6,7 @@ mod changes;
 mod check;
 mod check_catalog;
 mod cipher;
+mod copy;
 mod dispatch;
 mod fault;
 mod migrate;

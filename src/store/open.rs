@@ -10,6 +10,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::busy;
+use super::copy;
 use super::fault::{OrFault as _, fault};
 use super::migrate::{self, Content};
 use super::vault::Vault;
@@ -226,9 +227,7 @@ fn frozen(path: &Path, how: &Settings, why: Error) -> Result<Opened> {
         }
     }
     readable(found, path)?;
-    let mut conn = Connection::open_in_memory().or_fault()?;
-    rusqlite::backup::Backup::new(&file, &mut conn).and_then(|copy| copy.step(-1).map(drop)).or_fault()?;
-    set_up(&mut conn)?;
+    let conn = copy::into_memory(&file)?;
     conn.pragma_update(None, "query_only", true).or_fault()?;
     Ok(Opened { conn, reader: None, follows: false })
 }
@@ -265,7 +264,7 @@ pub(super) fn connect(path: &Path, access: Access) -> Result<Connection> {
     Ok(conn)
 }
 
-fn set_up(conn: &mut Connection) -> Result<()> {
+pub(super) fn set_up(conn: &mut Connection) -> Result<()> {
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
     let set = |config, value| conn.set_db_config(config, value).map(drop).or_fault();
     // With STAT4, which the bundled SQLite has, a statement is planned anew whenever a bound value could change the

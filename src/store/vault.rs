@@ -13,6 +13,7 @@ use crate::time::Millis;
 const KEY_CHECK: &[u8] = b"key check";
 
 /// What seals and opens the secrets of one file.
+#[derive(Clone)]
 pub(super) struct Vault {
     /// None where they lie as text.
     cipher: Option<Cipher>,

@@ -10,6 +10,7 @@
     reason = "a test says what it expects, and fails where that does not hold"
 )]
 
+mod backup;
 #[cfg(unix)]
 #[cfg(unix)]
 #[cfg(unix)]

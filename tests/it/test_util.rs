@@ -1,11 +1,13 @@
 //! What users' own tests stand on. A seed that gives another id on the next machine breaks every snapshot that was taken
-//! with it.
+//! with it; a fork that shares a row with its origin makes one case depend on another.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use webhook_registry::{ErrorKind, ListQuery, ManualClock, Registry, Rotation, SubscriptionUpdate};
+use webhook_registry::{
+    ErrorKind, ListQuery, ManualClock, NewSubscription, Registry, Rotation, SubscriptionUpdate,
+};
 
-use crate::support::{learn, new, refused};
+use crate::support::{contact_center, learn, new, refused};
 
 const BEGINNING: Duration = Duration::from_secs(1_767_225_600);
 
@@ -177,6 +179,131 @@ fn a_deterministic_registry_is_in_memory_only() {
     let both = options.min_secret_bytes(0).read_only(true).exclusive(true);
     refused(both.open(&path), ErrorKind::Invalid, &["exclusive", "deterministic", "min_secret_bytes"]);
     assert!(!path.exists());
+}
+
+#[test]
+fn a_fork_and_its_origin_do_not_see_each_other() {
+    let registry = contact_center();
+    let id = registry.create(new("crm")).unwrap().subscription().id();
+    let warm = registry.subscribers("agent.presencechanged.v1").unwrap().len();
+    let fork = registry.fork().unwrap();
+    assert_eq!(whole(&fork), whole(&registry));
+    assert_eq!(fork.path(), None);
+    let before = whole(&registry);
+    fork.create(new("other")).unwrap();
+    fork.update(id, SubscriptionUpdate::new().name("renamed")).unwrap();
+    fork.register_event_type("agent.new.v1").unwrap();
+    assert_eq!(whole(&registry), before);
+    assert_eq!(fork.subscribers("agent.presencechanged.v1").unwrap().len(), warm + 1);
+    registry.delete(id).unwrap();
+    assert_eq!(fork.get(id).unwrap().unwrap().name(), "renamed");
+    assert_eq!(fork.fork().unwrap().len().unwrap(), 2);
+}
+
+#[test]
+fn a_fork_of_a_file_can_be_written_to_also_where_the_file_cannot() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("webhooks.db");
+    let registry = Registry::open(&path).unwrap();
+    learn(&registry);
+    registry.create(new("crm")).unwrap();
+    let here = || std::fs::read_dir(folder.path()).unwrap().count();
+    let reader = Registry::options().read_only(true).open(&path).unwrap();
+    for origin in [&registry, &reader] {
+        let (before, files) = (whole(&registry), here());
+        let fork = origin.fork().unwrap();
+        assert_eq!(whole(&fork), before);
+        fork.create(new("in the fork")).unwrap();
+        assert_eq!(whole(&registry), before);
+        assert_eq!(here(), files, "it leaves nothing in the folder");
+    }
+    drop((registry, reader));
+    let exclusive = Registry::options().exclusive(true).open(&path).unwrap();
+    let fork = exclusive.fork().unwrap();
+    fork.create(new("in the fork")).unwrap();
+    drop(exclusive);
+    assert_eq!(fork.len().unwrap(), 2, "it outlives the file's registry");
+}
+
+#[test]
+fn a_fork_keeps_its_origins_rules_and_clock() {
+    let clock = ManualClock::new(at(0));
+    let registry = Registry::options()
+        .min_secret_bytes(24)
+        .url_policy(webhook_registry::UrlPolicy::https_only())
+        .clock({
+            let clock = clock.clone();
+            move || clock.now()
+        })
+        .in_memory()
+        .unwrap();
+    learn(&registry);
+    let fork = registry.fork().unwrap();
+    let plain = NewSubscription::new("a", "http://example.com/", ["*"]);
+    refused(fork.create(plain), ErrorKind::Invalid, &["url"]);
+    clock.advance(Duration::from_secs(9));
+    let created = fork.create(new("a").secret("A".repeat(32))).unwrap();
+    assert_eq!(created.subscription().created_at(), clock.now());
+}
+
+#[test]
+fn a_fork_of_a_deterministic_registry_goes_on_as_that_would_have() {
+    let registry = seeded(11);
+    registry.create(new("a")).unwrap();
+    let (one, two) = (registry.fork().unwrap(), registry.fork().unwrap());
+    for registry in [&one, &registry, &two] {
+        registry.create(new("b")).unwrap();
+        registry.create(new("c")).unwrap();
+    }
+    assert_eq!(whole(&one), whole(&registry));
+    assert_eq!(whole(&two), whole(&registry));
+    // By itself: what the fork does moves no time of its origin.
+    one.create(new("d")).unwrap();
+    let created = registry.create(new("e")).unwrap();
+    assert_eq!(
+        created.subscription().created_at(),
+        two.create(new("e")).unwrap().subscription().created_at()
+    );
+    assert_eq!(whole(&two), whole(&registry));
+}
+
+#[cfg(feature = "encryption")]
+#[test]
+fn a_fork_of_an_encrypted_file_reads_its_secrets_and_stays_sealed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("webhooks.db");
+    let options = Registry::options().encryption_key([7; 32]);
+    let registry = options.open(&path).unwrap();
+    learn(&registry);
+    let created = registry.create(new("crm")).unwrap();
+    let fork = registry.fork().unwrap();
+    assert_eq!(&fork.secret(created.subscription().id()).unwrap(), created.secret());
+    fork.rotate_secret(created.subscription().id(), Rotation::new()).unwrap();
+    let copy = folder.path().join("copy.db");
+    fork.backup(&copy).unwrap();
+    refused(Registry::open(&copy), ErrorKind::Incompatible, &[]);
+    assert_eq!(whole(&options.open(&copy).unwrap()), whole(&fork));
+    refused(fork.rekey(None), ErrorKind::Invalid, &["encryption_key"]);
+}
+
+#[test]
+fn a_fork_is_of_one_moment_while_others_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let registry = Registry::open(folder.path().join("webhooks.db")).unwrap();
+    learn(&registry);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for round in 0..40 {
+                // Pairs: an odd number in a fork is half a call.
+                registry.create_all([new(&format!("{round} a")), new(&format!("{round} b"))]).unwrap();
+            }
+        });
+        for _ in 0..40 {
+            let fork = registry.fork().unwrap();
+            assert!(fork.len().unwrap().is_multiple_of(2));
+            assert!(fork.check().unwrap().is_sound());
+        }
+    });
 }
 
 #[test]

@@ -1,0 +1,350 @@
+//! Guards against a backup that is one only by name: half a call in it, a file that another program's `-wal` changes when
+//! it is opened, or one that took the place of something that was there.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use webhook_registry::{ErrorKind, Registry};
+
+use crate::child::{self, Peer};
+use crate::history;
+use crate::support::{learn, new, refused, size};
+
+/// Every subscription with its live secrets, and the catalog.
+fn whole(registry: &Registry) -> String {
+    let mut text = format!("{:?}\n", registry.event_types().unwrap());
+    for found in registry.iter(Default::default()) {
+        let found = found.unwrap();
+        let secrets = registry.secrets(found.id()).unwrap();
+        let secrets: Vec<&str> = secrets.iter().map(|issued| issued.secret().expose()).collect();
+        text += &format!("{} {secrets:?}\n", serde_json::to_string(&found).unwrap());
+    }
+    text
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+fn filled(path: &Path) -> Registry {
+    let registry = Registry::open(path).unwrap();
+    learn(&registry);
+    registry.create_all((0..50).map(|n| new(&format!("n{n}")))).unwrap();
+    registry
+}
+
+#[test]
+fn a_backup_is_the_registry_as_it_stood_in_one_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, target) = (folder.path().join("source"), folder.path().join("target"));
+    std::fs::create_dir_all(&source).unwrap();
+    std::fs::create_dir_all(&target).unwrap();
+    let registry = filled(&source.join("webhooks.db"));
+    let before = whole(&registry);
+    let copy = target.join("copy.db");
+    registry.backup(&copy).unwrap();
+    assert_eq!(names(&target), ["copy.db"], "no -wal, no part");
+    history::assert_whole(&copy);
+    let header = std::fs::read(&copy).unwrap();
+    assert_eq!(&header[18..20], [2, 2], "it is in WAL mode already");
+    registry.create(new("later")).unwrap();
+    let copied = Registry::open(&copy).unwrap();
+    assert_eq!(whole(&copied), before);
+    assert!(copied.check().unwrap().is_sound());
+    copied.create(new("in the copy")).unwrap();
+    assert_eq!(registry.get_by_name("in the copy").unwrap(), None);
+    // Also with nothing in it, and of a copy.
+    drop(copied);
+    Registry::options().read_only(true).open(&copy).unwrap().backup(target.join("again.db")).unwrap();
+    let again = Registry::open(target.join("again.db")).unwrap();
+    assert_eq!(again.len().unwrap(), 51);
+    Registry::in_memory().unwrap().backup(target.join("empty.db")).unwrap();
+    assert!(Registry::options().create(false).open(target.join("empty.db")).unwrap().is_empty().unwrap());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_backup_is_the_users_own_whatever_the_source_is() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("webhooks.db");
+    let registry = filled(&path);
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let copy = folder.path().join("copy.db");
+    registry.backup(&copy).unwrap();
+    assert_eq!(std::fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn every_kind_of_registry_can_be_backed_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("webhooks.db");
+    let file = filled(&path);
+    let before = whole(&file);
+    let copied = |registry: &Registry, name: &str| {
+        let copy = folder.path().join(name);
+        registry.backup(&copy).unwrap();
+        let header = std::fs::read(&copy).unwrap();
+        assert_eq!(&header[18..20], [2, 2], "{name}");
+        whole(&Registry::options().read_only(true).open(&copy).unwrap())
+    };
+    let reader = Registry::options().read_only(true).open(&path).unwrap();
+    assert_eq!(copied(&reader, "by a reader"), before);
+    drop((file, reader));
+    let exclusive = Registry::options().exclusive(true).open(&path).unwrap();
+    assert_eq!(copied(&exclusive, "by an exclusive one"), before);
+    let memory = Registry::in_memory().unwrap();
+    learn(&memory);
+    memory.create(new("crm")).unwrap();
+    assert_eq!(copied(&memory, "of memory"), whole(&memory));
+}
+
+#[cfg(feature = "encryption")]
+#[test]
+fn the_backup_of_an_encrypted_file_needs_its_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Registry::options().encryption_key([7; 32]);
+    let registry = options.open(folder.path().join("webhooks.db")).unwrap();
+    learn(&registry);
+    let created = registry.create(new("crm")).unwrap();
+    let copy = folder.path().join("copy.db");
+    registry.backup(&copy).unwrap();
+    let bytes = std::fs::read(&copy).unwrap();
+    let secret = created.secret().expose().as_bytes();
+    assert!(!bytes.windows(secret.len()).any(|window| window == secret));
+    refused(Registry::open(&copy), ErrorKind::Incompatible, &[]);
+    refused(Registry::options().encryption_key([8; 32]).open(&copy), ErrorKind::Incompatible, &[]);
+    assert_eq!(whole(&options.open(&copy).unwrap()), whole(&registry));
+}
+
+#[test]
+fn what_is_there_already_is_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("webhooks.db");
+    let registry = filled(&path);
+    let file = folder.path().join("file");
+    std::fs::write(&file, "mine").unwrap();
+    let sub = folder.path().join("folder");
+    std::fs::create_dir(&sub).unwrap();
+    for taken in [&file, &sub, &path] {
+        let error = refused(registry.backup(taken), ErrorKind::Conflict, &["path"]);
+        let shown =
+            format!("path {:?} exists already, and a backup replaces nothing", taken.to_str().unwrap());
+        assert_eq!(error.to_string(), shown);
+    }
+    assert_eq!(std::fs::read(&file).unwrap(), b"mine");
+    // An empty file and a link to nowhere are something too.
+    let empty = folder.path().join("empty");
+    std::fs::write(&empty, "").unwrap();
+    refused(registry.backup(&empty), ErrorKind::Conflict, &["path"]);
+    #[cfg(unix)]
+    {
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink("nowhere", &link).unwrap();
+        refused(registry.backup(&link), ErrorKind::Conflict, &["path"]);
+        assert!(!folder.path().join("nowhere").exists());
+    }
+    // What a former file left beside it would be taken for the copy's.
+    for left in ["-wal", "-journal", "-shm"] {
+        let (copy, left) = (folder.path().join("copy.db"), folder.path().join(format!("copy.db{left}")));
+        std::fs::write(&left, "left").unwrap();
+        refused(registry.backup(&copy), ErrorKind::Conflict, &["path"]);
+        assert!(!copy.exists());
+        std::fs::remove_file(&left).unwrap();
+    }
+    assert!(names(folder.path()).iter().all(|name| !name.ends_with(".part")));
+}
+
+#[test]
+fn a_path_where_no_file_can_be_is_storage() {
+    let folder = tempfile::tempdir().unwrap();
+    let registry = filled(&folder.path().join("webhooks.db"));
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    let bad = ["missing/copy.db", "file/copy.db", "webhooks.db/x"];
+    for bad in bad {
+        refused(registry.backup(folder.path().join(bad)), ErrorKind::Storage, &[]);
+    }
+    refused(registry.backup(""), ErrorKind::Storage, &[]);
+    refused(registry.backup("/"), ErrorKind::Storage, &[]);
+    let long = folder.path().join("x".repeat(300));
+    refused(registry.backup(long), ErrorKind::Storage, &[]);
+    let longest = folder.path().join("x".repeat(240));
+    registry.backup(&longest).unwrap();
+    assert!(names(folder.path()).iter().all(|name| !name.ends_with(".part")));
+}
+
+#[test]
+fn a_relative_path_and_special_names_are_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let registry = filled(&folder.path().join("webhooks.db"));
+    for name in [":memory:", "file:x?mode=memory", "a b%41#?.db"] {
+        let copy = folder.path().join(name);
+        registry.backup(&copy).unwrap();
+        assert_eq!(Registry::open(&copy).unwrap().len().unwrap(), 50);
+    }
+}
+
+#[test]
+fn child_writes_until_told_to_stop() {
+    let Some((path, _)) = child::role() else { return };
+    let registry = Registry::open(&path).unwrap();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            child::await_word();
+            stop.store(true, Ordering::SeqCst);
+        });
+        for round in 0.. {
+            registry.create_all([new(&format!("p{round} a")), new(&format!("p{round} b"))]).unwrap();
+            if round == 0 {
+                child::tell("writing");
+            }
+            if stop.load(Ordering::SeqCst) {
+                break;
+            }
+        }
+    });
+    child::tell("done");
+}
+
+#[test]
+fn a_backup_is_whole_while_a_thread_and_a_process_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("webhooks.db");
+    let registry = filled(&path);
+    let mut peer = Peer::spawn(&mut child::command("backup::child_writes_until_told_to_stop", &path, &[]));
+    peer.expect("writing");
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for round in 0.. {
+                registry.create_all([new(&format!("t{round} a")), new(&format!("t{round} b"))]).unwrap();
+                if stop.load(Ordering::SeqCst) {
+                    break;
+                }
+            }
+        });
+        let mut last = 0;
+        for round in 0..size(8, 60) {
+            let copy = folder.path().join(format!("copy {round}.db"));
+            registry.backup(&copy).unwrap();
+            let copied = Registry::open(&copy).unwrap();
+            let len = copied.len().unwrap();
+            assert!(len.is_multiple_of(2) && len >= last, "{len} after {last}");
+            assert!(copied.check().unwrap().is_sound());
+            last = len;
+        }
+        stop.store(true, Ordering::SeqCst);
+        assert!(last > 50, "they did write");
+    });
+    peer.say("stop");
+    peer.expect("done");
+    peer.finish();
+}
+
+#[test]
+fn of_many_that_want_one_name_one_gets_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let registry = filled(&folder.path().join("webhooks.db"));
+    let copy = folder.path().join("copy.db");
+    let done = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| registry.backup(&copy))).collect();
+        let results = threads.into_iter().map(|thread| thread.join().unwrap());
+        results
+            .filter(|result| match result {
+                Ok(()) => true,
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+                    false
+                }
+            })
+            .count()
+    });
+    assert_eq!(done, 1);
+    assert_eq!(Registry::open(&copy).unwrap().len().unwrap(), 50);
+    assert!(names(folder.path()).iter().all(|name| !name.ends_with(".part")));
+}
+
+#[cfg(unix)]
+#[test]
+fn child_has_no_room_for_a_backup() {
+    let Some((path, arguments)) = child::role() else { return };
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let registry = Registry::open(&path).unwrap();
+    let before = whole(&registry);
+    let copy = path.with_file_name("copy.db");
+    let maximum = getrlimit(Resource::Fsize).maximum;
+    let limit = |current| setrlimit(Resource::Fsize, Rlimit { current, maximum }).unwrap();
+    limit(Some(arguments[0].parse().unwrap()));
+    let error = refused(registry.backup(&copy), ErrorKind::Storage, &[]);
+    limit(maximum);
+    assert!(!copy.exists() && names(path.parent().unwrap()).iter().all(|name| !name.ends_with(".part")));
+    assert_eq!(whole(&registry), before);
+    registry.backup(&copy).unwrap();
+    child::tell(format_args!("refused: {}", error.to_string().len() > 10));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_backup_that_runs_out_of_room_leaves_nothing_and_can_be_made_later() {
+    for bytes in ["0", "1000", "20000", "60000"] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("webhooks.db");
+        drop(filled(&path));
+        let role = "backup::child_has_no_room_for_a_backup";
+        let peer = Peer::spawn(&mut child::command_after("trap '' XFSZ", role, &path, &[bytes]));
+        assert_eq!(peer.finish(), ["refused: true"], "with {bytes} bytes");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_that_cannot_be_written_to_is_storage() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let registry = filled(&folder.path().join("webhooks.db"));
+    let shut = folder.path().join("shut");
+    std::fs::create_dir(&shut).unwrap();
+    std::fs::set_permissions(&shut, std::fs::Permissions::from_mode(0o500)).unwrap();
+    if std::fs::write(shut.join("probe"), "").is_ok() {
+        println!("skipped: this user may write anywhere");
+        return;
+    }
+    refused(registry.backup(shut.join("copy.db")), ErrorKind::Storage, &[]);
+}
+
+#[test]
+fn child_backs_up_again_and_again() {
+    let Some((path, _)) = child::role() else { return };
+    let registry = Registry::open(&path).unwrap();
+    for round in 0.. {
+        registry.backup(path.with_file_name(format!("copy {round}.db"))).unwrap();
+        if round == 0 {
+            child::tell("begun");
+        }
+    }
+}
+
+#[test]
+fn a_kill_leaves_only_whole_files_under_their_names() {
+    for round in 0..size(4, 40) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("webhooks.db");
+        drop(filled(&path));
+        let mut peer = Peer::spawn(&mut child::command("backup::child_backs_up_again_and_again", &path, &[]));
+        peer.expect("begun");
+        std::thread::sleep(std::time::Duration::from_micros(5_000 + 700 * round));
+        peer.kill();
+        drop(peer);
+        let copies = names(folder.path());
+        let mut whole_ones = 0;
+        for name in copies.iter().filter(|name| name.starts_with("copy") && name.ends_with(".db")) {
+            assert_eq!(Registry::open(folder.path().join(name)).unwrap().len().unwrap(), 50, "{name}");
+            whole_ones += 1;
+        }
+        assert!(whole_ones > 0, "it had written: {copies:?}");
+    }
+}
