@@ -114,7 +114,7 @@ impl Read<'_> {
         let unused = pages.saturating_sub(used.iter().sum());
         if unused != 0 {
             let message = format!(
-                "{unused} pages belong to nothing, and what they hold is never overwritten; {REBUILD}"
+                "pages belong to nothing ({unused}), and what they hold is never overwritten; {REBUILD}"
             );
             report.find(Finding::of_file(message));
         }

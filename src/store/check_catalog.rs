@@ -106,7 +106,7 @@ impl Read<'_> {
         }
         if !expanded.is_empty() {
             let count = expanded.len();
-            find(format!("is expanded into what it does not cover: {count} event types"));
+            find(format!("is expanded into event types that it does not cover ({count})"));
         }
         Ok(())
     }
