@@ -97,6 +97,17 @@ impl Read<'_> {
         }
         Ok(changes)
     }
+
+    /// Whether every change decodes.
+    pub(super) fn decode_changes(&self) -> Result<()> {
+        let sql = "SELECT sequence, at, kind, subject, fields FROM change ORDER BY sequence";
+        let mut statement = self.conn.prepare_cached(sql).or_fault()?;
+        let mut rows = statement.query([]).or_fault()?;
+        while let Some(row) = rows.next().or_fault()? {
+            decode(row)?;
+        }
+        Ok(())
+    }
 }
 
 impl Write<'_> {

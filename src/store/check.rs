@@ -31,6 +31,7 @@ impl Read<'_> {
         }
         tolerant(report, |report| references(self.conn, report))?;
         tolerant(report, |report| self.registry_row(report))?;
+        tolerant(report, |report| self.history(report))?;
         Ok(())
     }
 
@@ -129,6 +130,15 @@ impl Read<'_> {
             report.find(Finding::of_file(message));
         }
         self.last_deleted().map(drop)
+    }
+
+    fn history(&self, report: &mut Report) -> Result<()> {
+        if self.number("SELECT coalesce(max(sequence) - min(sequence) + 1, 0) <> count(*) FROM change")? != 0
+        {
+            let message = format!("the history of changes has gaps; {REBUILD}, and follow it from there");
+            report.find(Finding::of_file(message));
+        }
+        self.decode_changes()
     }
 
     fn last_deleted(&self) -> Result<Option<SubscriptionId>> {

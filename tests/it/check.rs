@@ -235,6 +235,22 @@ fn rows_that_do_not_decode_or_break_a_rule_are_found() {
 }
 
 #[test]
+fn a_history_that_has_a_gap_or_does_not_decode_is_found() {
+    finds("DELETE FROM change WHERE sequence = 3", "the history of changes has gaps", None);
+    finds("UPDATE change SET fields = '{' WHERE sequence = 3", "change 3", None);
+    finds("UPDATE change SET kind = 'x' WHERE sequence = 3", "change", None);
+    // What is no longer kept is no gap.
+    let file = file();
+    drop(Registry::options().keep_changes(2).open(&file.path).unwrap());
+    assert!(checked(&file.path).is_sound());
+    drop(Registry::options().keep_changes(0).open(&file.path).unwrap());
+    assert!(checked(&file.path).is_sound());
+    drop(Registry::options().keep_changes(100).open(&file.path).unwrap());
+    Registry::open(&file.path).unwrap().register_event_type("agent.later.v1").unwrap();
+    assert!(checked(&file.path).is_sound());
+}
+
+#[test]
 fn nothing_of_a_url_or_a_secret_is_told() {
     let file = file();
     let hidden = "aGlkZGVuIHNlY3JldCB0aGF0IG5vYm9keSBtYXkgc2VlIQ";

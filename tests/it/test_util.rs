@@ -4,7 +4,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use webhook_registry::{
-    ErrorKind, ListQuery, ManualClock, NewSubscription, Registry, Rotation, SubscriptionUpdate,
+    ErrorKind, ListQuery, ManualClock, NewSubscription, Prune, Registry, Rotation, SubscriptionUpdate,
 };
 
 use crate::support::{contact_center, learn, new, refused};
@@ -121,6 +121,11 @@ fn time_gains_a_millisecond_with_each_call_that_changed_something() {
     refused(registry.delete_if_revision(id, 9), ErrorKind::Conflict, &["ifRevision"]);
     registry.update(id, SubscriptionUpdate::new().name("a")).unwrap();
     registry.update(id, SubscriptionUpdate::new()).unwrap();
+    registry.register_event_types(["agent.a.v1", "agent.a.v1"]).unwrap();
+    registry.revoke_old_secrets(id).unwrap();
+    registry.ensure(new("a")).unwrap();
+    let plan = registry.plan([new("a")], Prune::Delete).unwrap();
+    registry.apply(plan).unwrap();
     registry.update(id, SubscriptionUpdate::new().description("now")).unwrap();
     assert_eq!(time("a"), at(2));
     registry.create_all([new("b"), new("c")]).unwrap();
@@ -128,6 +133,12 @@ fn time_gains_a_millisecond_with_each_call_that_changed_something() {
     registry.delete(id).unwrap();
     registry.create(new("d")).unwrap();
     assert_eq!(time("d"), at(5));
+    let times: Vec<_> = registry.changes(0, 100).unwrap().iter().map(|change| change.at()).collect();
+    assert_eq!(times, [at(0), at(1), at(2), at(3), at(3), at(4), at(5)]);
+    // How many changes are kept is no change.
+    let registry = Registry::options().deterministic(1).keep_changes(0).in_memory().unwrap();
+    registry.register_event_type("agent.a.v1").unwrap();
+    assert_eq!(registry.create(new("a")).unwrap().subscription().created_at(), at(1));
 }
 
 #[test]
