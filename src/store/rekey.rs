@@ -24,33 +24,41 @@ impl Store {
         let mut vault = self.vault.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         let _watch = self.shared.as_ref().map(|shared| shared.watch.stop());
         let conn = self.lock()?;
-        let result = busy::patiently(self.busy_timeout, || {
+        let shared = self.shared.is_some();
+        busy::patiently(self.busy_timeout, || {
             if let Some(Shared { readers, .. }) = &self.shared {
                 readers.close();
             }
-            alone(&conn)
-        })
-        .and_then(|()| rewrite(&conn, &vault, key))
-        .map(|new| *vault = new);
-        let result = result.and_then(|()| {
-            // What the old pages held goes with them: all are written anew, and what was journalled is cut off.
+            alone(&conn, shared)
+        })?;
+        let result = rewrite(&conn, &vault, key).map(|new| *vault = new).and_then(|()| {
+            // What the old pages held goes with them: all are written anew.
             conn.execute_batch("VACUUM").or_fault().map_err(|cause| {
                 let what = "the file has its new key, but what lay there before could not be cleared from it";
                 Error::new(cause.kind(), what).because(cause)
             })
         });
-        let shared_again = share(&conn, self.shared.is_some());
-        result.and(shared_again)
+        // Also where it failed: the others are let in again.
+        let shared_again = share(&conn, shared);
+        result?;
+        shared_again?;
+        // By this first look the file is held open again. Whoever was quicker may have given it yet another key, or keeps
+        // it locked for a while, which undoes nothing.
+        match busy::patiently(self.busy_timeout, || Vault::of(&conn, key)) {
+            Err(error) if error.kind() != ErrorKind::Busy => Err(error),
+            _ => Ok(()),
+        }
     }
 }
 
 /// Takes the file, with its `-wal` emptied into it and removed, for as long as the connection says.
-fn alone(conn: &Connection) -> Result<()> {
+///
+/// It is left in WAL mode all the same. A rollback journal would hold what is to go, and a kill would leave the file half
+/// written beside it, so that no key fits until it is rolled back; a `-wal` holds the new pages alone.
+fn alone(conn: &Connection, shared: bool) -> Result<()> {
     conn.pragma_update(None, "locking_mode", "EXCLUSIVE").or_fault()?;
-    let taken =
-        conn.query_row("PRAGMA journal_mode = TRUNCATE", [], |row| row.get::<_, String>(0)).or_fault();
-    match taken {
-        Ok(mode) if mode == "truncate" => Ok(()),
+    match journal_mode(conn, "DELETE") {
+        Ok(mode) if mode == "delete" => journal_mode(conn, "WAL").map(drop),
         Ok(_) => Err(Error::new(
             ErrorKind::Busy,
             "the file is open elsewhere, and needs to be this registry's alone",
@@ -59,18 +67,28 @@ fn alone(conn: &Connection) -> Result<()> {
     }
     .inspect_err(|_| {
         // Tried again by the caller, or given up: either way the others are let in meanwhile.
-        let _ = conn.pragma_update(None, "locking_mode", "NORMAL");
+        if shared {
+            let _ = conn.pragma_update(None, "locking_mode", "NORMAL");
+        }
     })
 }
 
-/// Back to how a registry's file is used.
+/// Back to how a registry's file is used, with the `-wal` emptied into it once more.
+///
+/// In this order nobody comes in between. A connection that has entered WAL mode by itself cannot let others in before it
+/// leaves it, and one that was told to let others in does so after its next statement; that is the one by which the file
+/// is in WAL mode again.
 fn share(conn: &Connection, shared: bool) -> Result<()> {
+    let left = journal_mode(conn, "DELETE");
     if shared {
         conn.pragma_update(None, "locking_mode", "NORMAL").or_fault()?;
     }
-    let mode = |mode: &str| conn.query_row(mode, [], |row| row.get::<_, String>(0)).map(drop);
-    // By way of DELETE, which removes the journal's file.
-    mode("PRAGMA journal_mode = DELETE").and_then(|()| mode("PRAGMA journal_mode = WAL")).or_fault()
+    let entered = journal_mode(conn, "WAL");
+    left.and(entered).map(drop)
+}
+
+fn journal_mode(conn: &Connection, mode: &str) -> Result<String> {
+    conn.query_row(&format!("PRAGMA journal_mode = {mode}"), [], |row| row.get(0)).or_fault()
 }
 
 fn rewrite(conn: &Connection, old: &Vault, key: Option<&EncryptionKey>) -> Result<Vault> {
