@@ -72,15 +72,15 @@ pub(crate) fn time(millis: u64) -> SystemTime {
 
 /// The names of the files in a folder whose raw bytes hold this.
 pub(crate) fn files_with(folder: &Path, sought: &[u8]) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if std::fs::read(&path).unwrap().windows(sought.len()).any(|part| part == sought) {
-            found.push(path.file_name().unwrap().to_str().unwrap().to_owned());
-        }
-    }
-    found.sort();
-    found
+    // As text, a character a byte: the search of `str` is quick also in a debug build.
+    let text = |bytes: &[u8]| -> String { bytes.iter().map(|byte| char::from(*byte)).collect() };
+    let sought = text(sought);
+    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let found = paths.filter(|path| text(&std::fs::read(path).unwrap()).contains(&sought));
+    let mut names: Vec<String> =
+        found.map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect();
+    names.sort();
+    names
 }
 
 /// How much of a suite runs: a few seconds' worth, or all of it with `WEBHOOK_REGISTRY_FULL=1`.
