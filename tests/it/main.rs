@@ -11,11 +11,6 @@
 )]
 
 mod backup;
-#[cfg(unix)]
-#[cfg(unix)]
-#[cfg(unix)]
-#[cfg(unix)]
-#[cfg(unix)]
 mod catalogs;
 mod check;
 mod child;
@@ -23,6 +18,8 @@ mod crash;
 mod damage;
 mod damaged_rows;
 mod disk_full;
+#[cfg(feature = "encryption")]
+mod encryption;
 mod fixture;
 mod history;
 mod input;

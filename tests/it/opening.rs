@@ -368,3 +368,21 @@ fn a_journal_left_by_a_killed_program_is_not_rolled_back_where_the_file_seems_em
         Connection::open(&left).unwrap().query_row("SELECT text FROM notes", [], |row| row.get(0)).unwrap();
     assert_eq!(kept, "kept");
 }
+
+#[test]
+fn a_file_that_is_encrypted_is_refused_without_a_key_also_by_a_build_that_knows_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.db");
+    drop(Registry::open(&path).unwrap());
+    let conn = rusqlite::Connection::open(&path).unwrap();
+    conn.execute("UPDATE registry SET key_check = randomblob(40)", []).unwrap();
+    drop(conn);
+    let before = std::fs::read(&path).unwrap();
+    for options in
+        [Registry::options(), Registry::options().read_only(true), Registry::options().exclusive(true)]
+    {
+        let error = refused(options.open(&path), ErrorKind::Incompatible, &[]);
+        assert_eq!(error.to_string(), "the file is encrypted, and no key was given");
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+}

@@ -1,0 +1,422 @@
+//! Guards secrets that lie sealed in a file: that none of them is readable anywhere beside the key, that what was sealed
+//! for one place opens in no other, and that a file which a key does not fit stays as it was.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::Connection;
+use tempfile::TempDir;
+use webhook_registry::{
+    Error, ErrorKind, Registry, RegistryOptions, Rotation, SigningSecret, SubscriptionId, SubscriptionUpdate,
+};
+
+use crate::support::{Hands, files_with, learn, new, refused};
+
+const KEY: [u8; 32] = [7; 32];
+const OTHER: [u8; 32] = *b"another key of thirty-two bytes!";
+const EVENT: &str = "agent.presencechanged.v1";
+const START: u64 = 1_800_000_000_000;
+
+/// Base64 of `SealedInTheFileAndReadableNowhere` and one more character.
+const SECRET: &str = "U2VhbGVkSW5UaGVGaWxlQW5kUmVhZGFibGVOb3doZXJl";
+const DECODED: &[u8] = b"SealedInTheFileAndReadableNowhere";
+
+fn with(key: [u8; 32]) -> RegistryOptions {
+    Registry::options().encryption_key(key)
+}
+
+fn secret_of(number: usize) -> String {
+    format!("{SECRET}{number:04}")
+}
+
+/// A file sealed with `KEY` in which two subscriptions have a current secret and two that were replaced.
+struct Sealed {
+    folder: TempDir,
+    path: PathBuf,
+    ids: [SubscriptionId; 2],
+}
+
+impl Sealed {
+    fn new() -> Sealed {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("registry.db");
+        let hands = Hands::at(START);
+        let registry = hands.options().encryption_key(KEY).open(&path).unwrap();
+        learn(&registry);
+        let ids = [0, 10].map(|first| {
+            let id = registry
+                .create(new(&format!("s{first}")).secret(secret_of(first)))
+                .unwrap()
+                .subscription()
+                .id();
+            for number in [1, 2] {
+                hands.set(START + number);
+                let rotation = Rotation::new()
+                    .secret(secret_of(first + number as usize))
+                    .overlap(Duration::from_secs(60));
+                registry.rotate_secret(id, rotation).unwrap();
+            }
+            hands.set(START);
+            id
+        });
+        drop(registry);
+        Sealed { folder, path, ids }
+    }
+
+    fn open(&self) -> Registry {
+        Hands::at(START + 10).options().encryption_key(KEY).open(&self.path).unwrap()
+    }
+
+    /// What another program does to the file.
+    #[track_caller]
+    fn tamper(&self, sql: &str) {
+        let conn = Connection::open(&self.path).unwrap();
+        let changed = conn.execute(sql, []).unwrap();
+        assert!(changed > 0, "{sql} changed nothing");
+    }
+
+    /// Whatever asks for a secret of the first subscription is told that the file is damaged; the second is whole.
+    #[track_caller]
+    fn assert_first_is_corrupt(&self, how: &str) {
+        let registry = self.open();
+        let [first, second] = self.ids;
+        #[track_caller]
+        fn corrupt<T: std::fmt::Debug>(result: Result<T, Error>, how: &str) {
+            let error = result.expect_err(how);
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{how}: {error}");
+            assert!(!format!("{error} {error:?}").contains("U2Vh"), "{error:?}");
+        }
+        corrupt(registry.secret(first), how);
+        corrupt(registry.secrets(first), how);
+        corrupt(registry.subscribers(EVENT), how);
+        corrupt(registry.rotate_secret(first, Rotation::new()), how);
+        corrupt(registry.revoke_old_secrets(first), how);
+        corrupt(registry.rekey(Some(OTHER)), how);
+        corrupt(registry.rekey(None), how);
+        assert_eq!(registry.secrets(second).unwrap().len(), 3, "{how}");
+        assert_eq!(registry.get(first).unwrap().unwrap().revision(), 3, "{how}");
+        drop(registry);
+        // The key is still the one that it was.
+        self.open();
+    }
+}
+
+#[test]
+fn no_secret_is_readable_in_any_file_from_the_first_moment_on() {
+    assert_eq!(SigningSecret::parse(SECRET).unwrap().key(), DECODED);
+    for exclusive in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("registry.db");
+        let readable =
+            || [files_with(folder.path(), b"U2VhbGVk"), files_with(folder.path(), b"SealedIn")].concat();
+        let registry = with(KEY).exclusive(exclusive).open(&path).unwrap();
+        learn(&registry);
+        let created = registry.create(new("SealedOut").secret(SECRET)).unwrap();
+        assert_eq!(
+            files_with(folder.path(), b"SealedOut"),
+            ["registry.db-wal"],
+            "the search finds what is there"
+        );
+        assert_eq!(readable(), [""; 0]);
+        let id = created.subscription().id();
+        let generated = registry.rotate_secret(id, Rotation::new()).unwrap();
+        registry.update(id, SubscriptionUpdate::new().secret(secret_of(1))).unwrap();
+        registry.rotate_secret(id, Rotation::new().secret(secret_of(2))).unwrap();
+        registry
+            .create_all((0..50).map(|number| new(&number.to_string()).secret(secret_of(number))))
+            .unwrap();
+        assert_eq!(readable(), [""; 0]);
+        let dispatched = registry.subscribers(EVENT).unwrap();
+        let live: Vec<&str> = dispatched[0].secrets().map(|secret| secret.expose()).collect();
+        assert_eq!(live, [secret_of(2), secret_of(1)]);
+        // Where it lies that is not sealed, it is found.
+        fs::write(folder.path().join("leak"), secret_of(3)).unwrap();
+        assert_eq!(readable(), ["leak"]);
+        fs::remove_file(folder.path().join("leak")).unwrap();
+        drop(registry);
+        assert_eq!(readable(), [""; 0]);
+        for sought in [generated.expose().as_bytes(), generated.key(), &KEY] {
+            assert_eq!(files_with(folder.path(), sought), [""; 0]);
+        }
+        let registry = with(KEY).open(&path).unwrap();
+        assert_eq!(registry.secret(id).unwrap().expose(), secret_of(2));
+        assert_eq!(registry.subscribers(EVENT).unwrap().len(), 51);
+    }
+}
+
+#[test]
+fn one_secret_is_never_sealed_twice_alike() {
+    let sealed = Sealed::new();
+    let registry = sealed.open();
+    registry.create_all((0..20).map(|number| new(&format!("same {number}")).secret(SECRET))).unwrap();
+    let values = || -> Vec<Vec<u8>> {
+        let conn = Connection::open(&sealed.path).unwrap();
+        let mut statement = conn.prepare("SELECT sealed FROM secret").unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    };
+    let mut all = values();
+    registry.rekey(Some(KEY)).unwrap();
+    all.extend(values());
+    let nonces: std::collections::HashSet<&[u8]> = all.iter().map(|sealed| &sealed[..24]).collect();
+    let whole: std::collections::HashSet<&Vec<u8>> = all.iter().collect();
+    assert_eq!((all.len(), nonces.len(), whole.len()), (52, 52, 52));
+    // A nonce, the text, and a tag of 16 bytes.
+    assert!(all.iter().any(|sealed| sealed.len() == 24 + SECRET.len() + 16));
+}
+
+/// The bytes of the file and its `-wal`.
+fn bytes(path: &Path) -> [Vec<u8>; 2] {
+    ["", "-wal"].map(|end| fs::read(format!("{}{end}", path.display())).unwrap_or_default())
+}
+
+/// A copy of what a killed process would leave: the file, with a `-wal` that has the last changes.
+fn left_over(key: Option<[u8; 32]>) -> (TempDir, PathBuf) {
+    let from = tempfile::tempdir().unwrap();
+    let (source, folder) = (from.path().join("registry.db"), tempfile::tempdir().unwrap());
+    let options = key.map_or_else(Registry::options, with);
+    let registry = options.open(&source).unwrap();
+    learn(&registry);
+    registry.create(new("one").secret(SECRET)).unwrap();
+    let path = folder.path().join("registry.db");
+    for end in ["", "-wal"] {
+        fs::copy(format!("{}{end}", source.display()), format!("{}{end}", path.display())).unwrap();
+    }
+    assert!(bytes(&path).iter().all(|bytes| !bytes.is_empty()));
+    (folder, path)
+}
+
+#[test]
+fn a_file_that_the_key_does_not_fit_is_refused_and_left_as_it_was() {
+    let table = [
+        (Some(KEY), Some(OTHER), "the file is encrypted with another key"),
+        (Some(KEY), None, "the file is encrypted, and no key was given"),
+        (
+            None,
+            Some(KEY),
+            "a key was given, but the file is not encrypted; open it without one, then `rekey` it",
+        ),
+    ];
+    for (kept, given, message) in table {
+        let (_folder, path) = left_over(kept);
+        let before = bytes(&path);
+        let given = given.map_or_else(Registry::options, with);
+        let ways = [
+            given.clone(),
+            given.clone().read_only(true),
+            given.clone().create(false),
+            given.clone().exclusive(true),
+            given.clone().busy_timeout(Duration::ZERO),
+        ];
+        for options in &ways {
+            let error = refused(options.open(&path), ErrorKind::Incompatible, &[]);
+            assert_eq!(error.to_string(), message);
+            assert_eq!(bytes(&path), before, "{message}");
+        }
+        // Also where its own opener has it open meanwhile, whose -wal grows while the other is refused.
+        let fitting = kept.map_or_else(Registry::options, with);
+        let registry = fitting.open(&path).unwrap();
+        for options in &ways[..3] {
+            registry
+                .update(
+                    registry.get_by_name("one").unwrap().unwrap().id(),
+                    SubscriptionUpdate::new().description(format!("{options:p}")),
+                )
+                .unwrap();
+            let before = bytes(&path);
+            let error = refused(options.open(&path), ErrorKind::Incompatible, &[]);
+            assert_eq!(error.to_string(), message);
+            assert_eq!(bytes(&path), before);
+        }
+        let subscribers = registry.subscribers(EVENT).unwrap();
+        assert_eq!(subscribers[0].secrets().next().unwrap().expose(), SECRET);
+    }
+}
+
+#[test]
+fn a_new_file_is_sealed_by_whoever_is_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let empty = folder.path().join("empty.db");
+    fs::write(&empty, "").unwrap();
+    for path in [folder.path().join("new.db"), empty] {
+        let first = with(KEY).open(&path).unwrap();
+        for options in [Registry::options(), with(OTHER)] {
+            refused(options.open(&path), ErrorKind::Incompatible, &[]);
+        }
+        with(KEY).open(&path).unwrap();
+        with(KEY).read_only(true).open(&path).unwrap();
+        drop(first);
+        refused(Registry::open(&path), ErrorKind::Incompatible, &[]);
+    }
+    // A key for what is no registry changes nothing there.
+    let text = folder.path().join("notes.txt");
+    fs::write(&text, "not a registry at all").unwrap();
+    refused(with(KEY).open(&text), ErrorKind::Incompatible, &[]);
+    assert_eq!(fs::read(&text).unwrap(), b"not a registry at all");
+    refused(with(KEY).create(false).open(folder.path().join("none.db")), ErrorKind::NotFound, &[]);
+}
+
+#[test]
+fn of_two_that_open_a_new_file_with_different_keys_one_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for round in 0..40 {
+        let path = folder.path().join(format!("{round}.db"));
+        let start = std::sync::Barrier::new(2);
+        let open = |key: Option<[u8; 32]>| {
+            start.wait();
+            key.map_or_else(Registry::options, with).open(&path)
+        };
+        let second = if round % 2 == 0 { None } else { Some(OTHER) };
+        let results = std::thread::scope(|scope| {
+            let other = scope.spawn(|| open(second));
+            [open(Some(KEY)), other.join().unwrap()]
+        });
+        let won: Vec<bool> = results.iter().map(Result::is_ok).collect();
+        assert!(won[0] != won[1], "round {round}: {won:?}");
+        for error in results.into_iter().filter_map(Result::err) {
+            assert_eq!(error.kind(), ErrorKind::Incompatible, "{error}");
+        }
+    }
+}
+
+#[test]
+fn what_was_sealed_for_one_place_opens_in_no_other() {
+    let first = "(SELECT min(seq) FROM subscription)";
+    let second = "(SELECT max(seq) FROM subscription)";
+    let row = |of: &str, serial: i64| format!("subscription = {of} AND serial = {serial}");
+    let take = |of, serial| format!("sealed = (SELECT sealed FROM secret WHERE {})", row(of, serial));
+    let set = |serial, what: &str| format!("UPDATE secret SET {what} WHERE {}", row(first, serial));
+    let table = [
+        ("that of another row", set(1, &take(first, 2))),
+        ("that of the current row", set(2, &take(first, 3))),
+        ("an old one as the current", set(3, &take(first, 1))),
+        ("that of another subscription", set(3, &take(second, 3))),
+        ("another number", set(3, "serial = 7")),
+        ("a longer life", set(1, "expires_at = expires_at + 1")),
+        ("a shorter life", set(2, "expires_at = expires_at - 1")),
+        ("a life without end", set(2, "expires_at = NULL")),
+        ("an end for the current", set(3, &format!("expires_at = {}", START * 2))),
+        ("another birth", set(3, "created_at = created_at + 1")),
+        ("another id", format!("UPDATE subscription SET id = '7' || substr(id, 2) WHERE seq = {second}")),
+        ("text in its place", set(3, &format!("sealed = NULL, text = '{SECRET}'"))),
+        ("nothing", set(3, "sealed = x''")),
+        ("a nonce alone", set(3, "sealed = substr(sealed, 1, 24)")),
+        ("less of it", set(3, "sealed = substr(sealed, 1, length(sealed) - 1)")),
+        ("more of it", set(3, "sealed = CAST(sealed || x'00' AS BLOB)")),
+        ("another nonce", set(3, "sealed = CAST(zeroblob(24) || substr(sealed, 25) AS BLOB)")),
+    ];
+    for (how, sql) in &table {
+        let mut sealed = Sealed::new();
+        assert_eq!(sealed.open().secrets(sealed.ids[0]).unwrap().len(), 3);
+        sealed.tamper(sql);
+        if *how == "another id" {
+            let id = Connection::open(&sealed.path)
+                .unwrap()
+                .query_row("SELECT id FROM subscription ORDER BY seq DESC", [], |row| row.get::<_, String>(0))
+                .unwrap();
+            sealed.ids = [id.parse().unwrap(), sealed.ids[0]];
+        }
+        sealed.assert_first_is_corrupt(how);
+    }
+}
+
+#[test]
+fn two_secrets_that_change_places_do_not_open() {
+    let sealed = Sealed::new();
+    // Whole rows, with their times, of two subscriptions that were made alike.
+    sealed.tamper(
+        "UPDATE secret SET serial = -serial WHERE subscription = (SELECT max(seq) FROM subscription)",
+    );
+    sealed.tamper(
+        "UPDATE secret SET subscription = (SELECT max(seq) FROM subscription) \
+         WHERE subscription = (SELECT min(seq) FROM subscription)",
+    );
+    sealed.tamper(
+        "UPDATE secret SET subscription = (SELECT min(seq) FROM subscription), serial = -serial WHERE serial < 0",
+    );
+    let registry = sealed.open();
+    for id in sealed.ids {
+        refused(registry.secret(id), ErrorKind::Corrupt, &[]);
+    }
+    refused(registry.subscribers(EVENT), ErrorKind::Corrupt, &[]);
+}
+
+#[test]
+fn what_was_sealed_in_one_file_does_not_open_in_another_with_the_same_key() {
+    let (one, two) = (Sealed::new(), Sealed::new());
+    let conn = Connection::open(&one.path).unwrap();
+    conn.execute("ATTACH ?1 AS other", [two.path.to_str().unwrap()]).unwrap();
+    // Everything that a secret is bound to in its file, so that only the file differs.
+    conn.execute_batch(
+        "PRAGMA foreign_keys = OFF; DELETE FROM main.secret; DELETE FROM main.subscription; \
+         INSERT INTO main.subscription SELECT * FROM other.subscription; \
+         INSERT INTO main.secret SELECT * FROM other.secret",
+    )
+    .unwrap();
+    drop(conn);
+    let registry = one.open();
+    for id in two.ids {
+        assert_eq!(registry.get(id).unwrap().unwrap().id(), id);
+        refused(registry.secret(id), ErrorKind::Corrupt, &[]);
+        refused(registry.secrets(id), ErrorKind::Corrupt, &[]);
+    }
+    refused(registry.subscribers(EVENT), ErrorKind::Corrupt, &[]);
+    drop(registry);
+    // Its key check does not either: the file does not pass for one of another key.
+    let conn = Connection::open(&one.path).unwrap();
+    conn.execute("ATTACH ?1 AS other", [two.path.to_str().unwrap()]).unwrap();
+    conn.execute("UPDATE registry SET key_check = (SELECT key_check FROM other.registry)", []).unwrap();
+    drop(conn);
+    refused(with(KEY).open(&one.path), ErrorKind::Incompatible, &[]);
+    // With the other file's id as well, it is that file.
+    one.tamper("UPDATE registry SET file_id = zeroblob(16)");
+    refused(with(KEY).open(&one.path), ErrorKind::Incompatible, &[]);
+    assert_eq!(two.open().secrets(two.ids[0]).unwrap().len(), 3);
+}
+
+#[test]
+fn an_older_state_of_a_whole_row_is_not_told_apart() {
+    // What the threat model says is not detected, so that it says so truly.
+    let sealed = Sealed::new();
+    let conn = Connection::open(&sealed.path).unwrap();
+    conn.execute_batch("CREATE TEMP TABLE kept AS SELECT * FROM secret").unwrap();
+    let registry = sealed.open();
+    registry.revoke_old_secrets(sealed.ids[0]).unwrap();
+    assert_eq!(registry.secrets(sealed.ids[0]).unwrap().len(), 1);
+    conn.execute_batch("DELETE FROM secret; INSERT INTO secret SELECT * FROM temp.kept").unwrap();
+    assert_eq!(registry.secrets(sealed.ids[0]).unwrap().len(), 3);
+}
+
+#[test]
+fn a_sealed_value_in_a_plain_file_is_damage_too() {
+    let (_folder, path) = left_over(None);
+    let registry = Registry::open(&path).unwrap();
+    let id = registry.get_by_name("one").unwrap().unwrap().id();
+    let conn = Connection::open(&path).unwrap();
+    conn.execute("UPDATE secret SET text = NULL, sealed = randomblob(120)", []).unwrap();
+    refused(registry.secret(id), ErrorKind::Corrupt, &[]);
+    refused(registry.subscribers(EVENT), ErrorKind::Corrupt, &[]);
+    refused(registry.rekey(Some(KEY)), ErrorKind::Busy, &[]);
+    drop(conn);
+    refused(registry.rekey(Some(KEY)), ErrorKind::Corrupt, &[]);
+    drop(registry);
+    Registry::open(&path).unwrap();
+}
+
+#[test]
+fn names_and_urls_stay_readable_and_keys_are_not_shown() {
+    let sealed = Sealed::new();
+    assert_eq!(files_with(sealed.folder.path(), b"https://example.com/hook"), ["registry.db"]);
+    let conn = Connection::open(&sealed.path).unwrap();
+    let name: String = conn.query_row("SELECT name FROM subscriptions", [], |row| row.get(0)).unwrap();
+    assert_eq!(name, "s0");
+    let options = with(*b"TheKeyThatMustNotBeShownAnywhere");
+    for shown in [format!("{options:?}"), format!("{options:#?}"), format!("{:?}", sealed.open())] {
+        let shown = shown.to_lowercase();
+        assert!(
+            !shown.contains("thekey") && !shown.contains("84, 104") && !shown.contains("546865"),
+            "{shown}"
+        );
+    }
+    assert!(format!("{options:?}").contains("EncryptionKey(redacted)"));
+}
