@@ -87,12 +87,9 @@ impl Registry {
     /// that has none. Clones of this registry go on with the new key.
     ///
     /// The secrets are rewritten in one transaction, and then the whole file, so that nothing that was readable before is
-    /// left in it or in its `-wal`. It takes time and space for a second copy of the file. What the disk keeps of deleted
-    /// and overwritten blocks is out of reach.
-    ///
-    /// **Known fault: take a [`backup`](Registry::backup) first, and let nobody else open the file meanwhile.** Killed in
-    /// the middle, the file can be left so that neither key fits it; and where another program opens it at the end, a
-    /// change that was made can answer [`ErrorKind::Busy`](crate::ErrorKind::Busy).
+    /// left in it or in its `-wal`. Killed on the way, the file is as before or as after, and may still hold what was about
+    /// to be cleared: call this again. It takes time and space for a second copy of the file. What the disk keeps of
+    /// deleted and overwritten blocks is out of reach.
     ///
     /// # Errors
     ///
