@@ -5,7 +5,7 @@ use super::subscriptions::{at, current, delete, names_twice, settle_secret, writ
 use crate::change::{self, SecretChange};
 use crate::error::{Error, Problem, Result};
 use crate::plan::{Action, Applied, Basis, Ensured, Plan, Prune, Step, StepKind};
-use crate::store::{Current, Knowledge, Read, Write};
+use crate::store::{Knowledge, Read, Write};
 use crate::subscription::{ListQuery, NewSubscription, Subscription, Updated};
 
 /// # Declared subscriptions
@@ -55,15 +55,16 @@ impl Registry {
         knowledge: &mut Knowledge<'_>,
     ) -> Result<Ensured> {
         let now = self.0.clock.now();
-        let Some(current) = by_name(tx, declared.name())? else {
+        let Some(current) = tx.current_by_name(declared.name())? else {
             let draft = declared.check(&self.0.rules, knowledge)?.map_err(Error::invalid)?;
             return self.add(tx, draft, now).map(Ensured::Created);
         };
+        let newest = &current.secret()?.secret;
         let Updated { subscription: after, secret } = declared
             .into_update()
-            .check(&current.subscription, &current.secret()?.secret, &self.0.rules, knowledge)?
+            .check(&current.subscription, newest, &self.0.rules, knowledge)?
             .map_err(Error::invalid)?;
-        let secret = secret.filter(|secret| current.secret().is_ok_and(|newest| newest.secret != *secret));
+        let secret = secret.filter(|secret| secret != newest);
         let (secrets, change) = settle_secret(&current, secret, now)?;
         if after == current.subscription && change == SecretChange::Kept {
             return Ok(Ensured::Unchanged(after));
@@ -198,13 +199,6 @@ impl Registry {
             }
             Ok(applied)
         })
-    }
-}
-
-fn by_name(tx: &Read<'_>, name: &str) -> Result<Option<Current>> {
-    match tx.subscription_by_name(name)? {
-        Some(found) => tx.current(found.id),
-        None => Ok(None),
     }
 }
 

@@ -15,11 +15,7 @@ impl Registry {
     ///
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound): there is no such subscription.
     pub fn secret(&self, id: SubscriptionId) -> Result<SigningSecret> {
-        self.secrets(id)?
-            .into_iter()
-            .next()
-            .map(|issued| issued.secret)
-            .ok_or_else(|| Error::corrupt(format_args!("subscription {id} has no secret")))
+        newest(self.secrets(id)?, id)
     }
 
     /// The live secrets of a subscription, newest first: the current one, and those replaced whose overlap is not over.
@@ -57,7 +53,7 @@ impl Registry {
             let secrets = rotation.check(&current.secrets, least, self.0.store.entropy(), now)?;
             let same = current.subscription.clone();
             write_changed(tx, &current, same, Some(&secrets), SecretChange::Replaced, now)?;
-            newest(secrets)
+            newest(secrets, id)
         })
     }
 
@@ -110,10 +106,8 @@ impl Registry {
     }
 }
 
-fn newest(secrets: Vec<IssuedSecret>) -> Result<SigningSecret> {
-    secrets
-        .into_iter()
-        .next()
-        .map(|issued| issued.secret)
-        .ok_or_else(|| Error::corrupt("a rotation that left no secret"))
+/// The first of the secrets of a subscription, which are newest first.
+fn newest(secrets: Vec<IssuedSecret>, id: SubscriptionId) -> Result<SigningSecret> {
+    let newest = secrets.into_iter().next().map(|issued| issued.secret);
+    newest.ok_or_else(|| Error::corrupt(format_args!("subscription {id} has no secret")))
 }

@@ -6,9 +6,9 @@ use rusqlite::Row;
 
 use super::Read;
 use super::fault::OrFault as _;
-use super::rows::{decode_flag, decode_id, decode_metadata, decode_pattern};
+use super::rows::{decode_flag, decode_id, decode_pattern, metadata_of};
 use super::secrets::secret_columns;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::id::SubscriptionId;
 use crate::pattern::EventPattern;
 use crate::secret::IssuedSecret;
@@ -83,14 +83,11 @@ impl Read<'_> {
     /// The first row of a recipient, with its newest secret.
     fn recipient(&self, row: &Row<'_>) -> Result<Recipient> {
         let id = decode_id(&row.get::<_, String>(1).or_fault()?)?;
-        let metadata = decode_metadata(row.get_ref(4).and_then(|text| Ok(text.as_str()?)).or_fault()?);
         Ok(Recipient {
             id,
             name: row.get(2).or_fault()?,
             url: row.get(3).or_fault()?,
-            metadata: metadata.ok_or_else(|| {
-                Error::corrupt(format_args!("subscription {id} has metadata that is no object of strings"))
-            })?,
+            metadata: metadata_of(row, 4, id)?,
             secrets: vec![self.issued(row, 5, id)?],
         })
     }

@@ -49,7 +49,6 @@ fn decode(row: &Row<'_>) -> Result<(i64, Subscription)> {
         let stored = row.get(column).or_fault()?;
         Millis::from_stored(stored).ok_or_else(|| damaged("a time that no registry writes"))
     };
-    let metadata = decode_metadata(row.get_ref(6).and_then(|text| Ok(text.as_str()?)).or_fault()?);
     let subscription = Subscription {
         id,
         name: text(2)?,
@@ -57,7 +56,7 @@ fn decode(row: &Row<'_>) -> Result<(i64, Subscription)> {
         events: vec![decode_pattern(row, 10)?],
         enabled: decode_flag(row, 4)?,
         description: row.get(5).or_fault()?,
-        metadata: metadata.ok_or_else(|| damaged("metadata that is no object of strings"))?,
+        metadata: metadata_of(row, 6, id)?,
         created_at: time(7)?,
         updated_at: time(8)?,
         revision: match row.get(9).map_err(fault).and_then(natural)? {
@@ -84,6 +83,18 @@ pub(super) fn decode_flag(row: &Row<'_>, column: usize) -> Result<bool> {
 
 pub(super) fn decode_id(text: &str) -> Result<SubscriptionId> {
     text.parse().map_err(|_| Error::corrupt("a subscription id that is none"))
+}
+
+/// The metadata of a subscription.
+pub(super) fn metadata_of(
+    row: &Row<'_>,
+    column: usize,
+    id: SubscriptionId,
+) -> Result<BTreeMap<String, String>> {
+    let metadata = decode_metadata(row.get_ref(column).and_then(|text| Ok(text.as_str()?)).or_fault()?);
+    metadata.ok_or_else(|| {
+        Error::corrupt(format_args!("subscription {id} has metadata that is no object of strings"))
+    })
 }
 
 pub(super) fn decode_metadata(text: &str) -> Option<BTreeMap<String, String>> {

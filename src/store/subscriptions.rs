@@ -88,11 +88,19 @@ impl Read<'_> {
     }
 
     pub(crate) fn current(&self, id: SubscriptionId) -> Result<Option<Current>> {
-        let Some((seq, subscription)) = self.one(select!("s.id = ?1"), &id.to_string())? else {
-            return Ok(None);
+        self.with_secrets(self.one(select!("s.id = ?1"), &id.to_string())?)
+    }
+
+    pub(crate) fn current_by_name(&self, name: &str) -> Result<Option<Current>> {
+        self.with_secrets(self.one(select!("s.name = ?1"), name)?)
+    }
+
+    fn with_secrets(&self, found: Option<(i64, Subscription)>) -> Result<Option<Current>> {
+        let current = |(seq, subscription): (i64, Subscription)| {
+            let secrets = self.secrets(seq, subscription.id)?;
+            Ok(Current { seq, subscription, secrets })
         };
-        let secrets = self.secrets(seq, id)?;
-        Ok(Some(Current { seq, subscription, secrets }))
+        found.map(current).transpose()
     }
 
     /// At most `most` of the subscriptions that the query asks for, in the order of creation.
