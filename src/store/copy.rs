@@ -8,7 +8,8 @@ use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
 use super::fault::OrFault as _;
-use super::{Access, Store, open};
+use super::open::{self, with};
+use super::{Access, Store};
 use crate::entropy::Entropy;
 use crate::error::{Error, ErrorKind, Result, quoted};
 
@@ -71,12 +72,8 @@ impl Part {
         Entropy::System.fill(&mut random)?;
         let name = format!(".webhook-registry-{:016x}.part", u64::from_be_bytes(random));
         let part = path.with_file_name(name);
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         // Closed again before SQLite has it, as open.rs says why; and nobody else knows the name.
-        drop(options.open(&part).map_err(|cause| cannot(path, "be written", cause))?);
+        open::create_private(&part).map_err(|cause| cannot(path, "be written", cause))?;
         let part = Part(part);
         let mut to = open::connect(&part.0, Access::Write)?;
         // What becomes of a file that fails half-way is that it is removed, and it is made durable as a whole.
@@ -163,12 +160,6 @@ fn sync_folder(path: &Path) -> io::Result<()> {
         let _ = path;
         Ok(())
     }
-}
-
-fn with(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }
 
 fn occupied(path: &Path) -> Error {

@@ -93,18 +93,21 @@ fn prepare(path: &Path, create: bool) -> Result<bool> {
         Ok(_) => Ok(true),
         Err(Missing::Not(error)) => Err(error),
         Err(Missing::File) if !create => Err(nothing_at(path)),
-        Err(Missing::File) => {
-            let mut options = fs::OpenOptions::new();
-            options.write(true).create_new(true);
-            #[cfg(unix)]
-            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-            match options.open(path) {
-                Ok(_) => Ok(false),
-                Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => Ok(size(path).unwrap_or(0) > 0),
-                Err(cause) => Err(cannot(path, "be created", cause)),
-            }
-        }
+        Err(Missing::File) => match create_private(path) {
+            Ok(()) => Ok(false),
+            Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => Ok(size(path).unwrap_or(0) > 0),
+            Err(cause) => Err(cannot(path, "be created", cause)),
+        },
     }
+}
+
+/// Makes a new file of mode 0600, and closes it again.
+pub(super) fn create_private(path: &Path) -> io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop)
 }
 
 enum Missing {
@@ -300,8 +303,12 @@ fn frozen_uri(path: &Path) -> Result<String> {
 
 /// `-wal` and the like, as SQLite names them.
 fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let mut name = path.into_os_string();
+    with(&fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()), suffix)
+}
+
+/// The path with this at its end.
+pub(super) fn with(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
 }
