@@ -275,16 +275,16 @@ fn those_who_come_and_go_meanwhile_find_it_as_before_or_as_after() {
     within_a_minute(move || {
         let patient = |key| options(key).busy_timeout(Duration::from_secs(5));
         let registry = patient(None).open(&path).unwrap();
-        let over = AtomicBool::new(false);
-        let (mut now, mut done) = (None, 0);
+        let (over, opened) = (AtomicBool::new(false), AtomicUsize::new(0));
+        let (mut now, mut done, mut tried) = (None, 0, 0);
         thread::scope(|scope| {
             let guest = scope.spawn(|| {
-                let (mut key, mut opened) = (None, 0);
+                let mut key = None;
                 while !over.load(Ordering::Relaxed) {
                     match patient(key).open(&path) {
                         Ok(registry) => {
                             assert_intact(&registry, 5);
-                            opened += 1;
+                            opened.fetch_add(1, Ordering::Relaxed);
                         }
                         Err(error) => {
                             assert_eq!(error.kind(), ErrorKind::Incompatible, "{error}");
@@ -292,12 +292,13 @@ fn those_who_come_and_go_meanwhile_find_it_as_before_or_as_after() {
                         }
                     }
                 }
-                opened
             });
-            for _ in 0..size(40, 200) {
+            // On a busy machine either may come late, and is waited for until the minute is over.
+            while tried < size(40, 200) || done == 0 || opened.load(Ordering::Relaxed) == 0 {
                 if guest.is_finished() {
                     break;
                 }
+                tried += 1;
                 let wanted = if now.is_none() { Some(KEY) } else { None };
                 match registry.rekey(wanted) {
                     Ok(()) => (now, done) = (wanted, done + 1),
@@ -313,9 +314,8 @@ fn those_who_come_and_go_meanwhile_find_it_as_before_or_as_after() {
                 }
             }
             over.store(true, Ordering::Relaxed);
-            assert!(guest.join().unwrap() > 0);
+            guest.join().unwrap();
         });
-        assert!(done > 0);
         drop(registry);
         assert_intact(&options(now).open(&path).unwrap(), 5);
     });
@@ -333,6 +333,13 @@ fn child_changes_the_key() {
     }
 }
 
+/// Returns while the -wal or the -journal holds something, but waits no longer than many changes take.
+fn await_a_change_in_flight(path: &Path) {
+    let since = Instant::now();
+    let in_flight = |end| fs::metadata(format!("{}{end}", path.display())).is_ok_and(|found| found.len() > 0);
+    while !in_flight("-wal") && !in_flight("-journal") && since.elapsed() < Duration::from_secs(1) {}
+}
+
 fn circle(name: &str) -> Vec<Option<[u8; 32]>> {
     if name == "sealed" { vec![Some(KEY), Some(OTHER)] } else { vec![None, Some(KEY), Some(OTHER)] }
 }
@@ -342,7 +349,8 @@ fn a_file_whose_key_was_being_changed_when_it_was_killed_opens_with_one_key_and_
     const SUBSCRIPTIONS: usize = 60;
     let mut random = Random::new();
     let (mut in_flight, mut unfinished) = (0, 0);
-    for round in 0..size(10, 100) {
+    let mut round = 0;
+    while round < size(10, 100) || (unfinished == 0 && round < 500) {
         let name = ["sealed", "plain"][round % 2];
         let circle = circle(name);
         let (folder, path) = prepared(circle[0], SUBSCRIPTIONS);
@@ -353,8 +361,13 @@ fn a_file_whose_key_was_being_changed_when_it_was_killed_opens_with_one_key_and_
             done = peer.hear().expect("it changes the key until it is killed").parse().unwrap();
             took = since.elapsed();
         }
-        // At any moment of the next, if it takes as long as the last.
-        thread::sleep(took.mul_f64(random.below(1_000) as f64 / 1_000.0));
+        if round % 4 < 2 {
+            // At any moment of the next, if it takes as long as the last.
+            thread::sleep(took.mul_f64(random.below(1_000) as f64 / 1_000.0));
+        } else {
+            // In the middle, which is too short for chance to hit it often.
+            await_a_change_in_flight(&path);
+        }
         peer.kill();
         done += std::iter::from_fn(|| peer.hear()).count();
         // One that is missing is as good as an empty one, which SQLite may add.
@@ -411,9 +424,10 @@ fn a_file_whose_key_was_being_changed_when_it_was_killed_opens_with_one_key_and_
         let conn = rusqlite::Connection::open(&path).unwrap();
         let verdict: String = conn.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
         assert_eq!(verdict, "ok");
+        round += 1;
     }
     println!(
-        "{unfinished} kills left a -wal or a -journal, {in_flight} came after the change and before it was told"
+        "{unfinished} of {round} kills left a -wal or a -journal, {in_flight} came after the change and before it was told"
     );
     assert!(unfinished > 0, "no kill came in the middle of one");
 }
