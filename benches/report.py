@@ -8,6 +8,7 @@ The table goes to standard output, the pictures to benches/growth.svg and benche
 
 import json
 import sys
+from math import ceil, floor, log10
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -132,16 +133,16 @@ def picture(width, height, title, unit, body):
 
 
 def growth(functions):
-    """Time of a cold look-up over the number of subscriptions."""
-    points = [(name, functions[name]) for name in ("1k", "100k", "1m")]
-    left, right, top, bottom = 70, 600, 70, 250
-    step = nice(max(upper for _, (_, _, upper) in points) / 1e3 / 4)
-    ceiling = step * 5
+    """Time of a cold look-up over the number of subscriptions: of ten made together, and of ten that lie apart."""
+    left, right, top, bottom = 70, 520, 70, 250
+    counts = {"1k": "1,000", "100k": "100,000", "1m": "1,000,000"}
+    places = {"1k": left + 50, "100k": left + 50 + (right - left - 100) * 2 / 3, "1m": right - 50}
+    lines = [("ours", "", "made together"), ("other", "_apart", "lying apart")]
+    step = nice(max(functions[name + suffix][2] for name in counts for _, suffix, _ in lines) / 1e3 / 5)
 
     def y(ns):
-        return bottom - (ns / 1e3) / ceiling * (bottom - top)
+        return bottom - (ns / 1e3) / (5 * step) * (bottom - top)
 
-    places = {"1k": left + 50, "100k": left + 50 + (right - left - 100) * 2 / 3, "1m": right - 50}
     body = []
     for line in range(6):
         height = bottom - line * (bottom - top) / 5
@@ -149,38 +150,37 @@ def growth(functions):
         body.append(
             f'<text class="unit" x="{left - 8}" y="{height + 4:.1f}" text-anchor="end">{line * step:g}</text>'
         )
-    path = " ".join(f"{places[name]:.1f},{y(median):.1f}" for name, (median, _, _) in points)
-    body.append(f'<polyline class="line ours" style="fill: none" points="{path}"/>')
-    for name, (median, lower, upper) in points:
-        x = places[name]
-        body.append(f'<line class="line ours" x1="{x:.1f}" y1="{y(lower):.1f}" x2="{x:.1f}" y2="{y(upper):.1f}"/>')
-        body.append(f'<circle class="ours" cx="{x:.1f}" cy="{y(median):.1f}" r="4"/>')
-        body.append(f'<text x="{x:.1f}" y="{y(upper) - 10:.1f}" text-anchor="middle">{time(median)}</text>')
-        count = {"1k": "1,000", "100k": "100,000", "1m": "1,000,000"}[name]
-        body.append(f'<text class="unit" x="{x:.1f}" y="{bottom + 20}" text-anchor="middle">{count}</text>')
+    for kind, suffix, label in lines:
+        points = [(places[name], *functions[name + suffix]) for name in counts]
+        path = " ".join(f"{x:.1f},{y(median):.1f}" for x, median, _, _ in points)
+        body.append(f'<polyline class="line {kind}" style="fill: none" points="{path}"/>')
+        for x, median, lower, upper in points:
+            body.append(
+                f'<line class="line {kind}" x1="{x:.1f}" y1="{y(lower):.1f}" x2="{x:.1f}" y2="{y(upper):.1f}"/>'
+            )
+            body.append(f'<circle class="{kind}" cx="{x:.1f}" cy="{y(median):.1f}" r="4"/>')
+            at = y(upper) - 10 if suffix else y(lower) + 20
+            body.append(f'<text x="{x:.1f}" y="{at:.1f}" text-anchor="middle">{time(median)}</text>')
+        body.append(f'<text x="{right - 38}" y="{y(points[-1][1]) + 4:.1f}">{label}</text>')
+    for name, count in counts.items():
+        body.append(f'<text class="unit" x="{places[name]:.1f}" y="{bottom + 20}" text-anchor="middle">{count}</text>')
     middle = (left + right) / 2
     body.append(
         f'<text class="unit" x="{middle}" y="{bottom + 42}" text-anchor="middle">subscriptions in the file '
         "(logarithmic)</text>"
     )
-    title = "A look-up takes as long as its answer, not as the file"
+    title = "A cold look-up in a growing file"
     return picture(640, 310, title, "µs to find 10 subscribers, first look-up after another program's change", body)
 
 
 def nice(value):
-    """The next of 1, 2, 5, 10, … that is no smaller."""
-    size = 1.0
-    while size < value:
-        size *= 10
-    while size / 10 >= value:
-        size /= 10
-    return next(size * part for part in (0.1, 0.2, 0.5, 1) if size * part >= value)
+    """The next of 1, 2, 2.5, 3, 4, 5, 10, … that is no smaller."""
+    size = 10.0 ** floor(log10(value))
+    return next(size * part for part in (1, 2, 2.5, 3, 4, 5, 10) if size * part >= value)
 
 
 def peers(functions):
     """Bars on a logarithmic axis."""
-    from math import ceil, floor, log10
-
     labels = [
         ("registry", "webhook-registry"),
         ("globset", "globset of all patterns"),
@@ -225,8 +225,8 @@ def main():
         sys.exit(f"nothing measured under {folder}: run cargo bench first")
     print("\n".join(table(found)))
     for name, draw in (("growth", growth), ("peers", peers)):
-        functions = found.get(f"dispatch/{name}", {})
-        if len(functions) >= 3:
+        functions = found.get(f"dispatch/{name}")
+        if functions:
             (HERE / f"{name}.svg").write_text(draw(functions))
 
 
