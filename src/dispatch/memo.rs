@@ -5,12 +5,14 @@
 //! stand in the pool once for all shards and all answers.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::mem;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::{Subscriber, Subscribers};
+use crate::store::Made as _;
 
 /// The most that is kept, in bytes as counted here. What would go beyond it empties the memo first.
 const MOST: usize = 96 << 20;
@@ -42,6 +44,14 @@ struct Pool {
     /// By their place in the file.
     subscribers: HashMap<i64, Subscriber>,
     weight: usize,
+    /// The answers of the last version before that gave any: what the next are made of, where the file still says it.
+    before: Before,
+}
+
+#[derive(Default)]
+struct Before {
+    answers: HashMap<Arc<str>, Arc<[Subscriber]>>,
+    weight: usize,
 }
 
 impl Memo {
@@ -67,42 +77,55 @@ impl Memo {
         Some(self.put(version, name.clone(), list.clone()))
     }
 
+    /// Whether a look for a [subscriber](Memo::subscriber) of this version can find any.
+    pub(crate) fn knows_subscribers(&self, version: u64) -> bool {
+        let pool = self.pool();
+        pool.version == version && !pool.subscribers.is_empty()
+    }
+
     /// A subscriber that an answer of this version holds already.
     pub(crate) fn subscriber(&self, version: u64, place: i64) -> Option<Subscriber> {
         let pool = self.pool();
         if pool.version == version { pool.subscribers.get(&place).cloned() } else { None }
     }
 
+    /// What the answer was before this version. Nothing in it is true until the file has said so again.
+    pub(crate) fn before(&self, version: u64, event_type: &str) -> Option<Arc<[Subscriber]>> {
+        let pool = self.pool();
+        let answers = if pool.version < version { &pool.answers } else { &pool.before.answers };
+        answers.get(event_type).cloned()
+    }
+
     /// Keeps an answer that was read no earlier than `version` was the file's.
-    pub(crate) fn keep(&self, version: u64, event_type: &str, list: Vec<(i64, Subscriber)>) -> Subscribers {
-        let answer: Arc<[Subscriber]> = list.iter().map(|(_, subscriber)| subscriber.clone()).collect();
+    pub(crate) fn keep(&self, version: u64, event_type: &str, list: Vec<Subscriber>) -> Subscribers {
+        let (name, answer): (Arc<str>, Arc<[Subscriber]>) = (event_type.into(), list.into());
         // Dropped last, when nobody waits: it can be as large as the memo.
-        let mut old = Pool::default();
+        let mut old = Vec::new();
         let mut pool = self.pool();
         if pool.version > version {
             return Subscribers::new(answer);
         }
         if pool.version < version {
-            old = self.empty(&mut pool);
-            pool.version = version;
+            self.empty_shards();
+            old.push(pool.turn_to(version));
         }
-        let mut weight = pool.weight_of(event_type, &list);
-        if pool.weight.saturating_add(weight) > self.most {
-            old = self.empty(&mut pool);
-            weight = pool.weight_of(event_type, &list);
-            if weight > self.most {
-                return Subscribers::new(answer);
-            }
+        pool.add(&name, &answer);
+        if pool.whole_weight() > self.most {
+            old.push(pool.forget_before());
         }
-        pool.weight = pool.weight.saturating_add(weight);
-        let name: Arc<str> = event_type.into();
-        pool.answers.insert(name.clone(), answer.clone());
-        for (place, subscriber) in list {
-            pool.subscribers.entry(place).or_insert(subscriber);
+        if pool.whole_weight() > self.most {
+            self.empty_shards();
+            old.push(pool.turn_to(version));
+            old.push(pool.forget_before());
+            pool.add(&name, &answer);
+        }
+        if pool.whole_weight() > self.most {
+            old.push(pool.turn_to(version));
+            old.push(pool.forget_before());
+            return Subscribers::new(answer);
         }
         let kept = self.put(version, name, answer);
         drop(pool);
-        drop(old);
         kept
     }
 
@@ -120,13 +143,11 @@ impl Memo {
         answer
     }
 
-    fn empty(&self, pool: &mut Pool) -> Pool {
+    fn empty_shards(&self) {
         for shard in &self.shards {
             // A reader of another thread holds it for no longer than a look-up.
             shard.write().unwrap_or_else(PoisonError::into_inner).answers.clear();
         }
-        let version = pool.version;
-        mem::replace(pool, Pool { version, ..Pool::default() })
     }
 
     fn pool(&self) -> MutexGuard<'_, Pool> {
@@ -144,13 +165,32 @@ impl Memo {
 }
 
 impl Pool {
-    /// What it would take to keep this answer.
-    fn weight_of(&self, event_type: &str, list: &[(i64, Subscriber)]) -> usize {
-        let subscribers = list.iter().map(|(place, subscriber)| {
-            let weight = if self.subscribers.contains_key(place) { 0 } else { subscriber.weight() };
-            weight.saturating_add(size_of::<Subscriber>())
-        });
-        subscribers.fold(ANSWER.saturating_add(event_type.len()), usize::saturating_add)
+    /// Begins a version with nothing but what the one before answered, and hands over what is of no use any more.
+    fn turn_to(&mut self, version: u64) -> Pool {
+        let old = mem::replace(self, Pool { version, ..Pool::default() });
+        self.before = Before { answers: old.answers, weight: old.weight };
+        Pool { subscribers: old.subscribers, before: old.before, ..Pool::default() }
+    }
+
+    fn forget_before(&mut self) -> Pool {
+        Pool { before: mem::take(&mut self.before), ..Pool::default() }
+    }
+
+    fn add(&mut self, name: &Arc<str>, answer: &Arc<[Subscriber]>) {
+        self.answers.insert(name.clone(), answer.clone());
+        let mut weight = [ANSWER, name.len(), size_of_val(&**answer)].iter().sum::<usize>();
+        self.subscribers.reserve(answer.len());
+        for subscriber in &**answer {
+            if let Entry::Vacant(free) = self.subscribers.entry(subscriber.of().place) {
+                weight = weight.saturating_add(subscriber.weight());
+                free.insert(subscriber.clone());
+            }
+        }
+        self.weight = self.weight.saturating_add(weight);
+    }
+
+    fn whole_weight(&self) -> usize {
+        self.weight.saturating_add(self.before.weight)
     }
 }
 
@@ -169,15 +209,16 @@ mod tests {
     use crate::store::Recipient;
     use crate::time::Clock;
 
-    fn subscriber(place: i64) -> (i64, Subscriber) {
+    fn subscriber(place: i64) -> Subscriber {
         let recipient = Recipient {
+            place,
             id: "01K9V3T0Z2B4C6D8E0F2G4H6J8".parse::<SubscriptionId>().unwrap(),
             name: format!("s{place}"),
             url: "https://example.com/".to_owned(),
             metadata: Default::default(),
             secrets: vec![IssuedSecret::current(SigningSecret::generate().unwrap(), Clock::default().now())],
         };
-        (place, Subscriber::new(recipient, Clock::default()))
+        Subscriber::new(recipient, Clock::default())
     }
 
     fn names(answer: Option<Subscribers>) -> Option<Vec<String>> {
@@ -216,10 +257,10 @@ mod tests {
 
     #[test]
     fn what_goes_beyond_the_bound_empties_the_memo_and_what_is_larger_is_not_kept() {
-        let (place, one) = subscriber(1);
+        let one = subscriber(1);
         let weight = one.weight() + size_of::<Subscriber>() + ANSWER + 1;
         let memo = Memo { most: 2 * weight, ..Memo::new() };
-        memo.keep(1, "a", vec![(place, one)]);
+        memo.keep(1, "a", vec![one]);
         memo.keep(1, "b", vec![subscriber(2)]);
         assert!(memo.get(1, "a").is_some() && memo.get(1, "b").is_some());
         memo.keep(1, "c", vec![subscriber(3)]);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::id::SubscriptionId;
 use crate::secret::{IssuedSecret, SigningSecret};
-use crate::store::Recipient;
+use crate::store::{Made, Recipient};
 use crate::time::Clock;
 
 pub use explain::{Explanation, ExplanationEntry};
@@ -30,8 +30,8 @@ struct List(Arc<[Subscriber]>);
 
 impl Subscribers {
     /// An answer that nothing else shares.
-    pub(crate) fn of(list: Vec<(i64, Subscriber)>) -> Subscribers {
-        Subscribers::new(list.into_iter().map(|(_, subscriber)| subscriber).collect())
+    pub(crate) fn of(list: Vec<Subscriber>) -> Subscribers {
+        Subscribers::new(list.into())
     }
 
     fn new(list: Arc<[Subscriber]>) -> Subscribers {
@@ -67,25 +67,20 @@ impl fmt::Debug for Subscribers {
 pub struct Subscriber(Arc<Inner>);
 
 struct Inner {
-    id: SubscriptionId,
-    name: String,
-    url: String,
-    metadata: BTreeMap<String, String>,
-    secrets: Vec<IssuedSecret>,
+    recipient: Recipient,
     clock: Clock,
 }
 
 impl Subscriber {
     pub(crate) fn new(recipient: Recipient, clock: Clock) -> Subscriber {
-        let Recipient { id, name, url, metadata, secrets } = recipient;
-        Subscriber(Arc::new(Inner { id, name, url, metadata, secrets, clock }))
+        Subscriber(Arc::new(Inner { recipient, clock }))
     }
 
     /// About how many bytes it takes in memory.
     fn weight(&self) -> usize {
         // What an allocator adds to each text and table.
         const EACH: usize = 24;
-        let Inner { id: _, name, url, metadata, secrets, clock: _ } = &*self.0;
+        let Recipient { place: _, id: _, name, url, metadata, secrets } = self.of();
         let entry =
             |(key, value): (&String, &String)| -> usize { [key.len(), value.len(), 4 * EACH].iter().sum() };
         let metadata: usize = metadata.iter().map(entry).sum();
@@ -98,34 +93,40 @@ impl Subscriber {
 
     /// The subscription's identity.
     pub fn id(&self) -> SubscriptionId {
-        self.0.id
+        self.of().id
     }
 
     /// The subscription's name.
     pub fn name(&self) -> &str {
-        &self.0.name
+        &self.of().name
     }
 
     /// Where to deliver to, as it was given.
     pub fn url(&self) -> &str {
-        &self.0.url
+        &self.of().url
     }
 
     /// What the application keeps with the subscription.
     pub fn metadata(&self) -> &BTreeMap<String, String> {
-        &self.0.metadata
+        &self.of().metadata
     }
 
     /// The secrets to sign with, newest first: those that have not expired by the registry's clock at this very call.
     pub fn secrets(&self) -> impl Iterator<Item = &SigningSecret> {
         let now = self.0.clock.now();
-        self.0.secrets.iter().filter(move |issued| issued.is_live(now)).map(IssuedSecret::secret)
+        self.of().secrets.iter().filter(move |issued| issued.is_live(now)).map(IssuedSecret::secret)
+    }
+}
+
+impl Made for Subscriber {
+    fn of(&self) -> &Recipient {
+        &self.0.recipient
     }
 }
 
 impl fmt::Debug for Subscriber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { id, name, url, metadata, secrets, clock: _ } = &*self.0;
+        let Recipient { place: _, id, name, url, metadata, secrets } = self.of();
         f.debug_struct("Subscriber")
             .field("id", id)
             .field("name", name)

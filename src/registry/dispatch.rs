@@ -40,13 +40,18 @@ impl Registry {
             return Ok(answer);
         }
         let make = |recipient| Subscriber::new(recipient, clock.clone());
-        let shared = Cell::new(false);
-        let known = |place| memo.subscriber(version, place).inspect(|_| shared.set(true));
-        let list = self.recipients(event_type, |read| read.recipients(event_type, known, make))?;
+        let before = memo.before(version, event_type).unwrap_or_default();
+        let (any, shared) = (memo.knows_subscribers(version), Cell::new(false));
+        let known = |place| {
+            let known = if any { memo.subscriber(version, place) } else { None };
+            known.inspect(|_| shared.set(true))
+        };
+        let list = self.recipients(event_type, |read| read.recipients(event_type, known, &before, make))?;
         // What is shared with other answers was read at another moment. That is the same moment unless somebody has
         // changed the file since; then this answer has to be of one moment, and is not for others.
         if shared.get() && store.version()? != version {
-            let list = self.recipients(event_type, |read| read.recipients(event_type, |_| None, make))?;
+            let list =
+                self.recipients(event_type, |read| read.recipients(event_type, |_| None, &[], make))?;
             return Ok(Subscribers::of(list));
         }
         Ok(memo.keep(version, event_type, list))
@@ -55,8 +60,8 @@ impl Registry {
     fn recipients(
         &self,
         event_type: &str,
-        recipients: impl Fn(&Read<'_>) -> Result<Vec<(i64, Subscriber)>>,
-    ) -> Result<Vec<(i64, Subscriber)>> {
+        recipients: impl Fn(&Read<'_>) -> Result<Vec<Subscriber>>,
+    ) -> Result<Vec<Subscriber>> {
         let list = self.0.store.glance(&recipients)?;
         if !list.is_empty() {
             return Ok(list);

@@ -40,7 +40,7 @@ use vault::Vault;
 use watch::Watch;
 
 pub(crate) use catalog::Knowledge;
-pub(crate) use dispatch::{Recipient, Routed};
+pub(crate) use dispatch::{Made, Recipient, Routed};
 pub(crate) use subscriptions::{Current, Taken};
 
 /// What a returned call has survived.

@@ -1,5 +1,6 @@
 //! Statements and the row decoder for secrets.
 
+use rusqlite::types::ValueRef;
 use rusqlite::{Row, params};
 
 use super::fault::OrFault as _;
@@ -114,6 +115,24 @@ impl Write<'_> {
             params![seq, serial, text, sealed, millis(created_at)?, expires_at.map(millis).transpose()?],
         )
     }
+}
+
+/// Whether the [columns](secret_columns) that begin at `first` say this of a secret. Not of a sealed one, which is opened
+/// anew: that it opens is what proves it.
+pub(super) fn is_still(row: &Row<'_>, first: usize, secret: &IssuedSecret) -> Result<bool> {
+    let IssuedSecret { secret, created_at, expires_at } = secret;
+    let says = [
+        ValueRef::Text(secret.expose().as_bytes()),
+        ValueRef::Null,
+        ValueRef::Integer(millis(*created_at)?),
+        expires_at.map(millis).transpose()?.map_or(ValueRef::Null, ValueRef::Integer),
+    ];
+    for (column, value) in (first.saturating_add(1)..).zip(says) {
+        if row.get_ref(column).or_fault()? != value {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 pub(super) fn no_secret(id: SubscriptionId) -> Error {

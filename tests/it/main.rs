@@ -37,6 +37,7 @@ mod refusals;
 mod registry;
 #[cfg(feature = "encryption")]
 mod rekey;
+mod remembered;
 mod rotation;
 mod rotation_races;
 mod secrecy;
