@@ -2,6 +2,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
+use std::sync::OnceLock;
 
 use serde::de::{self, Deserialize, Deserializer};
 use serde::ser::{Serialize, Serializer};
@@ -44,8 +45,9 @@ const LONGEST: usize = 256;
 #[derive(Clone)]
 pub struct EventPattern {
     text: Box<str>,
-    /// None for a name.
-    wildcard: Option<glob::Pattern>,
+    /// None for a name. What comes from the file is compiled when it is first asked: a page of subscriptions only shows
+    /// its patterns.
+    wildcard: Option<OnceLock<glob::Pattern>>,
 }
 
 impl EventPattern {
@@ -58,7 +60,13 @@ impl EventPattern {
     pub fn matches(&self, event_type: &str) -> bool {
         match &self.wildcard {
             None => *self.text == *event_type,
-            Some(glob) => is_name(event_type) && glob.matches(event_type),
+            // What keeps the syntax compiles; if it did not, it would cover nothing.
+            Some(glob) => {
+                is_name(event_type)
+                    && glob
+                        .get_or_init(|| glob::Pattern::new(&self.text).unwrap_or_default())
+                        .matches(event_type)
+            }
         }
     }
 
@@ -79,13 +87,18 @@ impl EventPattern {
 
     /// Parses; the error is the reason alone, for whoever knows the field.
     pub(crate) fn compile(text: &str) -> Result<EventPattern, String> {
-        let wildcard = if check(text)? {
+        let pattern = EventPattern::stored(text)?;
+        if let Some(wildcard) = &pattern.wildcard {
             let glob = glob::Pattern::new(text).map_err(|cause| format!("not a pattern: {}", cause.msg))?;
-            Some(glob)
-        } else {
-            None
-        };
-        Ok(EventPattern { text: text.into(), wildcard })
+            // It is new, so nobody has set it.
+            let _ = wildcard.set(glob);
+        }
+        Ok(pattern)
+    }
+
+    /// Parses what was compiled before it was stored.
+    pub(crate) fn stored(text: &str) -> Result<EventPattern, String> {
+        Ok(EventPattern { wildcard: check(text)?.then(OnceLock::new), text: text.into() })
     }
 }
 

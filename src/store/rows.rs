@@ -69,7 +69,7 @@ fn decode(row: &Row<'_>) -> Result<(i64, Subscription)> {
 
 pub(super) fn decode_pattern(row: &Row<'_>, column: usize) -> Result<EventPattern> {
     let text = row.get_ref(column).and_then(|text| Ok(text.as_str()?)).or_fault()?;
-    EventPattern::compile(text).map_err(|why| Error::corrupt(format_args!("a pattern that is none: {why}")))
+    EventPattern::stored(text).map_err(|why| Error::corrupt(format_args!("a pattern that is none: {why}")))
 }
 
 /// rusqlite takes every number other than 0 for true.
