@@ -3,6 +3,7 @@
 
 use rand::TryRng as _;
 use rand::rngs::SysRng;
+use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind, Result};
 #[cfg(feature = "test-util")]
@@ -45,5 +46,46 @@ impl Entropy {
             Entropy::System => Entropy::System,
             Entropy::Scripted(script) => Entropy::Scripted(script.fork()),
         }
+    }
+}
+
+/// The randomness of one call, fetched from the operating system by the page: asked for a few bytes, it takes as long as a
+/// row does.
+pub(crate) struct Draws<'e> {
+    entropy: &'e Entropy,
+    page: Zeroizing<Vec<u8>>,
+    used: usize,
+}
+
+impl Draws<'_> {
+    const PAGE: usize = 4_096;
+
+    /// `expected` is how many bytes will be drawn, as far as that is known.
+    pub(crate) fn new(entropy: &Entropy, expected: usize) -> Draws<'_> {
+        let page = match entropy {
+            Entropy::System => Zeroizing::new(vec![0; expected.min(Draws::PAGE)]),
+            #[cfg(feature = "test-util")]
+            Entropy::Scripted(_) => Zeroizing::default(),
+        };
+        let used = page.len();
+        Draws { entropy, page, used }
+    }
+
+    pub(crate) fn fill(&mut self, bytes: &mut [u8]) -> Result<()> {
+        if bytes.len() > self.page.len() {
+            return self.entropy.fill(bytes);
+        }
+        if bytes.len() > self.page.len().saturating_sub(self.used) {
+            self.entropy.fill(&mut self.page)?;
+            self.used = 0;
+        }
+        let end = self.used.saturating_add(bytes.len());
+        if let Some(drawn) = self.page.get_mut(self.used..end) {
+            bytes.copy_from_slice(drawn);
+            // Given out once, and not kept.
+            drawn.fill(0);
+        }
+        self.used = end;
+        Ok(())
     }
 }

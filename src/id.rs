@@ -34,10 +34,13 @@ impl SubscriptionId {
             .unwrap_or(std::time::UNIX_EPOCH)
     }
 
+    /// How many random bytes a fresh id takes.
+    pub(crate) const RANDOM: usize = 10;
+
     /// The greater of a fresh id and the one after `last`, so that ids rise also when the clock steps back.
     pub(crate) fn next(
         now: Millis,
-        random: [u8; 10],
+        random: [u8; SubscriptionId::RANDOM],
         last: Option<SubscriptionId>,
     ) -> Result<SubscriptionId> {
         let mut low = [0; 16];

@@ -1,12 +1,14 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::slice;
 
 use super::{Registry, known_event_type};
 use crate::change::{self, ChangeKind, SecretChange};
+use crate::entropy::Draws;
 use crate::error::{Error, Problem, Result};
 use crate::id::SubscriptionId;
-use crate::secret::{IssuedSecret, SigningSecret};
-use crate::store::{Current, Knowledge, Read, Taken, Write};
+use crate::secret::{GENERATED_KEY, IssuedSecret, SigningSecret};
+use crate::store::{Current, Inserter, Knowledge, Read, Taken, Write};
 use crate::subscription::{
     Created, Draft, ListQuery, NewSubscription, Page, Rules, Subscription, SubscriptionUpdate, Updated,
 };
@@ -58,11 +60,13 @@ impl Registry {
             let now = self.0.clock.now();
             let mut last = tx.last_id()?;
             tx.expect_changes(drafts.len());
+            let mut draws = self.draws(drafts.len());
+            let mut inserter = tx.inserter()?;
             let (mut all, mut taken) = (Vec::with_capacity(drafts.len()), Vec::new());
             for (index, draft) in drafts.into_iter().enumerate() {
-                let created = self.make(draft, now, last)?;
+                let created = make(draft, now, last, &mut draws)?;
                 last = Some(created.subscription.id);
-                match insert(tx, &created)? {
+                match insert(&mut inserter, &created)? {
                     Ok(()) => record_created(tx, &created.subscription, now)?,
                     Err(holder) => taken.push(name_taken(&created.subscription.name, &holder).within(index)),
                 }
@@ -74,30 +78,16 @@ impl Registry {
 
     /// Makes a subscription of a draft and adds it.
     pub(super) fn add(&self, tx: &Write<'_>, draft: Draft, now: Millis) -> Result<Created> {
-        let created = self.make(draft, now, tx.last_id()?)?;
-        unless_taken(&created.subscription.name, insert(tx, &created)?)?;
+        let created = make(draft, now, tx.last_id()?, &mut self.draws(1))?;
+        unless_taken(&created.subscription.name, insert(&mut tx.inserter()?, &created)?)?;
         record_created(tx, &created.subscription, now)?;
         Ok(created)
     }
 
-    fn make(&self, draft: Draft, now: Millis, last: Option<SubscriptionId>) -> Result<Created> {
-        let Draft { name, url, events, enabled, secret, description, metadata } = draft;
-        let mut random = [0; 10];
-        self.0.store.entropy().fill(&mut random)?;
-        let subscription = Subscription {
-            id: SubscriptionId::next(now, random, last)?,
-            name,
-            url,
-            events,
-            enabled,
-            description,
-            metadata,
-            created_at: now,
-            updated_at: now,
-            revision: 1,
-        };
-        let secret = secret.map_or_else(|| SigningSecret::drawn(self.0.store.entropy()), Ok)?;
-        Ok(Created { subscription, secret })
+    /// The randomness for so many new subscriptions.
+    fn draws(&self, subscriptions: usize) -> Draws<'_> {
+        let each = SubscriptionId::RANDOM.saturating_add(GENERATED_KEY);
+        Draws::new(self.0.store.entropy(), subscriptions.saturating_mul(each))
     }
 
     /// The subscription of this id.
@@ -329,9 +319,28 @@ pub(super) fn write_changed(
     Ok(after)
 }
 
-fn insert(tx: &Write<'_>, created: &Created) -> Result<Result<(), Taken>> {
-    let Created { subscription, secret } = created;
-    tx.insert(subscription, &[IssuedSecret::current(secret.clone(), subscription.created_at)])
+fn make(draft: Draft, now: Millis, last: Option<SubscriptionId>, draws: &mut Draws<'_>) -> Result<Created> {
+    let Draft { name, url, events, enabled, secret, description, metadata } = draft;
+    let mut random = [0; SubscriptionId::RANDOM];
+    draws.fill(&mut random)?;
+    let subscription = Subscription {
+        id: SubscriptionId::next(now, random, last)?,
+        name,
+        url,
+        events,
+        enabled,
+        description,
+        metadata,
+        created_at: now,
+        updated_at: now,
+        revision: 1,
+    };
+    let secret = secret.map_or_else(|| SigningSecret::drawn(draws), Ok)?;
+    Ok(Created { subscription, secret: IssuedSecret::current(secret, now) })
+}
+
+fn insert(inserter: &mut Inserter<'_>, created: &Created) -> Result<Result<(), Taken>> {
+    inserter.insert(&created.subscription, slice::from_ref(&created.secret))
 }
 
 pub(super) fn record_created(tx: &Write<'_>, created: &Subscription, now: Millis) -> Result<()> {

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-use crate::entropy::Entropy;
+use crate::entropy::{Draws, Entropy};
 use crate::error::{Error, Result};
 use crate::wire::Shape;
 
@@ -24,7 +24,8 @@ const LONGEST_TEXT: usize = 256;
 pub(crate) const LONGEST_KEY: usize = 128;
 /// The fewest bytes that a registry takes for a key, unless it was told another number.
 pub(crate) const LEAST_KEY: usize = 32;
-const GENERATED_KEY: usize = 64;
+/// The bytes of a key that is generated.
+pub(crate) const GENERATED_KEY: usize = 64;
 
 /// Standard base64 as other systems write it: padding is trimmed before, and the unused bits of the last character,
 /// which many encoders leave dirty, do not count.
@@ -63,13 +64,13 @@ impl SigningSecret {
     ///
     /// [`ErrorKind::Storage`](crate::ErrorKind::Storage) when the operating system's generator fails.
     pub fn generate() -> Result<SigningSecret> {
-        SigningSecret::drawn(&Entropy::System)
+        SigningSecret::drawn(&mut Draws::new(&Entropy::System, GENERATED_KEY))
     }
 
     /// Makes a secret from this randomness.
-    pub(crate) fn drawn(entropy: &Entropy) -> Result<SigningSecret> {
+    pub(crate) fn drawn(draws: &mut Draws<'_>) -> Result<SigningSecret> {
         let mut key = Zeroizing::new(vec![0; GENERATED_KEY]);
-        entropy.fill(&mut key)?;
+        draws.fill(&mut key)?;
         Ok(SigningSecret { text: Zeroizing::new(STANDARD.encode(&*key)), key })
     }
 

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::{SecretText, SigningSecret};
-use crate::entropy::Entropy;
+use super::{GENERATED_KEY, SecretText, SigningSecret};
+use crate::entropy::{Draws, Entropy};
 use crate::error::{Error, Problem, Result};
 use crate::time::Millis;
 
@@ -91,7 +91,8 @@ impl Rotation {
             // Of those that live already: the one that this rotation would replace makes no room.
             return Err(too_many(live.filter_map(|secret| secret.expires_at).min()));
         }
-        let secret = secret.map_or_else(|| SigningSecret::drawn(entropy), Ok)?;
+        let secret =
+            secret.map_or_else(|| SigningSecret::drawn(&mut Draws::new(entropy, GENERATED_KEY)), Ok)?;
         after.insert(0, IssuedSecret::current(secret, now));
         Ok(after)
     }

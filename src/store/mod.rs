@@ -9,6 +9,7 @@ mod cipher;
 mod copy;
 mod dispatch;
 mod fault;
+mod inserter;
 mod migrate;
 mod open;
 mod readers;
@@ -41,6 +42,7 @@ use watch::Watch;
 
 pub(crate) use catalog::Knowledge;
 pub(crate) use dispatch::{Made, Recipient, Routed};
+pub(crate) use inserter::Inserter;
 pub(crate) use subscriptions::{Current, Taken};
 
 /// What a returned call has survived.

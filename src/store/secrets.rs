@@ -1,7 +1,7 @@
 //! Statements and the row decoder for secrets.
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Row, params};
+use rusqlite::{Row, Statement, params};
 
 use super::fault::OrFault as _;
 use super::rows::{Decoder, millis};
@@ -21,6 +21,8 @@ macro_rules! secret_columns {
     };
 }
 pub(super) use secret_columns;
+
+pub(super) const INSERT_SECRET: &str = "INSERT INTO secret (subscription, serial, text, sealed, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 
 impl Read<'_> {
     /// Every secret of a subscription, newest first, also those that have expired.
@@ -96,24 +98,25 @@ impl Write<'_> {
     /// Makes these, newest first, the secrets of a subscription; what was there is overwritten.
     pub(super) fn set_secrets(&self, seq: i64, id: SubscriptionId, secrets: &[IssuedSecret]) -> Result<()> {
         self.execute("DELETE FROM secret WHERE subscription = ?1", params![seq])?;
-        self.add_secrets(seq, id, secrets)
+        let mut insert = self.conn.prepare_cached(INSERT_SECRET).or_fault()?;
+        self.add_secrets(&mut insert, seq, id, secrets)
     }
 
-    /// Adds these, newest first, to a subscription that has none.
-    pub(super) fn add_secrets(&self, seq: i64, id: SubscriptionId, secrets: &[IssuedSecret]) -> Result<()> {
-        (1_i64..)
-            .zip(secrets.iter().rev())
-            .try_for_each(|(serial, issued)| self.add_secret(seq, id, serial, issued))
-    }
-
-    fn add_secret(&self, seq: i64, id: SubscriptionId, serial: i64, issued: &IssuedSecret) -> Result<()> {
-        let &IssuedSecret { ref secret, created_at, expires_at } = issued;
-        let (text, sealed) = self.vault.seal(secret, &Place { id, serial, created_at, expires_at })?;
-        self.execute(
-            "INSERT INTO secret (subscription, serial, text, sealed, created_at, expires_at) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            params![seq, serial, text, sealed, millis(created_at)?, expires_at.map(millis).transpose()?],
-        )
+    /// Adds these, newest first, to a subscription that has none, by [`INSERT_SECRET`].
+    pub(super) fn add_secrets(
+        &self,
+        insert: &mut Statement<'_>,
+        seq: i64,
+        id: SubscriptionId,
+        secrets: &[IssuedSecret],
+    ) -> Result<()> {
+        for (serial, issued) in (1_i64..).zip(secrets.iter().rev()) {
+            let &IssuedSecret { ref secret, created_at, expires_at } = issued;
+            let (text, sealed) = self.vault.seal(secret, &Place { id, serial, created_at, expires_at })?;
+            let until = expires_at.map(millis).transpose()?;
+            insert.execute(params![seq, serial, text, sealed, millis(created_at)?, until]).or_fault()?;
+        }
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 use rusqlite::{OptionalExtension as _, Rows, Statement, named_params, params};
 
 use super::fault::{OrFault as _, fault, is_taken};
+use super::inserter::INSERT_EVENT;
 use super::rows::{Decoder, decode_id, decode_metadata, encode_metadata, holds, integer, millis, natural};
 use super::secrets::no_secret;
 use super::{Read, Write};
@@ -196,52 +197,6 @@ impl Read<'_> {
 }
 
 impl Write<'_> {
-    /// Adds a subscription, unless its name is taken. Which it is, the database says.
-    pub(crate) fn insert(
-        &self,
-        subscription: &Subscription,
-        secrets: &[IssuedSecret],
-    ) -> Result<Result<(), Taken>> {
-        let Subscription {
-            id,
-            name,
-            url,
-            events,
-            enabled,
-            description,
-            metadata,
-            created_at,
-            updated_at,
-            revision,
-        } = subscription;
-        let mut insert = self
-            .conn
-            .prepare_cached(
-                "INSERT INTO subscription \
-                 (id, name, url, enabled, description, metadata, created_at, updated_at, revision) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-            )
-            .or_fault()?;
-        let row = params![
-            id.to_string(),
-            name,
-            url,
-            enabled,
-            description,
-            encode_metadata(metadata)?,
-            millis(*created_at)?,
-            millis(*updated_at)?,
-            integer(*revision)?,
-        ];
-        let seq = match insert.insert(row) {
-            Err(cause) if is_taken(&cause, "subscription.name") => return Ok(Err(self.holder(name)?)),
-            result => result.or_fault()?,
-        };
-        self.set_events(seq, events, *enabled)?;
-        self.add_secrets(seq, *id, secrets)?;
-        Ok(Ok(()))
-    }
-
     /// Writes what a subscription has become; `secrets` are none where they stay.
     pub(crate) fn replace(
         &self,
@@ -316,7 +271,7 @@ impl Write<'_> {
         self.conn.prepare_cached(sql).and_then(|mut statement| statement.execute(params)).map(drop).or_fault()
     }
 
-    fn holder(&self, name: &str) -> Result<Taken> {
+    pub(super) fn holder(&self, name: &str) -> Result<Taken> {
         let mut holder =
             self.conn.prepare_cached("SELECT id FROM subscription WHERE name = ?1").or_fault()?;
         let id: String = holder.query_row([name], |row| row.get(0)).or_fault()?;
@@ -324,12 +279,7 @@ impl Write<'_> {
     }
 
     fn set_events(&self, seq: i64, events: &[EventPattern], enabled: bool) -> Result<()> {
-        let mut insert = self
-            .conn
-            .prepare_cached(
-                "INSERT INTO subscription_pattern (subscription, position, pattern, enabled) VALUES (?1, ?2, ?3, ?4)",
-            )
-            .or_fault()?;
+        let mut insert = self.conn.prepare_cached(INSERT_EVENT).or_fault()?;
         for (position, pattern) in (0_i64..).zip(events) {
             insert.execute(params![seq, position, self.intern(pattern)?, enabled]).or_fault()?;
         }

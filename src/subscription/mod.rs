@@ -10,7 +10,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::id::SubscriptionId;
 use crate::pattern::EventPattern;
-use crate::secret::SigningSecret;
+use crate::secret::{IssuedSecret, SigningSecret};
 use crate::time::Millis;
 
 pub(crate) use new::Draft;
@@ -151,7 +151,7 @@ impl Serialize for Subscription {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Created {
     pub(crate) subscription: Subscription,
-    pub(crate) secret: SigningSecret,
+    pub(crate) secret: IssuedSecret,
 }
 
 impl Created {
@@ -162,19 +162,19 @@ impl Created {
 
     /// The secret, given or generated.
     pub fn secret(&self) -> &SigningSecret {
-        &self.secret
+        self.secret.secret()
     }
 
     /// Both, to keep.
     pub fn into_parts(self) -> (Subscription, SigningSecret) {
-        (self.subscription, self.secret)
+        (self.subscription, self.secret.secret)
     }
 }
 
 impl Serialize for Created {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut object = serializer.serialize_map(None)?;
-        self.subscription.entries(&mut object, Some(&self.secret))?;
+        self.subscription.entries(&mut object, Some(self.secret()))?;
         object.end()
     }
 }

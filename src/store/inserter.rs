@@ -1,0 +1,90 @@
+//! Adding subscriptions: one, or a hundred thousand in one transaction.
+
+use std::collections::HashMap;
+
+use rusqlite::{CachedStatement, params};
+
+use super::Write;
+use super::fault::{OrFault as _, is_taken};
+use super::rows::{encode_metadata, integer, millis};
+use super::secrets::INSERT_SECRET;
+use super::subscriptions::Taken;
+use crate::error::Result;
+use crate::secret::IssuedSecret;
+use crate::subscription::Subscription;
+
+pub(super) const INSERT_EVENT: &str =
+    "INSERT INTO subscription_pattern (subscription, position, pattern, enabled) VALUES (?1, ?2, ?3, ?4)";
+
+/// Holds what each of many subscriptions needs: the statements, and the rows of the patterns that they share. While it
+/// is there, no pattern may be dropped.
+pub(crate) struct Inserter<'w> {
+    write: &'w Write<'w>,
+    subscription: CachedStatement<'w>,
+    event: CachedStatement<'w>,
+    secret: CachedStatement<'w>,
+    patterns: HashMap<Box<str>, i64>,
+}
+
+impl Write<'_> {
+    pub(crate) fn inserter(&self) -> Result<Inserter<'_>> {
+        let prepare = |sql| self.conn.prepare_cached(sql).or_fault();
+        let subscription = prepare(
+            "INSERT INTO subscription \
+             (id, name, url, enabled, description, metadata, created_at, updated_at, revision) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        )?;
+        let (event, secret) = (prepare(INSERT_EVENT)?, prepare(INSERT_SECRET)?);
+        Ok(Inserter { write: self, subscription, event, secret, patterns: HashMap::new() })
+    }
+}
+
+impl Inserter<'_> {
+    /// Adds a subscription, unless its name is taken. Which it is, the database says.
+    pub(crate) fn insert(
+        &mut self,
+        subscription: &Subscription,
+        secrets: &[IssuedSecret],
+    ) -> Result<Result<(), Taken>> {
+        let Subscription {
+            id,
+            name,
+            url,
+            events,
+            enabled,
+            description,
+            metadata,
+            created_at,
+            updated_at,
+            revision,
+        } = subscription;
+        let row = params![
+            id.to_string(),
+            name,
+            url,
+            enabled,
+            description,
+            encode_metadata(metadata)?,
+            millis(*created_at)?,
+            millis(*updated_at)?,
+            integer(*revision)?,
+        ];
+        let seq = match self.subscription.insert(row) {
+            Err(cause) if is_taken(&cause, "subscription.name") => return self.write.holder(name).map(Err),
+            result => result.or_fault()?,
+        };
+        for (position, pattern) in (0_i64..).zip(events) {
+            let row = match self.patterns.get(pattern.as_str()) {
+                Some(&row) => row,
+                None => {
+                    let row = self.write.intern(pattern)?;
+                    self.patterns.insert(pattern.as_str().into(), row);
+                    row
+                }
+            };
+            self.event.execute(params![seq, position, row, enabled]).or_fault()?;
+        }
+        self.write.add_secrets(&mut self.secret, seq, *id, secrets)?;
+        Ok(Ok(()))
+    }
+}
