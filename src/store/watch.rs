@@ -1,7 +1,7 @@
 //! Whether anybody has changed the file.
 
 use std::hint;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use rusqlite::Connection;
@@ -11,6 +11,10 @@ use crate::error::Result;
 
 /// How long a thread spins for another's check, which takes two microseconds, before it sleeps.
 const SPINS: u32 = 200;
+
+/// How long a thread that is about to check spins for another to come along, where one did the last time: those who were
+/// answered together ask again almost together, and alone each would wait for the other's check before its own.
+const SPINS_FOR_COMPANY: u32 = 20;
 
 /// Tells the versions of a file apart: one that follows a change, by whichever process, differs from all before it.
 ///
@@ -22,6 +26,9 @@ pub(super) struct Watch {
     begun: AtomicU64,
     done: AtomicU64,
     version: AtomicU64,
+    /// How many wait for another's check, and whether any did lately.
+    waiting: AtomicUsize,
+    crowded: AtomicBool,
     sentinel: Mutex<Sentinel>,
 }
 
@@ -39,6 +46,7 @@ impl Watch {
         let Some(mut sentinel) = self.sentinel_or_answer(before) else {
             return Ok(self.version.load(Ordering::SeqCst));
         };
+        self.await_company();
         let check = self.begun.fetch_add(1, Ordering::SeqCst).wrapping_add(1);
         if sentinel.look(connect)? {
             self.version.fetch_add(1, Ordering::SeqCst);
@@ -57,17 +65,49 @@ impl Watch {
 
     /// The sentinel to ask, or none where a check that began after `before` is done.
     fn sentinel_or_answer(&self, before: u64) -> Option<MutexGuard<'_, Sentinel>> {
-        let answered = || self.done.load(Ordering::SeqCst) > before;
+        match self.sentinel.try_lock() {
+            Ok(sentinel) => return (!self.has_answered(before)).then_some(sentinel),
+            Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => {}
+        }
+        self.crowded.store(true, Ordering::Relaxed);
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        let sentinel = self.wait(before);
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
+        sentinel
+    }
+
+    fn wait(&self, before: u64) -> Option<MutexGuard<'_, Sentinel>> {
         for _ in 0..SPINS {
+            hint::spin_loop();
+            if self.has_answered(before) {
+                return None;
+            }
             match self.sentinel.try_lock() {
-                Ok(sentinel) => return (!answered()).then_some(sentinel),
+                Ok(sentinel) => return (!self.has_answered(before)).then_some(sentinel),
                 Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
-                Err(TryLockError::WouldBlock) if answered() => return None,
-                Err(TryLockError::WouldBlock) => hint::spin_loop(),
+                Err(TryLockError::WouldBlock) => {}
             }
         }
         let sentinel = self.sentinel.lock().unwrap_or_else(PoisonError::into_inner);
-        (!answered()).then_some(sentinel)
+        (!self.has_answered(before)).then_some(sentinel)
+    }
+
+    fn has_answered(&self, before: u64) -> bool {
+        self.done.load(Ordering::SeqCst) > before
+    }
+
+    fn await_company(&self) {
+        if !self.crowded.load(Ordering::Relaxed) {
+            return;
+        }
+        for _ in 0..SPINS_FOR_COMPANY {
+            if self.waiting.load(Ordering::SeqCst) > 0 {
+                return;
+            }
+            hint::spin_loop();
+        }
+        self.crowded.store(false, Ordering::Relaxed);
     }
 }
 
