@@ -47,7 +47,7 @@ pub struct EventPattern {
     text: Box<str>,
     /// None for a name. What comes from the file is compiled when it is first asked: a page of subscriptions only shows
     /// its patterns.
-    wildcard: Option<OnceLock<glob::Pattern>>,
+    wildcard: Option<OnceLock<Box<glob::Pattern>>>,
 }
 
 impl EventPattern {
@@ -64,7 +64,7 @@ impl EventPattern {
             Some(glob) => {
                 is_name(event_type)
                     && glob
-                        .get_or_init(|| glob::Pattern::new(&self.text).unwrap_or_default())
+                        .get_or_init(|| Box::new(glob::Pattern::new(&self.text).unwrap_or_default()))
                         .matches(event_type)
             }
         }
@@ -91,7 +91,7 @@ impl EventPattern {
         if let Some(wildcard) = &pattern.wildcard {
             let glob = glob::Pattern::new(text).map_err(|cause| format!("not a pattern: {}", cause.msg))?;
             // It is new, so nobody has set it.
-            let _ = wildcard.set(glob);
+            let _ = wildcard.set(Box::new(glob));
         }
         Ok(pattern)
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use rusqlite::fallible_streaming_iterator::FallibleStreamingIterator as _;
 use rusqlite::{Row, Rows};
 
 use super::fault::{OrFault as _, fault};
@@ -14,34 +15,73 @@ use crate::time::Millis;
 /// Turns rows, one a pattern, into subscriptions.
 pub(super) struct Decoder<'r> {
     rows: Rows<'r>,
-    /// The subscription whose first row was read already.
-    begun: Option<(i64, Subscription)>,
+    /// The place of the subscription that the current row begins. None behind the last.
+    begins: Option<i64>,
 }
 
 impl<'r> Decoder<'r> {
     pub(super) fn new(rows: Rows<'r>) -> Result<Decoder<'r>> {
-        let mut decoder = Decoder { rows, begun: None };
-        decoder.begun = decoder.rows.next().or_fault()?.map(decode).transpose()?;
+        let mut decoder = Decoder { rows, begins: None };
+        decoder.begins = decoder.rows.next().or_fault()?.map(place).transpose()?;
         Ok(decoder)
     }
 
     pub(super) fn next(&mut self) -> Result<Option<(i64, Subscription)>> {
-        let Some((seq, mut subscription)) = self.begun.take() else {
+        let Some((seq, mut subscription)) = self.begun()? else {
             return Ok(None);
         };
+        self.go_on(seq, &mut subscription)?;
+        Ok(Some((seq, subscription)))
+    }
+
+    /// At most `most` of the next that are `wanted`.
+    pub(super) fn page(
+        mut self,
+        most: usize,
+        wanted: impl Fn(&Subscription) -> bool,
+    ) -> Result<Vec<Subscription>> {
+        let mut page = Vec::with_capacity(most);
+        while page.len() < most {
+            let Some((seq, subscription)) = self.begun()? else {
+                break;
+            };
+            // Its patterns are added where it stays: it is too large to be handed on for nothing.
+            page.push(subscription);
+            if let Some(last) = page.last_mut() {
+                self.go_on(seq, last)?;
+            }
+            page.pop_if(|last| !wanted(last));
+        }
+        Ok(page)
+    }
+
+    /// The subscription that the current row begins, with its first pattern.
+    fn begun(&self) -> Result<Option<(i64, Subscription)>> {
+        let row = self.begins.and_then(|seq| Some((seq, self.rows.get()?)));
+        row.map(|(seq, row)| Ok((seq, decode(row)?))).transpose()
+    }
+
+    /// Adds the patterns of the rows that follow, as far as they belong to it.
+    fn go_on(&mut self, seq: i64, subscription: &mut Subscription) -> Result<()> {
+        self.begins = None;
         while let Some(row) = self.rows.next().or_fault()? {
-            if row.get::<_, i64>(0).or_fault()? != seq {
-                self.begun = Some(decode(row)?);
+            let of = place(row)?;
+            if of != seq {
+                self.begins = Some(of);
                 break;
             }
             subscription.events.push(decode_pattern(row, 10)?);
         }
-        Ok(Some((seq, subscription)))
+        Ok(())
     }
 }
 
+fn place(row: &Row<'_>) -> Result<i64> {
+    row.get(0).or_fault()
+}
+
 /// The first row of a subscription, with its first pattern.
-fn decode(row: &Row<'_>) -> Result<(i64, Subscription)> {
+fn decode(row: &Row<'_>) -> Result<Subscription> {
     let text = |column| row.get::<_, String>(column).or_fault();
     let id = decode_id(row.get_ref(1).and_then(|id| Ok(id.as_str()?)).or_fault()?)?;
     let damaged = |what| Error::corrupt(format_args!("subscription {id} has {what}"));
@@ -49,7 +89,7 @@ fn decode(row: &Row<'_>) -> Result<(i64, Subscription)> {
         let stored = row.get(column).or_fault()?;
         Millis::from_stored(stored).ok_or_else(|| damaged("a time that no registry writes"))
     };
-    let subscription = Subscription {
+    Ok(Subscription {
         id,
         name: text(2)?,
         url: text(3)?,
@@ -63,8 +103,7 @@ fn decode(row: &Row<'_>) -> Result<(i64, Subscription)> {
             0 => return Err(damaged("the revision 0")),
             revision => revision,
         },
-    };
-    Ok((row.get(0).or_fault()?, subscription))
+    })
 }
 
 pub(super) fn decode_pattern(row: &Row<'_>, column: usize) -> Result<EventPattern> {
