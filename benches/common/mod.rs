@@ -1,6 +1,7 @@
 //! What the benchmarks stand on: the data, and the plain program to compare with.
 
 pub(crate) mod data;
+pub(crate) mod document;
 mod plain;
 pub(crate) mod rows;
 
@@ -68,7 +69,8 @@ pub(crate) fn in_memory(crowd: &Crowd) -> Registry {
     registry
 }
 
-fn fill(registry: &Registry, crowd: &Crowd) {
+/// Teaches a registry the types of a crowd, and creates its subscriptions.
+pub(crate) fn fill(registry: &Registry, crowd: &Crowd) {
     registry.register_event_types(crowd.event_types()).unwrap();
     let mut requests = crowd.subscriptions().map(|new| new.request()).peekable();
     while requests.peek().is_some() {

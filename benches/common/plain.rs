@@ -235,7 +235,7 @@ fn collect_endpoints(mut rows: rusqlite::Rows<'_>, limit: usize) -> Vec<Endpoint
 }
 
 /// The row of a pattern that covers something.
-fn intern(tx: &Transaction<'_>, text: &str) -> i64 {
+pub(super) fn intern(tx: &Transaction<'_>, text: &str) -> i64 {
     let sql =
         "SELECT id FROM pattern p WHERE text = ?1 AND EXISTS (SELECT 1 FROM expansion WHERE pattern = p.id)";
     let mut find = tx.prepare_cached(sql).unwrap();

@@ -18,14 +18,14 @@ pub(crate) fn all(bench: &mut Bench) {
 }
 
 /// A URL that differs from the one before.
-struct Urls(Cell<u64>);
+pub(crate) struct Urls(Cell<u64>);
 
 impl Urls {
-    fn new() -> Urls {
+    pub(crate) fn new() -> Urls {
         Urls(Cell::new(0))
     }
 
-    fn next(&self) -> String {
+    pub(crate) fn next(&self) -> String {
         self.0.set(self.0.get() + 1);
         format!("https://hooks.example.com/customers/{}/events", self.0.get())
     }

@@ -16,13 +16,16 @@ mod common;
 
 mod beside;
 mod cold;
+mod declared;
 mod peers;
+mod secrets;
 mod storage;
 mod warm;
 
 use std::collections::HashMap;
+use std::fs;
 use std::hint::black_box;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use criterion::measurement::WallTime;
@@ -53,6 +56,9 @@ fn main() {
     cold::all(&mut bench);
     beside::all(&mut bench);
     peers::all(&mut bench);
+    secrets::all(&mut bench);
+    declared::all(&mut bench);
+    // Last, because it leaves its mark on the files.
     storage::all(&mut bench);
     bench.criterion.final_summary();
 }
@@ -151,4 +157,13 @@ fn after_each<T>(
 /// An answer of the registry, in the form of the plain program's.
 fn told(subscribers: &Subscribers) -> Vec<Recipient> {
     subscribers.iter().map(Recipient::from).collect()
+}
+
+/// Removes a file, with what SQLite has put beside it.
+fn remove(path: &Path) {
+    for suffix in ["", "-wal", "-shm"] {
+        let mut path = path.as_os_str().to_owned();
+        path.push(suffix);
+        let _ = fs::remove_file(path);
+    }
 }

@@ -1,7 +1,6 @@
 //! Writing, listing, getting, opening.
 
 use std::cell::Cell;
-use std::fs;
 use std::hint::black_box;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -11,7 +10,7 @@ use webhook_registry::{ListQuery, NewSubscription, Registry};
 use crate::common::data::Random;
 use crate::common::rows::Endpoint;
 use crate::common::{Crowd, New, Plain, relaxed};
-use crate::{Bench, after_each};
+use crate::{Bench, after_each, remove};
 
 pub(crate) fn all(bench: &mut Bench) {
     open(bench);
@@ -91,14 +90,6 @@ fn bulk_theirs(path: &Path, crowd: &Crowd) -> Duration {
     let spent = begun.elapsed();
     drop(black_box(created));
     spent
-}
-
-fn remove(path: &Path) {
-    for suffix in ["", "-wal", "-shm"] {
-        let mut path = path.as_os_str().to_owned();
-        path.push(suffix);
-        let _ = fs::remove_file(path);
-    }
 }
 
 /// Without waiting for the disk, which would hide any growth.

@@ -12,6 +12,9 @@ use crate::pattern::EventPattern;
 use crate::subscription::Subscription;
 use crate::time::Millis;
 
+/// What the longest page of a list takes, and one more, which tells that there is a next.
+const PAGE: usize = 1_001;
+
 /// Turns rows, one a pattern, into subscriptions.
 pub(super) struct Decoder<'r> {
     rows: Rows<'r>,
@@ -40,7 +43,8 @@ impl<'r> Decoder<'r> {
         most: usize,
         wanted: impl Fn(&Subscription) -> bool,
     ) -> Result<Vec<Subscription>> {
-        let mut page = Vec::with_capacity(most);
+        // A page's worth: `most` can be all that there are.
+        let mut page = Vec::with_capacity(most.min(PAGE));
         while page.len() < most {
             let Some((seq, subscription)) = self.begun()? else {
                 break;
