@@ -79,6 +79,10 @@
 //! newer version is [`ErrorKind::Incompatible`] and left as it was. No type of another crate is in the public API but
 //! serde's traits and `serde_json::Value`, so the SQLite underneath can change its version.
 //!
+//! # More
+//!
+//! [`cookbook`] has whole programs: declared subscriptions, an outbox, rotation, tenants, tests, backups.
+//!
 //! # What it is not
 //!
 //! It delivers nothing, opens no socket and resolves no name. There is no server, no queue and no retry.
@@ -93,6 +97,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod change;
+pub mod cookbook;
 mod dispatch;
 mod endpoint;
 mod entropy;
