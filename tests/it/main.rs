@@ -12,6 +12,7 @@
 
 mod backup;
 mod catalogs;
+mod changes;
 mod check;
 mod child;
 mod crash;
@@ -38,6 +39,7 @@ mod registry;
 #[cfg(feature = "encryption")]
 mod rekey;
 mod remembered;
+mod replay;
 mod rotation;
 mod rotation_races;
 mod secrecy;
