@@ -19,6 +19,8 @@ const BATCH: u64 = 64;
 #[derive(Clone, Copy)]
 struct Extent {
     keep: u64,
+    /// What comes after this one can be read back.
+    begins: u64,
     last: u64,
 }
 
@@ -28,11 +30,13 @@ pub(super) struct Ledger {
     /// How many changes are still to come that leave no room for those before. Such as are not kept anyway are counted
     /// and not written.
     to_come: Cell<u64>,
+    /// Whether some were counted only. Then those before go at once, because behind them is a gap.
+    skipped: Cell<bool>,
 }
 
 impl Ledger {
     pub(super) fn new() -> Ledger {
-        Ledger { extent: Cell::new(None), to_come: Cell::new(0) }
+        Ledger { extent: Cell::new(None), to_come: Cell::new(0), skipped: Cell::new(false) }
     }
 
     /// Whether a change was recorded, kept or not.
@@ -44,11 +48,15 @@ impl Ledger {
 
 impl Read<'_> {
     fn extent(&self) -> Result<Extent> {
-        let sql = "SELECT keep_changes, max(last_change, coalesce((SELECT max(sequence) FROM change), 0)) FROM registry";
+        let sql = "SELECT keep_changes, max(last_change, coalesce((SELECT max(sequence) FROM change), 0)), \
+                          (SELECT min(sequence) FROM change) FROM registry";
         let mut statement = self.conn.prepare_cached(sql).or_fault()?;
-        let row = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
-        let (keep, last) = statement.query_row([], row).or_fault()?;
-        Ok(Extent { keep: natural(keep)?, last: natural(last)? })
+        let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+        let (keep, last, first): (i64, i64, Option<i64>) = statement.query_row([], row).or_fault()?;
+        let (keep, last, first) = (natural(keep)?, natural(last)?, first.map(natural).transpose()?);
+        // There is less than is to be kept where fewer were to be kept before.
+        let there = first.map_or(last, |first| first.saturating_sub(1));
+        Ok(Extent { keep, begins: last.saturating_sub(keep).max(there), last })
     }
 
     /// How many changes the file keeps.
@@ -69,33 +77,34 @@ impl Read<'_> {
 
     /// The changes after that sequence, at most `limit`.
     pub(crate) fn changes(&self, after: u64, limit: usize) -> Result<Vec<Change>> {
-        let Extent { keep, last } = self.extent()?;
+        let Extent { keep: _, begins, last } = self.extent()?;
         let gone = |why: String| Err(Error::new(ErrorKind::Gone, why));
         if after > last {
             return gone(format!(
                 "the history ends at {last}; {after} is another file's, or one's before a restore"
             ));
         }
-        if last.saturating_sub(after) > keep {
-            let begins = last.saturating_sub(keep);
+        if after < begins {
             return gone(format!(
                 "the changes after {after} are no longer kept; the history begins after {begins}"
             ));
         }
         let sql = "SELECT sequence, at, kind, subject, fields FROM change WHERE sequence > ?1 ORDER BY sequence LIMIT ?2";
         let mut statement = self.conn.prepare_cached(sql).or_fault()?;
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let mut rows = statement.query(params![integer(after)?, limit]).or_fault()?;
-        let (mut changes, mut expected) = (Vec::new(), after);
+        let most = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut rows = statement.query(params![integer(after)?, most]).or_fault()?;
+        let missing =
+            |sequence| Error::corrupt(format_args!("change {sequence} is missing from the history"));
+        let (mut changes, mut next) = (Vec::new(), after.saturating_add(1));
         while let Some(row) = rows.next().or_fault()? {
             let change = decode(row)?;
-            expected = expected.saturating_add(1);
-            if change.sequence != expected {
-                return Err(Error::corrupt(format_args!("change {expected} is missing from the history")));
+            if change.sequence != next {
+                return Err(missing(next));
             }
             changes.push(change);
+            next = next.saturating_add(1);
         }
-        Ok(changes)
+        if changes.len() < limit && next <= last { Err(missing(next)) } else { Ok(changes) }
     }
 
     /// Whether every change decodes.
@@ -124,15 +133,16 @@ impl Write<'_> {
         subject: &str,
         fields: impl FnOnce() -> Vec<FieldChange>,
     ) -> Result<()> {
-        let Extent { keep, last } = match self.ledger.extent.get() {
+        let extent = match self.ledger.extent.get() {
             Some(extent) => extent,
             None => self.extent()?,
         };
-        let sequence = last.saturating_add(1);
-        self.ledger.extent.set(Some(Extent { keep, last: sequence }));
+        let sequence = extent.last.saturating_add(1);
+        self.ledger.extent.set(Some(Extent { last: sequence, ..extent }));
         let to_come = self.ledger.to_come.get().saturating_sub(1);
         self.ledger.to_come.set(to_come);
-        if to_come >= keep {
+        if to_come >= extent.keep {
+            self.ledger.skipped.set(true);
             return Ok(());
         }
         self.execute(
@@ -143,7 +153,7 @@ impl Write<'_> {
 
     /// Deletes what is no longer kept, now and then, before the transaction is committed.
     pub(super) fn settle(&self) -> Result<()> {
-        let Some(Extent { keep, last }) = self.ledger.extent.get() else {
+        let Some(Extent { keep, begins: _, last }) = self.ledger.extent.get() else {
             return Ok(());
         };
         if keep == 0 {
@@ -155,7 +165,8 @@ impl Write<'_> {
             .and_then(|mut oldest| oldest.query_row([], |row| row.get(0)))
             .or_fault()?;
         let surplus = last.saturating_sub(keep).saturating_add(1).saturating_sub(natural(oldest)?);
-        if oldest > 0 && (surplus >= BATCH || keep < BATCH) { self.trim(last, keep) } else { Ok(()) }
+        let due = surplus >= BATCH || keep < BATCH || self.ledger.skipped.get();
+        if oldest > 0 && due { self.trim(last, keep) } else { Ok(()) }
     }
 
     fn trim(&self, last: u64, keep: u64) -> Result<()> {
@@ -164,7 +175,7 @@ impl Write<'_> {
 
     /// Keeps from now on so many changes in this file.
     pub(crate) fn keep_changes(&self, keep: u64) -> Result<()> {
-        let Extent { keep: before, last } = self.extent()?;
+        let Extent { keep: before, begins: _, last } = self.extent()?;
         // What SQLite cannot count to is as good as all.
         let keep = keep.min(i64::MAX.unsigned_abs());
         if keep == before {

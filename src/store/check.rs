@@ -124,17 +124,20 @@ impl Read<'_> {
 
     fn registry_row(&self, report: &mut Report) -> Result<()> {
         let rows = self.number("SELECT count(*) FROM registry")?;
-        let ids = self.number("SELECT count(*) FROM registry WHERE length(file_id) = 16")?;
-        if (rows, ids) != (1, 1) {
-            let message = format!("what belongs to the file as a whole is not there once; {RESTORE}");
+        let whole = "SELECT count(*) FROM registry WHERE length(file_id) = 16 AND keep_changes >= 0 AND last_change >= 0";
+        if (rows, self.number(whole)?) != (1, 1) {
+            let message =
+                format!("what belongs to the file as a whole is not there once as it was written; {RESTORE}");
             report.find(Finding::of_file(message));
         }
         self.last_deleted().map(drop)
     }
 
     fn history(&self, report: &mut Report) -> Result<()> {
-        if self.number("SELECT coalesce(max(sequence) - min(sequence) + 1, 0) <> count(*) FROM change")? != 0
-        {
+        // What belongs to the file tells of changes that are not there only where others are.
+        let gaps = "SELECT max(sequence) - min(sequence) + 1 <> count(*) \
+                       OR max(sequence) < (SELECT max(last_change) FROM registry) FROM change";
+        if self.number(&format!("SELECT coalesce(({gaps}), 0)"))? != 0 {
             let message = format!("the history of changes has gaps; {REBUILD}, and follow it from there");
             report.find(Finding::of_file(message));
         }

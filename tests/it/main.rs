@@ -25,6 +25,7 @@ mod fixture;
 mod history;
 mod input;
 mod json;
+mod kept_changes;
 mod limits;
 mod listing;
 mod model;
