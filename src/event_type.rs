@@ -7,6 +7,7 @@ use crate::wire::{self, Document, Key, Shape};
 pub(crate) const LONGEST_NAME: usize = 256;
 pub(crate) const LONGEST_DESCRIPTION: usize = 4_096;
 const LONGEST_SCHEMA: usize = 256 * 1_024;
+const DEEPEST_SCHEMA: usize = 124;
 
 /// Something that can happen, by its name: `agent.presencechanged.v1`. With a description for people and a JSON schema
 /// of the payload, both optional.
@@ -14,7 +15,7 @@ const LONGEST_SCHEMA: usize = 256 * 1_024;
 /// # Limits
 ///
 /// A name is 1 to 256 bytes of ASCII letters, digits and `_ - . : /`. A description is at most 4,096 bytes, a schema
-/// at most 256 KiB serialized and at most 127 levels deep. Making an `EventType` cannot fail; registering checks it.
+/// at most 256 KiB serialized and at most 124 levels deep. Making an `EventType` cannot fail; registering checks it.
 ///
 /// # JSON
 ///
@@ -143,7 +144,7 @@ pub(crate) fn check_description(text: &str) -> Result<(), String> {
 fn schema_text(schema: &serde_json::Value) -> Result<String, String> {
     // Told before it is serialized, which recurses.
     if !is_shallow(schema) {
-        return Err("a schema is at most 127 levels deep".to_owned());
+        return Err(format!("a schema is at most {DEEPEST_SCHEMA} levels deep"));
     }
     let text = serde_json::to_string(schema).map_err(|cause| format!("not JSON: {cause}"))?;
     if text.len() > LONGEST_SCHEMA {
@@ -152,11 +153,12 @@ fn schema_text(schema: &serde_json::Value) -> Result<String, String> {
     Ok(text)
 }
 
-/// Whether serde_json can read it again: its parser goes 127 levels deep.
+/// Whether serde_json can read it again: its parser goes 127 levels deep, of which the documents that hold it
+/// ([`Catalog`], [`Export`](crate::Export), the history) take three.
 fn is_shallow(schema: &serde_json::Value) -> bool {
     use serde_json::Value;
     let mut level = vec![schema];
-    for _ in 0..=127 {
+    for _ in 0..=DEEPEST_SCHEMA {
         level = level
             .into_iter()
             .flat_map(|value| -> Box<dyn Iterator<Item = &Value>> {
