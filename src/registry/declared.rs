@@ -3,7 +3,7 @@ use std::collections::{HashMap, HashSet};
 use super::Registry;
 use super::subscriptions::{at, current, delete, names_twice, settle_secret, write_changed};
 use crate::change::{self, SecretChange};
-use crate::error::{Error, Problem, Result};
+use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::plan::{Action, Applied, Basis, Ensured, Plan, Prune, Step, StepKind};
 use crate::store::{Knowledge, Read, Write};
 use crate::subscription::{ListQuery, NewSubscription, Subscription, Updated};
@@ -168,7 +168,7 @@ impl Registry {
     ///
     /// - [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly)
     /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid): the rules of this handle are stricter than those of the one
-    ///   that made the plan.
+    ///   that made the plan; one problem for every field, under `[3].url`, by the place of the [step](Plan::steps).
     /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `plan`: anything has changed since, the catalog too, or
     ///   this is another file. Make a new plan.
     pub fn apply(&self, plan: Plan) -> Result<Applied> {
@@ -183,13 +183,17 @@ impl Registry {
             }
             tx.expect_changes(actions.len());
             let knowledge = &mut Knowledge::new(tx);
-            let mut applied = Applied::default();
-            for action in actions {
+            let (mut applied, mut problems) = (Applied::default(), Vec::new());
+            for (index, action) in actions.into_iter().enumerate() {
                 match action {
-                    Action::Declare(declared) => match self.declare(tx, *declared, knowledge)? {
-                        Ensured::Created(created) => applied.created.push(created),
-                        Ensured::Updated(subscription) => applied.updated.push(subscription),
-                        Ensured::Unchanged(_) => {}
+                    Action::Declare(declared) => match self.declare(tx, *declared, knowledge) {
+                        Ok(Ensured::Created(created)) => applied.created.push(created),
+                        Ok(Ensured::Updated(subscription)) => applied.updated.push(subscription),
+                        Ok(Ensured::Unchanged(_)) => {}
+                        Err(error) if error.kind() == ErrorKind::Invalid => {
+                            problems.extend(error.problems().iter().map(|fault| fault.clone().within(index)));
+                        }
+                        Err(error) => return Err(error),
                     },
                     Action::Delete(id) => {
                         delete(tx, &current(tx, id, None)?, self.0.clock.now())?;
@@ -197,7 +201,7 @@ impl Registry {
                     }
                 }
             }
-            Ok(applied)
+            if problems.is_empty() { Ok(applied) } else { Err(Error::invalid(problems)) }
         })
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::fault::{OrFault as _, fault};
 use super::rows::{integer, millis, natural};
-use super::{Read, Write};
+use super::{Read, Write, vault};
 use crate::change::{Change, ChangeKind, FieldChange};
 use crate::error::{Error, ErrorKind, Result};
 use crate::time::Millis;
@@ -71,8 +71,7 @@ impl Read<'_> {
 
     /// What tells this file from others.
     pub(crate) fn file_id(&self) -> Result<Vec<u8>> {
-        let sql = "SELECT file_id FROM registry";
-        self.conn.prepare_cached(sql).and_then(|mut id| id.query_row([], |row| row.get(0))).or_fault()
+        vault::file_id(self.conn)
     }
 
     /// The changes after that sequence, at most `limit`.

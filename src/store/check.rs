@@ -124,7 +124,7 @@ impl Read<'_> {
 
     fn registry_row(&self, report: &mut Report) -> Result<()> {
         let rows = self.number("SELECT count(*) FROM registry")?;
-        let whole = "SELECT count(*) FROM registry WHERE length(file_id) = 16 AND keep_changes >= 0 AND last_change >= 0";
+        let whole = "SELECT count(*) FROM registry WHERE length(file_id) IN (16, 32) AND keep_changes >= 0 AND last_change >= 0";
         if (rows, self.number(whole)?) != (1, 1) {
             let message =
                 format!("what belongs to the file as a whole is not there once as it was written; {RESTORE}");

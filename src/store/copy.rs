@@ -9,7 +9,7 @@ use rusqlite::backup::{Backup, StepResult};
 
 use super::fault::OrFault as _;
 use super::open::{self, with};
-use super::{Access, Store};
+use super::{Access, Store, vault};
 use crate::entropy::Entropy;
 use crate::error::{Error, ErrorKind, Result, quoted};
 
@@ -29,9 +29,11 @@ impl Store {
     pub(crate) fn fork(&self) -> Result<Store> {
         use std::sync::{Mutex, RwLock, atomic::AtomicU64};
         self.read(|read| {
+            let main = into_memory(read.conn)?;
+            vault::set_apart(&main)?;
             Ok(Store {
                 shared: None,
-                main: Mutex::new(into_memory(read.conn)?),
+                main: Mutex::new(main),
                 vault: RwLock::new(read.vault.clone()),
                 version: AtomicU64::new(1),
                 path: None,
@@ -82,6 +84,7 @@ impl Part {
         )
         .or_fault()?;
         copy(from, &mut to)?;
+        vault::set_apart(&to)?;
         // In memory the journal is another, and is noted in the file.
         let mode: String = to.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).or_fault()?;
         if mode != "wal" {

@@ -4,7 +4,7 @@
 -- What belongs to the file as a whole: one row.
 CREATE TABLE registry (
     one       INTEGER PRIMARY KEY CHECK (one = 1),
-    file_id   BLOB NOT NULL,    -- random, so that a sealed secret belongs to one file
+    file_id   BLOB NOT NULL,    -- random, so that a sealed secret belongs to one file; a copy has as much again
     key_check BLOB,             -- what only the file's key opens; NULL: secrets are not sealed
     last_id   TEXT,             -- the greatest id ever deleted, so that ids rise past it; NULL: none was
     keep_changes INTEGER NOT NULL DEFAULT 10000 CHECK (keep_changes >= 0),

@@ -4,10 +4,14 @@ use rusqlite::Connection;
 
 use super::cipher::Cipher;
 use super::fault::OrFault as _;
+use crate::entropy::Entropy;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::SubscriptionId;
 use crate::secret::{EncryptionKey, SigningSecret};
 use crate::time::Millis;
+
+/// How many random bytes a file begins with that tell it from others.
+pub(super) const FILE_ID: usize = 16;
 
 /// What the file's key check is bound to.
 const KEY_CHECK: &[u8] = b"key check";
@@ -38,9 +42,8 @@ impl Place {
 impl Vault {
     /// The vault of the file that is open, if the key (or that there is none) fits it.
     pub(super) fn of(conn: &Connection, key: Option<&EncryptionKey>) -> Result<Vault> {
-        let (file, check): (Vec<u8>, Option<Vec<u8>>) = conn
-            .query_row("SELECT file_id, key_check FROM registry", [], |row| Ok((row.get(0)?, row.get(1)?)))
-            .or_fault()?;
+        let check: Option<Vec<u8>> =
+            conn.query_row("SELECT key_check FROM registry", [], |row| row.get(0)).or_fault()?;
         let refuse = |why: &'static str| Err(Error::new(ErrorKind::Incompatible, why));
         match (key, check) {
             (None, None) => Ok(Vault { cipher: None }),
@@ -49,7 +52,7 @@ impl Vault {
                 refuse("a key was given, but the file is not encrypted; open it without one, then `rekey` it")
             }
             (Some(key), Some(check)) => {
-                let cipher = Cipher::fitting(key, file, KEY_CHECK, &check);
+                let cipher = Cipher::fitting(key, sealed_to(conn)?, KEY_CHECK, &check);
                 if cipher.is_none() {
                     refuse("the file is encrypted with another key")
                 } else {
@@ -61,9 +64,7 @@ impl Vault {
 
     /// Gives the file a key, or takes it away: in a transaction that is open. The secrets are the caller's to rewrite.
     pub(super) fn set_key(conn: &Connection, key: Option<&EncryptionKey>) -> Result<Vault> {
-        let file: Vec<u8> =
-            conn.query_row("SELECT file_id FROM registry", [], |row| row.get(0)).or_fault()?;
-        let cipher = key.map(|key| Cipher::new(key, file));
+        let cipher = key.map(|key| Ok(Cipher::new(key, sealed_to(conn)?))).transpose()?;
         let check = cipher.as_ref().map(|cipher| cipher.seal(KEY_CHECK, b"")).transpose()?;
         conn.execute("UPDATE registry SET key_check = ?1", [check]).or_fault()?;
         Ok(Vault { cipher })
@@ -97,4 +98,25 @@ impl Vault {
         };
         secret.ok_or_else(|| Error::corrupt(format_args!("a secret of subscription {} is none", place.id)))
     }
+}
+
+/// What the secrets of the file that is open are bound to. A copy has it from its origin, so that they open there too.
+fn sealed_to(conn: &Connection) -> Result<Vec<u8>> {
+    let mut id = file_id(conn)?;
+    id.truncate(FILE_ID);
+    Ok(id)
+}
+
+/// What tells the file that is open from every other, also from those that it was copied from or to by [`set_apart`].
+pub(super) fn file_id(conn: &Connection) -> Result<Vec<u8>> {
+    let mut id = conn.prepare_cached("SELECT file_id FROM registry").or_fault()?;
+    id.query_row([], |row| row.get(0)).or_fault()
+}
+
+/// Makes a copy another file than its origin, by as many random bytes more behind what its secrets are bound to.
+pub(super) fn set_apart(copy: &Connection) -> Result<()> {
+    let mut own = [0; FILE_ID];
+    Entropy::System.fill(&mut own)?;
+    let id = [sealed_to(copy)?.as_slice(), &own].concat();
+    copy.execute("UPDATE registry SET file_id = ?1", [id]).map(drop).or_fault()
 }
