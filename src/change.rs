@@ -39,7 +39,8 @@ impl Change {
     }
 
     /// What differs, by JSON key. `Created` and `Deleted`, and the first and the last of an event type, list every field
-    /// that has a value. Times and revision are not listed; a secret is listed without values.
+    /// that has a value, but `Deleted` none of one that was damaged. Times and revision are not listed; a secret is
+    /// listed without values.
     pub fn fields(&self) -> &[FieldChange] {
         &self.fields
     }

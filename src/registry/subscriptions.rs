@@ -5,7 +5,7 @@ use std::slice;
 use super::{Registry, known_event_type};
 use crate::change::{self, ChangeKind, SecretChange};
 use crate::entropy::Draws;
-use crate::error::{Error, Problem, Result};
+use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::id::SubscriptionId;
 use crate::secret::{GENERATED_KEY, IssuedSecret, SigningSecret};
 use crate::store::{Current, Inserter, Knowledge, Read, Taken, Write};
@@ -206,22 +206,35 @@ impl Registry {
         })
     }
 
-    /// Deletes a subscription, with its secrets.
+    /// Deletes a subscription, with its secrets. Also one whose row is damaged, as [`check`](Registry::check) tells, so that
+    /// the rest of the file can be used and exported; the history then says of it only that it is gone.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly); [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) when
     /// there is none.
     pub fn delete(&self, id: SubscriptionId) -> Result<()> {
-        self.0.store.write(|tx| delete(tx, &current(tx, id, None)?, self.0.clock.now()))
+        self.0.store.write(|tx| {
+            let now = self.0.clock.now();
+            match current(tx, id, None) {
+                Err(error) if error.kind() == ErrorKind::Corrupt => {
+                    if tx.delete_unread(id)? {
+                        tx.record(now, ChangeKind::Deleted, &id.to_string(), Vec::new)
+                    } else {
+                        Err(error)
+                    }
+                }
+                found => delete(tx, &found?, now),
+            }
+        })
     }
 
     /// Deletes a subscription if it is at this revision.
     ///
     /// # Errors
     ///
-    /// As [`delete`](Registry::delete), and [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `ifRevision` when it
-    /// is at another revision.
+    /// As [`delete`](Registry::delete), [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `ifRevision` when it is at
+    /// another revision, and [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) when its row is damaged.
     pub fn delete_if_revision(&self, id: SubscriptionId, revision: u64) -> Result<()> {
         self.0.store.write(|tx| delete(tx, &current(tx, id, Some(revision))?, self.0.clock.now()))
     }

@@ -14,6 +14,8 @@ use crate::subscription::Subscription;
 
 /// What to do where the file itself is damaged.
 const RESTORE: &str = "restore a backup, or export what can be read and import it into a new file";
+/// What to do where a subscription does not decode.
+const DELETE: &str = "restore a backup, or delete it by its id and create it anew";
 /// What to do where only what is derived from other rows is wrong.
 pub(super) const REBUILD: &str = "export the registry and import it into a new file, which derives it anew";
 
@@ -76,7 +78,7 @@ impl Read<'_> {
                 }
                 before = who.id().max(before);
                 if unchecked.binary_search(&seq).is_ok() {
-                    let message = format!("its revision is below 1, or `enabled` neither 0 nor 1; {RESTORE}");
+                    let message = format!("its revision is below 1, or `enabled` neither 0 nor 1; {DELETE}");
                     report.find(Finding::of(&who, message));
                 }
                 if disagree.binary_search(&seq).is_ok() {
@@ -87,7 +89,7 @@ impl Read<'_> {
                 let secrets = told(report, &who, || self.all_secrets(seq, &who))?.unwrap_or_default();
                 current_secret(report, &who, &secrets);
                 if bare.binary_search(&seq).is_ok() {
-                    report.find(Finding::of(&who, format_args!("it has no pattern; {RESTORE}")));
+                    report.find(Finding::of(&who, format_args!("it has no pattern; {DELETE}")));
                 } else if let Some(Some(subscription)) = told(report, &who, || self.at(seq))? {
                     see(report, &who, &subscription, &secrets);
                 }
@@ -238,7 +240,8 @@ pub(super) fn tolerant<T>(
 fn told<T>(report: &mut Report, who: &Who, read: impl FnOnce() -> Result<T>) -> Result<Option<T>> {
     match read() {
         Err(error) if error.kind() == ErrorKind::Corrupt => {
-            report.find(Finding::of(who, format_args!("{error}; {RESTORE}")));
+            let what_to_do = if who.id().is_some() { DELETE } else { RESTORE };
+            report.find(Finding::of(who, format_args!("{error}; {what_to_do}")));
             Ok(None)
         }
         result => result.map(Some),

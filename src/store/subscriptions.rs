@@ -258,14 +258,26 @@ impl Write<'_> {
 
     /// Deletes a subscription with all that belongs to it, and remembers its id if it was the greatest.
     pub(crate) fn delete(&self, current: &Current) -> Result<()> {
-        let id = current.subscription.id.to_string();
-        let patterns = self.pattern_ids(current.seq)?;
-        self.execute("DELETE FROM subscription WHERE seq = ?1", params![current.seq])?;
+        self.delete_row(current.seq, current.subscription.id)
+    }
+
+    /// The same of one that does not decode; false where no row has the id.
+    pub(crate) fn delete_unread(&self, id: SubscriptionId) -> Result<bool> {
+        let mut row = self.conn.prepare_cached("SELECT seq FROM subscription WHERE id = ?1").or_fault()?;
+        match row.query_row([id.to_string()], |row| row.get(0)).optional().or_fault()? {
+            Some(seq) => self.delete_row(seq, id).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    fn delete_row(&self, seq: i64, id: SubscriptionId) -> Result<()> {
+        let patterns = self.pattern_ids(seq)?;
+        self.execute("DELETE FROM subscription WHERE seq = ?1", params![seq])?;
         self.drop_unused(&patterns)?;
         self.execute(
             "UPDATE registry SET last_id = ?1 WHERE coalesce(last_id, '') < ?1 \
              AND NOT EXISTS (SELECT 1 FROM subscription WHERE id > ?1)",
-            params![id],
+            params![id.to_string()],
         )
     }
 
