@@ -52,10 +52,10 @@ impl EventType {
         self
     }
 
-    /// The same with a JSON schema of the payload. It is kept, not enforced.
+    /// The same with a JSON schema of the payload. It is kept, not enforced. `null` is none, as in JSON.
     #[must_use]
     pub fn with_json_schema(mut self, schema: serde_json::Value) -> EventType {
-        self.json_schema = Some(schema);
+        self.json_schema = Some(schema).filter(|schema| !schema.is_null());
         self
     }
 

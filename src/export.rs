@@ -22,7 +22,10 @@ pub(crate) const FORMAT: u64 = 1;
 ///
 /// `{"formatVersion": 1, "eventTypes": […], "subscriptions": […]}`. Event types stand by name, subscriptions in the order of
 /// creation, each as a [`Subscription`] and with `secrets`, newest first: `{"secret", "createdAt", "expiresAt"}`, the last
-/// only of those that were replaced. The same registry gives the same document. Unknown keys are refused when it is read.
+/// only of those that were replaced. The same registry gives the same document.
+///
+/// When it is read, unknown keys are refused, but for those of an [`EventType`]. Of a document whose `formatVersion` is
+/// another, only that is read, and importing it tells so.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Export {
     pub(crate) format_version: u64,
@@ -172,9 +175,20 @@ struct Draft {
     subscriptions: Option<Vec<Exported>>,
 }
 
+impl Draft {
+    /// Whether it is of a format of which nothing is known.
+    fn is_foreign(&self) -> bool {
+        self.format_version.is_some_and(|version| version != FORMAT)
+    }
+}
+
 impl Document for Draft {
     const KEYS: &'static [&'static str] = &["formatVersion", "eventTypes", "subscriptions"];
     const CLOSED: bool = true;
+
+    fn is_closed(&self) -> bool {
+        !self.is_foreign()
+    }
 
     fn take<'de, A: MapAccess<'de>>(
         &mut self,
@@ -183,6 +197,7 @@ impl Document for Draft {
     ) -> Result<(), A::Error> {
         match key {
             "formatVersion" => self.format_version = Some(value.read()?),
+            _ if self.is_foreign() => value.skip()?,
             "eventTypes" => self.event_types = Some(value.read()?),
             _ => self.subscriptions = Some(value.read()?),
         }
@@ -194,7 +209,12 @@ impl Shape for Export {
     const EXPECTED: &'static str = "an object";
 
     fn object<'de, A: MapAccess<'de>>(place: &Key<'_>, entries: A) -> Result<Export, A::Error> {
-        let Draft { format_version, event_types, subscriptions } = wire::document(place, entries)?;
+        let draft: Draft = wire::document(place, entries)?;
+        let foreign = draft.is_foreign();
+        let Draft { format_version, event_types, subscriptions } = draft;
+        if let (true, Some(format_version)) = (foreign, format_version) {
+            return Ok(Export { format_version, event_types: Vec::new(), subscriptions: Vec::new() });
+        }
         let absent = [
             ("formatVersion", format_version.is_none()),
             ("eventTypes", event_types.is_none()),

@@ -44,8 +44,10 @@ pub(crate) trait Shape: Sized {
     }
 }
 
-/// Where in the document a value stands: `enabled`, `events[2]`. Empty for the document itself.
+/// Where in the document a value stands: `enabled`, `subscriptions[3].events[2]`. Empty for the document itself.
 pub(crate) struct Key<'a> {
+    /// The object that has the name; none for the document itself.
+    of: Option<&'a Key<'a>>,
     name: &'a str,
     within: Option<Within<'a>>,
 }
@@ -56,8 +58,29 @@ enum Within<'a> {
 }
 
 impl<'a> Key<'a> {
-    pub(crate) fn new(name: &'a str) -> Key<'a> {
-        Key { name, within: None }
+    /// The whole document.
+    pub(crate) fn root() -> Key<'a> {
+        Key { of: None, name: "", within: None }
+    }
+
+    fn inside(&self, within: Within<'a>) -> Key<'a> {
+        Key { of: self.of, name: self.name, within: Some(within) }
+    }
+
+    fn is_root(&self) -> bool {
+        self.of.is_none() && self.within.is_none()
+    }
+
+    fn path(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(of) = self.of.filter(|of| !of.is_root()) {
+            of.path(f)?;
+            f.write_str(".")?;
+        }
+        match self.within {
+            None => f.write_str(self.name),
+            Some(Within::Index(index)) => write!(f, "{}[{index}]", self.name),
+            Some(Within::Entry(entry)) => write!(f, "{}[{}]", self.name, quoted(entry)),
+        }
     }
 
     pub(crate) fn mismatch<E: Error>(&self, expected: &str, found: &str) -> E {
@@ -84,12 +107,11 @@ impl<'a> Key<'a> {
 
 impl fmt::Display for Key<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.within {
-            None if self.name.is_empty() => Ok(()),
-            None => write!(f, "{}: ", self.name),
-            Some(Within::Index(index)) => write!(f, "{}[{index}]: ", self.name),
-            Some(Within::Entry(entry)) => write!(f, "{}[{}]: ", self.name, quoted(entry)),
+        if self.is_root() {
+            return Ok(());
         }
+        self.path(f)?;
+        f.write_str(": ")
     }
 }
 
@@ -203,7 +225,7 @@ impl<T: Shape> Shape for Vec<T> {
     fn list<'de, A: SeqAccess<'de>>(key: &Key<'_>, mut items: A) -> Result<Vec<T>, A::Error> {
         let mut list = Vec::new();
         loop {
-            let place = Key { name: key.name, within: Some(Within::Index(list.len())) };
+            let place = key.inside(Within::Index(list.len()));
             match items.next_element_seed(place.read::<T>())? {
                 Some(item) => list.push(item),
                 None => return Ok(list),
@@ -221,7 +243,7 @@ impl<T: Shape> Shape for BTreeMap<String, T> {
     fn object<'de, A: MapAccess<'de>>(key: &Key<'_>, mut entries: A) -> Result<Self, A::Error> {
         let mut map = BTreeMap::new();
         while let Some(name) = entries.next_key_seed(key.read::<String>())? {
-            let place = Key { name: key.name, within: Some(Within::Entry(&name)) };
+            let place = key.inside(Within::Entry(&name));
             let value = entries.next_value_seed(place.read::<T>())?;
             if map.contains_key(&name) {
                 return Err(A::Error::custom(format_args!("{place}the key stands twice")));
@@ -269,6 +291,11 @@ pub(crate) trait Document: Default {
     /// Whether other keys are refused. They are ignored where the document is another system's.
     const CLOSED: bool;
 
+    /// The same, by what was read so far.
+    fn is_closed(&self) -> bool {
+        Self::CLOSED
+    }
+
     /// Takes the value of one of the [keys](Self::KEYS).
     fn take<'de, A: MapAccess<'de>>(
         &mut self,
@@ -279,17 +306,23 @@ pub(crate) trait Document: Default {
 
 /// The value of a document's key, not read yet.
 pub(crate) struct Value<'a, A> {
+    of: &'a Key<'a>,
     key: &'static str,
     entries: &'a mut A,
 }
 
 impl<'de, A: MapAccess<'de>> Value<'_, A> {
     pub(crate) fn read<T: Shape>(self) -> Result<T, A::Error> {
-        self.entries.next_value_seed(Key::new(self.key).read::<T>())
+        let key = Key { of: Some(self.of), name: self.key, within: None };
+        self.entries.next_value_seed(key.read::<T>())
     }
 
     pub(crate) fn nullable<T: Shape>(self) -> Result<Option<T>, A::Error> {
         self.read::<Nullable<T>>().map(|value| value.0)
+    }
+
+    pub(crate) fn skip(self) -> Result<(), A::Error> {
+        self.entries.next_value::<IgnoredAny>().map(drop)
     }
 
     /// A value of a type that reads itself.
@@ -307,7 +340,7 @@ pub(crate) fn document<'de, T: Document, A: MapAccess<'de>>(
     let mut seen = Vec::new();
     while let Some(name) = entries.next_key_seed(place.read::<String>())? {
         let Some(&key) = T::KEYS.iter().find(|&&key| key == name) else {
-            if T::CLOSED {
+            if document.is_closed() {
                 let keys = T::KEYS.join(", ");
                 let name = quoted(&name);
                 return Err(A::Error::custom(format_args!("{place}unknown key {name}; the keys are {keys}")));
@@ -319,12 +352,12 @@ pub(crate) fn document<'de, T: Document, A: MapAccess<'de>>(
             return Err(A::Error::custom(format_args!("{place}the key {key} stands twice")));
         }
         seen.push(key);
-        document.take(key, Value { key, entries: &mut entries })?;
+        document.take(key, Value { of: place, key, entries: &mut entries })?;
     }
     Ok(document)
 }
 
 /// Reads a whole value of the shape `T`.
 pub(crate) fn read<'de, T: Shape, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
-    Key::new("").read::<T>().deserialize(deserializer)
+    Key::root().read::<T>().deserialize(deserializer)
 }

@@ -99,7 +99,8 @@ impl Registry {
                 unless_taken(&subscription.name, inserter.insert(subscription, secrets)?)?;
                 record_created(tx, subscription, now)?;
             }
-            Ok(())
+            // They may have been here before.
+            tx.forget_deleted()
         })
     }
 
@@ -218,14 +219,18 @@ fn check_secrets(
                 None
             }
         };
-        if expires_at.is_some() != (index > 0) {
-            let why = "the newest secret does not expire, and every other does";
-            faults.push(Problem::new(at("expiresAt"), why));
-        }
         let created_at = time(&at("createdAt"), &created_at, faults);
-        let until = expires_at.as_deref().map(|until| time(&at("expiresAt"), until, faults));
+        let until = match expires_at {
+            Some(until) if index > 0 => time(&at("expiresAt"), &until, faults),
+            None if index == 0 => None,
+            _ => {
+                let why = "the newest secret does not expire, and every other does";
+                faults.push(Problem::new(at("expiresAt"), why));
+                None
+            }
+        };
         if let (Some(secret), Some(created_at)) = (secret, created_at) {
-            issued.push(IssuedSecret { secret, created_at, expires_at: until.flatten() });
+            issued.push(IssuedSecret { secret, created_at, expires_at: until });
         }
     }
     issued

@@ -281,6 +281,14 @@ impl Write<'_> {
         )
     }
 
+    /// Forgets the greatest id that was deleted, where there is one again that is as great.
+    pub(crate) fn forget_deleted(&self) -> Result<()> {
+        self.execute(
+            "UPDATE registry SET last_id = NULL WHERE last_id <= (SELECT max(id) FROM subscription)",
+            params![],
+        )
+    }
+
     pub(super) fn execute(&self, sql: &str, params: impl rusqlite::Params) -> Result<()> {
         self.conn.prepare_cached(sql).and_then(|mut statement| statement.execute(params)).map(drop).or_fault()
     }

@@ -20,10 +20,13 @@ mod damage;
 mod damaged_rows;
 mod declared;
 mod disk_full;
+mod documents;
 #[cfg(feature = "encryption")]
 mod encryption;
+mod export;
 mod fixture;
 mod history;
+mod import;
 mod input;
 mod json;
 mod kept_changes;

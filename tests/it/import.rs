@@ -1,0 +1,300 @@
+//! Guards against a document that is taken in by half or without being looked at: a fault that is not told, or not where
+//! it stands; a name that two have; a secret echoed in a refusal; a registry that is no longer what it was before.
+
+use std::sync::OnceLock;
+use std::thread;
+
+use serde_json::{Value, json};
+use webhook_registry::{ErrorKind, Export, NewSubscription, Registry, Rotation, UrlPolicy};
+
+use crate::support::{SEED_SECRET, learn, new, refused, size};
+
+pub(crate) const OTHER: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqrTwjU";
+
+/// The document of a registry with two event types and three subscriptions; the second has two secrets.
+pub(crate) fn document() -> Value {
+    static DOCUMENT: OnceLock<Value> = OnceLock::new();
+    DOCUMENT.get_or_init(make).clone()
+}
+
+fn make() -> Value {
+    let registry = Registry::in_memory().unwrap();
+    registry.register_event_types(["agent.a.v1", "agent.b.v1"]).unwrap();
+    let list = ["a", "b", "c"].map(|name| new(name).description("d").metadata("k", "v").secret(SEED_SECRET));
+    let made = registry.create_all(list).unwrap();
+    registry.rotate_secret(made[1].subscription().id(), Rotation::new().secret(OTHER)).unwrap();
+    serde_json::to_value(registry.export().unwrap()).unwrap()
+}
+
+/// The document with another value at this place, or none.
+pub(crate) fn with(place: &str, value: Option<Value>) -> Value {
+    let mut document = document();
+    let (of, key) = place.rsplit_once('/').unwrap();
+    match (document.pointer_mut(of).unwrap(), value) {
+        (Value::Object(object), Some(value)) => drop(object.insert(key.to_owned(), value)),
+        (Value::Object(object), None) => drop(object.remove(key).unwrap()),
+        (Value::Array(items), Some(value)) => items[key.parse::<usize>().unwrap()] = value,
+        (Value::Array(items), None) => drop(items.remove(key.parse().unwrap())),
+        _ => panic!("{place}"),
+    }
+    document
+}
+
+pub(crate) fn read(document: &Value) -> Export {
+    serde_json::from_str(&document.to_string()).unwrap_or_else(|error| panic!("{error}: {document}"))
+}
+
+/// An import that has to be refused, and leaves the registry as it was.
+#[track_caller]
+pub(crate) fn refuses(registry: &Registry, document: &Value, kind: ErrorKind, fields: &[&str]) -> String {
+    let state = || (registry.export().unwrap(), registry.last_change().unwrap());
+    let before = state();
+    let error = refused(registry.import(read(document)), kind, fields);
+    assert_eq!(state(), before);
+    assert!(registry.check().unwrap().is_sound());
+    error.to_string()
+}
+
+/// The one thing that is wrong with the document, in a registry that is empty.
+#[track_caller]
+fn wrong(place: &str, value: Value, field: &str, message: &str) {
+    let registry = Registry::in_memory().unwrap();
+    let told = refuses(&registry, &with(place, Some(value)), ErrorKind::Invalid, &[field]);
+    assert!(told.starts_with(&format!("{field}: ")) && told.contains(message), "{told}");
+    // Nothing is in the way of the next.
+    registry.import(read(&document())).unwrap();
+    assert_eq!(registry.len().unwrap(), 3);
+}
+
+#[test]
+fn every_value_that_breaks_a_rule_is_told_with_its_place() {
+    let of = |key: &str| (format!("/subscriptions/1/{key}"), format!("subscriptions[1].{key}"));
+    let table: [(&str, Value, &str); 22] = [
+        ("subscriptionId", json!(""), "has 26 characters, not 0"),
+        ("subscriptionId", json!("81ARZ3NDEKTSV4RRFFQ69G5FAV"), "a digit from 0 to 7"),
+        ("subscriptionId", json!("01ARZ3NDEKTSV4RRFFQ69G5FAU"), "letters other than"),
+        ("subscriptionId", json!("00000000000000000000000000"), "ids rise"),
+        ("name", json!(""), "needs a name"),
+        ("name", json!(" b"), "white space"),
+        ("name", json!("a"), r#""a" stands in this list already, at [0]"#),
+        ("url", json!("ftp://example.com"), "http:// or https://"),
+        ("events", json!([]), "at least one"),
+        ("events", json!(vec!["*"; 257]), "at most 256"),
+        ("description", json!("x".repeat(5_000)), "at most 4096"),
+        ("description", json!("\0"), "U+0000"),
+        ("metadata", json!({"": "v"}), "a key cannot be empty"),
+        ("createdAt", json!("yesterday"), "RFC 3339"),
+        ("createdAt", json!("1969-12-31T23:59:59.999Z"), "RFC 3339"),
+        ("createdAt", json!("2026-01-01T00:00:00+01:00"), "RFC 3339"),
+        ("updatedAt", json!("10000-01-01T00:00:00Z"), "RFC 3339"),
+        ("updatedAt", json!("2026-13-01T00:00:00Z"), "RFC 3339"),
+        ("revision", json!(0), "a whole number from 1"),
+        ("revision", json!(u64::MAX), "a whole number from 1"),
+        ("secrets", json!([]), "from 1 to 11 secrets"),
+        ("name", json!("x".repeat(129)), "at most 128"),
+    ];
+    for (key, value, message) in table {
+        let (place, field) = of(key);
+        wrong(&place, value, &field, message);
+    }
+    let (place, field) = of("events");
+    wrong(&place, json!(["agent.*", "**"]), &format!("{field}[1]"), "**");
+    wrong("/eventTypes/1/name", json!("a b"), "eventTypes[1].name", "cannot stand in a name");
+    let twice = r#""agent.a.v1" stands in this list already, at [0]"#;
+    wrong("/eventTypes/1/name", json!("agent.a.v1"), "eventTypes[1].name", twice);
+    let long = json!("x".repeat(5_000));
+    wrong("/eventTypes/0/description", long, "eventTypes[0].description", "at most 4096");
+    let large = json!("x".repeat(300_000));
+    wrong("/eventTypes/0/jsonSchema", large, "eventTypes[0].jsonSchema", "bytes serialized");
+}
+
+#[test]
+fn every_fault_of_a_secret_is_told_and_none_is_shown() {
+    let of = |at: usize, key: &str| {
+        (format!("/subscriptions/1/secrets/{at}/{key}"), format!("subscriptions[1].secrets[{at}].{key}"))
+    };
+    let table: [(usize, &str, Value, &str); 9] = [
+        (0, "secret", json!(""), "cannot be empty"),
+        (0, "secret", json!("aGlkZGVu aGlkZGVuaGlkZGVuaGlkZGVuaGlkZGVuaGlkZGVu"), "base64"),
+        (1, "secret", json!("aGlkZGVu"), "at least 32 bytes"),
+        (1, "secret", json!("aGlkZGVu".repeat(40)), "at most 256 characters"),
+        (1, "secret", json!(OTHER), "stands among the secrets already"),
+        (0, "createdAt", json!("hidden"), "RFC 3339"),
+        (1, "expiresAt", json!("hidden"), "RFC 3339"),
+        (0, "expiresAt", json!("2099-01-01T00:00:00Z"), "the newest secret does not expire"),
+        (1, "expiresAt", Value::Null, "every other does"),
+    ];
+    for (at, key, value, message) in table {
+        let (place, field) = of(at, key);
+        wrong(&place, value.clone(), &field, message);
+        let error = Registry::in_memory().unwrap().import(read(&with(&place, Some(value)))).unwrap_err();
+        let shown = format!("{error} {error:?} {:?}", error.problems());
+        assert!(!shown.contains("aGlkZGVu") && !shown.contains(&OTHER[..12]), "{shown}");
+    }
+    // Eleven at most.
+    let secret = |n: usize| {
+        let old = json!({"secret": format!("{n:02}{}", &SEED_SECRET[2..]), "createdAt": "2026-01-01T00:00:00Z",
+            "expiresAt": "2099-01-01T00:00:00Z"});
+        if n > 0 { old } else { document()["subscriptions"][0]["secrets"][0].clone() }
+    };
+    let all = |count: usize| Some(Value::Array((0..count).map(secret).collect()));
+    let registry = Registry::in_memory().unwrap();
+    let place = "/subscriptions/1/secrets";
+    refuses(&registry, &with(place, all(12)), ErrorKind::Invalid, &["subscriptions[1].secrets"]);
+    registry.import(read(&with(place, all(11)))).unwrap();
+    let id = registry.get_by_name("b").unwrap().unwrap().id();
+    assert_eq!(registry.secrets(id).unwrap().len(), 11);
+}
+
+#[test]
+fn all_faults_are_told_at_once() {
+    let mut document = document();
+    document["eventTypes"][0] = json!({"name": "", "description": "\0"});
+    let subscriptions = document["subscriptions"].as_array_mut().unwrap();
+    let repeated = subscriptions[0].clone();
+    subscriptions[1] = json!({
+        "subscriptionId": "x", "name": "", "url": "x", "events": ["[", "ok", "**"], "enabled": true,
+        "description": "\0", "metadata": {"": ""}, "createdAt": "", "updatedAt": "", "revision": 0,
+        "secrets": [{"secret": "", "createdAt": "", "expiresAt": ""}, {"secret": "", "createdAt": ""}],
+    });
+    subscriptions.push(repeated);
+    let fields = [
+        "eventTypes[0].name",
+        "eventTypes[0].description",
+        "subscriptions[1].subscriptionId",
+        "subscriptions[1].name",
+        "subscriptions[1].url",
+        "subscriptions[1].events[0]",
+        "subscriptions[1].events[2]",
+        "subscriptions[1].description",
+        "subscriptions[1].metadata",
+        "subscriptions[1].createdAt",
+        "subscriptions[1].updatedAt",
+        "subscriptions[1].revision",
+        "subscriptions[1].secrets[0].secret",
+        "subscriptions[1].secrets[0].createdAt",
+        "subscriptions[1].secrets[0].expiresAt",
+        "subscriptions[1].secrets[1].secret",
+        "subscriptions[1].secrets[1].createdAt",
+        "subscriptions[1].secrets[1].expiresAt",
+        "subscriptions[3].subscriptionId",
+        "subscriptions[3].name",
+    ];
+    let registry = Registry::in_memory().unwrap();
+    let told = refuses(&registry, &document, ErrorKind::Invalid, &fields);
+    assert!(told.ends_with("; and 10 more"), "{told}");
+    // Faults first, also where something is in the way.
+    registry.register_event_type("x").unwrap();
+    refuses(&registry, &document, ErrorKind::Invalid, &fields);
+}
+
+#[test]
+fn ids_rise_and_the_fault_is_the_laters() {
+    let document = document();
+    let swapped = |order: [usize; 3]| {
+        let mut swapped = document.clone();
+        swapped["subscriptions"] = order.map(|at| document["subscriptions"][at].clone()).into();
+        swapped
+    };
+    let registry = Registry::in_memory().unwrap();
+    let invalid = |order, fields: &[&str]| refuses(&registry, &swapped(order), ErrorKind::Invalid, fields);
+    invalid([1, 0, 2], &["subscriptions[1].subscriptionId"]);
+    invalid([2, 1, 0], &["subscriptions[1].subscriptionId", "subscriptions[2].subscriptionId"]);
+    invalid([0, 2, 1], &["subscriptions[2].subscriptionId"]);
+    invalid([0, 0, 1], &["subscriptions[1].subscriptionId", "subscriptions[1].name"]);
+    // In small letters it is the same id, and written in large ones.
+    let id = document["subscriptions"][2]["subscriptionId"].as_str().unwrap();
+    registry.import(read(&with("/subscriptions/2/subscriptionId", Some(id.to_lowercase().into())))).unwrap();
+    assert_eq!(serde_json::to_value(registry.export().unwrap()).unwrap(), document);
+}
+
+#[test]
+fn a_registry_that_holds_something_takes_in_nothing() {
+    let document = document();
+    let conflict = |registry: &Registry| {
+        let told = refuses(registry, &document, ErrorKind::Conflict, &["registry"]);
+        assert_eq!(told, "registry holds something already; import needs an empty one");
+    };
+    let registry = Registry::in_memory().unwrap();
+    registry.register_event_type("x").unwrap();
+    conflict(&registry);
+    registry.remove_event_type("x").unwrap();
+    let id = registry.create(new("x").allow_unknown_events(true)).unwrap().subscription().id();
+    conflict(&registry);
+    registry.delete(id).unwrap();
+    registry.import(read(&document)).unwrap();
+    conflict(&registry);
+    // Nothing is no exception.
+    let nothing = json!({"formatVersion": 1, "eventTypes": [], "subscriptions": []});
+    refuses(&registry, &nothing, ErrorKind::Conflict, &["registry"]);
+    let empty = Registry::in_memory().unwrap();
+    empty.import(read(&nothing)).unwrap();
+    assert_eq!((empty.last_change().unwrap(), empty.is_empty().unwrap()), (0, true));
+}
+
+#[test]
+fn a_registry_that_only_reads_says_so_before_all_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("webhooks.db");
+    drop(Registry::open(&path).unwrap());
+    let reader = Registry::options().read_only(true).open(&path).unwrap();
+    for document in
+        [document(), with("/subscriptions/0/url", Some(json!(""))), with("/formatVersion", Some(json!(9)))]
+    {
+        refuses(&reader, &document, ErrorKind::ReadOnly, &[]);
+    }
+}
+
+#[test]
+fn the_receiving_registrys_own_rules_apply() {
+    let lax = Registry::options().min_secret_bytes(1).in_memory().unwrap();
+    learn(&lax);
+    let local = NewSubscription::new("local", "http://localhost/", ["agent.*"]).secret("YWJjZA==");
+    lax.create_all([new("ok"), local]).unwrap();
+    let document = serde_json::to_value(lax.export().unwrap()).unwrap();
+    let strict = Registry::options().url_policy(UrlPolicy::https_only()).in_memory().unwrap();
+    let fields = ["subscriptions[1].url", "subscriptions[1].secrets[0].secret"];
+    refuses(&strict, &document, ErrorKind::Invalid, &fields);
+    let stricter = Registry::options().min_secret_bytes(5).in_memory().unwrap();
+    refuses(&stricter, &document, ErrorKind::Invalid, &fields[1..]);
+    Registry::options().min_secret_bytes(4).in_memory().unwrap().import(read(&document)).unwrap();
+}
+
+#[test]
+fn patterns_that_the_document_does_not_cover_pass() {
+    let mut document = document();
+    document["eventTypes"] = json!([]);
+    document["subscriptions"][0]["events"] = json!(["not.yet.v1", "none.*"]);
+    let registry = Registry::in_memory().unwrap();
+    registry.import(read(&document)).unwrap();
+    assert!(registry.event_types().unwrap().is_empty());
+    registry.register_event_types(["not.yet.v1", "agent.c.v1"]).unwrap();
+    assert_eq!(registry.subscribers("not.yet.v1").unwrap().len(), 1);
+    assert_eq!(registry.subscribers("agent.c.v1").unwrap().len(), 2);
+}
+
+#[test]
+fn others_see_all_of_it_or_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let origin = Registry::in_memory().unwrap();
+    learn(&origin);
+    origin.create_all((0..size(200, 5_000)).map(|n| new(&format!("n{n}")))).unwrap();
+    let (all, types) = (origin.len().unwrap(), origin.event_types().unwrap().len());
+    for round in 0..4 {
+        let path = folder.path().join(format!("{round}.db"));
+        let (registry, other) = (Registry::open(&path).unwrap(), Registry::open(&path).unwrap());
+        let export = origin.export().unwrap();
+        thread::scope(|scope| {
+            let importing = scope.spawn(move || registry.import(export).unwrap());
+            loop {
+                let over = importing.is_finished();
+                let (before, there) = (other.event_types().unwrap().len(), other.len().unwrap());
+                assert!([0, all].contains(&there) && [0, types].contains(&before));
+                assert!(before == 0 || there == all, "the event types came with the subscriptions");
+                if over {
+                    break assert_eq!(there, all);
+                }
+            }
+        });
+    }
+}
