@@ -13,7 +13,7 @@ use crate::secret::IssuedSecret;
 use crate::subscription::Subscription;
 
 /// What to do where the file itself is damaged.
-const RESTORE: &str = "restore a backup, or export what can be read and import it into a new file";
+const RESTORE: &str = "restore a backup, or, if it can still be exported, import that into a new file";
 /// What to do where a subscription does not decode.
 const DELETE: &str = "restore a backup, or delete it by its id and create it anew";
 /// What to do where only what is derived from other rows is wrong.

@@ -8,10 +8,13 @@ use super::Read;
 use super::check::{REBUILD, tolerant};
 use super::fault::OrFault as _;
 use super::rows::decode_pattern;
-use crate::error::{Result, quoted};
+use crate::error::{ErrorKind, Result, quoted};
 use crate::event_type::is_name;
 use crate::report::{Finding, Report, Who};
 use crate::review::Covers;
+
+/// What to do where a pattern is none.
+const RECREATE: &str = "restore a backup, or delete the subscriptions that have it and create them anew";
 
 /// How many names a finding tells before it counts the rest.
 const NAMED: usize = 5;
@@ -83,9 +86,18 @@ impl Read<'_> {
         covers: &mut Covers,
         report: &mut Report,
     ) -> Result<()> {
-        let pattern = decode_pattern(row, 2)?;
+        let with = self.first_with(id)?;
+        let pattern = match decode_pattern(row, 2) {
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                // Each of those that have it is told of, too.
+                let what_to_do = if with.is_some() { RECREATE } else { REBUILD };
+                report.find(Finding::of_file(format!("{error}; {what_to_do}")));
+                return Ok(());
+            }
+            decoded => decoded?,
+        };
         let (text, wildcard) = (pattern.to_string(), pattern.is_wildcard());
-        let Some((who, more)) = self.first_with(id)? else {
+        let Some((who, more)) = with else {
             report.find(Finding::of_file(format!(
                 "the pattern \"{text}\" belongs to no subscription; {REBUILD}"
             )));

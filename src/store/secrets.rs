@@ -55,11 +55,15 @@ impl Read<'_> {
         let mut subscriptions = Decoder::new(subscriptions.query([]).or_fault()?)?;
         while let Some((seq, subscription)) = subscriptions.next()? {
             let mut secrets = Vec::with_capacity(1);
-            // Both come in the order of `seq`.
-            while let Some(of) = row
-                && of.get::<_, i64>(0).or_fault()? == seq
-            {
-                secrets.push(self.issued(of, 1, subscription.id)?);
+            // Both come in the order of `seq`. What belongs to no subscription is passed over: `check` tells of it.
+            while let Some(of) = row {
+                let owner: i64 = of.get(0).or_fault()?;
+                if owner > seq {
+                    break;
+                }
+                if owner == seq {
+                    secrets.push(self.issued(of, 1, subscription.id)?);
+                }
                 row = rows.next().or_fault()?;
             }
             if secrets.is_empty() {

@@ -104,6 +104,11 @@ fn an_expansion_that_is_not_what_the_patterns_say_is_found() {
         Some(0),
     );
     finds(
+        "INSERT INTO event_type (name) VALUES ('d.v1'), ('e.v1'), ('f.v1'), ('g.v1'), ('h.v1'), ('i.v1'), ('j.v1')",
+        r#"its pattern "*.v1" covers "d.v1", "e.v1", "f.v1", "g.v1", "h.v1" and 2 more and is not expanded into it"#,
+        Some(1),
+    );
+    finds(
         "UPDATE event_type SET name = 'moved.v3' WHERE name = 'channel.b.v2'",
         "event types that it does not cover (1)",
         Some(0),
@@ -225,6 +230,12 @@ fn rows_that_do_not_decode_or_break_a_rule_are_found() {
         "its description: a description has at most",
         Some(0),
     );
+    finds(
+        "WITH RECURSIVE n (n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM n WHERE n < 300) \
+         INSERT INTO subscription_pattern SELECT 1, n, 1, 1 FROM n",
+        "its events: more than 256 of them; update it",
+        Some(0),
+    );
     finds(&set("url = CAST(x'ff' AS TEXT)"), "subscription \"crm\"", Some(0));
     finds(&set("name = CAST(x'41ff' AS TEXT)"), "subscription \"A\u{fffd}\"", Some(0));
     finds("UPDATE pattern SET text = '**' WHERE text = '*.v1'", "a pattern that is none", None);
@@ -237,6 +248,9 @@ fn rows_that_do_not_decode_or_break_a_rule_are_found() {
 #[test]
 fn a_history_that_has_a_gap_or_does_not_decode_is_found() {
     finds("DELETE FROM change WHERE sequence = 3", "the history of changes has gaps", None);
+    finds("UPDATE registry SET last_change = 99", "the history of changes has gaps", None);
+    finds("UPDATE registry SET keep_changes = -1", "what belongs to the file as a whole", None);
+    finds("UPDATE registry SET last_change = -1", "what belongs to the file as a whole", None);
     finds("UPDATE change SET fields = '{' WHERE sequence = 3", "change 3", None);
     finds("UPDATE change SET kind = 'x' WHERE sequence = 3", "change", None);
     // What is no longer kept is no gap.

@@ -44,6 +44,7 @@ mod refusals;
 mod registry;
 #[cfg(feature = "encryption")]
 mod rekey;
+mod remedies;
 mod remembered;
 mod replay;
 mod rotation;
