@@ -11,8 +11,9 @@ impl Registry {
     /// [`exclusive(true)`](crate::RegistryOptions::exclusive) the other threads wait.)
     ///
     /// The file appears under its name whole and durable, or not at all. Until then it lies beside it, as
-    /// `.webhook-registry-….part`, which only a kill can leave behind. It is opened like any other registry: as it is, with
-    /// the same encryption key.
+    /// `.webhook-registry-….part`, which only a kill can leave behind, with what SQLite has beside that. It is opened like any
+    /// other registry: as it is, with the same encryption key. It holds the history too, but it is another file: a
+    /// [`Plan`](crate::Plan) that was made on one is refused by the other.
     ///
     /// # Errors
     ///
@@ -44,7 +45,8 @@ impl Registry {
     /// of this registry.
     ///
     /// A test sets a registry up once, and gives each case a fork. It takes little more than the copying of the bytes. A
-    /// fork of a [deterministic](crate::RegistryOptions::deterministic) registry goes on as that would have, by itself.
+    /// fork of a [deterministic](crate::RegistryOptions::deterministic) registry goes on as that would have, by itself. A
+    /// [`Plan`](crate::Plan) that was made on one is refused by the other.
     /// The secrets of an encrypted file stay sealed in the fork, and a [`backup`](Registry::backup) of it needs the same
     /// key.
     ///

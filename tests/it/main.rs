@@ -11,6 +11,7 @@
 )]
 
 mod backup;
+mod beset;
 mod catalogs;
 mod changes;
 mod check;

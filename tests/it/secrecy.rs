@@ -269,6 +269,7 @@ fn values_go_where_a_server_needs_them() {
     fn shared<T: Debug + Clone + Send + Sync + 'static>() {}
     fn value<T: Debug + Clone + PartialEq + Eq + Send + Sync + 'static>() {}
     fn key<T: Debug + Clone + Eq + std::hash::Hash + Ord + Display>() {}
+    fn is_copied<T: Debug + Copy + Eq + std::hash::Hash>() {}
     shared::<Registry>();
     shared::<RegistryOptions>();
     shared::<Subscribers>();
@@ -287,6 +288,16 @@ fn values_go_where_a_server_needs_them() {
     value::<Rotation>();
     value::<IssuedSecret>();
     value::<Problem>();
+    value::<webhook_registry::Ensured>();
+    value::<webhook_registry::Plan>();
+    value::<webhook_registry::Step>();
+    value::<webhook_registry::Applied>();
+    value::<webhook_registry::Change>();
+    value::<webhook_registry::FieldChange>();
+    value::<webhook_registry::Report>();
+    value::<webhook_registry::Finding>();
+    value::<webhook_registry::Export>();
+    is_copied::<(webhook_registry::Prune, webhook_registry::StepKind, webhook_registry::ChangeKind)>();
     key::<SubscriptionId>();
     key::<EventPattern>();
     let copy = |kind: ErrorKind, durability: Durability, id: SubscriptionId| (kind, durability, id);
