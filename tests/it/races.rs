@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Barrier;
 use std::thread;
+use std::time::Duration;
 
-use webhook_registry::{ErrorKind, ListQuery, Registry, SubscriptionId, SubscriptionUpdate};
+use webhook_registry::{ErrorKind, ListQuery, Registry, Rotation, SubscriptionId, SubscriptionUpdate};
 
 use crate::child::{self, Peer};
 use crate::support::{Random, learn, new, size};
@@ -158,27 +159,47 @@ fn many_processes_share_one_file_and_each_name_is_won_once() {
         .collect();
     let mut won: BTreeMap<String, String> = BTreeMap::new();
     let (mut conflicts, mut updates, mut deleted) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
+    let mut rotated: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     // All are heard at once: one whose pipe is full would stand still.
-    let ears: Vec<_> = peers.into_iter().map(|peer| thread::spawn(|| peer.finish())).collect();
+    let ears: Vec<_> = peers
+        .into_iter()
+        .map(|mut peer| {
+            let registry = registry.clone();
+            thread::spawn(move || {
+                let mut heard = Vec::new();
+                while let Some(line) = peer.hear() {
+                    assert_seen(&registry, &line, heard.len() % 16 == 0);
+                    heard.push(line);
+                }
+                peer.finish();
+                heard
+            })
+        })
+        .collect();
     for line in ears.into_iter().flat_map(|ear| ear.join().unwrap()) {
         let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
         match words[0].as_str() {
             "won" => assert_eq!(won.insert(words[2].clone(), words[1].clone()), None, "{line} twice"),
             "lost" => conflicts.push((words[2].clone(), words[1].clone())),
             "updated" => assert!(updates.insert((words[1].clone(), words[2].clone())), "{line} twice"),
+            "rotated" => {
+                let secrets = rotated.entry(words[1].clone()).or_default();
+                assert!(secrets.insert(words[2].clone()), "{line} twice");
+            }
             _ => assert!(deleted.insert(words[1].clone()), "{line} twice"),
         }
     }
     println!(
-        "{creates} creates over {names} names: {} won, {} lost, {} updates, {} deletes in {:?}",
+        "{creates} creates over {names} names: {} won, {} lost, {} updates, {} deletes, {} rotations in {:?}",
         won.len(),
         conflicts.len(),
         updates.len(),
         deleted.len(),
+        rotated.values().map(BTreeSet::len).sum::<usize>(),
         began.elapsed()
     );
     assert_eq!(won.len() + conflicts.len(), creates);
-    assert!(!conflicts.is_empty() && !updates.is_empty() && !deleted.is_empty());
+    assert!(!conflicts.is_empty() && !updates.is_empty() && !deleted.is_empty() && !rotated.is_empty());
     for (holder, name) in &conflicts {
         assert_eq!(won.get(holder), Some(name), "{holder} never held {name}");
     }
@@ -190,14 +211,50 @@ fn many_processes_share_one_file_and_each_name_is_won_once() {
         let found = found.unwrap();
         let id = found.id().to_string();
         assert_eq!(won.get(&id).map(String::as_str), Some(found.name()));
-        let updates = updates.iter().filter(|(of, _)| *of == id).count() as u64;
-        assert_eq!(found.revision(), 1 + updates, "an update of {id} is lost");
+        let updates = updates.iter().filter(|(of, _)| *of == id).count();
+        let none = BTreeSet::new();
+        let returned = rotated.get(&id).unwrap_or(&none);
+        assert_eq!(found.revision(), (1 + updates + returned.len()) as u64, "a change of {id} is lost");
+        let live = registry.secrets(found.id()).unwrap();
+        let given = |issued: &webhook_registry::IssuedSecret| returned.contains(issued.secret().expose());
+        let (current, old) = live.split_first().unwrap();
+        assert_eq!(
+            given(current),
+            !returned.is_empty(),
+            "the current secret of {id} is one that was returned"
+        );
+        assert!(old.iter().rev().skip(1).all(given), "only the oldest of {id} can be the first");
         left.insert(id);
     }
     let expected: BTreeSet<String> = won.into_keys().filter(|id| !deleted.contains(id)).collect();
     assert_eq!(left, expected, "rows lost or doubled");
     drop(registry);
     assert_sound(&path);
+}
+
+/// What another process has been told, this one sees on its next call.
+fn assert_seen(registry: &Registry, line: &str, dispatched: bool) {
+    let words: Vec<&str> = line.split(' ').collect();
+    let (id, name) = match words[..] {
+        ["won" | "lost", name, id] => (id, Some(name)),
+        [_, id, ..] => (id, None),
+        _ => panic!("{line}"),
+    };
+    let id: SubscriptionId = id.parse().unwrap();
+    let found = registry.get(id).unwrap();
+    let gets = |event_type| registry.subscribers(event_type).unwrap().iter().any(|one| one.id() == id);
+    match (words[0], found) {
+        ("deleted", found) => {
+            assert_eq!(found, None, "{line}");
+            assert!(!dispatched || !gets("agent.presencechanged.v1"), "{line}");
+        }
+        (_, None) => assert!(name.is_none_or(is_fleeting), "{line}, and it is not there"),
+        (what, Some(found)) => {
+            assert!(name.is_none_or(|name| name == found.name()), "{line}");
+            assert!(what != "updated" || found.revision() >= words[2].parse().unwrap(), "{line}");
+            assert!(!dispatched || is_fleeting(found.name()) || gets("agent.presencechanged.v1"), "{line}");
+        }
+    }
 }
 
 /// A tenth of the names are deleted again by whoever finds them, and so can be won again.
@@ -255,9 +312,9 @@ fn child_creates() {
     });
 }
 
-/// An update that must not be lost, of whoever holds the name.
+/// A change that must not be lost, of whoever holds the name.
 fn touch(registry: &Registry, id: SubscriptionId, random: &mut Random) {
-    match random.below(4) {
+    match random.below(5) {
         0 => {
             let seen = registry.get(id).unwrap().expect("nobody deletes it");
             let update = SubscriptionUpdate::new()
@@ -275,6 +332,18 @@ fn touch(registry: &Registry, id: SubscriptionId, random: &mut Random) {
             let after =
                 registry.update(id, SubscriptionUpdate::new().metadata("by", random.next().to_string()));
             child::tell(format!("updated {id} {}", after.unwrap().revision()));
+        }
+        2 => {
+            let overlap = Duration::from_secs(if random.chance(70) { 0 } else { 3_600 });
+            match registry.rotate_secret(id, Rotation::new().overlap(overlap)) {
+                Ok(secret) => {
+                    child::tell(format!("rotated {id} {}", secret.expose()));
+                    // Another may have rotated it away by now, which is a change that counts.
+                    let newest = registry.secret(id).unwrap();
+                    assert!(newest == secret || registry.get(id).unwrap().unwrap().revision() > 2);
+                }
+                Err(error) => assert_eq!(error.problems()[0].field(), "secret", "{error}"),
+            }
         }
         _ => {}
     }
