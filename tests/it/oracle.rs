@@ -1,5 +1,7 @@
 //! Patterns once more, as slowly and as plainly as the contract puts them: what the crate is compared with.
 
+use std::collections::BTreeSet;
+
 /// One part of a pattern.
 enum Part {
     Run,
@@ -94,22 +96,26 @@ fn members(class: &str) -> Option<Vec<(char, char)>> {
     Some(found)
 }
 
-fn matches(parts: &[Part], name: &[char]) -> bool {
-    let Some((part, parts)) = parts.split_first() else {
-        return name.is_empty();
-    };
-    if matches!(part, Part::Run) {
-        return (0..=name.len()).any(|skipped| matches(parts, &name[skipped..]));
-    }
-    let Some((&c, name)) = name.split_first() else {
-        return false;
-    };
-    let fits = match part {
+fn fits(part: &Part, c: char) -> bool {
+    match part {
         Part::Run | Part::One => true,
         Part::Literal(literal) => *literal == c,
         Part::Class { negated, members } => {
             members.iter().any(|&(from, to)| (from..=to).contains(&c)) != *negated
         }
-    };
-    fits && matches(parts, name)
+    }
+}
+
+/// Follows every way through the name at once: after each part, the places that it can have led to.
+fn matches(parts: &[Part], name: &[char]) -> bool {
+    let mut places = BTreeSet::from([0]);
+    for part in parts {
+        places = if matches!(part, Part::Run) {
+            places.first().map(|&first| (first..=name.len()).collect()).unwrap_or_default()
+        } else {
+            let on = places.iter().filter(|&&place| name.get(place).is_some_and(|&c| fits(part, c)));
+            on.map(|place| place + 1).collect()
+        };
+    }
+    places.contains(&name.len())
 }
