@@ -41,8 +41,8 @@ const PATTERNS: [&str; 16] = [
 const KEYS: [&str; 3] = ["tenant", "k", "é"];
 const LAST: i64 = 253_402_300_799_999;
 
-struct World {
-    random: Random,
+pub(crate) struct World {
+    pub(crate) random: Random,
     naive: Naive,
     clock: Arc<AtomicI64>,
     path: Option<PathBuf>,
@@ -90,6 +90,21 @@ fn plain<T>(result: Result<T, Error>) -> Result<T, Refusal> {
 }
 
 impl World {
+    /// Two handles on nothing yet.
+    pub(crate) fn new(random: Random, path: Option<PathBuf>) -> World {
+        let mut world = World {
+            random,
+            naive: Naive::default(),
+            clock: Arc::new(AtomicI64::new(1_700_000_000_000)),
+            path,
+            handles: Vec::new(),
+            steps: 0,
+        };
+        world.handles = vec![world.open()];
+        world.handles.push(world.open());
+        world
+    }
+
     fn options(&self) -> RegistryOptions {
         let clock = self.clock.clone();
         Registry::options().clock(move || time(clock.load(Ordering::Relaxed)))
@@ -185,6 +200,13 @@ impl World {
         }
     }
 
+    /// Every handle gives the model's answers.
+    pub(crate) fn compare_all(&mut self) {
+        for registry in self.handles.clone() {
+            self.compare(&registry);
+        }
+    }
+
     fn made(&mut self, mut sub: Sub, created: &webhook_registry::Created) {
         let subscription = created.subscription();
         assert!(self.naive.ids.last() < Some(&subscription.id()), "ids rise");
@@ -195,7 +217,7 @@ impl World {
         self.naive.subs.push(sub);
     }
 
-    fn step(&mut self) {
+    pub(crate) fn step(&mut self) {
         self.steps += 1;
         let handle = self.random.below(self.handles.len());
         let registry = self.handles[handle].clone();
@@ -285,16 +307,7 @@ impl World {
 }
 
 fn run(path: Option<PathBuf>, steps: usize) {
-    let mut world = World {
-        random: Random::new(),
-        naive: Naive::default(),
-        clock: Arc::new(AtomicI64::new(1_700_000_000_000)),
-        path,
-        handles: Vec::new(),
-        steps: 0,
-    };
-    world.handles = vec![world.open()];
-    world.handles.push(world.open());
+    let mut world = World::new(Random::new(), path);
     let (mut most, mut seen) = (0, BTreeSet::new());
     for step in 0.. {
         // Every event type known once and four subscriptions at once: what is poorer proves little.
@@ -303,9 +316,7 @@ fn run(path: Option<PathBuf>, steps: usize) {
         }
         assert!(step < 20 * steps, "a history too poor to prove anything: {most}, {seen:?}");
         world.step();
-        for registry in world.handles.clone() {
-            world.compare(&registry);
-        }
+        world.compare_all();
         if let Some(path) = world.path.clone().filter(|_| world.steps.is_multiple_of(8)) {
             let reader = world.options().read_only(true).open(path).unwrap();
             world.compare(&reader);

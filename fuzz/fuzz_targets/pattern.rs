@@ -1,0 +1,40 @@
+//! Guards against a pattern that is accepted and means something else than its syntax says, or that the `glob` crate,
+//! which is asked only later, does not compile after all.
+//!
+//! The input: a pattern, and on each further line a name.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use webhook_registry::{ErrorKind, EventPattern};
+
+#[allow(dead_code, reason = "shared with the tests, which use all of it")]
+#[path = "../../tests/it/oracle.rs"]
+mod oracle;
+
+fuzz_target!(|text: &str| {
+    let mut lines = text.split('\n');
+    let pattern = lines.next().unwrap_or_default();
+    let parsed = match pattern.parse::<EventPattern>() {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            assert!(!oracle::accepts(pattern), "{error}");
+            assert_eq!(error.kind(), ErrorKind::Invalid);
+            assert_eq!(error.problems().len(), 1);
+            assert_eq!(error.problems()[0].field(), "pattern");
+            return;
+        }
+    };
+    assert!(oracle::accepts(pattern));
+    assert_eq!(parsed.is_wildcard(), oracle::is_wildcard(pattern));
+    assert_eq!(parsed.to_string(), pattern);
+    let json = serde_json::to_string(&parsed).unwrap();
+    assert_eq!(serde_json::from_str::<EventPattern>(&json).unwrap(), parsed);
+    let compiled = glob::Pattern::new(pattern).expect("what is a pattern here is one to the glob crate");
+    for name in lines.chain([pattern]) {
+        let covers = oracle::covers(pattern, name);
+        assert_eq!(parsed.matches(name), covers, "{pattern:?} {name:?}");
+        if oracle::is_name(name) {
+            assert_eq!(compiled.matches(name), covers, "{pattern:?} {name:?}");
+        }
+    }
+});
