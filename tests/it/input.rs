@@ -270,6 +270,8 @@ fn patterns_that_break_a_rule_are_refused_where_they_stand() {
         ("[z-a]", "does not rise"),
         ("[a-a]", "does not rise"),
         ("[a-c-e]", "- that is neither first nor last"),
+        ("[+-a]", "holds what no name can"),
+        ("[a-~]", "- that is neither first nor last"),
         (&long, "at most 256 bytes, not 257"),
     ] {
         // Permission to name unknown events is none to break the syntax.

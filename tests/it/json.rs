@@ -288,6 +288,7 @@ fn ids_and_patterns_are_strings() {
     let id: SubscriptionId = "01k9v3t0z2b4c6d8e0f2g4h6j8".parse().unwrap();
     assert_eq!(text(&id), r#""01K9V3T0Z2B4C6D8E0F2G4H6J8""#);
     assert_eq!(serde_json::from_str::<SubscriptionId>(&text(&id)).unwrap(), id);
+    assert_eq!(format!("{id:?}"), "SubscriptionId(01K9V3T0Z2B4C6D8E0F2G4H6J8)");
     let pattern: EventPattern = "a.[!b-d]*".parse().unwrap();
     assert_eq!(text(&pattern), r#""a.[!b-d]*""#);
     assert_eq!(serde_json::from_str::<EventPattern>(&text(&pattern)).unwrap(), pattern);

@@ -55,6 +55,7 @@ mod shapes;
 #[cfg(feature = "signing")]
 mod signing;
 mod strangers;
+mod suggestions;
 mod support;
 #[cfg(feature = "test-util")]
 mod test_util;
