@@ -274,3 +274,28 @@ fn a_pattern_is_expanded_into_just_the_names_that_the_oracle_covers() {
     }
     assert_eq!(registry.expand("*").unwrap(), names);
 }
+
+#[test]
+fn a_pattern_is_a_value_and_its_text() {
+    let parse = |text: &str| text.parse::<EventPattern>().unwrap();
+    let (a, b) = (parse("a.*"), parse("b"));
+    assert_eq!(a, parse("a.*"));
+    assert_ne!(a, b);
+    assert!(a < b);
+    assert_eq!(a.partial_cmp(&b), Some(a.cmp(&b)));
+    assert_eq!(std::collections::BTreeSet::from([b.clone(), a.clone(), parse("b")]).len(), 2);
+    let hash = |pattern: &EventPattern| {
+        use std::hash::BuildHasher as _;
+        std::hash::BuildHasherDefault::<std::hash::DefaultHasher>::default().hash_one(pattern)
+    };
+    assert_eq!(hash(&a), hash(&parse("a.*")));
+    assert_ne!(hash(&a), hash(&b));
+    assert_eq!(format!("{a} {a:>5} {a:?}"), "a.*   a.* EventPattern(\"a.*\")");
+    let text: &str = a.as_ref();
+    assert_eq!(text, "a.*");
+    assert_eq!(a, *"a.*");
+    assert_eq!(a, "a.*");
+    assert_ne!(a, *"a");
+    assert_ne!(a, "a");
+    assert!(a.is_wildcard() && !b.is_wildcard());
+}
