@@ -255,6 +255,59 @@ mod tests {
         assert!(std::ptr::eq(&raw const *here, &raw const *there));
     }
 
+    /// A list of whom each carries this much text four times.
+    fn heavy(places: std::ops::Range<i64>, text: usize) -> Vec<(i64, Subscriber)> {
+        let heavy = |place: i64| {
+            let recipient = Recipient {
+                id: "01K9V3T0Z2B4C6D8E0F2G4H6J8".parse::<SubscriptionId>().unwrap(),
+                name: "n".repeat(text),
+                url: "u".repeat(text),
+                metadata: [("k".repeat(text), "v".repeat(text))].into(),
+                secrets: Vec::new(),
+            };
+            (place, Subscriber::new(recipient, Clock::default()))
+        };
+        places.map(heavy).collect()
+    }
+
+    #[test]
+    fn what_is_kept_weighs_its_text_each_subscriber_once_and_a_pointer_for_each_answer() {
+        let memo = Memo::new();
+        let weigh = |event_type: &str, list| {
+            let before = memo.pool().weight;
+            memo.keep(1, event_type, list);
+            memo.pool().weight - before
+        };
+        let (none, some) = (weigh("a", heavy(1..2, 0)), weigh("b", heavy(2..3, 10_000)));
+        assert_eq!(some - none, 40_000);
+        assert_eq!(weigh("c", heavy(1..3, 10_000)), ANSWER + 1 + 2 * size_of::<Subscriber>());
+        assert_eq!(weigh("dddd", heavy(1..2, 0)), ANSWER + 4 + size_of::<Subscriber>());
+        let secret = subscriber(3).1;
+        let keys = secret.secrets().map(|secret| secret.expose().len() + secret.key().len()).sum::<usize>();
+        assert!((keys..keys + 500).contains(&(secret.weight() - heavy(4..5, 0)[0].1.weight())));
+        // Another version begins with nothing.
+        memo.keep(2, "a", heavy(1..2, 0));
+        assert_eq!(memo.pool().weight, none);
+    }
+
+    #[test]
+    fn a_subscriber_is_known_at_its_place_in_its_version_only() {
+        let memo = Memo::new();
+        memo.keep(1, "a", vec![subscriber(1), subscriber(2)]);
+        let known = |version, place| memo.subscriber(version, place).map(|found| found.name().to_owned());
+        assert_eq!(known(1, 2), Some("s2".to_owned()));
+        assert_eq!(known(1, 3), None);
+        assert_eq!(known(0, 2), None);
+        assert_eq!(known(2, 2), None);
+        // The one that is there stays, so that all answers hold the same.
+        let first = memo.subscriber(1, 1).unwrap();
+        memo.keep(1, "b", vec![subscriber(1)]);
+        assert!(Arc::ptr_eq(&memo.subscriber(1, 1).unwrap().0, &first.0));
+        memo.keep(2, "b", vec![subscriber(1)]);
+        assert_eq!(known(1, 2), None);
+        assert_eq!(known(2, 2), None);
+    }
+
     #[test]
     fn what_goes_beyond_the_bound_empties_the_memo_and_what_is_larger_is_not_kept() {
         let one = subscriber(1);
@@ -270,5 +323,11 @@ mod tests {
         assert_eq!(large.len(), 10);
         assert!(memo.get(1, "d").is_none());
         assert!(memo.pool().weight <= memo.most);
+        // What just fits is kept.
+        let memo = Memo { most: weight, ..Memo::new() };
+        memo.keep(1, "a", vec![subscriber(1)]);
+        let memo = Memo { most: memo.pool().weight, ..Memo::new() };
+        memo.keep(1, "a", vec![subscriber(1)]);
+        assert!(memo.get(1, "a").is_some());
     }
 }

@@ -38,6 +38,7 @@ fn clean(what: &str, text: &str) {
 
 #[track_caller]
 fn debug_is_clean(what: &str, value: &impl Debug) {
+    assert!(!format!("{value:?}").is_empty(), "{what} shows nothing at all");
     clean(what, &format!("{value:?}"));
     clean(what, &format!("{value:#?}"));
 }
@@ -84,6 +85,10 @@ fn debug_never_prints_a_secret() {
     debug_is_clean("Subscribers", &subscribers);
     let subscriber: Subscriber = subscribers[0].clone();
     debug_is_clean("Subscriber", &subscriber);
+    let fingerprint = created.secret().fingerprint();
+    for shown in [&subscriber.id().to_string(), subscriber.name(), subscriber.url(), &fingerprint] {
+        assert!(format!("{subscriber:?} {subscribers:?}").matches(shown).count() >= 2, "{subscriber:?}");
+    }
     debug_is_clean("its secrets", &subscriber.secrets().collect::<Vec<_>>());
     let explanation: Explanation = registry.explain("agent.presencechanged.v1").unwrap();
     debug_is_clean("Explanation", &explanation);
