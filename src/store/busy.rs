@@ -13,6 +13,10 @@ use crate::error::{ErrorKind, Result};
 
 const FIRST_PAUSE: Duration = Duration::from_micros(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(3);
+/// Whoever has waited this long asks more often than all who came later, and so is the likeliest to find the gap between
+/// two of their changes.
+const LONG: Duration = Duration::from_millis(200);
+const PAUSE_AFTER_LONG: Duration = Duration::from_micros(200);
 
 /// Calls again while the answer is `Busy`, until the timeout. The call has to leave nothing behind when it fails.
 pub(super) fn patiently<T>(timeout: Duration, mut call: impl FnMut() -> Result<T>) -> Result<T> {
@@ -27,7 +31,8 @@ pub(super) fn patiently<T>(timeout: Duration, mut call: impl FnMut() -> Result<T
             break;
         };
         thread::sleep(longest.mul_f64(random()).min(left));
-        longest = longest.saturating_mul(2).min(LONGEST_PAUSE);
+        let most = if since.elapsed() < LONG { LONGEST_PAUSE } else { PAUSE_AFTER_LONG };
+        longest = longest.saturating_mul(2).min(most);
         result = call();
     }
     result
