@@ -85,6 +85,7 @@ fn debug_never_prints_a_secret() {
     debug_is_clean("Subscribers", &subscribers);
     let subscriber: Subscriber = subscribers[0].clone();
     debug_is_clean("Subscriber", &subscriber);
+    assert_eq!((subscriber.name(), subscriber.url()), ("crm", "https://example.com/hook"));
     let fingerprint = created.secret().fingerprint();
     for shown in [&subscriber.id().to_string(), subscriber.name(), subscriber.url(), &fingerprint] {
         assert!(format!("{subscriber:?} {subscribers:?}").matches(shown).count() >= 2, "{subscriber:?}");
