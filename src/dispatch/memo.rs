@@ -225,6 +225,10 @@ mod tests {
         answer.map(|answer| answer.iter().map(|subscriber| subscriber.name().to_owned()).collect())
     }
 
+    fn elsewhere(memo: &Memo, version: u64, event_type: &str) -> Option<Subscribers> {
+        std::thread::scope(|scope| scope.spawn(|| memo.get(version, event_type)).join().unwrap())
+    }
+
     #[test]
     fn an_answer_is_good_for_its_version_only() {
         let memo = Memo::new();
@@ -251,8 +255,9 @@ mod tests {
     fn another_thread_gets_the_same_list_and_not_a_copy() {
         let memo = Memo::new();
         let here = memo.keep(1, "a", vec![subscriber(1)]);
-        let there = std::thread::scope(|scope| scope.spawn(|| memo.get(1, "a").unwrap()).join().unwrap());
+        let there = elsewhere(&memo, 1, "a").unwrap();
         assert!(std::ptr::eq(&raw const *here, &raw const *there));
+        assert!(Arc::ptr_eq(&here.0, &memo.get(1, "a").unwrap().0), "the pointer is made once for a thread");
     }
 
     /// A list of whom each carries this much text four times.
@@ -319,15 +324,19 @@ mod tests {
         memo.keep(1, "c", vec![subscriber(3)]);
         assert!(memo.get(1, "a").is_none() && memo.get(1, "b").is_none());
         assert!(memo.get(1, "c").is_some());
+        assert!(elsewhere(&memo, 1, "c").is_some() && elsewhere(&memo, 0, "c").is_none());
         let large = memo.keep(1, "d", (10..20).map(subscriber).collect());
         assert_eq!(large.len(), 10);
         assert!(memo.get(1, "d").is_none());
         assert!(memo.pool().weight <= memo.most);
-        // What just fits is kept.
-        let memo = Memo { most: weight, ..Memo::new() };
-        memo.keep(1, "a", vec![subscriber(1)]);
-        let memo = Memo { most: memo.pool().weight, ..Memo::new() };
+        assert_eq!(format!("{memo:?}"), "Memo { answers: 0, weight: 0 }");
+        // What just fits is kept, also where it has to have the memo to itself.
+        let measured = Memo::new();
+        measured.keep(1, "a", vec![subscriber(1)]);
+        let memo = Memo { most: measured.pool().weight, ..Memo::new() };
         memo.keep(1, "a", vec![subscriber(1)]);
         assert!(memo.get(1, "a").is_some());
+        memo.keep(1, "b", vec![subscriber(2)]);
+        assert!(memo.get(1, "a").is_none() && memo.get(1, "b").is_some());
     }
 }
