@@ -261,16 +261,17 @@ mod tests {
     }
 
     /// A list of whom each carries this much text four times.
-    fn heavy(places: std::ops::Range<i64>, text: usize) -> Vec<(i64, Subscriber)> {
+    fn heavy(places: std::ops::Range<i64>, text: usize) -> Vec<Subscriber> {
         let heavy = |place: i64| {
             let recipient = Recipient {
+                place,
                 id: "01K9V3T0Z2B4C6D8E0F2G4H6J8".parse::<SubscriptionId>().unwrap(),
                 name: "n".repeat(text),
                 url: "u".repeat(text),
                 metadata: [("k".repeat(text), "v".repeat(text))].into(),
                 secrets: Vec::new(),
             };
-            (place, Subscriber::new(recipient, Clock::default()))
+            Subscriber::new(recipient, Clock::default())
         };
         places.map(heavy).collect()
     }
@@ -287,9 +288,9 @@ mod tests {
         assert_eq!(some - none, 40_000);
         assert_eq!(weigh("c", heavy(1..3, 10_000)), ANSWER + 1 + 2 * size_of::<Subscriber>());
         assert_eq!(weigh("dddd", heavy(1..2, 0)), ANSWER + 4 + size_of::<Subscriber>());
-        let secret = subscriber(3).1;
+        let secret = subscriber(3);
         let keys = secret.secrets().map(|secret| secret.expose().len() + secret.key().len()).sum::<usize>();
-        assert!((keys..keys + 500).contains(&(secret.weight() - heavy(4..5, 0)[0].1.weight())));
+        assert!((keys..keys + 500).contains(&(secret.weight() - heavy(4..5, 0)[0].weight())));
         // Another version begins with nothing.
         memo.keep(2, "a", heavy(1..2, 0));
         assert_eq!(memo.pool().weight, none);
@@ -311,6 +312,35 @@ mod tests {
         memo.keep(2, "b", vec![subscriber(1)]);
         assert_eq!(known(1, 2), None);
         assert_eq!(known(2, 2), None);
+    }
+
+    #[test]
+    fn what_was_answered_in_the_version_before_is_there_to_be_made_use_of_and_no_longer() {
+        let memo = Memo::new();
+        let before = |version, event_type: &str| memo.before(version, event_type).map(|list| list.len());
+        memo.keep(1, "a", vec![subscriber(1)]);
+        assert_eq!(before(1, "a"), None, "it is of this version");
+        assert_eq!(before(2, "a"), Some(1));
+        memo.keep(2, "b", vec![subscriber(1), subscriber(2)]);
+        assert_eq!((before(2, "a"), before(2, "b")), (Some(1), None));
+        memo.keep(5, "c", vec![subscriber(1)]);
+        assert_eq!((before(5, "a"), before(5, "b")), (None, Some(2)));
+    }
+
+    #[test]
+    fn what_was_answered_before_counts_and_goes_first() {
+        let measured = Memo::new();
+        measured.keep(1, "a", vec![subscriber(1)]);
+        let weight = measured.pool().weight;
+        let memo = Memo { most: 2 * weight, ..Memo::new() };
+        memo.keep(1, "a", vec![subscriber(1)]);
+        memo.keep(2, "b", vec![subscriber(2)]);
+        assert_eq!(memo.pool().whole_weight(), 2 * weight);
+        assert!(memo.before(2, "a").is_some() && memo.get(2, "b").is_some());
+        memo.keep(2, "c", vec![subscriber(3)]);
+        assert!(memo.before(2, "a").is_none());
+        assert!(memo.get(2, "b").is_some() && memo.get(2, "c").is_some());
+        assert_eq!(memo.pool().whole_weight(), 2 * weight);
     }
 
     #[test]
