@@ -39,6 +39,7 @@ pub struct RegistryOptions {
     rules: Rules,
     key: Option<EncryptionKey>,
     keep_changes: Option<u64>,
+    leave_checkpoints: bool,
     #[cfg(feature = "test-util")]
     seed: Option<u64>,
 }
@@ -55,6 +56,7 @@ impl RegistryOptions {
             rules: Rules::default(),
             key: None,
             keep_changes: None,
+            leave_checkpoints: false,
             #[cfg(feature = "test-util")]
             seed: None,
         }
@@ -133,6 +135,17 @@ impl RegistryOptions {
         self
     }
 
+    /// Whether checkpoints are left to another program, which replicates the file: Litestream. Default: `false`, and SQLite
+    /// brings what has gathered in the `-wal` into the file now and then, and when the last to have it open closes it.
+    ///
+    /// With `true` this registry does neither, so that the program finds every change in the `-wal`. **While no such
+    /// program runs, the `-wal` grows with every change**, and reading gets slower with it. It is not kept in the file:
+    /// every process that changes the file has to say so. [`rekey`](Registry::rekey) makes checkpoints all the same.
+    pub fn leave_checkpoints(mut self, leave: bool) -> RegistryOptions {
+        self.leave_checkpoints = leave;
+        self
+    }
+
     /// Seals the secrets in the file with this key, by XChaCha20-Poly1305. A new file is sealed from the start. Default:
     /// none, and secrets lie in the file as text.
     ///
@@ -177,8 +190,9 @@ impl RegistryOptions {
     ///
     /// # Errors
     ///
-    /// As [`Registry::open`], [`ErrorKind::Invalid`] for `read_only` with `exclusive`, for a `min_secret_bytes` that
-    /// is not from 1 to 128 and for a `deterministic` registry (feature `test-util`), and [`ErrorKind::NotFound`] for a missing or empty file with `create(false)` or
+    /// As [`Registry::open`], [`ErrorKind::Invalid`] for `read_only` with `exclusive` or `keep_changes`, for `exclusive`
+    /// with `leave_checkpoints`, for a `min_secret_bytes` that is not from 1 to 128 and for a `deterministic` registry
+    /// (feature `test-util`), and [`ErrorKind::NotFound`] for a missing or empty file with `create(false)` or
     /// `read_only(true)`.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Registry> {
         let mut problems = Vec::new();
@@ -186,6 +200,12 @@ impl RegistryOptions {
             problems.push(Problem::new(
                 "exclusive",
                 "a registry that only reads cannot have the file for itself: read_only excludes it",
+            ));
+        }
+        if self.leave_checkpoints && self.exclusive {
+            problems.push(Problem::new(
+                "leave_checkpoints",
+                "nobody else could make the checkpoints of a file that this registry has for itself: exclusive excludes it",
             ));
         }
         if self.read_only && self.keep_changes.is_some() {
@@ -211,8 +231,8 @@ impl RegistryOptions {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] together with `read_only(true)`, `create(false)` or `exclusive(true)`, and for a
-    /// `min_secret_bytes` that is not from 1 to 128.
+    /// [`ErrorKind::Invalid`] together with `read_only(true)`, `create(false)`, `exclusive(true)`,
+    /// `leave_checkpoints(true)` or an encryption key, and for a `min_secret_bytes` that is not from 1 to 128.
     /// [`ErrorKind::Storage`] when memory runs out.
     pub fn in_memory(&self) -> Result<Registry> {
         let mut problems = Vec::new();
@@ -227,6 +247,12 @@ impl RegistryOptions {
         }
         if self.exclusive {
             problems.push(Problem::new("exclusive", "a registry in memory has no file to keep others from"));
+        }
+        if self.leave_checkpoints {
+            problems.push(Problem::new(
+                "leave_checkpoints",
+                "a registry in memory has no file to make checkpoints of",
+            ));
         }
         if self.key.is_some() {
             problems.push(Problem::new("encryption_key", "a registry in memory has no file to encrypt"));
@@ -255,13 +281,24 @@ impl RegistryOptions {
             busy_timeout,
             ref key,
             keep_changes,
+            leave_checkpoints,
             clock: _,
             rules: _,
             #[cfg(feature = "test-util")]
                 seed: _,
         } = self;
         let (key, entropy) = (key.clone(), self.entropy());
-        Settings { read_only, create, exclusive, durability, busy_timeout, key, keep_changes, entropy }
+        Settings {
+            read_only,
+            create,
+            exclusive,
+            durability,
+            busy_timeout,
+            key,
+            keep_changes,
+            leave_checkpoints,
+            entropy,
+        }
     }
 
     fn registry(&self, store: Store) -> Registry {

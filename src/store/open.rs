@@ -57,6 +57,11 @@ pub(super) fn file(path: &Path, how: &Settings) -> Result<Opened> {
     if how.exclusive {
         conn.pragma_update(None, "locking_mode", "EXCLUSIVE").or_fault()?;
     }
+    if how.leave_checkpoints {
+        // On this connection alone: those that only read make none.
+        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).or_fault()?;
+        conn.pragma_update(None, "wal_autocheckpoint", 0).or_fault()?;
+    }
     let mode: String = busy::patiently(how.busy_timeout, || {
         conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).or_fault()
     })?;

@@ -48,6 +48,7 @@ mod rekey;
 mod remedies;
 mod remembered;
 mod replay;
+mod replicated;
 mod rotation;
 mod rotation_races;
 mod secrecy;
