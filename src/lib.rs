@@ -50,7 +50,8 @@
 //! The file needs a local file system (SQLite's WAL mode shares memory between processes), and must not be carried
 //! through a `fork` without `exec`. When it is deleted or replaced while it is open, changes are
 //! [`ErrorKind::Storage`], and reads go on with the file that was opened or say so too. Replace a file only while nobody
-//! has it open, and its `-wal` with it.
+//! writes to it, and its `-wal` with it. A registry that was opened
+//! [`read_only`](RegistryOptions::read_only) goes on with the file that took the place of the one it opened.
 //!
 //! # Secrets
 //!

@@ -9,6 +9,7 @@ mod cipher;
 mod copy;
 mod dispatch;
 mod fault;
+mod follow;
 mod inserter;
 mod migrate;
 mod open;
@@ -87,7 +88,7 @@ pub(crate) struct Store {
     /// one that can write. None where there is but one connection.
     shared: Option<Shared>,
     main: Mutex<Connection>,
-    /// Locked for writing only while the file gets another key.
+    /// Locked for writing only while the file gets another key, or another file its place.
     vault: RwLock<Vault>,
     /// Rises with every change made through `main`.
     version: AtomicU64,
@@ -105,6 +106,9 @@ struct Shared {
     readers: Readers,
     /// Whether `main` has changed the file since it was last read from: what it wrote is in its cache, and nowhere else.
     warm: AtomicBool,
+    /// How the file is opened that takes the place of this one. None for a registry that writes: its changes would be
+    /// of the one file or of the other.
+    again: Option<Settings>,
 }
 
 impl Store {
@@ -114,11 +118,14 @@ impl Store {
 
     /// Opens the file at an absolute path.
     pub(crate) fn open(path: PathBuf, settings: &Settings) -> Result<Store> {
+        // Before it is opened: one that takes its place meanwhile is told from it at the first call.
+        let before = settings.read_only.then(|| readers::file_id(&path)).flatten();
         let Opened { conn, reader, follows } = open::file(&path, settings)?;
         let shared = follows.then(|| Shared {
             watch: Watch::default(),
-            readers: Readers::new(&path, reader),
+            readers: Readers::new(&path, before.or_else(|| readers::file_id(&path)), reader),
             warm: AtomicBool::new(false),
+            again: settings.read_only.then(|| settings.clone()),
         });
         Store::new(conn, shared, Some(path), settings)
     }
@@ -169,9 +176,8 @@ impl Store {
     pub(crate) fn version(&self) -> Result<u64> {
         match &self.shared {
             None => Ok(self.version.load(Ordering::SeqCst)),
-            Some(Shared { watch, readers, warm: _ }) => {
-                busy::patiently(self.busy_timeout, || watch.version(|| readers.take()))
-            }
+            Some(Shared { watch, readers, .. }) => self
+                .on_current_file(|| busy::patiently(self.busy_timeout, || watch.version(|| readers.take()))),
         }
     }
 
@@ -206,15 +212,16 @@ impl Store {
     }
 
     fn on_reader<T>(&self, job: impl Fn(&Read<'_>) -> Result<T>) -> Result<T> {
-        let vault = self.vault();
         match &self.shared {
-            Some(Shared { readers, .. }) => {
+            Some(Shared { readers, .. }) => self.on_current_file(|| {
+                let vault = self.vault();
                 let conn = busy::patiently(self.busy_timeout, || readers.take())?;
                 let result = busy::patiently(self.busy_timeout, || job(&Read { conn: &conn, vault: &vault }));
                 readers.give_back(conn);
                 result
-            }
+            }),
             None => {
+                let vault = self.vault();
                 let conn = self.lock()?;
                 busy::patiently(self.busy_timeout, || job(&Read { conn: &conn, vault: &vault }))
             }

@@ -1,7 +1,7 @@
 //! Connections that only read, so that readers queue neither behind each other nor behind a writer.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
 
@@ -13,8 +13,12 @@ const KEPT: usize = 8;
 
 pub(super) struct Readers {
     path: PathBuf,
+    open: Mutex<Open>,
+}
+
+struct Open {
     file: Option<FileId>,
-    idle: Mutex<Vec<Connection>>,
+    idle: Vec<Connection>,
 }
 
 /// Which file a path leads to, where the platform tells.
@@ -22,17 +26,30 @@ pub(super) type FileId = (u64, u64);
 
 impl Readers {
     /// `first` is a connection that is open already.
-    pub(super) fn new(path: &Path, first: Option<Connection>) -> Readers {
-        Readers { path: path.to_owned(), file: file_id(path), idle: Mutex::new(Vec::from_iter(first)) }
+    pub(super) fn new(path: &Path, file: Option<FileId>, first: Option<Connection>) -> Readers {
+        let open = Open { file, idle: Vec::from_iter(first) };
+        Readers { path: path.to_owned(), open: Mutex::new(open) }
+    }
+
+    /// The file that is read.
+    pub(super) fn file(&self) -> Option<FileId> {
+        self.open().file
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn take(&self) -> Result<Connection> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let (file, idle) = {
+            let mut open = self.open();
+            (open.file, open.idle.pop())
+        };
         match idle {
             Some(conn) => Ok(conn),
             None => {
                 let conn = open::connect(&self.path, Access::Read)?;
-                same_file(&self.path, self.file)?;
+                same_file(&self.path, file)?;
                 Ok(conn)
             }
         }
@@ -43,16 +60,21 @@ impl Readers {
         if !conn.is_autocommit() {
             return;
         }
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < KEPT {
-            idle.push(conn);
+        let mut open = self.open();
+        if open.idle.len() < KEPT {
+            open.idle.push(conn);
         }
     }
 
     /// Closes those that nobody uses.
     #[cfg(feature = "encryption")]
     pub(super) fn close(&self) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.open().idle.clear();
+    }
+
+    /// Closes those that nobody uses, and reads this file from now on. No other connection may be in use.
+    pub(super) fn begin_anew(&self, file: Option<FileId>) {
+        *self.open() = Open { file, idle: Vec::new() };
     }
 }
 

@@ -56,7 +56,6 @@ impl Watch {
     }
 
     /// Closes its connection, and lets nobody ask until the guard is dropped.
-    #[cfg(feature = "encryption")]
     pub(super) fn stop(&self) -> impl Sized + use<'_> {
         let mut sentinel = self.sentinel.lock().unwrap_or_else(PoisonError::into_inner);
         *sentinel = Sentinel::default();
