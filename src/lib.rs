@@ -71,7 +71,21 @@
 //! | `event_types` | `name`, `description`, `json_schema` |
 //! | `subscribers` | `event_type`, `id`, `name`, `url`: exactly what [`Registry::subscribers`] answers |
 //!
-//! They can be joined with an application's own tables through `ATTACH`. A reader needs a folder that it can write to, or
+//! ```sql
+//! -- Who gets an event?
+//! SELECT name, url FROM subscribers WHERE event_type = 'channel.held.v1' ORDER BY id;
+//! -- What do they ask for?
+//! SELECT s.name, e.value FROM subscriptions s, json_each(s.events) e WHERE s.enabled ORDER BY s.id, e.key;
+//! -- Which events go to nobody?
+//! SELECT name FROM event_types WHERE name NOT IN (SELECT event_type FROM subscribers) ORDER BY name;
+//!
+//! -- From a database of your own, with an outbox in it:
+//! ATTACH 'webhooks.db' AS hooks;
+//! INSERT INTO outbox (event, subscription, url)
+//!     SELECT event.id, s.id, s.url FROM event JOIN hooks.subscribers s ON s.event_type = event.type;
+//! ```
+//!
+//! A reader needs a folder that it can write to, or
 //! a writer that is running: SQLite's WAL mode keeps its index beside the file.
 //!
 //! # Compatibility

@@ -36,6 +36,7 @@ mod listing;
 mod model;
 mod opening;
 mod oracle;
+mod others;
 mod own_rules;
 mod patterns;
 mod permissions;
