@@ -33,6 +33,8 @@ mod json;
 mod kept_changes;
 mod limits;
 mod listing;
+#[cfg(unix)]
+mod litestream;
 mod model;
 mod opening;
 mod oracle;
