@@ -1,0 +1,27 @@
+//! The jobs of those programs whose library hands out rusqlite's connections.
+#![allow(dead_code, reason = "not every program has a use for all of it")]
+
+use crate::rusqlite::{self, Connection};
+
+use crate::shared::{ENQUEUE, EVENT, OUTBOX, Row, TABLE, VIEW};
+
+pub fn make(own: &Connection) -> rusqlite::Result<()> {
+    own.execute_batch(TABLE)
+}
+
+pub fn enqueue(own: &mut Connection, deliveries: &[Row]) -> rusqlite::Result<()> {
+    let tx = own.transaction()?;
+    for (id, url) in deliveries {
+        tx.execute(ENQUEUE, [id, url])?;
+    }
+    tx.commit()
+}
+
+pub fn outbox(own: &Connection) -> rusqlite::Result<Vec<Row>> {
+    own.prepare(OUTBOX)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+}
+
+/// Reads the registry's view.
+pub fn subscribers(file: &Connection) -> rusqlite::Result<Vec<Row>> {
+    file.prepare(VIEW)?.query_map([EVENT], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+}

@@ -1,0 +1,94 @@
+//! What each of these programs does with the registry, so that they differ in the library beside it alone.
+#![allow(dead_code, reason = "not every program has a use for all of it")]
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+use webhook_registry::{NewSubscription, Registry, SubscriptionUpdate};
+
+pub type Result<T = (), E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
+
+pub const EVENT: &str = "channel.held.v1";
+
+/// In the program's own file, through the library.
+pub const TABLE: &str = "CREATE TABLE outbox (subscription TEXT NOT NULL, url TEXT NOT NULL)";
+pub const ENQUEUE: &str = "INSERT INTO outbox (subscription, url) VALUES (?1, ?2)";
+pub const OUTBOX: &str = "SELECT subscription, url FROM outbox ORDER BY subscription";
+/// In the registry's file, through the library too.
+pub const VIEW: &str = "SELECT id, url FROM subscribers WHERE event_type = ?1 ORDER BY id";
+
+/// An id and a URL: where a delivery goes.
+pub type Row = (String, String);
+
+pub struct Program {
+    pub registry: Registry,
+    folder: TempDir,
+}
+
+impl Program {
+    pub fn new() -> Result<Program> {
+        let folder = tempfile::tempdir()?;
+        let registry = Registry::open(folder.path().join("webhooks.db"))?;
+        registry.register_event_types(["channel.held.v1", "channel.ended.v1", "agent.paused.v1"])?;
+        let to =
+            |name: &str, pattern| NewSubscription::new(name, format!("https://{name}.example/"), [pattern]);
+        registry.create_all([
+            to("crm", "channel.*"),
+            to("bi", "*.v1"),
+            to("wfm", "agent.*"),
+            to("off", "*").enabled(false),
+        ])?;
+        Ok(Program { registry, folder })
+    }
+
+    /// Where the program keeps what is its own.
+    pub fn own(&self) -> PathBuf {
+        self.folder.path().join("own.db")
+    }
+
+    pub fn file(&self) -> PathBuf {
+        self.folder.path().join("webhooks.db")
+    }
+
+    /// Whom the event goes to: what is put into the outbox.
+    pub fn deliveries(&self) -> Result<Vec<Row>> {
+        let row = |one: &webhook_registry::Subscriber| (one.id().to_string(), one.url().to_owned());
+        Ok(self.registry.subscribers(EVENT)?.iter().map(row).collect())
+    }
+
+    /// That these rows, which the library read, are what the registry answers.
+    pub fn agrees(&self, rows: &[Row]) -> Result {
+        let expected = self.deliveries()?;
+        if rows == expected && !rows.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{rows:?} is not {expected:?}").into())
+        }
+    }
+
+    /// A change that the library has to see when it next reads the view.
+    pub fn change(&self) -> Result {
+        let crm = self.registry.get_by_name("crm")?.ok_or("no crm")?;
+        self.registry.update(crm.id(), SubscriptionUpdate::new().enabled(false))?;
+        if self.deliveries()?.len() == 1 {
+            Ok(())
+        } else {
+            Err("the registry does not see its own change".into())
+        }
+    }
+
+    /// With the library's connections closed: the registry works on, and its file is whole.
+    pub fn finish(self, beside: &str) -> Result {
+        self.registry.create(NewSubscription::new("late", "https://late.example/", [EVENT]))?;
+        if Registry::open(self.file())?.subscribers(EVENT)?.len() != 2 {
+            return Err("another opener does not see the last change".into());
+        }
+        let report = self.registry.check()?;
+        if !report.is_sound() {
+            return Err(format!("{:?}", report.findings()).into());
+        }
+        println!("beside {beside}: ok");
+        Ok(())
+    }
+}
