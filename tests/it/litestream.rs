@@ -8,8 +8,12 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+#[cfg(feature = "encryption")]
+use webhook_registry::ErrorKind;
 use webhook_registry::{Registry, SubscriptionUpdate};
 
+#[cfg(feature = "encryption")]
+use crate::support::refused;
 use crate::support::{learn, new, size};
 
 struct Litestream {
@@ -165,22 +169,56 @@ fn what_litestream_restores_is_the_registry() {
 #[test]
 fn litestream_goes_on_where_it_was_after_both_were_closed() {
     let Some(litestream) = Litestream::new() else { return };
-    let registry = litestream.open();
+    closed_meanwhile(&litestream, true);
+    assert_eq!(litestream.generations(), 1, "it began anew: {}", litestream.log());
+}
+
+#[test]
+fn litestream_loses_nothing_either_where_the_registry_makes_checkpoints() {
+    let Some(litestream) = Litestream::new() else { return };
+    closed_meanwhile(&litestream, false);
+}
+
+/// Both are closed, the registry is opened and written to while nobody copies, and then both again.
+fn closed_meanwhile(litestream: &Litestream, leave: bool) {
+    let open = || Registry::options().leave_checkpoints(leave).open(litestream.path()).unwrap();
+    let registry = open();
     learn(&registry);
     let running = litestream.replicate();
     write(&registry, 0, 20);
     running.end();
     assert_eq!(litestream.generations(), 1);
-
-    // Closed, opened and written to while nobody copies.
     drop(registry);
-    write(&litestream.open(), 20, 20);
+    write(&open(), 20, 20);
     let running = litestream.replicate();
-    let registry = litestream.open();
+    let registry = open();
     write(&registry, 40, 20);
     running.end();
-    assert_eq!(litestream.generations(), 1, "it began anew: {}", litestream.log());
     let restored = litestream.folder.path().join("restored.db");
     litestream.restore(&restored);
     assert_eq!(export(&Registry::open(restored).unwrap()), export(&registry));
+}
+
+#[cfg(feature = "encryption")]
+#[test]
+fn a_file_that_is_replicated_gets_another_key_once_litestream_has_ended() {
+    let Some(litestream) = Litestream::new() else { return };
+    let registry = litestream.open();
+    learn(&registry);
+    registry.create(new("one")).unwrap();
+    let running = litestream.replicate();
+    let options = Registry::options().leave_checkpoints(true).busy_timeout(Duration::ZERO);
+    drop(registry);
+    let registry = options.open(litestream.path()).unwrap();
+    refused(registry.rekey(Some([7; 32])), ErrorKind::Busy, &[]);
+    running.end();
+    registry.rekey(Some([7; 32])).unwrap();
+    let running = litestream.replicate();
+    write(&registry, 0, 20);
+    running.end();
+    let restored = litestream.folder.path().join("restored.db");
+    litestream.restore(&restored);
+    refused(Registry::open(&restored), ErrorKind::Incompatible, &[]);
+    let restored = Registry::options().encryption_key([7; 32]).open(restored).unwrap();
+    assert_eq!(export(&restored), export(&registry));
 }
