@@ -36,6 +36,9 @@ fn main() {
         one_file(&run);
         memo(&run);
     }
+    if run.wants("tenants") {
+        tenants(&run);
+    }
 }
 
 /// The file of a million subscriptions.
@@ -100,8 +103,35 @@ fn text_of(new: &New) -> usize {
     26 + 88 + name.len() + url.len() + events + description.as_ref().map_or(0, String::len) + metadata
 }
 
+/// A file for each of 1,000 tenants, all open in one process, and each opened for one answer.
+fn tenants(run: &Run) {
+    let tenants = if run.small { 20 } else { 1_000 };
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let first = folder.path().join("0.db");
+    build(&first, &Crowd::Groups { groups: 10, types: 5, subscriptions: 100 });
+    for tenant in 1..tenants {
+        std::fs::copy(&first, folder.path().join(format!("{tenant}.db"))).unwrap();
+    }
+    for job in ["tenants", "tenants-read-only", "tenants-exclusive"] {
+        let [open, answer, idle, told, files] = told(job, folder.path(), run)[..] else { panic!() };
+        println!(
+            "footprint/{job}: {tenants} files, each {open} µs to open and {answer} µs for a first answer; \
+             {idle} KiB each when open, {told} KiB after that answer, {files} descriptors"
+        );
+    }
+    let [open, answer, more] = told("tenants-in-turn", folder.path(), run)[..] else { panic!() };
+    println!(
+        "footprint/tenants-in-turn: {tenants} files, each {open} µs to open and close, {answer} µs with an answer; \
+         {more} KiB more after all"
+    );
+}
+
 /// What a child process answers: KiB.
 fn measure(job: &str, path: &Path, run: &Run) -> u64 {
+    told(job, path, run)[0]
+}
+
+fn told(job: &str, path: &Path, run: &Run) -> Vec<u64> {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.arg(format!("--child-{job}")).arg(path);
     if run.small {
@@ -109,7 +139,8 @@ fn measure(job: &str, path: &Path, run: &Run) -> u64 {
     }
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
+    let told = String::from_utf8(output.stdout).unwrap();
+    told.split_whitespace().map(|number| number.parse().unwrap()).collect()
 }
 
 fn child(job: &str, path: &Path, small: bool) {
@@ -137,9 +168,55 @@ fn child(job: &str, path: &Path, small: bool) {
             }
             status("VmHWM").saturating_sub(before)
         }
+        "tenants" | "tenants-read-only" | "tenants-exclusive" | "tenants-in-turn" => {
+            hold_tenants(job, path);
+            return;
+        }
         other => panic!("no job {other}"),
     };
     println!("{kib}");
+}
+
+/// Opens every file of the folder and asks each once: all at the same time, or one after the other.
+fn hold_tenants(job: &str, folder: &Path) {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
+    }
+    let files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let files: Vec<_> = files.iter().filter(|path| path.extension().is_some_and(|end| end == "db")).collect();
+    let event = Crowd::Groups { groups: 10, types: 5, subscriptions: 100 }.event_types().remove(0);
+    let options =
+        Registry::options().read_only(job == "tenants-read-only").exclusive(job == "tenants-exclusive");
+    let ask = |registry: &Registry| assert_eq!(registry.subscribers(&event).unwrap().len(), 10);
+    // What the first takes once for the process is not the price of a file.
+    ask(&options.open(files[0]).unwrap());
+    let each = |total: u64| total / files.len() as u64;
+    let micros = |since: Instant| each(since.elapsed().as_micros() as u64);
+    let (before, open_before) = (status("VmRSS"), descriptors());
+    let begun = Instant::now();
+    if job == "tenants-in-turn" {
+        files.iter().for_each(|path| drop(options.open(path).unwrap()));
+        let open = micros(begun);
+        let begun = Instant::now();
+        files.iter().for_each(|path| ask(&options.open(path).unwrap()));
+        let answer = micros(begun);
+        println!("{open} {answer} {}", status("VmRSS").saturating_sub(before));
+        return;
+    }
+    let all: Vec<Registry> = files.iter().map(|path| options.open(path).unwrap()).collect();
+    let (open, idle) = (micros(begun), each(status("VmRSS").saturating_sub(before)));
+    let begun = Instant::now();
+    all.iter().for_each(ask);
+    let (answer, told) = (micros(begun), each(status("VmRSS").saturating_sub(before)));
+    println!("{open} {answer} {idle} {told} {}", each(descriptors().saturating_sub(open_before)));
+}
+
+/// How many files this process has open; 0 where the platform does not tell.
+fn descriptors() -> u64 {
+    std::fs::read_dir("/proc/self/fd").map_or(0, |open| open.count() as u64)
 }
 
 /// A line of what Linux tells of this process, in KiB; 0 elsewhere.
