@@ -11,7 +11,7 @@ use webhook_registry::{
 };
 
 use crate::child::{self, Peer};
-use crate::support::{Hands, SEED_SECRET, contact_center, learn, new, refused, size, time};
+use crate::support::{Hands, SEED_SECRET, contact_center, learn, new, patient, refused, size, time};
 
 const OTHER: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqrTwjU";
 const EVENT: &str = "agent.presencechanged.v1";
@@ -254,7 +254,7 @@ fn what_is_shown_of_the_answers_holds_no_secret() {
 fn start_over_and_over(path: &std::path::Path, rounds: usize) -> (usize, usize) {
     let (mut made, mut changed) = (0, 0);
     for round in 0..rounds {
-        let registry = Registry::open(path).unwrap();
+        let registry = patient().open(path).unwrap();
         for n in 0..3 {
             match registry.ensure(new(&format!("n{round} {n}")).allow_unknown_events(true)).unwrap() {
                 Ensured::Created(_) => made += 1,

@@ -13,7 +13,7 @@ use webhook_registry::{
 
 use crate::child::{self, Peer};
 use crate::replay::Follower;
-use crate::support::{Random, new, refused, size};
+use crate::support::{Random, new, patient, refused, size};
 
 fn keeping(keep: u64) -> RegistryOptions {
     Registry::options().keep_changes(keep).durability(Durability::Relaxed)
@@ -258,11 +258,20 @@ fn follow(registry: &Registry, over: &AtomicBool) -> BTreeMap<String, Vec<Change
     }
 }
 
+/// Says that it is over, once it is dropped.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 #[test]
 fn many_threads_and_processes_write_one_history_that_can_be_followed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
-    let registry = Registry::open(&path).unwrap();
+    let registry = patient().open(&path).unwrap();
     let rounds = size(15, 300);
     let mut peers: Vec<Peer> = (0..2)
         .map(|n| {
@@ -278,17 +287,19 @@ fn many_threads_and_processes_write_one_history_that_can_be_followed() {
             scope.spawn(|| follow(&registry, &over)),
             scope.spawn(|| follow(&Registry::options().read_only(true).open(&path).unwrap(), &over)),
         ];
+        // Also where a writer fails, so that the followers end.
+        let end = End(&over);
         peers.iter_mut().for_each(|peer| peer.say("go"));
         thread::scope(|scope| {
             for n in 0..3 {
-                let own = if n == 0 { registry.clone() } else { Registry::open(&path).unwrap() };
+                let own = if n == 0 { registry.clone() } else { patient().open(&path).unwrap() };
                 scope.spawn(move || work(&own, &format!("thread {n}"), rounds));
             }
         });
         for peer in peers {
             assert!(peer.finish().is_empty());
         }
-        over.store(true, Ordering::SeqCst);
+        drop(end);
         followers.map(|follower| follower.join().unwrap())
     });
     assert_eq!(told[0], told[1]);
@@ -303,7 +314,7 @@ fn child_works() {
     let Some((path, arguments)) = child::role() else {
         return;
     };
-    let registry = Registry::open(path).unwrap();
+    let registry = patient().open(path).unwrap();
     child::tell("ready");
     child::await_word();
     work(&registry, &format!("process {}", arguments[0]), arguments[1].parse().unwrap());
@@ -313,20 +324,22 @@ fn child_works() {
 fn whoever_sees_an_effect_sees_its_change() {
     let folder = tempfile::tempdir().unwrap();
     let path: &Path = &folder.path().join("webhooks.db");
-    let (writer, reader) = (Registry::open(path).unwrap(), Registry::open(path).unwrap());
+    let (writer, reader) = (patient().open(path).unwrap(), patient().open(path).unwrap());
     let rounds = size(100, 2_000);
     thread::scope(|scope| {
-        scope.spawn(move || {
+        let writing = scope.spawn(move || {
             for n in 0..rounds {
                 writer.create(new(&n.to_string()).allow_unknown_events(true)).unwrap();
             }
         });
         for n in 0..rounds {
             let found = loop {
+                let over = writing.is_finished();
                 match reader.get_by_name(&n.to_string()).unwrap() {
                     Some(found) => break found,
-                    None => thread::yield_now(),
+                    None => assert!(!over, "{n} was never made"),
                 }
+                thread::yield_now();
             };
             let told = reader.changes(n, 1).unwrap();
             assert_eq!(told[0].subject(), found.id().to_string());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use webhook_registry::{Catalog, Error, ErrorKind, NewSubscription, Registry, RegistryOptions};
+use webhook_registry::{Catalog, Durability, Error, ErrorKind, NewSubscription, Registry, RegistryOptions};
 
 pub(crate) const CONTACT_CENTER: &str = include_str!("../fixtures/contact-center-event-types.json");
 pub(crate) const SEED: &str = include_str!("../fixtures/seed-create.json");
@@ -26,6 +26,11 @@ pub(crate) fn contact_center() -> Registry {
 pub(crate) fn learn(registry: &Registry) {
     let catalog: Catalog = serde_json::from_str(CONTACT_CENTER).unwrap();
     registry.register_event_types(catalog).unwrap();
+}
+
+/// For many that write at once where it is not the waiting that is tested: on a loaded machine it takes as long as it takes.
+pub(crate) fn patient() -> RegistryOptions {
+    Registry::options().busy_timeout(Duration::from_secs(300)).durability(Durability::Relaxed)
 }
 
 /// A subscription that keeps every rule.

@@ -11,7 +11,7 @@ use webhook_registry::{
 };
 
 use crate::child::{self, Peer};
-use crate::support::{Random, SEED_SECRET, learn, new, refused, size};
+use crate::support::{Random, SEED_SECRET, learn, new, patient, refused, size};
 
 const SECRETS: [&str; 2] = [SEED_SECRET, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqrTwjU"];
 const TYPES: [&str; 4] = ["agent.a.v1", "agent.b.v2", "queue.a.v1", "queue.b.v2"];
@@ -202,7 +202,7 @@ fn others_see_all_of_it_or_nothing() {
 
 /// Adds so many names by plans, each made anew until it goes through; how many did not at once.
 fn add(path: &Path, who: &str, count: usize) -> usize {
-    let registry = Registry::open(path).unwrap();
+    let registry = patient().open(path).unwrap();
     let mut again = 0;
     for n in 0..count {
         let name = format!("{who} {n}");
