@@ -323,7 +323,7 @@ fn an_export_is_of_one_moment_while_others_write() {
 #[test]
 fn whatever_a_registry_holds_goes_round_and_is_dispatched_alike() {
     let mut random = Random::new();
-    for _ in 0..size(60, 3_000) {
+    for _ in 0..size(60, 1_000) {
         let hands = Hands::at(START);
         let registry = hands.options().min_secret_bytes(1).in_memory().unwrap();
         for step in 0..30 {

@@ -146,7 +146,7 @@ fn act(registry: &Registry, random: &mut Random) {
 #[test]
 fn the_history_replayed_is_the_registry_after_every_step() {
     let mut random = Random::new();
-    for _ in 0..size(20, 1_000) {
+    for _ in 0..size(20, 400) {
         let registry = Registry::in_memory().unwrap();
         let (mut follower, mut replayed) = (Follower { seen: 0 }, Replayed::default());
         for _ in 0..60 {
@@ -161,7 +161,7 @@ fn the_history_replayed_is_the_registry_after_every_step() {
 #[test]
 fn a_killed_program_leaves_a_history_of_just_what_it_has_done() {
     let folder = tempfile::tempdir().unwrap();
-    for round in 0..size(6, 60) {
+    for round in 0..size(6, 40) {
         let path = folder.path().join(format!("{round}.db"));
         history::begin(&Registry::open(&path).unwrap());
         let mut peer = Peer::spawn(&mut child::command("replay::child_works_until_killed", &path, &[]));

@@ -121,7 +121,7 @@ fn assert_done(plan: &Plan, before: &State, after: &State, declared: &[NewSubscr
 fn a_plan_does_what_ensuring_each_does() {
     let mut random = Random::new();
     let (mut refusals, mut done) = (0, 0);
-    for _ in 0..size(150, 10_000) {
+    for _ in 0..size(150, 3_000) {
         // Few declared among many are looked up one by one, and many are read in one go.
         let (there, names) = *random.pick(&[(4, 6), (40, 60)]);
         let there = declarations(&mut random, there, names);
