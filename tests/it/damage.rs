@@ -142,7 +142,7 @@ fn judge(file: &[u8], wal: &[u8], allowed: &[&Answers], what: &str, tally: &mut 
         (true, Some(found))
     }));
     let Ok((opened, found)) = outcome else { panic!("panicked: {what}") };
-    assert!(began.elapsed() < Duration::from_secs(10), "took {:?}: {what}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(60), "it hung, for {:?}: {what}", began.elapsed());
     let Some(found) = found else {
         assert!(!opened);
         tally.told_at_open += 1;
