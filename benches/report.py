@@ -26,6 +26,7 @@ BOUNDS = [
     ("dispatch/cold", "registry", "sql", "≤", 1.3, 1.1),
     ("dispatch/own_write", "registry", "sql", "≤", 2.5, 1.3),
     ("dispatch/fanout_100k", "registry", "sql", "≤", 1.2, 1.05),
+    ("dispatch/fanout_100k", "registry_first", "sql", None, None, None),
     ("dispatch/many_types", "registry", "sql", "≤", 1.5, 1.15),
     ("dispatch/growth", "1m", "1k", "≤", 1.3, 1.1),
     ("dispatch/growth", "1m_apart", "1k_apart", None, None, None),
