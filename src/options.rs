@@ -69,8 +69,8 @@ impl RegistryOptions {
     /// the file is copied into memory as it stands at open, and later changes are **not** seen; if a `-wal` with
     /// content lies there, that is [`ErrorKind::Storage`], never an older answer.
     ///
-    /// A file that takes the place of this one (a copy was restored, and moved to its name) is what the next call reads.
-    /// Where none lies there, or none that can be read, each call says so until one does.
+    /// On Unix, a file that takes the place of this one (a copy was restored, and moved to its name) is what the next call
+    /// reads. Where none lies there, or none that can be read, each call says so until one does.
     pub fn read_only(mut self, read_only: bool) -> RegistryOptions {
         self.read_only = read_only;
         self

@@ -4,13 +4,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::process::{Pid, Signal, kill_process};
 #[cfg(feature = "encryption")]
 use webhook_registry::ErrorKind;
-use webhook_registry::{Registry, SubscriptionUpdate};
+use webhook_registry::{Registry, RegistryOptions, SubscriptionUpdate};
 
 #[cfg(feature = "encryption")]
 use crate::support::refused;
@@ -21,19 +21,22 @@ struct Litestream {
     folder: tempfile::TempDir,
 }
 
-/// One that runs. It is killed when dropped.
+/// One that runs. It is ended when dropped, as an init system does.
 struct Running(Child);
 
 impl Litestream {
-    fn new() -> Option<Litestream> {
+    /// One that makes a checkpoint of 50 pages and each second, or none as long as a test lasts.
+    fn new(checkpoints: bool) -> Option<Litestream> {
         let Some(program) = std::env::var_os("WEBHOOK_REGISTRY_LITESTREAM") else {
             println!("WEBHOOK_REGISTRY_LITESTREAM does not say where Litestream is: skipped");
             return None;
         };
         let litestream = Litestream { program: program.into(), folder: tempfile::tempdir().unwrap() };
+        let (pages, interval) = if checkpoints { (50, "1s") } else { (1_000_000, "1h") };
         let config = format!(
-            "dbs:\n  - path: {}\n    monitor-interval: 20ms\n    checkpoint-interval: 1s\n    min-checkpoint-page-count: 50\n    \
-             replicas:\n      - type: file\n        path: {}\n        sync-interval: 20ms\n",
+            "dbs:\n  - path: {}\n    monitor-interval: 20ms\n    checkpoint-interval: {interval}\n    \
+             min-checkpoint-page-count: {pages}\n    replicas:\n      - type: file\n        path: {}\n        \
+             sync-interval: 20ms\n",
             litestream.path().display(),
             litestream.folder.path().join("replica").display(),
         );
@@ -77,15 +80,19 @@ impl Litestream {
         }
     }
 
-    /// Waits until it has made a checkpoint of its own, and so emptied what it had copied.
-    fn await_checkpoint(&self, since: &[u8]) {
-        self.wait_until("a checkpoint", || fs::read(self.path()).unwrap() != since);
+    /// When the file itself was last written to. It is not read here: closing it would drop this process's locks.
+    fn written(&self) -> SystemTime {
+        fs::metadata(self.path()).unwrap().modified().unwrap()
     }
 
     /// Makes a file out of what has been copied so far.
     fn restore(&self, to: &Path) {
-        let restored = self.command("restore").arg("-o").arg(to).arg(self.path()).output().unwrap();
+        let restored = self.try_restore(to);
         assert!(restored.status.success(), "{}", String::from_utf8_lossy(&restored.stderr));
+    }
+
+    fn try_restore(&self, to: &Path) -> Output {
+        self.command("restore").arg("-o").arg(to).arg(self.path()).output().unwrap()
     }
 
     /// How many times Litestream had to begin anew with a whole copy.
@@ -93,21 +100,26 @@ impl Litestream {
         let listed = self.command("generations").arg(self.path()).stderr(Stdio::inherit()).output().unwrap();
         String::from_utf8(listed.stdout).unwrap().lines().skip(1).count()
     }
-}
 
-impl Running {
-    /// Ends it as an init system does: it copies what is left first. How it ends is its own affair: what it copied is
-    /// compared, and a checkpoint that it began when it was told to end makes it fail.
-    fn end(mut self) {
-        kill_process(Pid::from_child(&self.0), Signal::TERM).unwrap();
-        self.0.wait().unwrap();
+    /// Ends it once all has been copied that the registry holds: what it was told to end with is not always copied.
+    fn end(&self, running: Running, registry: &Registry, how: &RegistryOptions) {
+        let all = registry.last_change().unwrap();
+        self.wait_until("all copied", || {
+            let trial = tempfile::tempdir().unwrap();
+            let path = trial.path().join("trial.db");
+            self.try_restore(&path).status.success()
+                && how.open(path).is_ok_and(|copy| copy.last_change().unwrap() == all)
+        });
+        drop(running);
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        if self.0.try_wait().unwrap().is_none() {
+            kill_process(Pid::from_child(&self.0), Signal::TERM).unwrap();
+            self.0.wait().unwrap();
+        }
     }
 }
 
@@ -134,11 +146,11 @@ fn write(registry: &Registry, from: usize, many: usize) {
 
 #[test]
 fn what_litestream_restores_is_the_registry() {
-    let Some(litestream) = Litestream::new() else { return };
+    let Some(litestream) = Litestream::new(true) else { return };
     let registry = litestream.open();
     learn(&registry);
     let running = litestream.replicate();
-    let before = fs::read(litestream.path()).unwrap();
+    let before = litestream.written();
     let many = size(150, 3_000);
     let midway = litestream.folder.path().join("midway.db");
     std::thread::scope(|scope| {
@@ -147,9 +159,9 @@ fn what_litestream_restores_is_the_registry() {
         litestream.restore(&midway);
         writer.join().unwrap();
     });
-    litestream.await_checkpoint(&before);
+    litestream.wait_until("a checkpoint of its own", || litestream.written() > before);
     write(&registry, many, 20);
-    running.end();
+    litestream.end(running, &registry, &Registry::options());
     let midway = Registry::options().read_only(true).open(midway).unwrap();
     assert_sound(&midway);
     assert!(midway.last_change().unwrap() <= registry.last_change().unwrap());
@@ -168,14 +180,14 @@ fn what_litestream_restores_is_the_registry() {
 
 #[test]
 fn litestream_goes_on_where_it_was_after_both_were_closed() {
-    let Some(litestream) = Litestream::new() else { return };
+    let Some(litestream) = Litestream::new(false) else { return };
     closed_meanwhile(&litestream, true);
     assert_eq!(litestream.generations(), 1, "it began anew: {}", litestream.log());
 }
 
 #[test]
 fn litestream_loses_nothing_either_where_the_registry_makes_checkpoints() {
-    let Some(litestream) = Litestream::new() else { return };
+    let Some(litestream) = Litestream::new(false) else { return };
     closed_meanwhile(&litestream, false);
 }
 
@@ -186,14 +198,13 @@ fn closed_meanwhile(litestream: &Litestream, leave: bool) {
     learn(&registry);
     let running = litestream.replicate();
     write(&registry, 0, 20);
-    running.end();
-    assert_eq!(litestream.generations(), 1);
+    litestream.end(running, &registry, &Registry::options());
     drop(registry);
     write(&open(), 20, 20);
     let running = litestream.replicate();
     let registry = open();
     write(&registry, 40, 20);
-    running.end();
+    litestream.end(running, &registry, &Registry::options());
     let restored = litestream.folder.path().join("restored.db");
     litestream.restore(&restored);
     assert_eq!(export(&Registry::open(restored).unwrap()), export(&registry));
@@ -202,23 +213,24 @@ fn closed_meanwhile(litestream: &Litestream, leave: bool) {
 #[cfg(feature = "encryption")]
 #[test]
 fn a_file_that_is_replicated_gets_another_key_once_litestream_has_ended() {
-    let Some(litestream) = Litestream::new() else { return };
+    let Some(litestream) = Litestream::new(false) else { return };
     let registry = litestream.open();
     learn(&registry);
     registry.create(new("one")).unwrap();
     let running = litestream.replicate();
-    let options = Registry::options().leave_checkpoints(true).busy_timeout(Duration::ZERO);
     drop(registry);
-    let registry = options.open(litestream.path()).unwrap();
-    refused(registry.rekey(Some([7; 32])), ErrorKind::Busy, &[]);
-    running.end();
+    let hasty = Registry::options().busy_timeout(Duration::from_millis(100)).leave_checkpoints(true);
+    refused(hasty.open(litestream.path()).unwrap().rekey(Some([7; 32])), ErrorKind::Busy, &[]);
+    let registry = litestream.open();
+    litestream.end(running, &registry, &Registry::options());
     registry.rekey(Some([7; 32])).unwrap();
     let running = litestream.replicate();
     write(&registry, 0, 20);
-    running.end();
+    let sealed = Registry::options().encryption_key([7; 32]);
+    litestream.end(running, &registry, &sealed);
     let restored = litestream.folder.path().join("restored.db");
     litestream.restore(&restored);
     refused(Registry::open(&restored), ErrorKind::Incompatible, &[]);
-    let restored = Registry::options().encryption_key([7; 32]).open(restored).unwrap();
+    let restored = sealed.open(restored).unwrap();
     assert_eq!(export(&restored), export(&registry));
 }

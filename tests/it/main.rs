@@ -51,6 +51,7 @@ mod rekey;
 mod remedies;
 mod remembered;
 mod replay;
+#[cfg(unix)]
 mod replicated;
 mod rotation;
 mod rotation_races;
