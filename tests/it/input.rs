@@ -175,6 +175,11 @@ fn urls_that_break_a_rule_are_refused_each_with_its_reason() {
         let message = refuses(&json!({"url": url}), &["url"]);
         assert!(message.contains(reason), "{url:?}: {message}");
     }
+    // What is no scheme is not repeated as one: it can be anything, a secret too.
+    for url in ["http/x", "https?x", ":x", "abcdefghijklmnopq:x", "a_b:x"] {
+        let message = refuses(&json!({ "url": url }), &["url"]);
+        assert!(message.ends_with(begins), "{url}: {message}");
+    }
 }
 
 #[test]
