@@ -125,3 +125,35 @@ impl Sentinel {
         Ok(self.seen.replace(found) != Some(found))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_stays_until_another_connection_changes_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let connect = || Connection::open(folder.path().join("file.db")).or_fault();
+        let watch = Watch::default();
+        let first = watch.version(connect).unwrap();
+        assert_eq!(watch.version(connect).unwrap(), first);
+        connect().unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
+        let second = watch.version(connect).unwrap();
+        assert!(second > first);
+        assert_eq!(watch.version(connect).unwrap(), second);
+    }
+
+    #[test]
+    fn whoever_waited_for_a_check_that_answers_nothing_asks_for_itself() {
+        let watch = Watch::default();
+        let version = std::thread::scope(|scope| {
+            let held = watch.sentinel.lock().unwrap();
+            let other = scope.spawn(|| watch.version(|| Connection::open_in_memory().or_fault()).unwrap());
+            // Long enough that it does not spin any more. Were it still spinning, it would pass all the same.
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            drop(held);
+            other.join().unwrap()
+        });
+        assert_eq!(version, 1, "the first look tells of a change");
+    }
+}

@@ -444,6 +444,21 @@ fn of_many_at_one_url_each_is_told_with_the_first_before_it() {
 }
 
 #[test]
+fn the_first_before_it_and_the_first_event_that_both_want_are_named_whatever_the_order_of_patterns() {
+    let registry = Registry::in_memory().unwrap();
+    registry.register_event_types(["a", "b", "c"]).unwrap();
+    let url = "https://example.com/hook";
+    let first = made(&registry, "first", url, &["b", "c"]);
+    made(&registry, "second", url, &["a"]);
+    let third = made(&registry, "third", url, &["a", "b", "c"]);
+    let report = registry.check().unwrap();
+    let [advice] = report.advice() else { panic!("one piece of advice: {report}") };
+    assert_eq!(advice.subscription_id(), Some(third));
+    let said = format!("the URL of subscription \"first\" ({first}), and both want \"b\"");
+    assert!(advice.message().contains(&said), "{advice}");
+}
+
+#[test]
 fn many_at_one_url_take_no_time_for_each_pair() {
     let registry = contact_center();
     let count = size(3_000, 100_000);
