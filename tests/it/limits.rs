@@ -180,24 +180,27 @@ fn readable_but_for_debug(error: &webhook_registry::Error) {
 #[test]
 fn a_schema_as_deep_or_large_as_can_be_comes_back_and_one_past_it_is_refused() {
     let registry = Registry::in_memory().unwrap();
-    let nested = |depth: usize| -> serde_json::Value {
-        (0..depth).fold(serde_json::Value::Null, |inner, _| serde_json::Value::Array(vec![inner]))
-    };
-    // serde_json reads 127 levels, and each document that holds a schema adds some.
-    let deep = EventType::new("deep").with_json_schema(nested(124));
-    registry.register_event_type(deep.clone()).unwrap();
-    assert_eq!(registry.event_type("deep").unwrap(), Some(deep.clone()));
-    assert_eq!(registry.changes(0, 1).unwrap()[0].fields()[1].after(), deep.json_schema());
-    let document = serde_json::to_string(&registry.export().unwrap()).unwrap();
-    let other = Registry::in_memory().unwrap();
-    other.import(serde_json::from_str(&document).unwrap()).unwrap();
-    assert_eq!(other.event_types().unwrap(), registry.event_types().unwrap());
-    let catalog = serde_json::to_string(&Catalog::from(vec![deep.clone()])).unwrap();
-    assert_eq!(serde_json::from_str::<Catalog>(&catalog).unwrap().event_types, [deep]);
-    for depth in [125, 126, 127, 128, 129, 1_000] {
-        let deeper = EventType::new("deeper").with_json_schema(nested(depth));
-        let error = registry.register_event_type(deeper);
-        readable(refused(error, ErrorKind::Invalid, &["jsonSchema"]));
+    let array = |inner| serde_json::Value::Array(vec![inner]);
+    let object = |inner| serde_json::json!({ "k": inner });
+    for nest in [array, object] {
+        let nested = |depth: usize| (0..depth).fold(serde_json::Value::Null, |inner, _| nest(inner));
+        // serde_json reads 127 levels, and each document that holds a schema adds some.
+        let registry = Registry::in_memory().unwrap();
+        let deep = EventType::new("deep").with_json_schema(nested(124));
+        registry.register_event_type(deep.clone()).unwrap();
+        assert_eq!(registry.event_type("deep").unwrap(), Some(deep.clone()));
+        assert_eq!(registry.changes(0, 1).unwrap()[0].fields()[1].after(), deep.json_schema());
+        let document = serde_json::to_string(&registry.export().unwrap()).unwrap();
+        let other = Registry::in_memory().unwrap();
+        other.import(serde_json::from_str(&document).unwrap()).unwrap();
+        assert_eq!(other.event_types().unwrap(), registry.event_types().unwrap());
+        let catalog = serde_json::to_string(&Catalog::from(vec![deep.clone()])).unwrap();
+        assert_eq!(serde_json::from_str::<Catalog>(&catalog).unwrap().event_types, [deep]);
+        for depth in [125, 126, 127, 128, 129, 1_000] {
+            let deeper = EventType::new("deeper").with_json_schema(nested(depth));
+            let error = registry.register_event_type(deeper);
+            readable(refused(error, ErrorKind::Invalid, &["jsonSchema"]));
+        }
     }
     let text = |bytes: usize| EventType::new("large").with_json_schema("x".repeat(bytes - 2).into());
     registry.register_event_type(text(256 << 10)).unwrap();
