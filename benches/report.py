@@ -45,6 +45,7 @@ BOUNDS = [
     ("fork/100k", "registry", "backup", "≤", 1.5, None),
     ("create/history", "kept", "none", "≤", 1.15, None),
     ("create/durable", "registry", "sql", "≤", 1.15, 1.05),
+    ("create/durable", "registry", "sql_without_history", None, None, None),
     ("create/bulk_100k", "registry", "sql", "≤", 1.3, 1.1),
     ("catalog/register", "1m", "1k", "≤", 1.2, 1.05),
     ("list/page_100", "last", "first", "≤", 1.2, 1.05),

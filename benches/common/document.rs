@@ -7,8 +7,8 @@ use rusqlite::{Transaction, TransactionBehavior, params};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Plain;
 use super::plain::intern;
+use super::{New, Plain};
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -53,6 +53,38 @@ struct Secret {
     created_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<String>,
+}
+
+/// A field of a change in the history.
+#[derive(Serialize)]
+pub(super) struct Field<'n> {
+    name: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    after: Option<After<'n>>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum After<'n> {
+    Text(&'n str),
+    List(&'n [String]),
+    Flag(bool),
+    Map(&'n BTreeMap<String, String>),
+}
+
+/// What the history tells of a subscription that was created.
+pub(super) fn created(new: &New) -> Vec<Field<'_>> {
+    let field = |name, after| Field { name, after: Some(after) };
+    let mut fields = vec![
+        field("name", After::Text(&new.name)),
+        field("url", After::Text(&new.url)),
+        field("events", After::List(&new.events)),
+        field("enabled", After::Flag(new.enabled)),
+    ];
+    fields.extend(new.description.as_deref().map(|text| field("description", After::Text(text))));
+    fields.extend((!new.metadata.is_empty()).then(|| field("metadata", After::Map(&new.metadata))));
+    fields.push(Field { name: "secret", after: None });
+    fields
 }
 
 pub(crate) fn export(plain: &Plain) -> String {

@@ -131,6 +131,23 @@ impl Plain {
 
     /// Creates subscriptions in one transaction, and answers their ids and secrets.
     pub(crate) fn create(&self, list: &[New]) -> Vec<(String, String)> {
+        self.create_with(list, false)
+    }
+
+    /// Creates one, with its row in the history of changes, which is kept as long as the registry keeps it.
+    pub(crate) fn create_told(&self, new: &New) {
+        self.create_with(std::slice::from_ref(new), true);
+    }
+
+    /// What the history tells, without times and ids.
+    pub(crate) fn told(&self) -> Vec<String> {
+        let sql = "SELECT fields FROM change WHERE kind = 'created' ORDER BY sequence";
+        let mut statement = self.conn.prepare(sql).unwrap();
+        let rows = statement.query_map([], |row| row.get(0)).unwrap();
+        rows.collect::<Result<_, _>>().unwrap()
+    }
+
+    fn create_with(&self, list: &[New], told: bool) -> Vec<(String, String)> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis() as u64;
         let tx = Transaction::new_unchecked(&self.conn, TransactionBehavior::Immediate).unwrap();
         let last: Option<String> = tx
@@ -184,6 +201,16 @@ impl Plain {
                 route.execute(params![seq, position as i64, pattern, enabled]).unwrap();
             }
             secret.execute(params![seq, text, now as i64]).unwrap();
+            if told {
+                let fields = serde_json::to_string(&super::document::created(new)).unwrap();
+                tx.prepare_cached(
+                    "INSERT INTO change (sequence, at, kind, subject, fields) \
+                     VALUES (coalesce((SELECT max(sequence) FROM change), 0) + 1, ?1, 'created', ?2, ?3)",
+                )
+                .unwrap()
+                .execute(params![now as i64, id, fields])
+                .unwrap();
+            }
             all.push((id, text));
         }
         drop((subscription, route, secret));

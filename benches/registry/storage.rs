@@ -29,6 +29,7 @@ fn durable(bench: &mut Bench) {
     }
     let crowd = bench.mixed(100_000);
     let (ours, theirs) = (bench.fresh("durable-ours"), bench.fresh("durable-theirs"));
+    let without = bench.fresh("durable-untold");
     let (registry, plain) = (Registry::open(&ours).unwrap(), Plain::open(&theirs, "FULL"));
     registry.register_event_types(crowd.event_types()).unwrap();
     plain.learn(&crowd.event_types());
@@ -36,16 +37,23 @@ fn durable(bench: &mut Bench) {
     let list: Vec<New> = crowd.subscriptions().collect();
     let (mut for_ours, mut for_theirs) = (list.iter(), list.iter());
     let mut create = || registry.create(for_ours.next().unwrap().request()).unwrap();
-    let mut insert = || plain.create(std::slice::from_ref(for_theirs.next().unwrap()));
+    let mut insert = || plain.create_told(for_theirs.next().unwrap());
     for _ in 0..5 {
         create();
         insert();
     }
+    // The same rows, those of the history too.
     assert_eq!(Plain::reader(&ours).dump(), plain.dump());
+    assert_eq!(Plain::reader(&ours).told(), plain.told());
     let mut group = bench.group(GROUP);
     group.measurement_time(Duration::from_secs(4)).sample_size(40);
     after_each(&mut group, "registry", || (), &mut create);
     after_each(&mut group, "sql", || (), &mut insert);
+    let untold = Plain::open(&without, "FULL");
+    untold.learn(&crowd.event_types());
+    let mut rest = list.iter();
+    let insert = || untold.create(std::slice::from_ref(rest.next().unwrap()));
+    after_each(&mut group, "sql_without_history", || (), insert);
 }
 
 fn bulk(bench: &mut Bench) {

@@ -3,7 +3,8 @@
 use std::cell::Cell;
 
 use rusqlite::{Row, params};
-use serde_json::{Map, Value};
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
+use serde_json::Value;
 
 use super::fault::{OrFault as _, fault};
 use super::rows::{integer, millis, natural};
@@ -19,9 +20,18 @@ const BATCH: u64 = 64;
 #[derive(Clone, Copy)]
 struct Extent {
     keep: u64,
-    /// What comes after this one can be read back.
-    begins: u64,
+    /// The first that is there; 0 where none is.
+    first: u64,
     last: u64,
+}
+
+impl Extent {
+    /// What comes after this one can be read back.
+    fn begins(self) -> u64 {
+        // There is less than is to be kept where fewer were to be kept before.
+        let there = if self.first == 0 { self.last } else { self.first.saturating_sub(1) };
+        self.last.saturating_sub(self.keep).max(there)
+    }
 }
 
 /// What a transaction adds to the history.
@@ -49,14 +59,11 @@ impl Ledger {
 impl Read<'_> {
     fn extent(&self) -> Result<Extent> {
         let sql = "SELECT keep_changes, max(last_change, coalesce((SELECT max(sequence) FROM change), 0)), \
-                          (SELECT min(sequence) FROM change) FROM registry";
+                          coalesce((SELECT min(sequence) FROM change), 0) FROM registry";
         let mut statement = self.conn.prepare_cached(sql).or_fault()?;
         let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
-        let (keep, last, first): (i64, i64, Option<i64>) = statement.query_row([], row).or_fault()?;
-        let (keep, last, first) = (natural(keep)?, natural(last)?, first.map(natural).transpose()?);
-        // There is less than is to be kept where fewer were to be kept before.
-        let there = first.map_or(last, |first| first.saturating_sub(1));
-        Ok(Extent { keep, begins: last.saturating_sub(keep).max(there), last })
+        let (keep, last, first): (i64, i64, i64) = statement.query_row([], row).or_fault()?;
+        Ok(Extent { keep: natural(keep)?, first: natural(first)?, last: natural(last)? })
     }
 
     /// How many changes the file keeps.
@@ -76,7 +83,8 @@ impl Read<'_> {
 
     /// The changes after that sequence, at most `limit`.
     pub(crate) fn changes(&self, after: u64, limit: usize) -> Result<Vec<Change>> {
-        let Extent { keep: _, begins, last } = self.extent()?;
+        let extent = self.extent()?;
+        let (begins, last) = (extent.begins(), extent.last);
         let gone = |why: String| Err(Error::new(ErrorKind::Gone, why));
         if after > last {
             return gone(format!(
@@ -137,35 +145,32 @@ impl Write<'_> {
             None => self.extent()?,
         };
         let sequence = extent.last.saturating_add(1);
-        self.ledger.extent.set(Some(Extent { last: sequence, ..extent }));
         let to_come = self.ledger.to_come.get().saturating_sub(1);
         self.ledger.to_come.set(to_come);
         if to_come >= extent.keep {
             self.ledger.skipped.set(true);
+            self.ledger.extent.set(Some(Extent { last: sequence, ..extent }));
             return Ok(());
         }
+        let first = if extent.first == 0 { sequence } else { extent.first };
+        self.ledger.extent.set(Some(Extent { first, last: sequence, ..extent }));
         self.execute(
             "INSERT INTO change (sequence, at, kind, subject, fields) VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![integer(sequence)?, millis(now)?, kind.as_str(), subject, encode(fields())],
+            params![integer(sequence)?, millis(now)?, kind.as_str(), subject, encode(&fields())?],
         )
     }
 
     /// Deletes what is no longer kept, now and then, before the transaction is committed.
     pub(super) fn settle(&self) -> Result<()> {
-        let Some(Extent { keep, begins: _, last }) = self.ledger.extent.get() else {
+        let Some(Extent { keep, first, last }) = self.ledger.extent.get() else {
             return Ok(());
         };
         if keep == 0 {
             self.execute("UPDATE registry SET last_change = ?1", params![integer(last)?])?;
         }
-        let oldest: i64 = self
-            .conn
-            .prepare_cached("SELECT coalesce(min(sequence), 0) FROM change")
-            .and_then(|mut oldest| oldest.query_row([], |row| row.get(0)))
-            .or_fault()?;
-        let surplus = last.saturating_sub(keep).saturating_add(1).saturating_sub(natural(oldest)?);
+        let surplus = last.saturating_sub(keep).saturating_add(1).saturating_sub(first);
         let due = surplus >= BATCH || keep < BATCH || self.ledger.skipped.get();
-        if oldest > 0 && due { self.trim(last, keep) } else { Ok(()) }
+        if first > 0 && due { self.trim(last, keep) } else { Ok(()) }
     }
 
     fn trim(&self, last: u64, keep: u64) -> Result<()> {
@@ -174,7 +179,7 @@ impl Write<'_> {
 
     /// Keeps from now on so many changes in this file.
     pub(crate) fn keep_changes(&self, keep: u64) -> Result<()> {
-        let Extent { keep: before, begins: _, last } = self.extent()?;
+        let Extent { keep: before, first: _, last } = self.extent()?;
         // What SQLite cannot count to is as good as all.
         let keep = keep.min(i64::MAX.unsigned_abs());
         if keep == before {
@@ -188,16 +193,27 @@ impl Write<'_> {
     }
 }
 
-fn encode(fields: Vec<FieldChange>) -> String {
-    let object = |field| {
-        let FieldChange { name, before, after } = field;
-        let mut object = Map::new();
-        object.insert("name".to_owned(), name.into());
-        object.extend(before.map(|before| ("before".to_owned(), before)));
-        object.extend(after.map(|after| ("after".to_owned(), after)));
-        Value::Object(object)
-    };
-    Value::Array(fields.into_iter().map(object).collect()).to_string()
+/// How a field is written: as it stands, because a tree of values would take longer than the row.
+struct Written<'f>(&'f FieldChange);
+
+impl Serialize for Written<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let FieldChange { name, before, after } = self.0;
+        let mut object = serializer.serialize_map(None)?;
+        object.serialize_entry("name", name)?;
+        if let Some(before) = before {
+            object.serialize_entry("before", before)?;
+        }
+        if let Some(after) = after {
+            object.serialize_entry("after", after)?;
+        }
+        object.end()
+    }
+}
+
+fn encode(fields: &[FieldChange]) -> Result<String> {
+    let fields: Vec<Written<'_>> = fields.iter().map(Written).collect();
+    serde_json::to_string(&fields).map_err(|cause| Error::corrupt("a change that is no JSON").because(cause))
 }
 
 fn decode(row: &Row<'_>) -> Result<Change> {
