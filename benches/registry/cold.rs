@@ -43,14 +43,14 @@ fn after_anothers_change(bench: &mut Bench) {
     let change = || other.move_to(ONE, &urls.next());
     for _ in 0..3 {
         change();
-        let (ours, theirs) = (told(&registry.subscribers(FOR_ONE).unwrap()), plain.recipients(FOR_ONE));
+        let (ours, theirs) = (told(&registry.subscribers(FOR_ONE).unwrap()), plain.few_recipients(FOR_ONE));
         assert_eq!((ours.len(), &ours), (1, &theirs));
         assert!(ours[0].url.contains(&format!("/{}/", urls.0.get())), "{ours:?} is stale");
     }
     let mut group = bench.group(GROUP);
     group.measurement_time(Duration::from_millis(300));
     after_each(&mut group, "registry", change, || registry.subscribers(FOR_ONE).unwrap());
-    after_each(&mut group, "sql", change, || plain.recipients(FOR_ONE));
+    after_each(&mut group, "sql", change, || plain.few_recipients(FOR_ONE));
 }
 
 fn own_write(bench: &mut Bench) {
@@ -66,14 +66,14 @@ fn own_write(bench: &mut Bench) {
     for _ in 0..3 {
         ours();
         let answer = told(&registry.subscribers(FOR_ONE).unwrap());
-        assert_eq!(answer, plain.recipients(FOR_ONE));
+        assert_eq!(answer, plain.few_recipients(FOR_ONE));
         assert!(answer[0].url.contains(&format!("/{}/", urls.0.get())), "{answer:?} is stale");
     }
     let mut group = bench.group(GROUP);
     // A change takes thirty times as long as what is timed.
     group.measurement_time(Duration::from_millis(100));
     after_each(&mut group, "registry", ours, || registry.subscribers(FOR_ONE).unwrap());
-    after_each(&mut group, "sql", || plain.move_to(ONE, &urls.next()), || plain.recipients(FOR_ONE));
+    after_each(&mut group, "sql", || plain.move_to(ONE, &urls.next()), || plain.few_recipients(FOR_ONE));
 }
 
 fn fanout(bench: &mut Bench) {
@@ -149,7 +149,7 @@ fn growth(bench: &mut Bench) {
         for event_type in [FOR_TEN, FOR_TEN_APART] {
             change();
             let answer = told(&registry.subscribers(event_type).unwrap());
-            assert_eq!((answer.len(), &answer), (10, &plain.recipients(event_type)));
+            assert_eq!((answer.len(), &answer), (10, &plain.few_recipients(event_type)));
         }
         after_each(&mut group, name, change, || registry.subscribers(FOR_TEN).unwrap());
         // After a change SQLite reads every page anew, and ten that lie apart are on more pages the more there are
@@ -157,6 +157,6 @@ fn growth(bench: &mut Bench) {
         let apart = format!("{name}_apart");
         after_each(&mut group, &apart, change, || registry.subscribers(FOR_TEN_APART).unwrap());
         let sql = format!("{name}_apart_sql");
-        after_each(&mut group, &sql, change, || plain.recipients(FOR_TEN_APART));
+        after_each(&mut group, &sql, change, || plain.few_recipients(FOR_TEN_APART));
     }
 }

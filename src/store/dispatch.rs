@@ -14,6 +14,33 @@ use crate::id::SubscriptionId;
 use crate::pattern::EventPattern;
 use crate::secret::IssuedSecret;
 
+macro_rules! ask {
+    ($($from:literal),*) => {
+        concat!(
+            "SELECT s.seq, s.id, s.name, s.url, s.metadata, ",
+            secret_columns!(),
+            $($from,)*
+            " ORDER BY s.seq, k.serial DESC"
+        )
+    };
+}
+
+/// The set of an IN is kept sorted, so the subscriptions come in order and once each.
+const ASK_MANY: &str = ask!(
+    " FROM subscription s LEFT JOIN secret k ON k.subscription = s.seq \
+     WHERE s.seq IN (SELECT r.subscription \
+                       FROM expansion x JOIN subscription_pattern r ON r.pattern = x.pattern AND r.enabled = 1 \
+                      WHERE x.event_type = (SELECT id FROM event_type WHERE name = ?1))"
+);
+/// For a few a sort of the rows takes less than that set. A subscription comes once for each of its patterns.
+const ASK_FEW: &str = ask!(
+    " FROM expansion x CROSS JOIN subscription_pattern r ON r.pattern = x.pattern AND r.enabled = 1 \
+     CROSS JOIN subscription s ON s.seq = r.subscription LEFT JOIN secret k ON k.subscription = s.seq \
+     WHERE x.event_type = (SELECT id FROM event_type WHERE name = ?1)"
+);
+/// How many subscribers an answer had when the next is asked for as one of a few.
+const FEW: usize = 1_000;
+
 /// The first column of a secret, in what is asked of recipients.
 const SECRET: usize = 5;
 
@@ -54,27 +81,23 @@ impl Read<'_> {
         before: &[T],
         make: impl Fn(Recipient) -> T,
     ) -> Result<Vec<T>> {
-        // The set of an IN is kept sorted, so the subscriptions come in order and once each.
-        let mut statement = self
-            .conn
-            .prepare_cached(concat!(
-                "SELECT s.seq, s.id, s.name, s.url, s.metadata, ",
-                secret_columns!(),
-                " \
-                   FROM subscription s LEFT JOIN secret k ON k.subscription = s.seq \
-                  WHERE s.seq IN (SELECT r.subscription \
-                                    FROM expansion x \
-                                    JOIN subscription_pattern r ON r.pattern = x.pattern AND r.enabled = 1 \
-                                   WHERE x.event_type = (SELECT id FROM event_type WHERE name = ?1)) \
-                  ORDER BY s.seq, k.serial DESC"
-            ))
-            .or_fault()?;
+        let few = (1..=FEW).contains(&before.len());
+        let mut statement = self.conn.prepare_cached(if few { ASK_FEW } else { ASK_MANY }).or_fault()?;
         let mut rows = statement.query([event_type]).or_fault()?;
+        let mut last = None;
         let mut before = before.iter().peekable();
         let mut list: Vec<T> = Vec::with_capacity(before.len());
         let mut begun: Option<Begun<'_, T>> = None;
         while let Some(row) = rows.next().or_fault()? {
             let place: i64 = row.get(0).or_fault()?;
+            if few {
+                // By another pattern of the same subscription.
+                let this = Some((place, row.get::<_, Option<i64>>(SECRET).or_fault()?));
+                if last == this {
+                    continue;
+                }
+                last = this;
+            }
             match begun.take() {
                 Some(same) if same.place() == place => {
                     begun = Some(same.and(self, row)?);

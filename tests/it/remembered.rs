@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use webhook_registry::{Registry, Rotation, Subscriber, SubscriptionId, SubscriptionUpdate};
+use webhook_registry::{NewSubscription, Registry, Rotation, Subscriber, SubscriptionId, SubscriptionUpdate};
 
-use crate::support::{Hands, learn, new};
+use crate::support::{Hands, learn};
 
 const EVENT: &str = "agent.presencechanged.v1";
 
@@ -19,8 +19,10 @@ fn all(registry: &Registry) -> Vec<String> {
     registry.subscribers(EVENT).unwrap().iter().map(told).collect()
 }
 
+/// By two patterns: it is an answer's once all the same.
 fn subscribe(registry: &Registry, name: &str) -> SubscriptionId {
-    registry.create(new(name).metadata("team", "crm")).unwrap().subscription().id()
+    let twice = NewSubscription::new(name, "https://example.com/hook", ["agent.*", "*.v1"]);
+    registry.create(twice.metadata("team", "crm")).unwrap().subscription().id()
 }
 
 type Change = fn(&Registry, SubscriptionId);
