@@ -20,8 +20,10 @@ impl Store {
             if shared.readers.file() != file_id(path) {
                 self.open_again(shared, path, how)?;
             }
+            let opened = shared.readers.file();
             let result = call();
-            if result.is_ok() || shared.readers.file() == file_id(path) {
+            // Another thread may have opened the new file since, so that the two agree again.
+            if result.is_ok() || (shared.readers.file() == opened && opened == file_id(path)) {
                 return result;
             }
         }
