@@ -115,13 +115,11 @@ impl Memo {
         }
         if pool.whole_weight() > self.most {
             self.empty_shards();
-            old.push(pool.turn_to(version));
-            old.push(pool.forget_before());
+            old.push(pool.empty());
             pool.add(&name, &answer);
         }
         if pool.whole_weight() > self.most {
-            old.push(pool.turn_to(version));
-            old.push(pool.forget_before());
+            old.push(pool.empty());
             return Subscribers::new(answer);
         }
         let kept = self.put(version, name, answer);
@@ -170,6 +168,12 @@ impl Pool {
         let old = mem::replace(self, Pool { version, ..Pool::default() });
         self.before = Before { answers: old.answers, weight: old.weight };
         Pool { subscribers: old.subscribers, before: old.before, ..Pool::default() }
+    }
+
+    /// Leaves nothing but the version, and hands over the rest.
+    fn empty(&mut self) -> Pool {
+        let version = self.version;
+        mem::replace(self, Pool { version, ..Pool::default() })
     }
 
     fn forget_before(&mut self) -> Pool {

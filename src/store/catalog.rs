@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::fault::OrFault as _;
-use super::rows::{decode_id, decode_pattern};
+use super::rows::{decode_pattern, id_of};
 use super::{Read, Write};
 use crate::error::{Error, Result};
 use crate::event_type::EventType;
@@ -91,7 +91,7 @@ impl Read<'_> {
         let mut rows = statement.query(params![pattern, most]).or_fault()?;
         let mut namers = Vec::new();
         while let Some(row) = rows.next().or_fault()? {
-            namers.push((decode_id(&row.get::<_, String>(0).or_fault()?)?, row.get(1).or_fault()?));
+            namers.push((id_of(row, 0)?, row.get(1).or_fault()?));
         }
         Ok((namers, u64::try_from(count).unwrap_or_default()))
     }

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 
 use super::Read;
 use super::fault::OrFault as _;
-use super::rows::decode_id;
+use super::rows::id_of;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::SubscriptionId;
 use crate::report::{Finding, Report, Who};
@@ -151,7 +151,7 @@ impl Read<'_> {
         let mut statement = self.conn.prepare_cached(sql).or_fault()?;
         let mut rows = statement.query([]).or_fault()?;
         match rows.next().or_fault()? {
-            Some(row) => decode_id(&row.get::<_, String>(0).or_fault()?).map(Some),
+            Some(row) => id_of(row, 0).map(Some),
             None => Ok(None),
         }
     }

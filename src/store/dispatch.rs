@@ -7,7 +7,7 @@ use rusqlite::types::ValueRef;
 
 use super::Read;
 use super::fault::OrFault as _;
-use super::rows::{decode_flag, decode_id, decode_pattern, metadata_of};
+use super::rows::{decode_flag, decode_pattern, id_of, metadata_of};
 use super::secrets::{is_still, secret_columns};
 use crate::error::Result;
 use crate::id::SubscriptionId;
@@ -125,7 +125,7 @@ impl Read<'_> {
 
     /// The first row of a recipient, with its newest secret.
     fn recipient(&self, place: i64, row: &Row<'_>) -> Result<Recipient> {
-        let id = decode_id(row.get_ref(1).and_then(|id| Ok(id.as_str()?)).or_fault()?)?;
+        let id = id_of(row, 1)?;
         Ok(Recipient {
             place,
             id,
@@ -151,7 +151,7 @@ impl Read<'_> {
         let mut rows = statement.query([event_type]).or_fault()?;
         let mut routes: Vec<Routed> = Vec::new();
         while let Some(row) = rows.next().or_fault()? {
-            let id = decode_id(&row.get::<_, String>(0).or_fault()?)?;
+            let id = id_of(row, 0)?;
             let pattern = decode_pattern(row, 3)?;
             match routes.last_mut().filter(|routed| routed.id == id) {
                 Some(routed) => routed.patterns.push(pattern),
@@ -186,13 +186,7 @@ impl<T: Made> Begun<'_, T> {
     fn and(self, read: &Read<'_>, row: &Row<'_>) -> Result<Self> {
         match self {
             Begun::Unchanged(earlier, secrets)
-                if earlier
-                    .of()
-                    .secrets
-                    .get(secrets)
-                    .map(|secret| is_still(row, SECRET, secret))
-                    .transpose()?
-                    == Some(true) =>
+                if is_still(row, SECRET, earlier.of().secrets.get(secrets))? =>
             {
                 Ok(Begun::Unchanged(earlier, secrets.saturating_add(1)))
             }
@@ -233,10 +227,9 @@ impl<T: Made> Begun<'_, T> {
 fn still_says(earlier: &Recipient, row: &Row<'_>) -> Result<bool> {
     let Recipient { place: _, id, name, url, metadata, secrets } = earlier;
     let same = |column, text: &str| Ok(row.get_ref(column).or_fault()? == ValueRef::Text(text.as_bytes()));
-    let newest = |secret| is_still(row, SECRET, secret);
     Ok(same(2, name)?
         && same(3, url)?
-        && secrets.first().map(newest).transpose()? == Some(true)
-        && decode_id(row.get_ref(1).and_then(|id| Ok(id.as_str()?)).or_fault()?)? == *id
+        && is_still(row, SECRET, secrets.first())?
+        && id_of(row, 1)? == *id
         && metadata_of(row, 4, *id)? == *metadata)
 }

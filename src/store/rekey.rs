@@ -4,7 +4,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::changes::Ledger;
 use super::fault::OrFault as _;
-use super::rows::decode_id;
+use super::rows::id_of;
 use super::vault::Vault;
 use super::{Read, Shared, Store, Write, busy};
 use crate::error::{Error, ErrorKind, Result};
@@ -119,7 +119,7 @@ fn subscriptions(conn: &Connection, after: i64) -> Result<Vec<(i64, Subscription
     let mut rows = statement.query(params![after, BATCH]).or_fault()?;
     let mut batch = Vec::new();
     while let Some(row) = rows.next().or_fault()? {
-        batch.push((row.get(0).or_fault()?, decode_id(&row.get::<_, String>(1).or_fault()?)?));
+        batch.push((row.get(0).or_fault()?, id_of(row, 1)?));
     }
     Ok(batch)
 }

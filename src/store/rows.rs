@@ -87,7 +87,7 @@ fn place(row: &Row<'_>) -> Result<i64> {
 /// The first row of a subscription, with its first pattern.
 fn decode(row: &Row<'_>) -> Result<Subscription> {
     let text = |column| row.get::<_, String>(column).or_fault();
-    let id = decode_id(row.get_ref(1).and_then(|id| Ok(id.as_str()?)).or_fault()?)?;
+    let id = id_of(row, 1)?;
     let damaged = |what| Error::corrupt(format_args!("subscription {id} has {what}"));
     let time = |column| {
         let stored = row.get(column).or_fault()?;
@@ -126,6 +126,11 @@ pub(super) fn decode_flag(row: &Row<'_>, column: usize) -> Result<bool> {
 
 pub(super) fn decode_id(text: &str) -> Result<SubscriptionId> {
     text.parse().map_err(|_| Error::corrupt("a subscription id that is none"))
+}
+
+/// The id of a subscription.
+pub(super) fn id_of(row: &Row<'_>, column: usize) -> Result<SubscriptionId> {
+    decode_id(row.get_ref(column).and_then(|id| Ok(id.as_str()?)).or_fault()?)
 }
 
 /// The metadata of a subscription.

@@ -64,10 +64,8 @@ impl Watch {
 
     /// The sentinel to ask, or none where a check that began after `before` is done.
     fn sentinel_or_answer(&self, before: u64) -> Option<MutexGuard<'_, Sentinel>> {
-        match self.sentinel.try_lock() {
-            Ok(sentinel) => return (!self.has_answered(before)).then_some(sentinel),
-            Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => {}
+        if let Some(settled) = self.settled(before) {
+            return settled;
         }
         self.crowded.store(true, Ordering::Relaxed);
         self.waiting.fetch_add(1, Ordering::SeqCst);
@@ -82,14 +80,21 @@ impl Watch {
             if self.has_answered(before) {
                 return None;
             }
-            match self.sentinel.try_lock() {
-                Ok(sentinel) => return (!self.has_answered(before)).then_some(sentinel),
-                Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
-                Err(TryLockError::WouldBlock) => {}
+            if let Some(settled) = self.settled(before) {
+                return settled;
             }
         }
         let sentinel = self.sentinel.lock().unwrap_or_else(PoisonError::into_inner);
         (!self.has_answered(before)).then_some(sentinel)
+    }
+
+    /// What a look at the lock settles; nothing where another thread has it.
+    fn settled(&self, before: u64) -> Option<Option<MutexGuard<'_, Sentinel>>> {
+        match self.sentinel.try_lock() {
+            Ok(sentinel) => Some((!self.has_answered(before)).then_some(sentinel)),
+            Err(TryLockError::Poisoned(poisoned)) => Some(Some(poisoned.into_inner())),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     fn has_answered(&self, before: u64) -> bool {
