@@ -227,23 +227,41 @@ pub(super) fn tolerant<T>(
     report: &mut Report,
     read: impl FnOnce(&mut Report) -> Result<T>,
 ) -> Result<Option<T>> {
-    match read(report) {
+    let result = read(report);
+    unless_damaged(result, |error| report.find(Finding::of_file(format!("{error}; {RESTORE}"))))
+}
+
+/// The same of what belongs to one subscription.
+fn told<T>(report: &mut Report, who: &Who, read: impl FnOnce() -> Result<T>) -> Result<Option<T>> {
+    unless_damaged(read(), |error| {
+        let what_to_do = if who.id().is_some() { DELETE } else { RESTORE };
+        report.find(Finding::of(who, format_args!("{error}; {what_to_do}")));
+    })
+}
+
+/// What was read, or none where that is damaged. Whatever else stands in the way is no finding, and ends the check.
+pub(super) fn unless_damaged<T>(result: Result<T>, tell: impl FnOnce(Error)) -> Result<Option<T>> {
+    match result {
         Err(error) if error.kind() == ErrorKind::Corrupt => {
-            report.find(Finding::of_file(format!("{error}; {RESTORE}")));
+            tell(error);
             Ok(None)
         }
         result => result.map(Some),
     }
 }
 
-/// The same of what belongs to one subscription.
-fn told<T>(report: &mut Report, who: &Who, read: impl FnOnce() -> Result<T>) -> Result<Option<T>> {
-    match read() {
-        Err(error) if error.kind() == ErrorKind::Corrupt => {
-            let what_to_do = if who.id().is_some() { DELETE } else { RESTORE };
-            report.find(Finding::of(who, format_args!("{error}; {what_to_do}")));
-            Ok(None)
-        }
-        result => result.map(Some),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damage_alone_is_a_finding() {
+        let mut told = Vec::new();
+        let mut judge = |result: Result<i32>| unless_damaged(result, |error| told.push(error.to_string()));
+        assert_eq!(judge(Ok(1)).unwrap(), Some(1));
+        assert_eq!(judge(Err(Error::corrupt("a row"))).unwrap(), None);
+        let other = judge(Err(Error::new(ErrorKind::Storage, "no such disk"))).unwrap_err();
+        assert_eq!((other.kind(), other.to_string()), (ErrorKind::Storage, "no such disk".to_owned()));
+        assert_eq!(told, ["the file is damaged: a row"]);
     }
 }

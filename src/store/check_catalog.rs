@@ -5,10 +5,10 @@ use std::collections::{HashMap, HashSet};
 use rusqlite::Row;
 
 use super::Read;
-use super::check::{REBUILD, tolerant};
+use super::check::{REBUILD, tolerant, unless_damaged};
 use super::fault::OrFault as _;
 use super::rows::decode_pattern;
-use crate::error::{ErrorKind, Result, quoted};
+use crate::error::{Result, quoted};
 use crate::event_type::is_name;
 use crate::report::{Finding, Report, Who};
 use crate::review::Covers;
@@ -87,14 +87,13 @@ impl Read<'_> {
         report: &mut Report,
     ) -> Result<()> {
         let with = self.first_with(id)?;
-        let pattern = match decode_pattern(row, 2) {
-            Err(error) if error.kind() == ErrorKind::Corrupt => {
-                // Each of those that have it is told of, too.
-                let what_to_do = if with.is_some() { RECREATE } else { REBUILD };
-                report.find(Finding::of_file(format!("{error}; {what_to_do}")));
-                return Ok(());
-            }
-            decoded => decoded?,
+        let decoded = unless_damaged(decode_pattern(row, 2), |error| {
+            // Each of those that have it is told of, too.
+            let what_to_do = if with.is_some() { RECREATE } else { REBUILD };
+            report.find(Finding::of_file(format!("{error}; {what_to_do}")));
+        })?;
+        let Some(pattern) = decoded else {
+            return Ok(());
         };
         let (text, wildcard) = (pattern.to_string(), pattern.is_wildcard());
         let Some((who, more)) = with else {
