@@ -145,15 +145,13 @@ impl Write<'_> {
             None => self.extent()?,
         };
         let sequence = extent.last.saturating_add(1);
+        self.ledger.extent.set(Some(Extent { last: sequence, ..extent }));
         let to_come = self.ledger.to_come.get().saturating_sub(1);
         self.ledger.to_come.set(to_come);
         if to_come >= extent.keep {
             self.ledger.skipped.set(true);
-            self.ledger.extent.set(Some(Extent { last: sequence, ..extent }));
             return Ok(());
         }
-        let first = if extent.first == 0 { sequence } else { extent.first };
-        self.ledger.extent.set(Some(Extent { first, last: sequence, ..extent }));
         self.execute(
             "INSERT INTO change (sequence, at, kind, subject, fields) VALUES (?1, ?2, ?3, ?4, ?5)",
             params![integer(sequence)?, millis(now)?, kind.as_str(), subject, encode(&fields())?],
@@ -170,7 +168,7 @@ impl Write<'_> {
         }
         let surplus = last.saturating_sub(keep).saturating_add(1).saturating_sub(first);
         let due = surplus >= BATCH || keep < BATCH || self.ledger.skipped.get();
-        if first > 0 && due { self.trim(last, keep) } else { Ok(()) }
+        if due { self.trim(last, keep) } else { Ok(()) }
     }
 
     fn trim(&self, last: u64, keep: u64) -> Result<()> {

@@ -76,17 +76,34 @@ fn the_newest_are_kept_and_who_fell_behind_is_told_where_the_history_begins() {
 #[test]
 fn what_is_not_kept_takes_no_place_in_the_file() {
     let folder = tempfile::tempdir().unwrap();
-    for keep in [0, 1, 100, 10_000] {
+    for keep in [0, 1, 63, 64, 100, 10_000] {
         let path = folder.path().join(format!("{keep}.db"));
         let registry = keeping(keep).open(&path).unwrap();
+        let conn = rusqlite::Connection::open(&path).unwrap();
+        let number = |sql| conn.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
         change_at_once(&registry, 500);
         change(&registry, 70);
+        if keep < 64 {
+            assert_eq!(number("SELECT count(*) FROM change"), keep as i64);
+        }
         change_at_once(&registry, 200);
-        let conn = rusqlite::Connection::open(&path).unwrap();
-        let rows: i64 = conn.query_row("SELECT count(*) FROM change", [], |row| row.get(0)).unwrap();
+        let rows = number("SELECT count(*) FROM change");
         let least = keep.min(770) as i64;
         assert!((least..=least + 64).contains(&rows), "{rows} rows, of which {keep} are kept");
         begins(&registry, 770_u64.saturating_sub(keep));
+    }
+}
+
+#[test]
+fn what_a_call_makes_and_is_not_kept_is_not_written_first() {
+    let folder = tempfile::tempdir().unwrap();
+    for keep in [0, 1, 100] {
+        let path = folder.path().join(format!("{keep}.db"));
+        let registry = keeping(keep).open(&path).unwrap();
+        registry.create_all((0..500).map(|n| new(&format!("n{n}")).allow_unknown_events(true))).unwrap();
+        let conn = rusqlite::Connection::open(&path).unwrap();
+        let free: i64 = conn.query_row("PRAGMA freelist_count", [], |row| row.get(0)).unwrap();
+        assert_eq!(free, 0, "pages were written to be emptied again");
     }
 }
 
