@@ -100,7 +100,8 @@ fn prepare(path: &Path, create: bool) -> Result<bool> {
         Err(Missing::File) if !create => Err(nothing_at(path)),
         Err(Missing::File) => match create_private(path) {
             Ok(()) => Ok(false),
-            Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => Ok(size(path).unwrap_or(0) > 0),
+            // Another was quicker, and may have written to it since.
+            Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => Ok(true),
             Err(cause) => Err(cannot(path, "be created", cause)),
         },
     }
@@ -329,4 +330,25 @@ fn not_a_registry(path: &Path) -> Error {
 
 fn cannot(path: &Path, what: &str, cause: io::Error) -> Error {
     Error::new(ErrorKind::Storage, format!("{} cannot {what}: {cause}", path.display())).because(cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// There is one version yet, so that no file is of an older one.
+    #[test]
+    fn what_only_reads_brings_nothing_up_to_date() {
+        let refused = |content| readable(content, Path::new("/a/file.db")).unwrap_err();
+        let older = refused(Content::Older(1));
+        assert_eq!(older.kind(), ErrorKind::Incompatible);
+        assert!(older.to_string().contains("schema is version 1; open it for writing once"), "{older}");
+        assert_eq!(refused(Content::Newer(9)).kind(), ErrorKind::Incompatible);
+        let nothing = refused(Content::Nothing);
+        assert_eq!(
+            (nothing.kind(), nothing.to_string()),
+            (ErrorKind::NotFound, "no registry at /a/file.db".to_owned())
+        );
+        readable(Content::Current, Path::new("/a/file.db")).unwrap();
+    }
 }

@@ -370,6 +370,50 @@ fn a_journal_left_by_a_killed_program_is_not_rolled_back_where_the_file_seems_em
 }
 
 #[test]
+fn a_file_whose_first_page_was_being_written_when_its_maker_was_killed_is_made_anew() {
+    for wal in [false, true] {
+        let (folder, path) = folder();
+        let killed = Connection::open(&path).unwrap();
+        killed.execute_batch("PRAGMA page_size = 4096; CREATE TABLE t (a); DROP TABLE t; VACUUM").unwrap();
+        drop(killed);
+        assert_eq!(fs::metadata(&path).unwrap().len(), 4_096);
+        // The journal of a file that had no page: the magic, all records, a checksum's start, no page before, sectors of
+        // 512 and pages of 4,096 bytes.
+        let mut journal = vec![0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
+        journal.extend([u32::MAX, 4_711, 0, 512, 4_096].iter().flat_map(|number| number.to_be_bytes()));
+        journal.resize(512, 0);
+        fs::write(folder.path().join("registry.db-journal"), journal).unwrap();
+        if wal {
+            fs::write(folder.path().join("registry.db-wal"), []).unwrap();
+        }
+        let registry = Registry::open(&path).unwrap();
+        assert!(registry.is_empty().unwrap() && registry.check().unwrap().is_sound());
+        drop(registry);
+        assert_eq!(contents(folder.path()).into_keys().collect::<Vec<_>>(), [path]);
+    }
+}
+
+#[test]
+fn a_file_that_was_being_brought_up_to_its_wal_when_a_program_was_killed_may_end_within_a_page() {
+    let (folder, path) = folder();
+    let registry = Registry::open(&path).unwrap();
+    registry.create_all((0..50).map(|n| new(&format!("n{n}")).allow_unknown_events(true))).unwrap();
+    let wal = fs::read(folder.path().join("registry.db-wal")).unwrap();
+    drop(registry);
+    // All of it is in the file now, but for the end of the last page.
+    let whole = fs::read(&path).unwrap();
+    fs::write(&path, &whole[..whole.len() - 100]).unwrap();
+    refused(Registry::open(&path), ErrorKind::Corrupt, &[]);
+    for options in [Registry::options(), Registry::options().read_only(true)] {
+        fs::write(&path, &whole[..whole.len() - 100]).unwrap();
+        fs::write(folder.path().join("registry.db-wal"), &wal).unwrap();
+        let registry = options.open(&path).unwrap();
+        assert_eq!(registry.len().unwrap(), 50);
+        assert!(registry.check().unwrap().is_sound());
+    }
+}
+
+#[test]
 fn a_file_that_is_encrypted_is_refused_without_a_key_also_by_a_build_that_knows_none() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("registry.db");
