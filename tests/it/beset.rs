@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::Connection;
-use webhook_registry::{Error, ErrorKind, Export, Plan, Prune, Registry};
+use webhook_registry::{Error, ErrorKind, Export, Plan, Prune, Registry, SubscriptionUpdate};
 
 use crate::support::{contact_center, learn, new, refused};
 
@@ -131,6 +131,31 @@ fn a_history_that_cannot_be_written_to_undoes_what_it_would_tell() {
     all_refused(beset.writing(), ErrorKind::Corrupt);
     for conn in beset.both() {
         conn.execute_batch("ALTER TABLE away RENAME TO change").unwrap();
+    }
+    beset.is_untouched();
+}
+
+#[test]
+fn what_another_programs_trigger_refuses_is_no_taken_name() {
+    let beset = Beset::begin();
+    for conn in beset.both() {
+        for event in ["INSERT", "UPDATE"] {
+            let refuses = format!(
+                "CREATE TRIGGER no_{event} BEFORE {event} ON subscription BEGIN SELECT RAISE(ABORT, 'not today'); END"
+            );
+            conn.execute_batch(&refuses).unwrap();
+        }
+    }
+    all_refused(beset.writing(), ErrorKind::Corrupt);
+    let id = beset.registry.get_by_name("there").unwrap().unwrap().id();
+    let error = refused(
+        beset.registry.update(id, SubscriptionUpdate::new().name("elsewhere")),
+        ErrorKind::Corrupt,
+        &[],
+    );
+    assert!(error.to_string().contains("not today"), "{error}");
+    for conn in beset.both() {
+        conn.execute_batch("DROP TRIGGER no_INSERT; DROP TRIGGER no_UPDATE").unwrap();
     }
     beset.is_untouched();
 }

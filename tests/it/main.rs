@@ -24,6 +24,7 @@ mod disk_full;
 mod documents;
 #[cfg(feature = "encryption")]
 mod encryption;
+mod errors;
 mod export;
 mod fixture;
 mod history;

@@ -1,7 +1,9 @@
 //! JSON of the wrong shape. Serde's own messages repeat the value that did not fit; put under the wrong key, that
 //! value is a secret, and the message goes into a log.
 
+use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
+use serde::de::value::MapDeserializer;
 use serde_json::{Value, json};
 use webhook_registry::{
     Catalog, EventPattern, EventType, ListQuery, NewSubscription, SubscriptionId, SubscriptionUpdate,
@@ -197,4 +199,11 @@ fn a_key_that_stands_twice_is_refused() {
     };
     twice(&format!(r#"{{"secret": "{SECRET}", "secret": "{SECRET}"}}"#));
     twice(r#"{"metadata": {"k": "Leaky", "k": "Leaky"}}"#);
+}
+
+#[test]
+fn a_type_that_json_does_not_have_is_told_by_its_key_too() {
+    let other_format = MapDeserializer::<_, serde::de::value::Error>::new([("name", 5_i128)].into_iter());
+    let error = NewSubscription::deserialize(other_format).unwrap_err();
+    assert!(error.to_string().ends_with("expected name: a string"), "{error}");
 }

@@ -84,6 +84,29 @@ fn a_lock_on_a_file_that_is_still_empty_is_waited_for_too() {
     assert!(Registry::open(&path).unwrap().is_empty().unwrap());
 }
 
+#[test]
+fn what_a_stranger_has_written_half_is_waited_for_and_not_judged() {
+    let (_folder, path, registry) = fresh();
+    drop(registry);
+    let stranger = Connection::open(&path).unwrap();
+    stranger.execute_batch("PRAGMA journal_mode = DELETE; PRAGMA cache_size = 1").unwrap();
+    let before = fs::read(&path).unwrap();
+    stranger
+        .execute_batch(
+            "BEGIN EXCLUSIVE; PRAGMA foreign_keys = OFF; DROP VIEW subscriptions; DROP TABLE registry; \
+             CREATE TABLE mine (x); INSERT INTO mine VALUES (zeroblob(4000000))",
+        )
+        .unwrap();
+    let half = fs::read(&path).unwrap();
+    assert!(half[4_096..before.len()] != before[4_096..], "what is dropped is gone from the file already");
+    let timeout = Duration::from_millis(200);
+    busy(timeout, || Registry::options().busy_timeout(timeout).open(&path));
+    busy(timeout, || Registry::options().busy_timeout(timeout).read_only(true).open(&path));
+    stranger.execute_batch("ROLLBACK").unwrap();
+    drop(stranger);
+    assert!(Registry::open(&path).unwrap().check().unwrap().is_sound());
+}
+
 /// Another registry's file in place of the first, as one has to do it: with the `-wal` and `-shm` of the old one taken
 /// away. SQLite cannot tell to which file a `-wal` belongs, so one that is left is read into the new file.
 fn replace(path: &Path) {

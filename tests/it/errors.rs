@@ -1,0 +1,48 @@
+//! Guards against an error that leaves out what is needed to mend it: a fault that runs into the next, one that is not
+//! counted, a cause that nobody can get at.
+
+use std::error::Error as _;
+
+use webhook_registry::{ErrorKind, NewSubscription, Registry};
+
+#[test]
+fn faults_stand_apart_and_those_past_ten_are_counted() {
+    let registry = Registry::in_memory().unwrap();
+    let message = |count: usize| {
+        let all = (0..count).map(|_| NewSubscription::new("", "https://example.com/", ["agent.v1"]));
+        let error = registry.create_all(all.map(|new| new.allow_unknown_events(true))).unwrap_err();
+        assert_eq!(error.problems().len(), count);
+        error.to_string()
+    };
+    assert_eq!(message(1), "[0].name: a subscription needs a name");
+    assert_eq!(message(2), "[0].name: a subscription needs a name; [1].name: a subscription needs a name");
+    let ten =
+        (0..10).map(|at| format!("[{at}].name: a subscription needs a name")).collect::<Vec<_>>().join("; ");
+    assert_eq!(message(10), ten);
+    assert_eq!(message(11), format!("{ten}; and 1 more"));
+    assert_eq!(message(30), format!("{ten}; and 20 more"));
+}
+
+#[test]
+fn what_the_system_said_is_the_source() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = Registry::open(folder.path().join("missing").join("webhooks.db")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Storage);
+    let mut causes = vec![];
+    let mut source = error.source();
+    while let Some(cause) = source {
+        causes.push(cause.to_string());
+        source = cause.source();
+    }
+    assert!(causes.iter().any(|cause| cause.contains("No such file or directory")), "{error}: {causes:?}");
+}
+
+#[test]
+fn a_folder_is_called_one() {
+    let folder = tempfile::tempdir().unwrap();
+    for options in [Registry::options(), Registry::options().read_only(true)] {
+        let error = options.open(folder.path()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Storage);
+        assert_eq!(error.to_string(), format!("{} is a directory", folder.path().display()));
+    }
+}
