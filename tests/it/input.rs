@@ -43,7 +43,7 @@ fn refuses(body: &Value, fields: &[&str]) -> String {
     by_create.to_string()
 }
 
-/// These keys are accepted by create, update and `create_all`, and kept as given.
+/// These keys are accepted by create, update and `create_all`, kept as given, and sound.
 #[track_caller]
 fn admits(body: &Value) -> Created {
     let registry = contact_center();
@@ -66,6 +66,8 @@ fn admits(body: &Value) -> Created {
     let all = registry.create_all(five(whole(body))).unwrap();
     kept(&serde_json::to_value(&all[2]).unwrap());
     assert_eq!(registry.len().unwrap(), 5);
+    let report = registry.check().unwrap();
+    assert!(report.is_sound(), "it was let in and is found fault with: {report}");
     created
 }
 

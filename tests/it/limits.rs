@@ -1,6 +1,7 @@
 //! Guards against input that is small to send and dear to take: ten megabytes of JSON, a million keys, patterns made to
 //! be slow. It is accepted, or refused in a moment with a message that a person can read, and never kept in part.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -129,6 +130,24 @@ fn metadata_that_no_longer_fits_can_be_made_less() {
     let more = SubscriptionUpdate::new().metadata("one more", "v");
     refused(registry.update(id, more.clone()), ErrorKind::Invalid, &["metadata"]);
     assert_eq!(registry.update(id, more.remove_metadata("0")).unwrap().metadata().len(), 50);
+}
+
+#[test]
+fn more_metadata_than_fits_can_be_changed_and_not_added_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("webhooks.db");
+    let registry = Registry::open(&path).unwrap();
+    registry.register_event_type("agent.v1").unwrap();
+    let id = registry.create(new("a")).unwrap().subscription().id();
+    let many = serde_json::to_string(&(0..60).map(|key| (key.to_string(), "v")).collect::<BTreeMap<_, _>>());
+    let by_hand = rusqlite::Connection::open(&path).unwrap();
+    by_hand.execute("UPDATE subscription SET metadata = ?1", [many.unwrap()]).unwrap();
+    let update = SubscriptionUpdate::new;
+    assert_eq!(registry.update(id, update().metadata("0", "w")).unwrap().metadata().len(), 60);
+    refused(registry.update(id, update().metadata("60", "v")), ErrorKind::Invalid, &["metadata"]);
+    let other = update().remove_metadata("0").metadata("60", "v");
+    assert_eq!(registry.update(id, other).unwrap().metadata().len(), 60);
+    assert_eq!(registry.update(id, update().remove_metadata("1")).unwrap().metadata().len(), 59);
 }
 
 #[test]
