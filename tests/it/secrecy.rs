@@ -67,6 +67,9 @@ fn debug_never_prints_a_secret() {
     debug_is_clean("NewSubscription", &secretive());
     let update = SubscriptionUpdate::new().secret(SECRET);
     debug_is_clean("SubscriptionUpdate", &update);
+    for shown in [format!("{:?}", secretive()), format!("{update:?}")] {
+        assert!(shown.contains("secret: Some(SecretText(redacted))"), "that there is one shows: {shown}");
+    }
     debug_is_clean("SigningSecret", &SigningSecret::parse(SECRET).unwrap());
 
     let created: Created = registry.create(secretive()).unwrap();
