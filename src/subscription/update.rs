@@ -233,7 +233,6 @@ impl SubscriptionUpdate {
     }
 }
 
-/// The secret that takes the place of the current one; none when it is the same.
 /// The secret that was stated: checked unless it is the current one, which stays whatever the rules are now.
 fn stated(text: &SecretText, current: &SigningSecret, rules: &Rules) -> Result<SigningSecret, String> {
     if current.is(text.as_str()) {

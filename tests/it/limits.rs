@@ -151,6 +151,22 @@ fn more_metadata_than_fits_can_be_changed_and_not_added_to() {
 }
 
 #[test]
+fn a_description_that_does_not_fit_can_be_said_again_and_not_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("webhooks.db");
+    let registry = Registry::open(&path).unwrap();
+    registry.register_event_type("agent.v1").unwrap();
+    let id = registry.create(new("a")).unwrap().subscription().id();
+    let long = "d".repeat(5_000);
+    let by_hand = rusqlite::Connection::open(&path).unwrap();
+    by_hand.execute("UPDATE subscription SET description = ?1", [&long]).unwrap();
+    let update = SubscriptionUpdate::new;
+    let renamed = registry.update(id, update().name("b").description(long.as_str())).unwrap();
+    assert_eq!((renamed.name(), renamed.description()), ("b", Some(long.as_str())));
+    refused(registry.update(id, update().description(long + "d")), ErrorKind::Invalid, &["description"]);
+}
+
+#[test]
 fn two_hundred_and_fifty_six_hostile_patterns_are_taken_in_a_moment() {
     let registry = Registry::in_memory().unwrap();
     let names: Vec<String> =
