@@ -98,7 +98,7 @@ impl Part {
     /// Gives it its name, unless something has got that meanwhile.
     fn settle(self, path: &Path) -> Result<()> {
         let failed = |cause| cannot(path, "be written", cause);
-        if fs::metadata(with(&self.0, "-wal")).is_ok_and(|left| left.len() > 0) {
+        if with(&self.0, "-wal").exists() {
             return Err(Error::new(ErrorKind::Storage, "the copy could not be brought into one file"));
         }
         OpenOptions::new().write(true).open(&self.0).and_then(|file| file.sync_all()).map_err(failed)?;

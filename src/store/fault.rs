@@ -63,3 +63,23 @@ pub(super) fn is_taken(cause: &SqlError, column: &str) -> bool {
 pub(super) fn is(cause: &SqlError, code: ErrorCode) -> bool {
     cause.sqlite_error_code() == Some(code)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What no disk at hand does.
+    #[test]
+    fn a_disk_that_answers_short_or_wrong_is_damage_and_one_that_fails_is_not() {
+        for (code, expected) in [
+            (ffi::SQLITE_IOERR_SHORT_READ, ErrorKind::Corrupt),
+            (ffi::SQLITE_IOERR_DATA, ErrorKind::Corrupt),
+            (ffi::SQLITE_IOERR_CORRUPTFS, ErrorKind::Corrupt),
+            (ffi::SQLITE_IOERR_READ, ErrorKind::Storage),
+            (ffi::SQLITE_IOERR_FSYNC, ErrorKind::Storage),
+        ] {
+            let failure = SqlError::SqliteFailure(ffi::Error::new(code), None);
+            assert_eq!(fault(failure).kind(), expected, "{code}");
+        }
+    }
+}

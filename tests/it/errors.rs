@@ -2,6 +2,7 @@
 //! counted, a cause that nobody can get at.
 
 use std::error::Error as _;
+use std::time::Duration;
 
 use webhook_registry::{ErrorKind, NewSubscription, Registry};
 
@@ -45,4 +46,17 @@ fn a_folder_is_called_one() {
         assert_eq!(error.kind(), ErrorKind::Storage);
         assert_eq!(error.to_string(), format!("{} is a directory", folder.path().display()));
     }
+}
+
+#[test]
+fn a_lock_is_called_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("webhooks.db");
+    let registry = Registry::options().busy_timeout(Duration::from_millis(5)).open(&path).unwrap();
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let error = registry.register_event_type("agent.v1").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Busy);
+    let what = "another process kept the file locked past the busy timeout: ";
+    assert!(error.to_string().starts_with(what), "{error}");
 }

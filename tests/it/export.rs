@@ -1,6 +1,7 @@
 //! Guards against an export that is not the registry: a secret that is still live and is missing, a time that moves, an id
 //! that is given out again, an answer of `subscribers` that differs once the document was taken in elsewhere.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -318,6 +319,47 @@ fn an_export_is_of_one_moment_while_others_write() {
             assert!(other.check().unwrap().is_sound());
         }
     });
+}
+
+#[test]
+fn an_export_of_much_never_has_a_subscription_without_its_event_type() {
+    let folder = tempfile::tempdir().unwrap();
+    let registry =
+        Registry::options().durability(Durability::Relaxed).open(folder.path().join("webhooks.db")).unwrap();
+    // Long to read, so that many changes fall between what is read first and what is read last.
+    registry.register_event_types((0..3_000).map(|n| format!("much.{n}.v1"))).unwrap();
+    registry.register_event_type("there.0.v1").unwrap();
+    let new = NewSubscription::new("s", "https://example.com/", ["there.0.v1"]);
+    let id = registry.create(new).unwrap().subscription().id();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let _done = Done(&done);
+        scope.spawn(|| {
+            // Always there, and never for long of the same event type.
+            for n in (1..).take_while(|_| !done.load(Ordering::SeqCst)) {
+                let name = format!("there.{n}.v1");
+                registry.register_event_type(name.as_str()).unwrap();
+                registry.update(id, SubscriptionUpdate::new().events([name])).unwrap();
+                registry.remove_event_type(&format!("there.{}.v1", n - 1)).unwrap();
+            }
+        });
+        for _ in 0..size(30, 500) {
+            let export = serde_json::to_value(registry.export().unwrap()).unwrap();
+            let event = &export["subscriptions"][0]["events"][0];
+            let known = export["eventTypes"].as_array().unwrap();
+            let is_known = known.iter().any(|event_type| event_type["name"] == *event);
+            assert!(is_known, "{event} is not in the catalog of the same moment");
+        }
+    });
+}
+
+/// Tells the other thread to end, also where this one has failed.
+struct Done<'d>(&'d AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 #[test]
