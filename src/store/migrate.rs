@@ -225,6 +225,22 @@ mod tests {
         assert_eq!(Registry::open(&path).unwrap_err().kind(), ErrorKind::Incompatible);
     }
 
+    /// Else a plain file would be taken for one whose secrets are sealed.
+    #[cfg(feature = "encryption")]
+    #[test]
+    fn only_a_new_file_gets_the_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = crate::secret::EncryptionKey::new([7; 32]);
+        let has_key = |mut conn: Connection| -> bool {
+            migrate_by(steps(None).iter().map(String::as_str), &mut conn, Some(&key)).unwrap();
+            conn.query_row("SELECT key_check IS NOT NULL FROM registry", [], |row| row.get(0)).unwrap()
+        };
+        assert!(has_key(Connection::open_in_memory().unwrap()));
+        let path = folder.path().join("registry.db");
+        make(&path);
+        assert!(!has_key(Connection::open(&path).unwrap()));
+    }
+
     #[test]
     fn a_new_file_goes_through_every_step() {
         let mut conn = Connection::open_in_memory().unwrap();
