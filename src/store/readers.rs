@@ -100,3 +100,27 @@ pub(super) fn file_id(path: &Path) -> Option<FileId> {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_given_back_is_taken_again_unless_it_is_in_the_middle_of_something() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file.db");
+        Connection::open(&path).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
+        let readers = Readers::new(&path, file_id(&path), None);
+        let is_marked = |conn: &Connection| conn.prepare("SELECT * FROM temp.mark").is_ok();
+        let conn = readers.take().unwrap();
+        conn.execute_batch("CREATE TEMP TABLE mark (a)").unwrap();
+        readers.give_back(conn);
+        let conn = readers.take().unwrap();
+        assert!(is_marked(&conn));
+        assert!(!is_marked(&readers.take().unwrap()), "another one is in use");
+        conn.execute_batch("BEGIN").unwrap();
+        readers.give_back(conn);
+        let conn = readers.take().unwrap();
+        assert!(!is_marked(&conn) && conn.is_autocommit());
+    }
+}
