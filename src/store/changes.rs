@@ -36,6 +36,7 @@ impl Extent {
 
 /// What a transaction adds to the history.
 pub(super) struct Ledger {
+    /// As the transaction found it, but for its last.
     extent: Cell<Option<Extent>>,
     /// How many changes are still to come that leave no room for those before. Such as are not kept anyway are counted
     /// and not written.
@@ -164,7 +165,8 @@ impl Write<'_> {
             return Ok(());
         };
         if keep == 0 {
-            self.execute("UPDATE registry SET last_change = ?1", params![integer(last)?])?;
+            // None is there: whoever lowered it to this has trimmed the rest.
+            return self.execute("UPDATE registry SET last_change = ?1", params![integer(last)?]);
         }
         let surplus = last.saturating_sub(keep).saturating_add(1).saturating_sub(first);
         let due = surplus >= BATCH || keep < BATCH || self.ledger.skipped.get();
