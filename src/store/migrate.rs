@@ -110,29 +110,12 @@ mod tests {
     use std::time::Duration;
 
     use super::super::Durability;
-    use super::{Content, STEPS, migrate_by};
+    use super::{APPLICATION, Content, STEPS, migrate_by};
     use crate::error::{ErrorKind, Result};
     use crate::registry::Registry;
     use crate::subscription::NewSubscription;
     use rusqlite::Connection;
     use rusqlite::types::ValueRef;
-
-    #[test]
-    fn a_registry_of_no_version_is_nobodys() {
-        let conn = Connection::open_in_memory().unwrap();
-        let content = |version| {
-            conn.execute_batch(&format!(
-                "PRAGMA application_id = 2003333735; PRAGMA user_version = {version}"
-            ))
-            .unwrap();
-            Content::among(2, &conn).unwrap()
-        };
-        assert_eq!(content(-1), Content::Foreign);
-        assert_eq!(content(0), Content::Foreign);
-        assert_eq!(content(1), Content::Older(1));
-        assert_eq!(content(2), Content::Current);
-        assert_eq!(content(3), Content::Newer(3));
-    }
 
     /// Two later versions, as such steps are: new columns and tables, filled from the old ones.
     const LATER: [&[&str]; 2] = [
@@ -198,6 +181,23 @@ mod tests {
             all.extend(text(&format!("SELECT * FROM {}", table.unwrap())));
         }
         all
+    }
+
+    #[test]
+    fn a_registry_of_no_version_is_nobodys() {
+        let conn = Connection::open_in_memory().unwrap();
+        let content = |version| {
+            conn.execute_batch(&format!(
+                "PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {version}"
+            ))
+            .unwrap();
+            Content::among(2, &conn).unwrap()
+        };
+        assert_eq!(content(-1), Content::Foreign);
+        assert_eq!(content(0), Content::Foreign);
+        assert_eq!(content(1), Content::Older(1));
+        assert_eq!(content(2), Content::Current);
+        assert_eq!(content(3), Content::Newer(3));
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Guards against an error that leaves out what is needed to mend it: a fault that runs into the next, one that is not
 //! counted, a cause that nobody can get at.
 
-use std::error::Error as _;
 use std::time::Duration;
 
 use webhook_registry::{ErrorKind, NewSubscription, Registry};
+
+use crate::support::causes;
 
 #[test]
 fn faults_stand_apart_and_those_past_ten_are_counted() {
@@ -29,12 +30,7 @@ fn what_the_system_said_is_the_source() {
     let folder = tempfile::tempdir().unwrap();
     let error = Registry::open(folder.path().join("missing").join("webhooks.db")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Storage);
-    let mut causes = vec![];
-    let mut source = error.source();
-    while let Some(cause) = source {
-        causes.push(cause.to_string());
-        source = cause.source();
-    }
+    let causes: Vec<String> = causes(&error).map(ToString::to_string).collect();
     assert!(causes.iter().any(|cause| cause.contains("No such file or directory")), "{error}: {causes:?}");
 }
 

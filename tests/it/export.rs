@@ -10,7 +10,7 @@ use webhook_registry::{
     SubscriptionUpdate,
 };
 
-use crate::support::{Hands, Random, SEED_SECRET, contact_center, learn, new, refused, size, time};
+use crate::support::{End, Hands, Random, SEED_SECRET, contact_center, learn, new, refused, size, time};
 
 const OTHER: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqrTwjU";
 const START: u64 = 1_800_000_000_000;
@@ -333,7 +333,7 @@ fn an_export_of_much_never_has_a_subscription_without_its_event_type() {
     let id = registry.create(new).unwrap().subscription().id();
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
-        let _done = Done(&done);
+        let _end = End(&done);
         scope.spawn(|| {
             // Always there, and never for long of the same event type.
             for n in (1..).take_while(|_| !done.load(Ordering::SeqCst)) {
@@ -351,15 +351,6 @@ fn an_export_of_much_never_has_a_subscription_without_its_event_type() {
             assert!(is_known, "{event} is not in the catalog of the same moment");
         }
     });
-}
-
-/// Tells the other thread to end, also where this one has failed.
-struct Done<'d>(&'d AtomicBool);
-
-impl Drop for Done<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ use webhook_registry::{
 
 use crate::child::{self, Peer};
 use crate::replay::Follower;
-use crate::support::{Random, new, patient, refused, size};
+use crate::support::{End, Random, new, patient, refused, size};
 
 fn keeping(keep: u64) -> RegistryOptions {
     Registry::options().keep_changes(keep).durability(Durability::Relaxed)
@@ -272,15 +272,6 @@ fn follow(registry: &Registry, over: &AtomicBool) -> BTreeMap<String, Vec<Change
         if last_round {
             return told;
         }
-    }
-}
-
-/// Says that it is over, once it is dropped.
-struct End<'a>(&'a AtomicBool);
-
-impl Drop for End<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
     }
 }
 

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use tempfile::TempDir;
 use webhook_registry::{
-    Catalog, ErrorKind, EventType, ListQuery, NewSubscription, Registry, SubscriptionUpdate,
+    Catalog, ErrorKind, EventType, ListQuery, NewSubscription, Registry, SubscriptionId, SubscriptionUpdate,
 };
 
 use crate::support::{contact_center, new, refused, size};
@@ -132,16 +133,22 @@ fn metadata_that_no_longer_fits_can_be_made_less() {
     assert_eq!(registry.update(id, more.remove_metadata("0")).unwrap().metadata().len(), 50);
 }
 
-#[test]
-fn more_metadata_than_fits_can_be_changed_and_not_added_to() {
+/// A registry with one subscription, of which another program has set a column to what no call would let in.
+fn altered(column: &str, value: &str) -> (TempDir, Registry, SubscriptionId) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
     let registry = Registry::open(&path).unwrap();
     registry.register_event_type("agent.v1").unwrap();
     let id = registry.create(new("a")).unwrap().subscription().id();
-    let many = serde_json::to_string(&(0..60).map(|key| (key.to_string(), "v")).collect::<BTreeMap<_, _>>());
     let by_hand = rusqlite::Connection::open(&path).unwrap();
-    by_hand.execute("UPDATE subscription SET metadata = ?1", [many.unwrap()]).unwrap();
+    by_hand.execute(&format!("UPDATE subscription SET {column} = ?1"), [value]).unwrap();
+    (folder, registry, id)
+}
+
+#[test]
+fn more_metadata_than_fits_can_be_changed_and_not_added_to() {
+    let many = serde_json::to_string(&(0..60).map(|key| (key.to_string(), "v")).collect::<BTreeMap<_, _>>());
+    let (_folder, registry, id) = altered("metadata", &many.unwrap());
     let update = SubscriptionUpdate::new;
     assert_eq!(registry.update(id, update().metadata("0", "w")).unwrap().metadata().len(), 60);
     refused(registry.update(id, update().metadata("60", "v")), ErrorKind::Invalid, &["metadata"]);
@@ -152,14 +159,8 @@ fn more_metadata_than_fits_can_be_changed_and_not_added_to() {
 
 #[test]
 fn a_description_that_does_not_fit_can_be_said_again_and_not_anew() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("webhooks.db");
-    let registry = Registry::open(&path).unwrap();
-    registry.register_event_type("agent.v1").unwrap();
-    let id = registry.create(new("a")).unwrap().subscription().id();
     let long = "d".repeat(5_000);
-    let by_hand = rusqlite::Connection::open(&path).unwrap();
-    by_hand.execute("UPDATE subscription SET description = ?1", [&long]).unwrap();
+    let (_folder, registry, id) = altered("description", &long);
     let update = SubscriptionUpdate::new;
     let renamed = registry.update(id, update().name("b").description(long.as_str())).unwrap();
     assert_eq!((renamed.name(), renamed.description()), ("b", Some(long.as_str())));

@@ -334,6 +334,14 @@ fn two_registries_in_memory_are_two() {
     assert!(Registry::in_memory().unwrap().event_types().unwrap().is_empty());
 }
 
+/// What a hot journal begins with: the magic, all records, the checksum's start, how many pages the file had before,
+/// sectors of 512 and pages of 4,096 bytes.
+fn journal_header(checksum: u32, pages: u32) -> Vec<u8> {
+    let mut header = vec![0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
+    header.extend([u32::MAX, checksum, pages, 512, 4_096].iter().flat_map(|number| number.to_be_bytes()));
+    header
+}
+
 #[test]
 fn a_journal_left_by_a_killed_program_is_not_rolled_back_where_the_file_seems_empty() {
     let (folder, path) = folder();
@@ -344,16 +352,12 @@ fn a_journal_left_by_a_killed_program_is_not_rolled_back_where_the_file_seems_em
              INSERT INTO notes VALUES ('kept'); DROP TABLE notes",
         )
         .unwrap();
-    // As if the program had been killed just before its commit took back the journal's header: the magic, all records,
-    // the checksum's start, two pages before, sectors of 512 and pages of 4,096 bytes.
+    // As if the program had been killed just before its commit took back the journal's header.
     let mut journal = fs::read(folder.path().join("registry.db-journal")).unwrap();
     let page = &journal[516..516 + 4_096];
     let sum: u32 = (1..=20).map(|step| u32::from(page[4_096 - 200 * step])).sum();
     let stored = u32::from_be_bytes(journal[516 + 4_096..][..4].try_into().unwrap());
-    journal[..8].copy_from_slice(&[0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7]);
-    for (at, number) in [u32::MAX, stored.wrapping_sub(sum), 2, 512, 4_096].into_iter().enumerate() {
-        journal[8 + 4 * at..][..4].copy_from_slice(&number.to_be_bytes());
-    }
+    journal[..28].copy_from_slice(&journal_header(stored.wrapping_sub(sum), 2));
     let to = tempfile::tempdir_in(folder.path()).unwrap();
     let left = to.path().join("left.db");
     fs::copy(&path, &left).unwrap();
@@ -377,10 +381,7 @@ fn a_file_whose_first_page_was_being_written_when_its_maker_was_killed_is_made_a
         killed.execute_batch("PRAGMA page_size = 4096; CREATE TABLE t (a); DROP TABLE t; VACUUM").unwrap();
         drop(killed);
         assert_eq!(fs::metadata(&path).unwrap().len(), 4_096);
-        // The journal of a file that had no page: the magic, all records, a checksum's start, no page before, sectors of
-        // 512 and pages of 4,096 bytes.
-        let mut journal = vec![0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
-        journal.extend([u32::MAX, 4_711, 0, 512, 4_096].iter().flat_map(|number| number.to_be_bytes()));
+        let mut journal = journal_header(4_711, 0);
         journal.resize(512, 0);
         fs::write(folder.path().join("registry.db-journal"), journal).unwrap();
         if wal {

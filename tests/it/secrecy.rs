@@ -11,7 +11,7 @@ use webhook_registry::{
     SigningSecret, Subscriber, Subscribers, Subscription, SubscriptionId, SubscriptionUpdate,
 };
 
-use crate::support::{SEED_SECRET, contact_center, new, refused};
+use crate::support::{SEED_SECRET, causes, contact_center, new, refused};
 
 /// Base64 of `TheKeyThatNobodyMayReadInAnyOutput!`, so that the decoded bytes can be searched for as text too.
 const SECRET: &str = "VGhlS2V5VGhhdE5vYm9keU1heVJlYWRJbkFueU91dHB1dCE=";
@@ -223,10 +223,8 @@ fn error_is_clean(error: &Error) {
         debug_is_clean("a problem", problem);
         clean("a problem's JSON", &serde_json::to_string(problem).unwrap());
     }
-    let mut source = error.source();
-    while let Some(cause) = source {
+    for cause in causes(error) {
         clean("a cause", &format!("{cause} {cause:?}"));
-        source = cause.source();
     }
 }
 
