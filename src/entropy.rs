@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 #[cfg(feature = "test-util")]
 use crate::script::Script;
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) enum Entropy {
     System,
     #[cfg(feature = "test-util")]

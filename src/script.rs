@@ -1,7 +1,6 @@
 //! What repeats on each run of a deterministic registry: its randomness, and its time unless the caller has a clock.
 //! Both move only with calls that changed something.
 
-use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -61,12 +60,6 @@ impl Script {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl fmt::Debug for Script {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Script")
     }
 }
 

@@ -67,7 +67,7 @@ enum Access {
 }
 
 /// How to open a store.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Settings {
     pub(crate) read_only: bool,
     pub(crate) create: bool,
