@@ -303,7 +303,9 @@ mod tests {
     #[test]
     fn a_subscriber_is_known_at_its_place_in_its_version_only() {
         let memo = Memo::new();
+        assert!(!memo.knows_subscribers(0));
         memo.keep(1, "a", vec![subscriber(1), subscriber(2)]);
+        assert_eq!([0, 1, 2].map(|version| memo.knows_subscribers(version)), [false, true, false]);
         let known = |version, place| memo.subscriber(version, place).map(|found| found.name().to_owned());
         assert_eq!(known(1, 2), Some("s2".to_owned()));
         assert_eq!(known(1, 3), None);

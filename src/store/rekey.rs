@@ -42,12 +42,17 @@ impl Store {
         let shared_again = share(&conn, shared);
         result?;
         shared_again?;
-        // By this first look the file is held open again. Whoever was quicker may have given it yet another key, or keeps
-        // it locked for a while, which undoes nothing.
-        match busy::patiently(self.busy_timeout, || Vault::of(&conn, key)) {
-            Err(error) if error.kind() != ErrorKind::Busy => Err(error),
-            _ => Ok(()),
-        }
+        // By this first look the file is held open again.
+        held(busy::patiently(self.busy_timeout, || Vault::of(&conn, key)))
+    }
+}
+
+/// What the first look says. Whoever was quicker may have given the file yet another key, or keeps it locked for a while,
+/// which undoes nothing.
+fn held(look: Result<Vault>) -> Result<()> {
+    match look {
+        Err(error) if error.kind() != ErrorKind::Busy => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -122,4 +127,16 @@ fn subscriptions(conn: &Connection, after: i64) -> Result<Vec<(i64, Subscription
         batch.push((row.get(0).or_fault()?, id_of(row, 1)?));
     }
     Ok(batch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_after_the_change_undoes_nothing_and_another_key_is_told() {
+        let told = |kind| held(Err(Error::new(kind, "met on the first look"))).map_err(|error| error.kind());
+        assert_eq!(told(ErrorKind::Busy), Ok(()));
+        assert_eq!(told(ErrorKind::Incompatible), Err(ErrorKind::Incompatible));
+    }
 }

@@ -154,6 +154,8 @@ fn what_another_programs_trigger_refuses_is_no_taken_name() {
         &[],
     );
     assert!(error.to_string().contains("not today"), "{error}");
+    let error = refused(beset.registry.create(new("free")), ErrorKind::Corrupt, &[]);
+    assert!(error.to_string().contains("not today"), "{error}");
     for conn in beset.both() {
         conn.execute_batch("DROP TRIGGER no_INSERT; DROP TRIGGER no_UPDATE").unwrap();
     }

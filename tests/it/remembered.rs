@@ -141,3 +141,19 @@ fn what_has_not_changed_is_not_made_anew() {
     let kept = |at: usize| std::ptr::eq(before[at].name(), after[at].name());
     assert_eq!([kept(0), kept(1)], [true, false]);
 }
+
+/// However many answers a subscriber stands in, it is kept once: what 50,000 answers weigh hangs on it.
+#[test]
+fn answers_share_their_subscribers() {
+    let folder = tempfile::tempdir().unwrap();
+    for registry in
+        [Registry::in_memory().unwrap(), Registry::open(folder.path().join("webhooks.db")).unwrap()]
+    {
+        learn(&registry);
+        registry.register_event_type("agent.other.v1").unwrap();
+        subscribe(&registry, "one");
+        let (one, other) =
+            (registry.subscribers(EVENT).unwrap(), registry.subscribers("agent.other.v1").unwrap());
+        assert!(std::ptr::eq(one[0].name(), other[0].name()));
+    }
+}
