@@ -149,16 +149,51 @@ mod tests {
     }
 
     #[test]
+    fn a_lock_that_is_free_settles_who_asks_and_one_that_is_held_nothing() {
+        let watch = Watch::default();
+        watch.done.store(5, Ordering::SeqCst);
+        assert!(watch.settled(5).is_some_and(|to_ask| to_ask.is_some()));
+        assert!(watch.settled(4).is_some_and(|to_ask| to_ask.is_none()));
+        let held = watch.sentinel.lock().unwrap();
+        assert!(watch.settled(5).is_none());
+        assert!(watch.wait(4).is_none(), "what was answered is not waited for");
+        drop(held);
+        assert!(watch.wait(5).is_some());
+    }
+
+    #[test]
     fn whoever_waited_for_a_check_that_answers_nothing_asks_for_itself() {
         let watch = Watch::default();
         let version = std::thread::scope(|scope| {
             let held = watch.sentinel.lock().unwrap();
             let other = scope.spawn(|| watch.version(|| Connection::open_in_memory().or_fault()).unwrap());
+            let until = std::time::Instant::now() + std::time::Duration::from_secs(10);
+            while watch.waiting.load(Ordering::SeqCst) != 1 && std::time::Instant::now() < until {
+                std::thread::yield_now();
+            }
+            let company = (watch.waiting.load(Ordering::SeqCst), watch.crowded.load(Ordering::SeqCst));
             // Long enough that it does not spin any more. Were it still spinning, it would pass all the same.
             std::thread::sleep(std::time::Duration::from_millis(50));
             drop(held);
+            assert_eq!(company, (1, true), "it is seen to wait");
             other.join().unwrap()
         });
         assert_eq!(version, 1, "the first look tells of a change");
+        assert_eq!(watch.waiting.load(Ordering::SeqCst), 0);
+    }
+
+    #[test]
+    fn company_is_awaited_only_where_there_was_some() {
+        let watch = Watch::default();
+        let crowded = || watch.crowded.load(Ordering::SeqCst);
+        watch.await_company();
+        assert!(!crowded());
+        watch.crowded.store(true, Ordering::SeqCst);
+        watch.waiting.store(1, Ordering::SeqCst);
+        watch.await_company();
+        assert!(crowded(), "somebody came");
+        watch.waiting.store(0, Ordering::SeqCst);
+        watch.await_company();
+        assert!(!crowded(), "nobody came");
     }
 }
