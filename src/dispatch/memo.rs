@@ -334,6 +334,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_of_no_use_any_more_is_handed_over_to_be_dropped_when_nobody_waits() {
+        let memo = Memo::new();
+        memo.keep(1, "a", vec![subscriber(1)]);
+        memo.keep(2, "b", vec![subscriber(2), subscriber(3)]);
+        let old = memo.pool().turn_to(3);
+        assert_eq!((old.subscribers.len(), old.before.answers.len()), (2, 1));
+    }
+
+    #[test]
     fn what_was_answered_before_counts_and_goes_first() {
         let measured = Memo::new();
         measured.keep(1, "a", vec![subscriber(1)]);
