@@ -140,6 +140,10 @@ fn what_has_not_changed_is_not_made_anew() {
     let after = asks.subscribers(EVENT).unwrap();
     let kept = |at: usize| std::ptr::eq(before[at].name(), after[at].name());
     assert_eq!([kept(0), kept(1)], [true, false]);
+    // Also behind one that is gone.
+    changes.delete(ids[0]).unwrap();
+    let behind = asks.subscribers(EVENT).unwrap();
+    assert!(std::ptr::eq(after[1].name(), behind[0].name()));
 }
 
 /// However many answers a subscriber stands in, it is kept once: what 50,000 answers weigh hangs on it.
