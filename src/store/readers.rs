@@ -123,4 +123,15 @@ mod tests {
         let conn = readers.take().unwrap();
         assert!(!is_marked(&conn) && conn.is_autocommit());
     }
+
+    #[test]
+    fn no_more_are_kept_than_a_few() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file.db");
+        Connection::open(&path).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
+        let readers = Readers::new(&path, file_id(&path), None);
+        let in_use: Vec<Connection> = (0..KEPT + 2).map(|_| readers.take().unwrap()).collect();
+        in_use.into_iter().for_each(|conn| readers.give_back(conn));
+        assert_eq!(readers.open().idle.len(), KEPT);
+    }
 }
