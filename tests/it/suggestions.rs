@@ -73,3 +73,13 @@ fn a_wildcard_is_compared_by_its_longer_literal_end() {
         assert_hint(&error.to_string(), Some(near));
     }
 }
+
+#[test]
+fn ten_faults_of_an_input_get_a_suggestion_and_each_is_told() {
+    let misspelt: Vec<String> = (0..12).map(|n| format!("channel.hold.v{n}")).collect();
+    let new = NewSubscription::new("crm", "https://example.com/", misspelt);
+    let error = registry(&["channel.held.v1"]).create(new).unwrap_err();
+    let suggested: Vec<bool> =
+        error.problems().iter().map(|problem| problem.message().contains("did you mean")).collect();
+    assert_eq!(suggested, [vec![true; 10], vec![false; 2]].concat());
+}
