@@ -218,12 +218,17 @@ fn event_type(event_type: &EventType) -> Values {
 }
 
 /// The values that are on one side only, or differ.
-fn differing(before: Values, after: Values) -> Vec<FieldChange> {
+fn differing(mut before: Values, mut after: Values) -> Vec<FieldChange> {
     const KEYS: [&str; 7] = ["name", "url", "events", "enabled", "description", "metadata", "jsonSchema"];
-    let find =
-        |values: &Values, key| values.iter().find(|(name, _)| *name == key).map(|(_, value)| value.clone());
+    let take = |values: &mut Values, key| {
+        values.iter_mut().find(|(name, _)| *name == key).map(|(_, value)| value.take())
+    };
     KEYS.into_iter()
-        .map(|key| FieldChange { name: key.to_owned(), before: find(&before, key), after: find(&after, key) })
+        .map(|key| FieldChange {
+            name: key.to_owned(),
+            before: take(&mut before, key),
+            after: take(&mut after, key),
+        })
         .filter(|field| field.before != field.after)
         .collect()
 }

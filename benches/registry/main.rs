@@ -22,9 +22,9 @@ mod secrets;
 mod storage;
 mod warm;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fs;
-use std::hint::black_box;
+use std::hint::{self, black_box};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -152,6 +152,36 @@ fn after_each<T>(
             spent
         });
     });
+}
+
+/// Times jobs that wait for the disk, in turns: how long it takes changes more from one second to the next than they differ.
+fn in_turns<const N: usize>(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    mut jobs: [(&str, &mut dyn FnMut()); N],
+) {
+    // Taken while another was asked for.
+    let mut taken: [VecDeque<Duration>; N] = std::array::from_fn(|_| VecDeque::new());
+    for (at, name) in jobs.each_ref().map(|(name, _)| *name).into_iter().enumerate() {
+        let mut one = || {
+            if let Some(spent) = taken[at].pop_front() {
+                // Criterion reckons by its own clock how many it asks for.
+                let begun = Instant::now();
+                while begun.elapsed() < spent {
+                    hint::spin_loop();
+                }
+                return spent;
+            }
+            let mut own = Duration::ZERO;
+            for (other, (_, job)) in jobs.iter_mut().enumerate() {
+                let begun = Instant::now();
+                job();
+                let spent = begun.elapsed();
+                if other == at { own = spent } else { taken[other].push_back(spent) }
+            }
+            own
+        };
+        group.bench_function(name, |bencher| bencher.iter_custom(|rounds| (0..rounds).map(|_| one()).sum()));
+    }
 }
 
 /// An answer of the registry, in the form of the plain program's.

@@ -10,7 +10,7 @@ use webhook_registry::{ListQuery, NewSubscription, Registry};
 use crate::common::data::Random;
 use crate::common::rows::Endpoint;
 use crate::common::{Crowd, New, Plain, relaxed};
-use crate::{Bench, after_each, remove};
+use crate::{Bench, after_each, in_turns, remove};
 
 pub(crate) fn all(bench: &mut Bench) {
     open(bench);
@@ -35,25 +35,26 @@ fn durable(bench: &mut Bench) {
     plain.learn(&crowd.event_types());
     // As many as either could need, so that no name comes twice.
     let list: Vec<New> = crowd.subscriptions().collect();
-    let (mut for_ours, mut for_theirs) = (list.iter(), list.iter());
-    let mut create = || registry.create(for_ours.next().unwrap().request()).unwrap();
+    let (mut for_ours, mut for_theirs, mut for_untold) = (list.iter(), list.iter(), list.iter());
+    let mut create = || drop(registry.create(for_ours.next().unwrap().request()).unwrap());
     let mut insert = || plain.create_told(for_theirs.next().unwrap());
-    for _ in 0..5 {
+    let untold = Plain::open(&without, "FULL");
+    untold.learn(&crowd.event_types());
+    let mut insert_untold = || drop(untold.create(std::slice::from_ref(for_untold.next().unwrap())));
+    // Until every pattern is known.
+    for _ in 0..bench.run.scaled(1_000) {
         create();
         insert();
+        insert_untold();
     }
     // The same rows, those of the history too.
     assert_eq!(Plain::reader(&ours).dump(), plain.dump());
     assert_eq!(Plain::reader(&ours).told(), plain.told());
     let mut group = bench.group(GROUP);
-    group.measurement_time(Duration::from_secs(4)).sample_size(40);
-    after_each(&mut group, "registry", || (), &mut create);
-    after_each(&mut group, "sql", || (), &mut insert);
-    let untold = Plain::open(&without, "FULL");
-    untold.learn(&crowd.event_types());
-    let mut rest = list.iter();
-    let insert = || untold.create(std::slice::from_ref(rest.next().unwrap()));
-    after_each(&mut group, "sql_without_history", || (), insert);
+    group.measurement_time(Duration::from_secs(3)).sample_size(40);
+    let jobs: [(&str, &mut dyn FnMut()); 3] =
+        [("registry", &mut create), ("sql", &mut insert), ("sql_without_history", &mut insert_untold)];
+    in_turns(&mut group, jobs);
 }
 
 fn bulk(bench: &mut Bench) {

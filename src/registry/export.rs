@@ -94,7 +94,7 @@ impl Registry {
             for (event_type, schema) in event_types.iter().zip(&schemas) {
                 catalog::register(tx, now, event_type, schema.as_deref(), &wildcards)?;
             }
-            let mut inserter = tx.inserter()?;
+            let mut inserter = tx.inserter(None)?;
             for (subscription, secrets) in &imported {
                 unless_taken(&subscription.name, inserter.insert(subscription, secrets)?)?;
                 record_created(tx, subscription, now)?;

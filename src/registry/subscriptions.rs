@@ -42,8 +42,9 @@ impl Registry {
     /// ```
     pub fn create(&self, new: NewSubscription) -> Result<Created> {
         self.0.store.write(|tx| {
-            let draft = new.check(&self.0.rules, &mut Knowledge::new(tx))?.map_err(Error::invalid)?;
-            self.add(tx, draft, self.0.clock.now())
+            let mut knowledge = Knowledge::new(tx);
+            let draft = new.check(&self.0.rules, &mut knowledge)?.map_err(Error::invalid)?;
+            self.add(tx, draft, self.0.clock.now(), Some(&knowledge))
         })
     }
 
@@ -56,12 +57,13 @@ impl Registry {
     pub fn create_all(&self, list: impl IntoIterator<Item = NewSubscription>) -> Result<Vec<Created>> {
         let list: Vec<NewSubscription> = list.into_iter().collect();
         self.0.store.write(|tx| {
-            let drafts = check_all(tx, &self.0.rules, list)?;
+            let mut knowledge = Knowledge::new(tx);
+            let drafts = check_all(&mut knowledge, &self.0.rules, list)?;
             let now = self.0.clock.now();
             let mut last = tx.last_id()?;
             tx.expect_changes(drafts.len());
             let mut draws = self.draws(drafts.len());
-            let mut inserter = tx.inserter()?;
+            let mut inserter = tx.inserter(Some(&knowledge))?;
             let (mut all, mut taken) = (Vec::with_capacity(drafts.len()), Vec::new());
             for (index, draft) in drafts.into_iter().enumerate() {
                 let created = make(draft, now, last, &mut draws)?;
@@ -76,10 +78,16 @@ impl Registry {
         })
     }
 
-    /// Makes a subscription of a draft and adds it.
-    pub(super) fn add(&self, tx: &Write<'_>, draft: Draft, now: Millis) -> Result<Created> {
+    /// Makes a subscription of a draft and adds it. What is known of the catalog has to be of now.
+    pub(super) fn add(
+        &self,
+        tx: &Write<'_>,
+        draft: Draft,
+        now: Millis,
+        knowledge: Option<&Knowledge<'_>>,
+    ) -> Result<Created> {
         let created = make(draft, now, tx.last_id()?, &mut self.draws(1))?;
-        unless_taken(&created.subscription.name, insert(&mut tx.inserter()?, &created)?)?;
+        unless_taken(&created.subscription.name, insert(&mut tx.inserter(knowledge)?, &created)?)?;
         record_created(tx, &created.subscription, now)?;
         Ok(created)
     }
@@ -254,12 +262,11 @@ pub(super) fn current(tx: &Read<'_>, id: SubscriptionId, expected: Option<u64>) 
 }
 
 /// Judges every subscription of a list, and that no name stands twice in it.
-fn check_all(tx: &Write<'_>, rules: &Rules, list: Vec<NewSubscription>) -> Result<Vec<Draft>> {
-    let mut knowledge = Knowledge::new(tx);
+fn check_all(knowledge: &mut Knowledge<'_>, rules: &Rules, list: Vec<NewSubscription>) -> Result<Vec<Draft>> {
     let mut twice = names_twice(list.iter().map(NewSubscription::name));
     let (mut drafts, mut problems) = (Vec::with_capacity(list.len()), Vec::new());
     for (index, new) in list.into_iter().enumerate() {
-        let faults = match new.check(rules, &mut knowledge)? {
+        let faults = match new.check(rules, knowledge)? {
             Ok(draft) => {
                 drafts.push(draft);
                 Vec::new()

@@ -63,6 +63,14 @@ impl Read<'_> {
         Ok(())
     }
 
+    /// The row of a pattern that a subscription has, where it is expanded into anything: found faster than by the names.
+    fn expanded(&self, pattern: &EventPattern) -> Result<Option<i64>> {
+        let sql = "SELECT id FROM pattern AS p WHERE text = ?1 AND EXISTS \
+                   (SELECT 1 FROM expansion e JOIN event_type t ON t.id = e.event_type WHERE e.pattern = p.id)";
+        let mut statement = self.conn.prepare_cached(sql).or_fault()?;
+        statement.query_row([pattern.as_str()], |row| row.get(0)).optional().or_fault()
+    }
+
     pub(crate) fn expand(&self, pattern: &EventPattern) -> Result<Vec<String>> {
         let mut names = Vec::new();
         self.covered(pattern, |_, name| {
@@ -195,28 +203,43 @@ fn decode(row: &Row<'_>) -> Result<EventType> {
 pub(crate) struct Knowledge<'a> {
     read: &'a Read<'a>,
     /// What was asked before: many subscriptions share few patterns.
-    asked: HashMap<EventPattern, bool>,
+    asked: HashMap<EventPattern, Asked>,
     names: Option<Vec<String>>,
+}
+
+#[derive(Clone, Copy)]
+struct Asked {
+    covers: bool,
+    /// Of the pattern, where it was met.
+    row: Option<i64>,
 }
 
 impl<'a> Knowledge<'a> {
     pub(crate) fn new(read: &'a Read<'a>) -> Knowledge<'a> {
         Knowledge { read, asked: HashMap::new(), names: None }
     }
+
+    /// The row of a pattern, where it was met. It is there until patterns are dropped.
+    pub(super) fn row(&self, pattern: &EventPattern) -> Option<i64> {
+        self.asked.get(pattern)?.row
+    }
 }
 
 impl Coverage for Knowledge<'_> {
     fn covers(&mut self, pattern: &EventPattern) -> Result<bool> {
-        if let Some(&known) = self.asked.get(pattern) {
-            return Ok(known);
+        if let Some(asked) = self.asked.get(pattern) {
+            return Ok(asked.covers);
         }
-        let mut found = false;
-        self.read.covered(pattern, |_, _| {
-            found = true;
-            Ok(false)
-        })?;
-        self.asked.insert(pattern.clone(), found);
-        Ok(found)
+        let row = self.read.expanded(pattern)?;
+        let mut covers = row.is_some();
+        if !covers {
+            self.read.covered(pattern, |_, _| {
+                covers = true;
+                Ok(false)
+            })?;
+        }
+        self.asked.insert(pattern.clone(), Asked { covers, row });
+        Ok(covers)
     }
 
     fn names(&mut self) -> Result<&[String]> {
@@ -224,5 +247,42 @@ impl Coverage for Knowledge<'_> {
             self.names = Some(self.read.event_type_names()?);
         }
         Ok(self.names.as_deref().unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::entropy::Entropy;
+    use crate::store::{Durability, Settings, Store};
+
+    #[test]
+    fn a_pattern_that_is_in_use_is_met_with_its_row_and_what_covers_nothing_is_not_met() {
+        let settings = Settings {
+            read_only: false,
+            create: true,
+            exclusive: false,
+            durability: Durability::Full,
+            busy_timeout: Duration::ZERO,
+            key: None,
+            keep_changes: None,
+            leave_checkpoints: false,
+            entropy: Entropy::System,
+        };
+        let pattern = |text| EventPattern::compile(text).unwrap();
+        let store = Store::in_memory(&settings).unwrap();
+        let (row, met) = store
+            .write(|tx| {
+                tx.add_event_type(&EventType::new("agent.created.v1"), None, &[])?;
+                tx.intern(&pattern("order.*"))?;
+                let row = tx.intern(&pattern("agent.*"))?;
+                let mut knowledge = Knowledge::new(tx);
+                let mut ask = |text| Ok((knowledge.covers(&pattern(text))?, knowledge.row(&pattern(text))));
+                Ok((row, [ask("agent.*")?, ask("agent.*")?, ask("*.v1")?, ask("order.*")?]))
+            })
+            .unwrap();
+        assert_eq!(met, [(true, Some(row)), (true, Some(row)), (true, None), (false, None)]);
     }
 }

@@ -5,11 +5,13 @@ use std::collections::HashMap;
 use rusqlite::{CachedStatement, params};
 
 use super::Write;
+use super::catalog::Knowledge;
 use super::fault::{OrFault as _, is_taken};
 use super::rows::{encode_metadata, integer, millis};
 use super::secrets::INSERT_SECRET;
 use super::subscriptions::Taken;
 use crate::error::Result;
+use crate::pattern::EventPattern;
 use crate::secret::IssuedSecret;
 use crate::subscription::Subscription;
 
@@ -20,6 +22,7 @@ pub(super) const INSERT_EVENT: &str =
 /// is there, no pattern may be dropped.
 pub(crate) struct Inserter<'w> {
     write: &'w Write<'w>,
+    knowledge: Option<&'w Knowledge<'w>>,
     subscription: CachedStatement<'w>,
     event: CachedStatement<'w>,
     secret: CachedStatement<'w>,
@@ -27,7 +30,8 @@ pub(crate) struct Inserter<'w> {
 }
 
 impl Write<'_> {
-    pub(crate) fn inserter(&self) -> Result<Inserter<'_>> {
+    /// What the rules asked of the catalog spares looking it up again, if no pattern was dropped since.
+    pub(crate) fn inserter<'w>(&'w self, knowledge: Option<&'w Knowledge<'w>>) -> Result<Inserter<'w>> {
         let prepare = |sql| self.conn.prepare_cached(sql).or_fault();
         let subscription = prepare(
             "INSERT INTO subscription \
@@ -35,7 +39,7 @@ impl Write<'_> {
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         )?;
         let (event, secret) = (prepare(INSERT_EVENT)?, prepare(INSERT_SECRET)?);
-        Ok(Inserter { write: self, subscription, event, secret, patterns: HashMap::new() })
+        Ok(Inserter { write: self, knowledge, subscription, event, secret, patterns: HashMap::new() })
     }
 }
 
@@ -74,17 +78,19 @@ impl Inserter<'_> {
             result => result.or_fault()?,
         };
         for (position, pattern) in (0_i64..).zip(events) {
-            let row = match self.patterns.get(pattern.as_str()) {
-                Some(&row) => row,
-                None => {
-                    let row = self.write.intern(pattern)?;
-                    self.patterns.insert(pattern.as_str().into(), row);
-                    row
-                }
-            };
+            let row = self.row(pattern)?;
             self.event.execute(params![seq, position, row, enabled]).or_fault()?;
         }
         self.write.add_secrets(&mut self.secret, seq, *id, secrets)?;
         Ok(Ok(()))
+    }
+    fn row(&mut self, pattern: &EventPattern) -> Result<i64> {
+        let met = || self.knowledge?.row(pattern);
+        if let Some(row) = met().or_else(|| self.patterns.get(pattern.as_str()).copied()) {
+            return Ok(row);
+        }
+        let row = self.write.intern(pattern)?;
+        self.patterns.insert(pattern.as_str().into(), row);
+        Ok(row)
     }
 }
