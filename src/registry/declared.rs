@@ -57,6 +57,7 @@ impl Registry {
         let now = self.0.clock.now();
         let Some(current) = tx.current_by_name(declared.name())? else {
             let draft = declared.check(&self.0.rules, knowledge)?.map_err(Error::invalid)?;
+            // Not with what is known: steps of the same plan may have dropped patterns since.
             return self.add(tx, draft, now, None).map(Ensured::Created);
         };
         let newest = &current.secret()?.secret;

@@ -78,7 +78,7 @@ impl Registry {
         })
     }
 
-    /// Makes a subscription of a draft and adds it. What is known of the catalog has to be of now.
+    /// Makes a subscription of a draft and adds it, with what is known of the catalog if no pattern was dropped since.
     pub(super) fn add(
         &self,
         tx: &Write<'_>,

@@ -84,6 +84,7 @@ impl Inserter<'_> {
         self.write.add_secrets(&mut self.secret, seq, *id, secrets)?;
         Ok(Ok(()))
     }
+
     fn row(&mut self, pattern: &EventPattern) -> Result<i64> {
         let met = || self.knowledge?.row(pattern);
         if let Some(row) = met().or_else(|| self.patterns.get(pattern.as_str()).copied()) {
