@@ -105,12 +105,17 @@ pub(super) fn file_id(path: &Path) -> Option<FileId> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_was_given_back_is_taken_again_unless_it_is_in_the_middle_of_something() {
+    fn readers() -> (tempfile::TempDir, Readers) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file.db");
         Connection::open(&path).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
         let readers = Readers::new(&path, file_id(&path), None);
+        (folder, readers)
+    }
+
+    #[test]
+    fn what_was_given_back_is_taken_again_unless_it_is_in_the_middle_of_something() {
+        let (_folder, readers) = readers();
         let is_marked = |conn: &Connection| conn.prepare("SELECT * FROM temp.mark").is_ok();
         let conn = readers.take().unwrap();
         conn.execute_batch("CREATE TEMP TABLE mark (a)").unwrap();
@@ -126,10 +131,7 @@ mod tests {
 
     #[test]
     fn no_more_are_kept_than_a_few() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("file.db");
-        Connection::open(&path).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
-        let readers = Readers::new(&path, file_id(&path), None);
+        let (_folder, readers) = readers();
         let in_use: Vec<Connection> = (0..KEPT + 2).map(|_| readers.take().unwrap()).collect();
         in_use.into_iter().for_each(|conn| readers.give_back(conn));
         assert_eq!(readers.open().idle.len(), KEPT);
