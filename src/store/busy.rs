@@ -31,11 +31,16 @@ pub(super) fn patiently<T>(timeout: Duration, mut call: impl FnMut() -> Result<T
             break;
         };
         thread::sleep(longest.mul_f64(random()).min(left));
-        let most = if since.elapsed() < LONG { LONGEST_PAUSE } else { PAUSE_AFTER_LONG };
-        longest = longest.saturating_mul(2).min(most);
+        longest = longer(longest, since.elapsed());
         result = call();
     }
     result
+}
+
+/// The longest that the next pause may be, after one of this length.
+fn longer(pause: Duration, waited: Duration) -> Duration {
+    let most = if waited < LONG { LONGEST_PAUSE } else { PAUSE_AFTER_LONG };
+    pause.saturating_mul(2).min(most)
 }
 
 fn is_busy<T>(result: &Result<T>) -> bool {
@@ -46,4 +51,26 @@ fn is_busy<T>(result: &Result<T>) -> bool {
 fn random() -> f64 {
     let [first, ..] = RandomState::new().hash_one(()).to_le_bytes();
     0.5 + f64::from(first) / 512.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_up_to_a_bound_and_are_short_after_a_long_wait() {
+        let almost = LONG - Duration::from_nanos(1);
+        let [two, three] = [2, 3].map(Duration::from_millis);
+        assert_eq!(longer(FIRST_PAUSE, Duration::ZERO), Duration::from_micros(100));
+        assert_eq!(longer(two, almost), three);
+        assert_eq!(longer(three, almost), three);
+        assert_eq!(longer(three, LONG), PAUSE_AFTER_LONG);
+    }
+
+    #[test]
+    fn those_who_wait_together_do_not_ask_together() {
+        let draws: Vec<f64> = (0..1_000).map(|_| random()).collect();
+        assert!(draws.iter().all(|draw| (0.5..1.0).contains(draw)), "{draws:?}");
+        assert!(draws.iter().any(|draw| draw != &draws[0]));
+    }
 }
