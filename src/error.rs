@@ -127,7 +127,12 @@ impl Error {
     }
 
     pub(crate) fn invalid(problems: Vec<Problem>) -> Error {
-        Error(Box::new(Repr { kind: ErrorKind::Invalid, message: Cow::Borrowed(""), problems, source: None }))
+        Error(Box::new(Repr {
+            kind: ErrorKind::Invalid,
+            message: Cow::Borrowed(""),
+            problems,
+            source: None,
+        }))
     }
 
     pub(crate) fn invalid_field(field: impl Into<String>, message: impl Into<String>) -> Error {
@@ -167,7 +172,10 @@ impl Error {
         Error::new(ErrorKind::Corrupt, format!("the file is damaged: {what}"))
     }
 
-    pub(crate) fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {
+    pub(crate) fn with_source(
+        mut self,
+        source: impl Into<Box<dyn StdError + Send + Sync>>,
+    ) -> Error {
         self.0.source = Some(source.into());
         self
     }

@@ -8,7 +8,7 @@
 //!
 //! let request = NewSubscription::new("crm", "https://example.com/hook", ["agent.*"]);
 //! let created = registry.create(request)?;
-//! assert_eq!(created.secret().key().len(), 64); // generated, because none was given
+//! assert_eq!(created.secret().key().len(), 64); // generated, with_source none was given
 //!
 //! let subscribers = registry.subscribers("agent.presencechanged.v1")?;
 //! assert_eq!(subscribers[0].url(), "https://example.com/hook");
@@ -43,7 +43,7 @@
 //!
 //! # Locking
 //!
-//! Any number of threads and processes can have a file open. Readers wait for nobody; a writer waits for another until
+//! Any number of threads and processes can have a file open. ReaderPool wait for nobody; a writer waits for another until
 //! the [busy timeout](RegistryOptions::busy_timeout). A change is seen by the next call of every thread and every
 //! process. With [`exclusive(true)`](RegistryOptions::exclusive) one registry has the file for itself.
 //!
@@ -72,7 +72,7 @@
 //! | `subscribers` | `event_type`, `id`, `name`, `url`: exactly what [`Registry::subscribers`] answers |
 //!
 //! ```sql
-//! -- Who gets an event?
+//! -- SubscriptionLabel gets an event?
 //! SELECT name, url FROM subscribers WHERE event_type = 'channel.held.v1' ORDER BY id;
 //! -- What do they ask for?
 //! SELECT s.name, e.value FROM subscriptions s, json_each(s.events) e WHERE s.enabled ORDER BY s.id, e.key;
@@ -113,36 +113,34 @@
 
 mod change;
 pub mod cookbook;
+#[cfg(feature = "test-util")]
+mod deterministic;
+mod diagnostics;
+mod did_you_mean;
 mod dispatch;
-mod endpoint;
-mod entropy;
 mod error;
 mod event_type;
 mod export;
 mod id;
+mod json;
 #[cfg(feature = "test-util")]
 mod manual_clock;
-mod options;
 mod pattern;
 mod plan;
+mod random;
 mod registry;
 mod report;
-mod review;
-#[cfg(feature = "test-util")]
-mod script;
 mod secret;
 mod store;
 mod subscription;
-mod suggest;
 mod time;
-mod wire;
+mod url_policy;
 
 pub use change::{Change, ChangeKind, FieldChange};
 #[cfg(feature = "signing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "signing")))]
 pub use dispatch::Signature;
 pub use dispatch::{Explanation, ExplanationEntry, Subscriber, Subscribers};
-pub use endpoint::UrlPolicy;
 pub use error::{Error, ErrorKind, Problem, Result};
 pub use event_type::{Catalog, EventType};
 pub use export::Export;
@@ -150,14 +148,16 @@ pub use id::SubscriptionId;
 #[cfg(feature = "test-util")]
 #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
 pub use manual_clock::ManualClock;
-pub use options::RegistryOptions;
 pub use pattern::EventPattern;
 pub use plan::{Applied, Ensured, Plan, Prune, Step, StepKind};
-pub use registry::Registry;
+pub use registry::{Registry, RegistryOptions};
 pub use report::{Finding, Report};
 pub use secret::{IssuedSecret, Rotation, SigningSecret};
 pub use store::Durability;
-pub use subscription::{Created, ListQuery, NewSubscription, Page, Subscription, SubscriptionUpdate};
+pub use subscription::{
+    Created, ListQuery, NewSubscription, Page, Subscription, SubscriptionUpdate,
+};
+pub use url_policy::UrlPolicy;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -28,7 +28,10 @@ impl Explanation {
             let Routed { id, name, enabled, patterns } = routed;
             ExplanationEntry { subscription_id: id, name, enabled, patterns }
         };
-        Explanation { event_type: event_type.to_owned(), entries: routes.into_iter().map(entry).collect() }
+        Explanation {
+            event_type: event_type.to_owned(),
+            entries: routes.into_iter().map(entry).collect(),
+        }
     }
 
     /// The event type that was asked about.
@@ -71,7 +74,8 @@ impl fmt::Display for Explanation {
             return write!(f, "no subscription has a pattern that covers {event_type}");
         }
         write!(f, "{event_type}")?;
-        let widest = entries.iter().map(|entry| entry.name.chars().count()).max().unwrap_or_default();
+        let widest =
+            entries.iter().map(|entry| entry.name.chars().count()).max().unwrap_or_default();
         for ExplanationEntry { subscription_id: _, name, enabled, patterns } in entries {
             let state = if *enabled { "enabled" } else { "disabled" };
             let patterns: Vec<&str> = patterns.iter().map(EventPattern::as_str).collect();

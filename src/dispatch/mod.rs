@@ -1,7 +1,7 @@
+mod cache;
 mod explain;
-mod memo;
 #[cfg(feature = "signing")]
-mod sign;
+mod signature;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,12 +13,12 @@ use crate::secret::{IssuedSecret, SigningSecret};
 use crate::store::{Made, Recipient};
 use crate::time::Clock;
 
+pub(crate) use cache::DispatchCache;
 pub use explain::{Explanation, ExplanationEntry};
-pub(crate) use memo::Memo;
 #[cfg(feature = "signing")]
-pub use sign::Signature;
+pub use signature::Signature;
 
-/// Who gets an event: the answer of [`Registry::subscribers`](crate::Registry::subscribers), in the order of creation.
+/// SubscriptionLabel gets an event: the answer of [`Registry::subscribers`](crate::Registry::subscribers), in the order of creation.
 ///
 /// It is the answer of its moment. Later changes are not seen in it, but the expiries of secrets that were known then
 /// do act. Cloning it copies a pointer.
@@ -81,8 +81,9 @@ impl Subscriber {
         // What an allocator adds to each text and table.
         const EACH: usize = 24;
         let Recipient { place: _, id: _, name, url, metadata, secrets } = self.of();
-        let entry =
-            |(key, value): (&String, &String)| -> usize { [key.len(), value.len(), 4 * EACH].iter().sum() };
+        let entry = |(key, value): (&String, &String)| -> usize {
+            [key.len(), value.len(), 4 * EACH].iter().sum()
+        };
         let metadata: usize = metadata.iter().map(entry).sum();
         let secret = |IssuedSecret { secret, .. }: &IssuedSecret| -> usize {
             [secret.expose().len(), secret.key().len(), 4 * EACH].iter().sum()

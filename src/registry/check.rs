@@ -1,7 +1,7 @@
 use super::Registry;
+use crate::diagnostics::Diagnostics;
 use crate::error::Result;
 use crate::report::Report;
-use crate::review::Review;
 
 /// # Checking
 impl Registry {
@@ -53,7 +53,7 @@ impl Registry {
             let mut report = Report::default();
             tx.check_file(&mut report)?;
             let covers = tx.check_catalog(&mut report)?;
-            let mut review = Review::new(&covers, now);
+            let mut review = Diagnostics::new(&covers, now);
             tx.check_subscriptions(&mut report, |report, who, subscription, secrets| {
                 review.see(report, who, subscription, secrets);
             })?;

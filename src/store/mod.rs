@@ -1,26 +1,26 @@
 //! The file. This folder is the only place that names rusqlite, and decides nothing about meaning.
 
-mod busy;
+mod backup;
 mod catalog;
-mod changes;
 mod check;
 mod check_catalog;
-mod cipher;
-mod copy;
+mod data_version;
 mod dispatch;
-mod fault;
-mod follow;
-mod inserter;
+mod encryption;
+mod error;
+mod history;
+mod insert;
 mod migrate;
 mod open;
-mod readers;
+mod reader_pool;
 #[cfg(feature = "encryption")]
 mod rekey;
+mod reopen;
+mod retry;
 mod rows;
+mod secret_codec;
 mod secrets;
 mod subscriptions;
-mod vault;
-mod watch;
 
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -30,20 +30,20 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use crate::entropy::Entropy;
 use crate::error::{Error, ErrorKind, Result};
+use crate::random::RandomSource;
 use crate::secret::EncryptionKey;
-use changes::Ledger;
-use fault::OrFault as _;
+use data_version::DataVersion;
+use error::MapSqliteErr as _;
+use history::ChangeRecorder;
 use open::Opened;
-use readers::{FileId, Readers};
-use vault::Vault;
-use watch::Watch;
+use reader_pool::{FileId, ReaderPool};
+use secret_codec::SecretCodec;
 
-pub(crate) use catalog::Knowledge;
+pub(crate) use catalog::CatalogLookup;
 pub(crate) use dispatch::{Made, Recipient, Routed};
-pub(crate) use inserter::Inserter;
-pub(crate) use subscriptions::{Current, Taken};
+pub(crate) use insert::Inserter;
+pub(crate) use subscriptions::{Current, NameTaken};
 
 /// What a returned call has survived.
 #[non_exhaustive]
@@ -78,17 +78,17 @@ pub(crate) struct Settings {
     /// None where the file's own number holds.
     pub(crate) keep_changes: Option<u64>,
     pub(crate) leave_checkpoints: bool,
-    pub(crate) entropy: Entropy,
+    pub(crate) entropy: RandomSource,
 }
 
 /// An open file, or a database in memory.
 pub(crate) struct Store {
-    /// Before `main`, because fields are dropped in order: the last connection to close empties the `-wal`, which takes
+    /// Before `main`, with_source fields are dropped in order: the last connection to close empties the `-wal`, which takes
     /// one that can write. None where there is but one connection.
     shared: Option<Shared>,
     main: Mutex<Connection>,
     /// Locked for writing only while the file gets another key, or another file its place.
-    vault: RwLock<Vault>,
+    vault: RwLock<SecretCodec>,
     /// Rises with every change made through `main`.
     version: AtomicU64,
     path: Option<PathBuf>,
@@ -96,13 +96,13 @@ pub(crate) struct Store {
     file: Option<FileId>,
     read_only: bool,
     busy_timeout: Duration,
-    entropy: Entropy,
+    entropy: RandomSource,
 }
 
 /// What it takes to read a file that others change.
 struct Shared {
-    watch: Watch,
-    readers: Readers,
+    watch: DataVersion,
+    readers: ReaderPool,
     /// Whether `main` has changed the file since it was last read from: what it wrote is in its cache, and nowhere else.
     warm: AtomicBool,
     /// How the file is opened that takes the place of this one. None for a registry that writes: its changes would be
@@ -118,11 +118,11 @@ impl Store {
     /// Opens the file at an absolute path.
     pub(crate) fn open(path: PathBuf, settings: &Settings) -> Result<Store> {
         // Before it is opened: one that takes its place meanwhile is told from it at the first call.
-        let before = settings.read_only.then(|| readers::file_id(&path)).flatten();
+        let before = settings.read_only.then(|| reader_pool::file_id(&path)).flatten();
         let Opened { conn, reader, follows } = open::file(&path, settings)?;
         let shared = follows.then(|| Shared {
-            watch: Watch::default(),
-            readers: Readers::new(&path, before.or_else(|| readers::file_id(&path)), reader),
+            watch: DataVersion::default(),
+            readers: ReaderPool::new(&path, before.or_else(|| reader_pool::file_id(&path)), reader),
             warm: AtomicBool::new(false),
             again: settings.read_only.then(|| settings.clone()),
         });
@@ -136,8 +136,8 @@ impl Store {
         settings: &Settings,
     ) -> Result<Store> {
         let &Settings { read_only, busy_timeout, ref key, ref entropy, .. } = settings;
-        let vault = busy::patiently(busy_timeout, || Vault::of(&main, key.as_ref()))?;
-        let file = path.as_deref().and_then(readers::file_id);
+        let vault = retry::retry_while_busy(busy_timeout, || SecretCodec::of(&main, key.as_ref()))?;
+        let file = path.as_deref().and_then(reader_pool::file_id);
         let store = Store {
             shared,
             main: Mutex::new(main),
@@ -166,7 +166,7 @@ impl Store {
     }
 
     /// What ids and secrets are drawn from.
-    pub(crate) fn entropy(&self) -> &Entropy {
+    pub(crate) fn entropy(&self) -> &RandomSource {
         &self.entropy
     }
 
@@ -175,8 +175,9 @@ impl Store {
     pub(crate) fn version(&self) -> Result<u64> {
         match &self.shared {
             None => Ok(self.version.load(Ordering::SeqCst)),
-            Some(Shared { watch, readers, .. }) => self
-                .on_current_file(|| busy::patiently(self.busy_timeout, || watch.version(|| readers.take()))),
+            Some(Shared { watch, readers, .. }) => self.on_current_file(|| {
+                retry::retry_while_busy(self.busy_timeout, || watch.version(|| readers.take()))
+            }),
         }
     }
 
@@ -188,15 +189,15 @@ impl Store {
             let result = job(read);
             // Nothing was written, so either ending will do; but the moment has to end. Where a page is damaged, it does,
             // and SQLite says so all the same.
-            let ended =
-                run(conn, "COMMIT").or_else(|cause| if conn.is_autocommit() { Ok(()) } else { Err(cause) });
+            let ended = run(conn, "COMMIT")
+                .or_else(|cause| if conn.is_autocommit() { Ok(()) } else { Err(cause) });
             let result = result?;
             ended.map(|()| result)
         })
     }
 
     /// Reads with one statement, which sees one moment without a transaction around it.
-    pub(crate) fn glance<T>(&self, job: impl Fn(&Read<'_>) -> Result<T>) -> Result<T> {
+    pub(crate) fn read_autocommit<T>(&self, job: impl Fn(&Read<'_>) -> Result<T>) -> Result<T> {
         if let Some(Shared { warm, .. }) = &self.shared
             && warm.load(Ordering::Relaxed)
             && warm.swap(false, Ordering::Relaxed)
@@ -204,7 +205,9 @@ impl Store {
             // The vault before the connection, as everywhere.
             let vault = self.vault();
             if let Ok(conn) = self.main.try_lock() {
-                return busy::patiently(self.busy_timeout, || job(&Read { conn: &conn, vault: &vault }));
+                return retry::retry_while_busy(self.busy_timeout, || {
+                    job(&Read { conn: &conn, vault: &vault })
+                });
             }
         }
         self.on_reader(job)
@@ -214,15 +217,19 @@ impl Store {
         match &self.shared {
             Some(Shared { readers, .. }) => self.on_current_file(|| {
                 let vault = self.vault();
-                let conn = busy::patiently(self.busy_timeout, || readers.take())?;
-                let result = busy::patiently(self.busy_timeout, || job(&Read { conn: &conn, vault: &vault }));
+                let conn = retry::retry_while_busy(self.busy_timeout, || readers.take())?;
+                let result = retry::retry_while_busy(self.busy_timeout, || {
+                    job(&Read { conn: &conn, vault: &vault })
+                });
                 readers.give_back(conn);
                 result
             }),
             None => {
                 let vault = self.vault();
                 let conn = self.lock()?;
-                busy::patiently(self.busy_timeout, || job(&Read { conn: &conn, vault: &vault }))
+                retry::retry_while_busy(self.busy_timeout, || {
+                    job(&Read { conn: &conn, vault: &vault })
+                })
             }
         }
     }
@@ -236,20 +243,21 @@ impl Store {
         let conn = self.lock()?;
         // Begun as IMMEDIATE: a transaction that first reads and then writes would fail at once when another process
         // wrote in between, whatever the timeout.
-        let tx = busy::patiently(self.busy_timeout, || {
-            Transaction::new_unchecked(&conn, TransactionBehavior::Immediate).or_fault()
+        let tx = retry::retry_while_busy(self.busy_timeout, || {
+            Transaction::new_unchecked(&conn, TransactionBehavior::Immediate).map_sqlite_err()
         })?;
         if let Some(path) = &self.path {
-            readers::same_file(path, self.file)?;
+            reader_pool::same_file(path, self.file)?;
         }
         #[cfg(feature = "test-util")]
         let turn = self.entropy.script().map(|script| script.turn());
-        let write = Write { read: Read { conn: &tx, vault: &vault }, ledger: Ledger::new() };
+        let write =
+            Write { read: Read { conn: &tx, vault: &vault }, ledger: ChangeRecorder::new() };
         let result = job(&write)?;
         write.settle()?;
         #[cfg(feature = "test-util")]
         let changed = write.ledger.has_entries();
-        let committed = tx.commit().or_fault();
+        let committed = tx.commit().map_sqlite_err();
         // After the commit, and also where it is not known whether it took place.
         self.version.fetch_add(1, Ordering::SeqCst);
         if let Some(Shared { warm, .. }) = &self.shared {
@@ -262,7 +270,7 @@ impl Store {
         committed.map(|()| result)
     }
 
-    fn vault(&self) -> RwLockReadGuard<'_, Vault> {
+    fn vault(&self) -> RwLockReadGuard<'_, SecretCodec> {
         self.vault.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -285,19 +293,22 @@ impl Store {
 }
 
 fn run(conn: &Connection, sql: &str) -> Result<()> {
-    conn.prepare_cached(sql).and_then(|mut statement| statement.execute([])).map(drop).or_fault()
+    conn.prepare_cached(sql)
+        .and_then(|mut statement| statement.execute([]))
+        .map(drop)
+        .map_sqlite_err()
 }
 
 /// A moment of the file, to read from.
 pub(crate) struct Read<'c> {
     conn: &'c Connection,
-    vault: &'c Vault,
+    vault: &'c SecretCodec,
 }
 
 /// The file, to read and to change.
 pub(crate) struct Write<'c> {
     read: Read<'c>,
-    ledger: Ledger,
+    ledger: ChangeRecorder,
 }
 
 impl<'c> Deref for Write<'c> {

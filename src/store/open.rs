@@ -9,11 +9,11 @@ use std::sync::{Mutex, PoisonError};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::busy;
-use super::copy;
-use super::fault::{OrFault as _, fault};
+use super::backup;
+use super::error::{MapSqliteErr as _, fault};
 use super::migrate::{self, Content};
-use super::vault::Vault;
+use super::retry;
+use super::secret_codec::SecretCodec;
 use super::{Access, Durability, Settings};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -30,7 +30,7 @@ pub(super) struct Opened {
 }
 
 pub(super) fn memory() -> Result<Connection> {
-    let mut conn = Connection::open_in_memory().or_fault()?;
+    let mut conn = Connection::open_in_memory().map_sqlite_err()?;
     set_up(&mut conn)?;
     migrate::migrate(&mut conn, None)?;
     Ok(conn)
@@ -38,10 +38,10 @@ pub(super) fn memory() -> Result<Connection> {
 
 pub(super) fn file(path: &Path, how: &Settings) -> Result<Opened> {
     if how.read_only {
-        return busy::patiently(how.busy_timeout, || to_read(path, how));
+        return retry::retry_while_busy(how.busy_timeout, || to_read(path, how));
     }
     let (found, reader) = if prepare(path, how.create)? {
-        busy::patiently(how.busy_timeout, || look(path, how))?
+        retry::retry_while_busy(how.busy_timeout, || look(path, how))?
     } else {
         (Content::Nothing, None)
     };
@@ -51,36 +51,45 @@ pub(super) fn file(path: &Path, how: &Settings) -> Result<Opened> {
     // A connection that only looks is in the way of one that wants the file for itself.
     let reader = reader.filter(|_| !how.exclusive);
     let mut conn = connect(path, Access::Write)?;
-    if conn.is_readonly("main").or_fault()? {
-        return Err(Error::new(ErrorKind::Storage, format!("{} cannot be written to", path.display())));
+    if conn.is_readonly("main").map_sqlite_err()? {
+        return Err(Error::new(
+            ErrorKind::Storage,
+            format!("{} cannot be written to", path.display()),
+        ));
     }
     if how.exclusive {
-        conn.pragma_update(None, "locking_mode", "EXCLUSIVE").or_fault()?;
+        conn.pragma_update(None, "locking_mode", "EXCLUSIVE").map_sqlite_err()?;
     }
     if how.leave_checkpoints {
         // On this connection alone: those that only read make none.
-        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).or_fault()?;
-        conn.pragma_update(None, "wal_autocheckpoint", 0).or_fault()?;
+        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_sqlite_err()?;
+        conn.pragma_update(None, "wal_autocheckpoint", 0).map_sqlite_err()?;
     }
-    let mode: String = busy::patiently(how.busy_timeout, || {
-        conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).or_fault()
+    let mode: String = retry::retry_while_busy(how.busy_timeout, || {
+        conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_sqlite_err()
     })?;
     if mode != "wal" {
-        let why =
-            format!("{} lies where SQLite's WAL mode does not work (it answers {mode:?})", path.display());
+        let why = format!(
+            "{} lies where SQLite's WAL mode does not work (it answers {mode:?})",
+            path.display()
+        );
         return Err(Error::new(ErrorKind::Storage, why));
     }
     let synchronous = match how.durability {
         Durability::Full => "FULL",
         Durability::Relaxed => "NORMAL",
     };
-    conn.pragma_update(None, "synchronous", synchronous).or_fault()?;
+    conn.pragma_update(None, "synchronous", synchronous).map_sqlite_err()?;
     if found != Content::Current {
-        busy::patiently(how.busy_timeout, || migrate::migrate(&mut conn, how.key.as_ref()))?;
+        retry::retry_while_busy(how.busy_timeout, || {
+            migrate::migrate(&mut conn, how.key.as_ref())
+        })?;
     }
     if how.exclusive {
         // The lock is taken by the first that is read, and then kept.
-        busy::patiently(how.busy_timeout, || conn.execute_batch("BEGIN IMMEDIATE; COMMIT").or_fault())?;
+        retry::retry_while_busy(how.busy_timeout, || {
+            conn.execute_batch("BEGIN IMMEDIATE; COMMIT").map_sqlite_err()
+        })?;
     }
     Ok(Opened { conn, reader, follows: !how.exclusive })
 }
@@ -138,7 +147,8 @@ fn size(path: &Path) -> Result<u64, Missing> {
 
 /// What lies at the path, whoever made it, and the connection that saw it if it can see what comes.
 fn look(path: &Path, how: &Settings) -> Result<(Content, Option<Connection>)> {
-    match connect(path, Access::Read).and_then(|conn| Ok((content(&conn, path, how)?, Some(conn)))) {
+    match connect(path, Access::Read).and_then(|conn| Ok((content(&conn, path, how)?, Some(conn))))
+    {
         // A rollback journal that a killed program left, or a folder without room for a `-shm`: a look that needs
         // neither sees the file as it stood before what is in the journal or the `-wal`.
         Err(error) if error.kind() == ErrorKind::Storage => {
@@ -151,7 +161,7 @@ fn look(path: &Path, how: &Settings) -> Result<(Content, Option<Connection>)> {
                     "{} is not a registry: the journal beside it holds what another program was about to remove",
                     path.display()
                 );
-                Err(Error::new(ErrorKind::Incompatible, why).because(error))
+                Err(Error::new(ErrorKind::Incompatible, why).with_source(error))
             } else if fs::metadata(beside(path, "-wal")).is_ok_and(|left| left.len() > 0) {
                 Err(error)
             } else {
@@ -165,28 +175,28 @@ fn look(path: &Path, how: &Settings) -> Result<(Content, Option<Connection>)> {
 /// Whether a rollback journal lies beside the file that would bring back pages: its header tells how many there were.
 fn journal_restores(path: &Path) -> bool {
     let mut header = [0; 20];
-    let read =
-        fs::File::open(beside(path, "-journal")).and_then(|mut journal| journal.read_exact(&mut header));
+    let read = fs::File::open(beside(path, "-journal"))
+        .and_then(|mut journal| journal.read_exact(&mut header));
     read.is_ok() && header.last_chunk() != Some(&[0; 4])
 }
 
 /// What the file holds, once the key fits it.
 fn content(conn: &Connection, path: &Path, how: &Settings) -> Result<Content> {
-    conn.execute_batch("BEGIN").or_fault()?;
+    conn.execute_batch("BEGIN").map_sqlite_err()?;
     let found = Content::of(conn).map_err(|cause| {
-        if super::fault::is(&cause, rusqlite::ErrorCode::NotADatabase) {
+        if super::error::is(&cause, rusqlite::ErrorCode::NotADatabase) {
             not_a_registry(path)
         } else {
             fault(cause)
         }
     });
-    conn.execute_batch("COMMIT").or_fault()?;
+    conn.execute_batch("COMMIT").map_sqlite_err()?;
     let found = found?;
     if matches!(found, Content::Current | Content::Older(_)) && ends_within_a_page(conn, path)? {
         return Err(Error::corrupt("it ends in the middle of a page"));
     }
     if found == Content::Current {
-        Vault::of(conn, how.key.as_ref())?;
+        SecretCodec::of(conn, how.key.as_ref())?;
     }
     Ok(found)
 }
@@ -195,10 +205,10 @@ fn content(conn: &Connection, path: &Path, how: &Settings) -> Result<Content> {
 ///
 /// With changes in the `-wal` a file may end so: a killed program was bringing them into it, and SQLite will again.
 fn ends_within_a_page(conn: &Connection, path: &Path) -> Result<bool> {
-    let page: u32 = conn.query_row("PRAGMA page_size", [], |row| row.get(0)).or_fault()?;
+    let page: u32 = conn.query_row("PRAGMA page_size", [], |row| row.get(0)).map_sqlite_err()?;
     let length = |path: &Path| fs::metadata(path).map_or(0, |found| found.len());
     let is_cut = || !length(path).is_multiple_of(page.into());
-    // Asked again, because another process can have finished what it was doing in between.
+    // Asked again, with_source another process can have finished what it was doing in between.
     Ok(is_cut() && length(&beside(path, "-wal")) == 0 && is_cut())
 }
 
@@ -208,7 +218,8 @@ fn to_read(path: &Path, how: &Settings) -> Result<Opened> {
         Err(Missing::Not(error)) => return Err(error),
         Ok(_) => {}
     }
-    let followed = connect(path, Access::Read).and_then(|conn| Ok((content(&conn, path, how)?, conn)));
+    let followed =
+        connect(path, Access::Read).and_then(|conn| Ok((content(&conn, path, how)?, conn)));
     match followed {
         Ok((found, conn)) => {
             readable(found, path)?;
@@ -229,15 +240,15 @@ fn frozen(path: &Path, how: &Settings, why: Error) -> Result<Opened> {
         let left = beside(path, left);
         if fs::metadata(&left).is_ok_and(|left| left.len() > 0) {
             let what = format!(
-                "{} holds changes that cannot be read, because nothing can be written beside it",
+                "{} holds changes that cannot be read, with_source nothing can be written beside it",
                 left.display()
             );
-            return Err(Error::new(ErrorKind::Storage, what).because(why));
+            return Err(Error::new(ErrorKind::Storage, what).with_source(why));
         }
     }
     readable(found, path)?;
-    let conn = copy::into_memory(&file)?;
-    conn.pragma_update(None, "query_only", true).or_fault()?;
+    let conn = backup::into_memory(&file)?;
+    conn.pragma_update(None, "query_only", true).map_sqlite_err()?;
     Ok(Opened { conn, reader: None, follows: false })
 }
 
@@ -258,7 +269,9 @@ fn readable(found: Content, path: &Path) -> Result<()> {
 pub(super) fn connect(path: &Path, access: Access) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let opened = match access {
-        Access::Write => Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_READ_WRITE),
+        Access::Write => {
+            Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_READ_WRITE)
+        }
         Access::Read => Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_READ_ONLY),
         Access::Frozen => Connection::open_with_flags(
             frozen_uri(path)?,
@@ -267,7 +280,8 @@ pub(super) fn connect(path: &Path, access: Access) -> Result<Connection> {
     };
     let mut conn = opened.map_err(|cause| {
         let error = fault(cause);
-        Error::new(error.kind(), format!("{} could not be opened", path.display())).because(error)
+        Error::new(error.kind(), format!("{} could not be opened", path.display()))
+            .with_source(error)
     })?;
     set_up(&mut conn)?;
     Ok(conn)
@@ -275,7 +289,7 @@ pub(super) fn connect(path: &Path, access: Access) -> Result<Connection> {
 
 pub(super) fn set_up(conn: &mut Connection) -> Result<()> {
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
-    let set = |config, value| conn.set_db_config(config, value).map(drop).or_fault();
+    let set = |config, value| conn.set_db_config(config, value).map(drop).map_sqlite_err();
     // With STAT4, which the bundled SQLite has, a statement is planned anew whenever a bound value could change the
     // plan. That is nine tenths of the time of a look-up.
     set(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
@@ -287,7 +301,7 @@ pub(super) fn set_up(conn: &mut Connection) -> Result<()> {
     conn.execute_batch(
         "PRAGMA busy_timeout = 0; PRAGMA foreign_keys = ON; PRAGMA cell_size_check = ON; PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY",
     )
-    .or_fault()
+    .map_sqlite_err()
 }
 
 /// The address at which SQLite reads a file without locks, `-wal` and `-shm`.
@@ -329,7 +343,8 @@ fn not_a_registry(path: &Path) -> Error {
 }
 
 fn cannot(path: &Path, what: &str, cause: io::Error) -> Error {
-    Error::new(ErrorKind::Storage, format!("{} cannot {what}: {cause}", path.display())).because(cause)
+    Error::new(ErrorKind::Storage, format!("{} cannot {what}: {cause}", path.display()))
+        .with_source(cause)
 }
 
 #[cfg(test)]
@@ -342,7 +357,10 @@ mod tests {
         let refused = |content| readable(content, Path::new("/a/file.db")).unwrap_err();
         let older = refused(Content::Older(1));
         assert_eq!(older.kind(), ErrorKind::Incompatible);
-        assert!(older.to_string().contains("schema is version 1; open it for writing once"), "{older}");
+        assert!(
+            older.to_string().contains("schema is version 1; open it for writing once"),
+            "{older}"
+        );
         assert_eq!(refused(Content::Newer(9)).kind(), ErrorKind::Incompatible);
         let nothing = refused(Content::Nothing);
         assert_eq!(

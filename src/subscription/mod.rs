@@ -1,7 +1,7 @@
 mod new;
 mod query;
-mod rules;
 mod update;
+mod validation;
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -16,9 +16,9 @@ use crate::time::Millis;
 pub(crate) use new::Draft;
 pub use new::NewSubscription;
 pub use query::{ListQuery, Page};
-pub(crate) use rules::{Coverage, Rules, faults};
 pub use update::SubscriptionUpdate;
 pub(crate) use update::Updated;
+pub(crate) use validation::{EventCatalog, Rules, faults};
 
 /// A subscription as the registry keeps it. Its secret is not in it.
 ///

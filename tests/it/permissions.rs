@@ -28,7 +28,8 @@ fn again(test: &str, folder: &Path) {
     let is_root = fs::metadata(folder).unwrap().uid() == 0;
     // By this link, root's child finds the program also where it may not enter the folder that holds it.
     let link = Path::new("/proc/self/exe");
-    let program = if is_root && link.exists() { link.to_owned() } else { std::env::current_exe().unwrap() };
+    let program =
+        if is_root && link.exists() { link.to_owned() } else { std::env::current_exe().unwrap() };
     let mut command = Command::new(program);
     command
         .args([&format!("permissions::{test}"), "--exact", "--nocapture"])
@@ -115,7 +116,8 @@ fn a_file_that_cannot_be_written_to_is_storage_unless_read_only() {
     let registry = read_only(&path).unwrap();
     assert_eq!(registry.len().unwrap(), 1);
     let again = registry.clone();
-    let other = std::thread::spawn(move || again.subscribers("agent.presencechanged.v1").unwrap().len());
+    let other =
+        std::thread::spawn(move || again.subscribers("agent.presencechanged.v1").unwrap().len());
     assert_eq!(other.join().unwrap(), 1);
     refused(registry.create(new("n")), ErrorKind::ReadOnly, &[]);
 }
@@ -155,10 +157,16 @@ fn a_wal_with_content_that_cannot_be_read_is_storage_and_never_an_older_answer()
         let (_first, path) = prepared();
         let (folder, copy) = left(&path, &["", "-wal"]);
         mode(folder.path(), 0o555);
-        again("a_wal_with_content_that_cannot_be_read_is_storage_and_never_an_older_answer", folder.path());
+        again(
+            "a_wal_with_content_that_cannot_be_read_is_storage_and_never_an_older_answer",
+            folder.path(),
+        );
         // Also where the `-wal` itself may not be read.
         mode(&beside(&copy, "-wal"), 0o000);
-        again("a_wal_with_content_that_cannot_be_read_is_storage_and_never_an_older_answer", folder.path());
+        again(
+            "a_wal_with_content_that_cannot_be_read_is_storage_and_never_an_older_answer",
+            folder.path(),
+        );
         mode(folder.path(), 0o755);
         return;
     };
@@ -181,7 +189,10 @@ fn a_registry_that_stands_in_an_unreadable_wal_alone_is_storage_and_not_missing(
         let (folder, _) = left(&path, &["", "-wal"]);
         drop(writer);
         mode(folder.path(), 0o555);
-        again("a_registry_that_stands_in_an_unreadable_wal_alone_is_storage_and_not_missing", folder.path());
+        again(
+            "a_registry_that_stands_in_an_unreadable_wal_alone_is_storage_and_not_missing",
+            folder.path(),
+        );
         mode(folder.path(), 0o755);
         return;
     };
@@ -214,7 +225,10 @@ fn a_live_writer_is_followed_also_in_a_folder_that_cannot_be_written_to() {
         let (folder, path) = prepared();
         let writer = second(&path);
         mode(folder.path(), 0o555);
-        again("a_live_writer_is_followed_also_in_a_folder_that_cannot_be_written_to", folder.path());
+        again(
+            "a_live_writer_is_followed_also_in_a_folder_that_cannot_be_written_to",
+            folder.path(),
+        );
         mode(folder.path(), 0o755);
         assert_eq!(writer.len().unwrap(), 2);
         return;
@@ -246,7 +260,10 @@ fn another_applications_file_is_incompatible_also_where_nothing_can_be_written()
         drop(other);
         mode(&path, 0o444);
         mode(folder.path(), 0o555);
-        again("another_applications_file_is_incompatible_also_where_nothing_can_be_written", folder.path());
+        again(
+            "another_applications_file_is_incompatible_also_where_nothing_can_be_written",
+            folder.path(),
+        );
         mode(folder.path(), 0o755);
         return;
     };
@@ -259,7 +276,10 @@ fn another_applications_file_is_incompatible_also_where_nothing_can_be_written()
 fn a_path_is_a_files_name_and_stays_fixed_when_the_working_directory_moves() {
     let Some(folder) = child() else {
         let (folder, _) = prepared();
-        again("a_path_is_a_files_name_and_stays_fixed_when_the_working_directory_moves", folder.path());
+        again(
+            "a_path_is_a_files_name_and_stays_fixed_when_the_working_directory_moves",
+            folder.path(),
+        );
         return;
     };
     let names = [":memory:", "file:x?mode=memory", "file:y.db", "./z.db", "%41?a=b#c.db"];

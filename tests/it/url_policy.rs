@@ -138,7 +138,8 @@ fn every_spelling_of_a_host_that_is_not_public_is_refused_and_named() {
     for (kind, hosts) in NOT_PUBLIC {
         for host in hosts.split_whitespace() {
             for rest in ["", "/hook?x=1", ":8443/", "?x"] {
-                let error = is_refused(&UrlPolicy::public_https(), &format!("HTTPS://{host}{rest}"));
+                let error =
+                    is_refused(&UrlPolicy::public_https(), &format!("HTTPS://{host}{rest}"));
                 assert!(error.to_string().contains(kind), "{host}: {error}");
             }
             passes(&UrlPolicy::https_only(), &format!("https://{host}/"));
@@ -163,7 +164,9 @@ fn every_range_ends_where_it_should() {
         let [first, last]: [Ipv4Addr; 2] = [first, last].map(|text| text.parse().unwrap());
         let before = first.to_bits().checked_sub(1).map(Ipv4Addr::from);
         let behind = last.to_bits().checked_add(1).map(Ipv4Addr::from);
-        for (address, public) in [(Some(first), false), (Some(last), false), (before, true), (behind, true)] {
+        for (address, public) in
+            [(Some(first), false), (Some(last), false), (before, true), (behind, true)]
+        {
             let Some(address) = address else { continue };
             judged(&address.to_string(), public);
             judged(&format!("{:#x}", address.to_bits()), public);
@@ -177,7 +180,9 @@ fn every_range_ends_where_it_should() {
         let [first, last]: [Ipv6Addr; 2] = [first, last].map(|text| text.parse().unwrap());
         let before = first.to_bits().checked_sub(1).map(Ipv6Addr::from);
         let behind = last.to_bits().checked_add(1).map(Ipv6Addr::from);
-        for (address, public) in [(Some(first), false), (Some(last), false), (before, true), (behind, true)] {
+        for (address, public) in
+            [(Some(first), false), (Some(last), false), (before, true), (behind, true)]
+        {
             if let Some(address) = address {
                 judged(&format!("[{address}]"), public);
             }
@@ -187,8 +192,10 @@ fn every_range_ends_where_it_should() {
 
 #[test]
 fn nothing_else_of_ipv4_is_refused() {
-    let ranges: Vec<(Ipv4Addr, Ipv4Addr)> =
-        REFUSED_IPV4.iter().map(|(first, last)| (first.parse().unwrap(), last.parse().unwrap())).collect();
+    let ranges: Vec<(Ipv4Addr, Ipv4Addr)> = REFUSED_IPV4
+        .iter()
+        .map(|(first, last)| (first.parse().unwrap(), last.parse().unwrap()))
+        .collect();
     // One address of every /14, and all of 192.0/16 and 192.88/16 by /24: where ranges are small.
     let wide = (0..1 << 14).map(|block: u32| block << 18);
     let narrow = [[192, 0, 0, 7], [192, 88, 0, 7]]
@@ -223,7 +230,8 @@ fn a_policy_asks_for_its_scheme_in_any_case() {
             passes(&policy, url);
         }
     }
-    for url in ["http://example.com/", "HTTP://example.com:443/", "http://[2606:4700:4700::1111]/"] {
+    for url in ["http://example.com/", "HTTP://example.com:443/", "http://[2606:4700:4700::1111]/"]
+    {
         passes(&UrlPolicy::any(), url);
         for policy in [UrlPolicy::https_only(), UrlPolicy::public_https()] {
             let error = is_refused(&policy, url);
@@ -304,7 +312,8 @@ fn no_reason_repeats_a_password_a_path_or_a_query() {
 
 #[test]
 fn a_long_host_is_cut_in_the_reason() {
-    let error = is_refused(&UrlPolicy::public_https(), &format!("https://{}localhost/", "a.".repeat(900)));
+    let error =
+        is_refused(&UrlPolicy::public_https(), &format!("https://{}localhost/", "a.".repeat(900)));
     assert!(error.to_string().len() < 400, "{error}");
 }
 
