@@ -13,7 +13,9 @@ use webhook_registry::{EventType, NewSubscription, Registry, SubscriptionUpdate}
 use crate::support::{learn, size};
 
 /// Where the queries stand, to the letter.
-const DOCUMENTED: [&str; 2] = [include_str!("../../src/lib.rs"), include_str!("../../README.md")];
+const DOCUMENTED: [&str; 2] =
+    [include_str!("../../src/lib.rs"), include_str!("../../src/cookbook.md")];
+const README: &str = include_str!("../../README.md");
 
 const WHO: &str =
     "SELECT name, url FROM subscribers WHERE event_type = 'channel.held.v1' ORDER BY id;";
@@ -153,6 +155,7 @@ fn the_queries_are_those_of_the_documentation() {
             assert!(text.contains(query), "{query}");
         }
     }
+    assert!(README.contains(WHO.trim_end_matches(';')), "{WHO}");
 }
 
 #[test]
