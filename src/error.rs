@@ -1,6 +1,7 @@
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
@@ -31,7 +32,8 @@ struct Repr {
     kind: ErrorKind,
     message: Cow<'static, str>,
     problems: Vec<Problem>,
-    source: Option<Box<dyn StdError + Send + Sync>>,
+    /// Only ever shown, so that a panic cannot leave it in the middle of a change.
+    source: Option<AssertUnwindSafe<Box<dyn StdError + Send + Sync>>>,
 }
 
 /// What sort of failure an [`Error`] is.
@@ -176,7 +178,7 @@ impl Error {
         mut self,
         source: impl Into<Box<dyn StdError + Send + Sync>>,
     ) -> Error {
-        self.0.source = Some(source.into());
+        self.0.source = Some(AssertUnwindSafe(source.into()));
         self
     }
 }
@@ -205,7 +207,7 @@ impl fmt::Debug for Error {
         let mut shown = f.debug_struct("Error");
         shown.field("kind", &self.0.kind).field("message", &self.to_string());
         if let Some(source) = &self.0.source {
-            shown.field("source", source);
+            shown.field("source", &source.0);
         }
         shown.finish()
     }
@@ -213,8 +215,8 @@ impl fmt::Debug for Error {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.source.as_deref().map(|source| {
-            let source: &(dyn StdError + 'static) = source;
+        self.0.source.as_ref().map(|source| {
+            let source: &(dyn StdError + 'static) = &*source.0;
             source
         })
     }

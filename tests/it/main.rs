@@ -64,6 +64,7 @@ mod test_util;
 mod threads;
 mod time;
 mod undecodable_rows;
+mod unwind_safety;
 mod url_policy;
 mod validation;
 mod views;
