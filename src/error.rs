@@ -72,7 +72,7 @@ pub struct Problem {
 
 impl Problem {
     pub(crate) fn new(field: impl Into<String>, message: impl Into<String>) -> Problem {
-        Problem { field: field.into(), message: message.into() }
+        Problem { field: field.into(), message: visible_owned(message.into()) }
     }
 
     /// The JSON key at fault: `url`, `events[2]`, `name`, `ifRevision`; in a list `[7].name`.
@@ -100,7 +100,7 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.field, self.message)
+        write!(f, "{}: {}", visible(&self.field), self.message)
     }
 }
 
@@ -125,7 +125,11 @@ impl Error {
     }
 
     pub(crate) fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Error {
-        Error(Box::new(Repr { kind, message: message.into(), problems: Vec::new(), source: None }))
+        let message = match message.into() {
+            Cow::Owned(text) => Cow::Owned(visible_owned(text)),
+            ours => ours,
+        };
+        Error(Box::new(Repr { kind, message, problems: Vec::new(), source: None }))
     }
 
     pub(crate) fn invalid(problems: Vec<Problem>) -> Error {
@@ -158,7 +162,7 @@ impl Error {
     /// A conflict that one sentence of its own says better than field and message would.
     pub(crate) fn conflict_saying(message: String, problem: Problem) -> Error {
         let mut error = Error::conflict(vec![problem]);
-        error.0.message = Cow::Owned(message);
+        error.0.message = Cow::Owned(visible_owned(message));
         error
     }
 
@@ -193,7 +197,7 @@ impl fmt::Display for Error {
             if position > 0 {
                 f.write_str("; ")?;
             }
-            write!(f, "{}{separator}{}", problem.field, problem.message)?;
+            write!(f, "{}{separator}{}", visible(&problem.field), problem.message)?;
         }
         match self.0.problems.len().checked_sub(SHOWN) {
             Some(more) if more > 0 => write!(f, "; and {more} more"),
@@ -222,13 +226,68 @@ impl StdError for Error {
     }
 }
 
-/// Shows a text that came from outside in a message: quoted, control characters escaped, and never longer than a
-/// line can bear.
+/// Quotes a text that came from outside for a message: what is invisible is escaped, and a long text is cut.
 pub(crate) fn quoted(text: &str) -> String {
-    const LONGEST: usize = 256;
-    if text.chars().nth(LONGEST).is_none() {
-        return format!("{text:?}");
+    const MAX_CHARS: usize = 256;
+    let quoted = if text.chars().nth(MAX_CHARS).is_none() {
+        format!("{text:?}")
+    } else {
+        let start: String = text.chars().take(MAX_CHARS).collect();
+        format!("{start:?}…")
+    };
+    visible_owned(quoted)
+}
+
+/// Escapes the characters of a text from outside that are invisible, break the line or reorder the text around them, as
+/// `\u{2028}`: everything that `Display` shows passes through here. Other characters stay, a backslash too.
+pub(crate) fn visible(text: &str) -> Cow<'_, str> {
+    let is_hidden = |(at, c): (usize, char)| is_hidden(c, at == 0);
+    if !text.char_indices().any(is_hidden) {
+        return Cow::Borrowed(text);
     }
-    let start: String = text.chars().take(LONGEST).collect();
-    format!("{start:?}…")
+    let mut escaped = String::with_capacity(text.len().saturating_add(16));
+    for (at, c) in text.char_indices() {
+        match c {
+            c if is_blank(c) => escaped.extend(c.escape_unicode()),
+            c if is_hidden((at, c)) => escaped.extend(c.escape_debug()),
+            c => escaped.push(c),
+        }
+    }
+    Cow::Owned(escaped)
+}
+
+fn visible_owned(text: String) -> String {
+    match visible(&text) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(escaped) => escaped,
+    }
+}
+
+/// What `str::escape_debug` calls not printable (the categories Cc, Cf, Zl, Zp, Zs other than the space, and what is not
+/// assigned), a combining mark at the beginning, and the blank letters and marks that it lets pass.
+fn is_hidden(c: char, first: bool) -> bool {
+    if c.is_ascii() {
+        return c.is_ascii_control();
+    }
+    // The escape of a single character also covers every combining mark, which belongs to the character before it.
+    is_blank(c)
+        || (c.escape_debug().len() > 1
+            && (first || format!("a{c}").escape_debug().nth(1) == Some('\\')))
+}
+
+/// Letters, marks and symbols that are drawn as nothing: Unicode's default-ignorable characters outside of Cf, and the
+/// blank braille pattern.
+fn is_blank(c: char) -> bool {
+    matches!(
+        c,
+        '\u{34f}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{2800}'
+            | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{ffa0}'
+            | '\u{e0100}'..='\u{e01ef}'
+    )
 }

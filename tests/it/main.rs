@@ -26,6 +26,7 @@ mod encryption;
 mod ensure;
 mod error_precedence;
 mod errors;
+mod escaping;
 mod event_types;
 mod export;
 mod failure_atomicity;
