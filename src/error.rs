@@ -238,6 +238,38 @@ pub(crate) fn quoted(text: &str) -> String {
     visible_owned(quoted)
 }
 
+/// Quotes the key of a JSON object from outside. A secret can stand there by mistake, so a key that looks like one is
+/// counted only, and of a key longer than any that has a meaning the beginning is shown.
+pub(crate) fn quoted_key(key: &str) -> String {
+    const MAX_BYTES: usize = 64;
+    const START: usize = 16;
+    if looks_secret(key) {
+        format!("({} bytes, not shown with_source it could be a secret)", key.len())
+    } else if key.len() > MAX_BYTES {
+        let start: String = key.chars().take(START).collect();
+        format!("{}…", quoted(&start))
+    } else {
+        quoted(key)
+    }
+}
+
+/// Whether a text holds what could be base64 or hexadecimal of a key: the prefix of Standard Webhooks, padding, or a run
+/// of their characters that is longer than words are.
+fn looks_secret(text: &str) -> bool {
+    /// Of 16 random bytes, the shortest key that anybody makes, base64 has 22 characters. Two in a hundred runs of so many
+    /// have no digit.
+    const RUN: usize = 20;
+    const RUN_WITHOUT_DIGIT: usize = 32;
+    let is_digit_of_key = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '-' | '_');
+    let mut runs = text.split(|c| !is_digit_of_key(c));
+    text.to_ascii_lowercase().contains("whsec_")
+        || text.contains('=')
+        || runs.any(|run| {
+            run.len() >= RUN_WITHOUT_DIGIT
+                || (run.len() >= RUN && run.contains(|c: char| c.is_ascii_digit()))
+        })
+}
+
 /// Escapes the characters of a text from outside that are invisible, break the line or reorder the text around them, as
 /// `\u{2028}`: everything that `Display` shows passes through here. Other characters stay, a backslash too.
 pub(crate) fn visible(text: &str) -> Cow<'_, str> {
