@@ -9,7 +9,7 @@ use serde::de::{
     Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
 
-use crate::error::quoted;
+use crate::error::quoted_key;
 
 /// One JSON value of a certain type. Everything that a type does not override is "not this type".
 pub(crate) trait JsonType: Sized {
@@ -79,7 +79,7 @@ impl<'a> Key<'a> {
         match self.within {
             None => f.write_str(self.name),
             Some(Within::Index(index)) => write!(f, "{}[{index}]", self.name),
-            Some(Within::Entry(entry)) => write!(f, "{}[{}]", self.name, quoted(entry)),
+            Some(Within::Entry(entry)) => write!(f, "{}[{}]", self.name, quoted_key(entry)),
         }
     }
 
@@ -343,7 +343,7 @@ pub(crate) fn document<'de, T: JsonObject, A: MapAccess<'de>>(
         let Some(&key) = T::KEYS.iter().find(|&&key| key == name) else {
             if document.denies_unknown_fields() {
                 let keys = T::KEYS.join(", ");
-                let name = quoted(&name);
+                let name = quoted_key(&name);
                 return Err(A::Error::custom(format_args!(
                     "{place}unknown key {name}; the keys are {keys}"
                 )));

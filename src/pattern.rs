@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use serde::de::{self, Deserialize, Deserializer};
 use serde::ser::{Serialize, Serializer};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, visible};
 use crate::event_type::{is_name, is_name_byte};
 use crate::json;
 
@@ -259,6 +259,6 @@ impl Serialize for EventPattern {
 impl<'de> Deserialize<'de> for EventPattern {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<EventPattern, D::Error> {
         let text = json::read::<String, D>(deserializer)?;
-        EventPattern::compile(&text).map_err(de::Error::custom)
+        EventPattern::compile(&text).map_err(|why| de::Error::custom(visible(&why)))
     }
 }

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::error::quoted;
+use crate::error::{quoted, visible};
 use crate::id::SubscriptionId;
 
 /// What [`Registry::check`](crate::Registry::check) found.
@@ -75,11 +75,14 @@ impl Finding {
 
     /// About the file as a whole.
     pub(crate) fn of_file(message: impl Into<String>) -> Finding {
-        Finding { subscription_id: None, message: message.into() }
+        Finding { subscription_id: None, message: visible(&message.into()).into_owned() }
     }
 
     pub(crate) fn of(who: &SubscriptionLabel, message: impl fmt::Display) -> Finding {
-        Finding { subscription_id: who.id, message: format!("{who}: {message}") }
+        Finding {
+            subscription_id: who.id,
+            message: visible(&format!("{who}: {message}")).into_owned(),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use crate::id::SubscriptionId;
 use crate::secret::{IssuedSecret, SigningSecret};
 use crate::store::{Made, Recipient};
 use crate::time::Clock;
+use crate::url_policy;
 
 pub(crate) use cache::DispatchCache;
 pub use explain::{Explanation, ExplanationEntry};
@@ -131,7 +132,7 @@ impl fmt::Debug for Subscriber {
         f.debug_struct("Subscriber")
             .field("id", id)
             .field("name", name)
-            .field("url", url)
+            .field("url", &url_policy::redacted(url))
             .field("metadata", metadata)
             .field("secrets", secrets)
             .finish()

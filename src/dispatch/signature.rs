@@ -43,8 +43,9 @@ impl Subscriber {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `messageId` for one that is empty or holds a `.` or a control
-    /// character, and on `timestamp` for a time before 1970.
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `messageId` for one that is empty or holds anything but visible
+    /// ASCII without `.`, and on `timestamp` for a time before 1970. White space at an end does not survive an HTTP header,
+    /// other characters arrive in as many encodings as there are servers, and a `.` separates the signed parts.
     ///
     /// # Examples
     ///
@@ -73,10 +74,10 @@ impl Subscriber {
         let mut problems = Vec::new();
         if message_id.is_empty() {
             problems.push(Problem::new("messageId", "a message needs an id"));
-        } else if message_id.contains(|c: char| c == '.' || c.is_control()) {
+        } else if !message_id.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'.') {
             problems.push(Problem::new(
                 "messageId",
-                "an id of a message cannot hold a \".\" or a control character",
+                "the id of a message holds only visible ASCII characters, and no \".\" or white space",
             ));
         }
         let seconds = timestamp

@@ -2,7 +2,7 @@ use std::collections::HashSet;
 
 use super::{Registry, no_event_type};
 use crate::change::{self, ChangeKind};
-use crate::error::{Error, Problem, Result};
+use crate::error::{Error, Problem, Result, quoted};
 use crate::event_type::EventType;
 use crate::pattern::EventPattern;
 use crate::store::Write;
@@ -158,7 +158,8 @@ fn refuse_named(tx: &Write<'_>, name: &str) -> Result<()> {
     if namers.is_empty() {
         return Ok(());
     }
-    let mut who: Vec<String> = namers.iter().map(|(id, name)| format!("{name:?} ({id})")).collect();
+    let mut who: Vec<String> =
+        namers.iter().map(|(id, name)| format!("{} ({id})", quoted(name))).collect();
     let more = count.saturating_sub(u64::try_from(namers.len()).unwrap_or(count));
     if more > 0 {
         who.push(format!("and {more} more"));

@@ -4,7 +4,7 @@ use std::slice;
 
 use super::{Registry, known_event_type};
 use crate::change::{self, ChangeKind, SecretChange};
-use crate::error::{Error, ErrorKind, Problem, Result};
+use crate::error::{Error, ErrorKind, Problem, Result, quoted};
 use crate::id::SubscriptionId;
 use crate::random::RandomBuffer;
 use crate::secret::{GENERATED_KEY, IssuedSecret, SigningSecret};
@@ -303,8 +303,11 @@ pub(super) fn names_twice<'a>(names: impl Iterator<Item = &'a str>) -> HashMap<u
             None
         }
         Entry::Occupied(entry) => {
-            let why =
-                format!("{:?} stands in this list already, at [{}]", entry.key(), entry.get());
+            let why = format!(
+                "{} stands in this list already, at [{}]",
+                quoted(entry.key()),
+                entry.get()
+            );
             Some((index, Problem::new("name", why)))
         }
     });
@@ -401,7 +404,7 @@ pub(super) fn unless_name_taken(name: &str, written: Result<(), NameTaken>) -> R
 }
 
 fn name_taken(name: &str, NameTaken(holder): &NameTaken) -> Problem {
-    Problem::new("name", format!("{name:?} is taken by subscription {holder}"))
+    Problem::new("name", format!("{} is taken by subscription {holder}", quoted(name)))
 }
 
 /// What [`Registry::iter`] goes through.

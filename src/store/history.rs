@@ -67,9 +67,9 @@ impl Read<'_> {
         Ok(HistoryRange { keep: natural(keep)?, first: natural(first)?, last: natural(last)? })
     }
 
-    /// How many changes the file keeps.
-    pub(crate) fn kept_changes(&self) -> Result<u64> {
-        Ok(self.extent()?.keep)
+    /// Whether the file keeps so many changes already.
+    pub(crate) fn keeps_changes(&self, keep: u64) -> Result<bool> {
+        Ok(self.extent()?.keep == storable(keep))
     }
 
     /// The sequence of the last change; 0 when there was none.
@@ -184,8 +184,7 @@ impl Write<'_> {
     /// Keeps from now on so many changes in this file.
     pub(crate) fn keep_changes(&self, keep: u64) -> Result<()> {
         let HistoryRange { keep: before, first: _, last } = self.extent()?;
-        // What SQLite cannot count to is as good as all.
-        let keep = keep.min(i64::MAX.unsigned_abs());
+        let keep = storable(keep);
         if keep == before {
             return Ok(());
         }
@@ -195,6 +194,11 @@ impl Write<'_> {
         )?;
         self.trim(last, keep)
     }
+}
+
+/// The number of changes to keep as the file can hold it. A number past SQLite's greatest integer keeps every change.
+fn storable(keep: u64) -> u64 {
+    keep.min(i64::MAX.unsigned_abs())
 }
 
 /// How a field is written: as it stands, with_source a tree of values would take longer than the row.

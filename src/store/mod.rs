@@ -150,7 +150,7 @@ impl Store {
             entropy: entropy.clone(),
         };
         if let Some(keep) = settings.keep_changes
-            && store.read(|tx| tx.kept_changes())? != keep
+            && !store.read(|tx| tx.keeps_changes(keep))?
         {
             store.write(|tx| tx.keep_changes(keep))?;
         }

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess};
 
@@ -9,6 +10,7 @@ use crate::event_type::check_description;
 use crate::json::{self, JsonObject, JsonType, Key};
 use crate::pattern::EventPattern;
 use crate::secret::{SecretText, SigningSecret};
+use crate::url_policy;
 
 /// What a subscription is created from: the body of a webhook API's `POST /subscriptions`.
 ///
@@ -49,7 +51,9 @@ use crate::secret::{SecretText, SigningSecret};
 /// assert_eq!(created.secret().key().len(), 64);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// `Debug` shows neither the secret nor a user name or password in the URL.
+#[derive(Clone, PartialEq, Eq)]
 #[must_use]
 pub struct NewSubscription {
     name: String,
@@ -289,6 +293,31 @@ impl From<&Subscription> for NewSubscription {
             metadata: metadata.clone(),
             allow_unknown_events: false,
         }
+    }
+}
+
+impl fmt::Debug for NewSubscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let NewSubscription {
+            name,
+            url,
+            events,
+            enabled,
+            secret,
+            description,
+            metadata,
+            allow_unknown_events,
+        } = self;
+        f.debug_struct("NewSubscription")
+            .field("name", name)
+            .field("url", &url_policy::redacted(url))
+            .field("events", events)
+            .field("enabled", enabled)
+            .field("secret", secret)
+            .field("description", description)
+            .field("metadata", metadata)
+            .field("allow_unknown_events", allow_unknown_events)
+            .finish()
     }
 }
 

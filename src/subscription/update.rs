@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess};
 
@@ -8,6 +9,7 @@ use crate::error::{Problem, Result};
 use crate::event_type::check_description;
 use crate::json::{self, JsonObject, JsonType, Key, Nullable};
 use crate::secret::{SecretText, SigningSecret};
+use crate::url_policy;
 
 /// What to change of a subscription: the body of a PATCH.
 ///
@@ -36,7 +38,9 @@ use crate::secret::{SecretText, SigningSecret};
 /// assert_eq!(same.revision(), 2, "what changes nothing counts for nothing");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+///
+/// `Debug` shows neither the secret nor a user name or password in the URL.
+#[derive(Clone, Default, PartialEq, Eq)]
 #[must_use]
 pub struct SubscriptionUpdate {
     name: Option<String>,
@@ -279,6 +283,33 @@ pub(crate) struct Updated {
     pub(crate) subscription: Subscription,
     /// The secret that was stated, the current one or another; None where nothing was said of it.
     pub(crate) secret: Option<SigningSecret>,
+}
+
+impl fmt::Debug for SubscriptionUpdate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SubscriptionUpdate {
+            name,
+            url,
+            events,
+            enabled,
+            secret,
+            description,
+            metadata,
+            allow_unknown_events,
+            if_revision,
+        } = self;
+        f.debug_struct("SubscriptionUpdate")
+            .field("name", name)
+            .field("url", &url.as_deref().map(url_policy::redacted))
+            .field("events", events)
+            .field("enabled", enabled)
+            .field("secret", secret)
+            .field("description", description)
+            .field("metadata", metadata)
+            .field("allow_unknown_events", allow_unknown_events)
+            .field("if_revision", if_revision)
+            .finish()
+    }
 }
 
 impl JsonObject for SubscriptionUpdate {

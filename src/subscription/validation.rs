@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::Subscription;
 use crate::did_you_mean;
-use crate::error::{Problem, Result, quoted};
+use crate::error::{Problem, Result, quoted, quoted_key};
 use crate::event_type::check_description;
 use crate::pattern::EventPattern;
 use crate::secret::MIN_KEY;
@@ -88,10 +88,10 @@ fn check_entry(key: &str, value: &str) -> Result<(), String> {
         Err(format!(
             "a value has at most {MAX_VALUE} bytes, not {} (of {})",
             value.len(),
-            quoted(key)
+            quoted_key(key)
         ))
     } else if key.contains('\0') || value.contains('\0') {
-        Err(format!("neither key nor value can hold U+0000 (at {})", quoted(key)))
+        Err(format!("neither key nor value can hold U+0000 (at {})", quoted_key(key)))
     } else {
         Ok(())
     }

@@ -4,6 +4,8 @@ mod policy;
 mod public_host;
 mod special_use_addresses;
 
+use std::borrow::Cow;
+
 use url::Url;
 
 pub use policy::UrlPolicy;
@@ -13,6 +15,22 @@ const LONGEST: usize = 2_048;
 /// The URL as its standard writes it, so that two writings of one are the same text; as it is where it is none.
 pub(crate) fn normal(url: &str) -> String {
     check(url).map_or_else(|_| url.to_owned(), String::from)
+}
+
+/// The URL as `Debug` shows it. A URL that no registry takes can hold a user name and a password, and then everything that
+/// could be of them is left out. The last sign that ends them is looked for anywhere, with_source the parser finds it in other
+/// places than a reader does.
+pub(crate) fn redacted(url: &str) -> Cow<'_, str> {
+    // An `@`, and what the parser reads as one.
+    const ENDS: [&str; 4] = ["@", "%40", "\u{ff20}", "\u{fe6b}"];
+    let behind = |end: &&str| Some(url.rsplit_once(end)?.1);
+    match ENDS.iter().filter_map(behind).min_by_key(|rest| rest.len()) {
+        Some(rest) if check(url).is_err() => {
+            let scheme = after_scheme(url).ok().and_then(|after| url.strip_suffix(after));
+            Cow::Owned(format!("{}redacted@{rest}", scheme.unwrap_or_default()))
+        }
+        _ => Cow::Borrowed(url),
+    }
 }
 
 /// The rules for every URL. The reason names the part at fault, never the whole URL: it can hold a password or a token.

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 /// |---|---|
 /// | [`any`](UrlPolicy::any) | nothing |
 /// | [`https_only`](UrlPolicy::https_only) | `https` |
-/// | [`public_https`](UrlPolicy::public_https) | `https`, and a host that is not local by its spelling |
+/// | [`public_https`](UrlPolicy::public_https) | `https`, and a host that can be public by its spelling |
 ///
 /// Given to [`RegistryOptions::url_policy`](crate::RegistryOptions::url_policy), it judges URLs that are new or changed.
 /// The rest of the file is left as it is, so [`check`](UrlPolicy::check) is also there for what was accepted before, and
@@ -71,9 +71,15 @@ impl UrlPolicy {
     ///   [IPv6](https://www.iana.org/assignments/iana-ipv6-special-registry) do not call globally reachable: loopback,
     ///   private, link-local, shared, documentation, benchmark, reserved and the like;
     /// - multicast, `fec0::/10` and all of `::/96`;
-    /// - IPv6 that holds such an IPv4 address: mapped (`::ffff:0:0/96`), NAT64 (`64:ff9b::/96`) and 6to4 (`2002::/16`);
-    /// - the names `localhost`, `local`, `internal` and `home.arpa`, with all names below them, and names of one label;
-    /// - any host that ends in a dot.
+    /// - IPv6 that holds such an IPv4 address: mapped (`::ffff:0:0/96`), translated (`::ffff:0:0:0/96`), NAT64
+    ///   (`64:ff9b::/96`), 6to4 (`2002::/16`) and ISATAP (`::5efe:…` and `::200:5efe:…` behind any prefix);
+    /// - the names `localhost`, `localdomain`, `localdomain4`, `localdomain6`, `local`, `internal`, `home.arpa` and
+    ///   `invalid`, with all names below them, and names of one label;
+    /// - names that DNS cannot carry: an empty label (`a..b`, `.example.com`), a label of more than 63 bytes, more than 253
+    ///   bytes in all; and names with a character other than letters, digits, `-`, `_` and `.`, once the parser has
+    ///   written them in ASCII;
+    /// - any host that ends in a dot;
+    /// - the port 0.
     ///
     /// The registries are as of October 2025. IPv6 that they do not mention passes, also where nobody has been given it.
     pub fn public_https() -> UrlPolicy {
@@ -96,10 +102,9 @@ impl UrlPolicy {
         let faults: Vec<String> = match self.0 {
             Asks::Any => Vec::new(),
             Asks::Https => https(&parsed).err().into_iter().collect(),
-            Asks::PublicHttps => [https(&parsed), public_host::check(url, &parsed)]
-                .into_iter()
-                .filter_map(Result::err)
-                .collect(),
+            Asks::PublicHttps => {
+                https(&parsed).err().into_iter().chain(public_host::check(url, &parsed)).collect()
+            }
         };
         if faults.is_empty() { Ok(()) } else { Err(faults.join("; ")) }
     }

@@ -78,6 +78,8 @@ type Holder = ([u16; 8], u32, fn([u8; 16]) -> Ipv4Addr);
 const HOLDERS: &[Holder] = &[
     // mapped (RFC 4291)
     ([0, 0, 0, 0, 0, 0xffff, 0, 0], 96, last_four),
+    // translated (RFC 2765, RFC 7915)
+    ([0, 0, 0, 0, 0xffff, 0, 0, 0], 96, last_four),
     // NAT64 (RFC 6052)
     ([0x64, 0xff9b, 0, 0, 0, 0, 0, 0], 96, last_four),
     // 6to4 (RFC 3056)
@@ -110,8 +112,12 @@ pub(super) fn ipv6(address: Ipv6Addr) -> Option<&'static str> {
         .and_then(|(_, _, kind)| *kind)
 }
 
-/// The IPv4 address inside of a mapped, NAT64 or 6to4 address.
+/// The IPv4 address inside of a mapped, translated, NAT64, 6to4 or ISATAP address.
 pub(super) fn held_ipv4(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    // ISATAP (RFC 5214) stands behind any prefix.
+    if let [_, _, _, _, 0 | 0x200, 0x5efe, _, _] = address.segments() {
+        return Some(last_four(address.octets()));
+    }
     HOLDERS
         .iter()
         .find(|(prefix, length, _)| lies_in(address, *prefix, *length))

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use webhook_registry::{
     ChangeKind, Durability, ErrorKind, NewSubscription, Registry, RegistryOptions,
@@ -361,4 +362,20 @@ fn whoever_sees_an_effect_sees_its_change() {
             assert_eq!(told[0].subject(), found.id().to_string());
         }
     });
+}
+
+#[test]
+fn opening_writes_nothing_where_as_many_changes_are_kept_as_before() {
+    for keep in [0, 10, i64::MAX as u64, i64::MAX as u64 + 1, u64::MAX] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("webhooks.db");
+        drop(keeping(keep).open(&path).unwrap());
+        let other = rusqlite::Connection::open(&path).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let impatient = Registry::options().busy_timeout(Duration::ZERO);
+        impatient.clone().keep_changes(keep).open(&path).unwrap();
+        impatient.open(&path).unwrap();
+        let another_number = impatient.keep_changes(keep.wrapping_add(2) / 2 + 5).open(&path);
+        refused(another_number.map(drop), ErrorKind::Busy, &[]);
+    }
 }

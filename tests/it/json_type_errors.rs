@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::de::value::MapDeserializer;
 use serde_json::{Value, json};
 use webhook_registry::{
-    Catalog, EventPattern, EventType, ListQuery, NewSubscription, SubscriptionId,
+    Catalog, EventPattern, EventType, Export, ListQuery, NewSubscription, SubscriptionId,
     SubscriptionUpdate,
 };
 
@@ -179,6 +179,93 @@ fn unknown_keys_are_refused_by_name() {
     }
     for key in ["name", "cursor", "name_contains", "secret", "next"] {
         refused::<ListQuery>(&json!({key: SECRET}), &[&format!("{key:?}"), "nameContains"]);
+    }
+}
+
+/// Texts that are keys of a signing secret, and what it is often written with.
+fn secrets() -> Vec<String> {
+    let mut secrets = vec![
+        SECRET.to_owned(),
+        format!("whsec_{SECRET}"),
+        format!("WHSEC_{}", &SECRET[..10]),
+        format!("{SECRET}=="),
+        format!("Bearer {SECRET}"),
+        format!("{SECRET}.{SECRET}"),
+        SECRET.repeat(3),
+        SECRET[..20].to_owned(),
+        format!("{}=", &SECRET[..8]),
+    ];
+    // Base64 of 24 bytes without a digit, and hexadecimal.
+    secrets.push("LeakyAbcdefGhIjKlmnOpQrsTuVwXyzAb".to_owned());
+    secrets.push(format!("Leaky{}", "0a1b2c3d".repeat(8)));
+    secrets
+}
+
+#[test]
+fn a_secret_that_is_put_where_a_key_has_to_be_is_not_repeated() {
+    for secret in secrets() {
+        let hidden = format!("{} bytes, not shown because it could be a secret", secret.len());
+        let mut body = least();
+        body[&*secret] = json!(1);
+        refused::<NewSubscription>(&body, &["unknown key", &hidden, "allowUnknownEvents"]);
+        refused::<SubscriptionUpdate>(
+            &json!({(&*secret): 1}),
+            &["unknown key", &hidden, "ifRevision"],
+        );
+        refused::<ListQuery>(&json!({(&*secret): 1}), &["unknown key", &hidden, "nameContains"]);
+        refused::<Export>(&json!({(&*secret): 1}), &["unknown key", &hidden, "formatVersion"]);
+        let inside =
+            json!({"formatVersion": 1, "eventTypes": [], "subscriptions": [{(&*secret): 1}]});
+        refused::<Export>(&inside, &["subscriptions[0]: unknown key", &hidden, "createdAt"]);
+        let inside = json!({"subscriptions": [{"secrets": [{(&*secret): 1}]}]});
+        refused::<Export>(
+            &inside,
+            &["subscriptions[0].secrets[0]: unknown key", &hidden, "expiresAt"],
+        );
+
+        let mut body = least();
+        body["metadata"] = json!({(&*secret): 1});
+        refused::<NewSubscription>(&body, &["metadata[", &hidden, "expected a string"]);
+        refused::<SubscriptionUpdate>(
+            &json!({"metadata": {(&*secret): 1}}),
+            &["metadata[", &hidden],
+        );
+        refused::<ListQuery>(&json!({"metadata": {(&*secret): 1}}), &["metadata[", &hidden]);
+        let twice = format!(r#"{{"metadata": {{"{secret}": "a", "{secret}": "b"}}}}"#);
+        let message = serde_json::from_str::<ListQuery>(&twice).unwrap_err().to_string();
+        assert!(message.contains("twice") && !message.contains("Leaky"), "{message}");
+
+        // The rules tell a key too.
+        let value = "v".repeat(1_025);
+        let update = SubscriptionUpdate::new()
+            .metadata(&*secret, value)
+            .metadata(format!("{secret}\0"), "v");
+        let registry = crate::support::contact_center();
+        let id = registry.create(crate::support::new("crm")).unwrap().subscription().id();
+        let message = registry.update(id, update).unwrap_err().to_string();
+        assert!(message.starts_with("metadata: ") && !message.contains("Leaky"), "{message}");
+    }
+}
+
+#[test]
+fn an_unknown_key_is_shown_up_to_64_bytes_and_cut_behind() {
+    let key = |length: usize| "a key. ".repeat(10)[..length].to_owned();
+    let shown =
+        |key: &str| serde_json::from_value::<ListQuery>(json!({key: 1})).unwrap_err().to_string();
+    assert!(
+        shown(&key(64)).contains(&format!("unknown key {:?};", key(64))),
+        "{}",
+        shown(&key(64))
+    );
+    assert!(
+        shown(&key(65)).contains(&format!("unknown key {:?}…;", key(16))),
+        "{}",
+        shown(&key(65))
+    );
+    for typo in
+        ["subscriptionIdentifierName", "allow_unknown_events", "name2", "if-revision", "x-1"]
+    {
+        assert!(shown(typo).contains(&format!("unknown key {typo:?};")), "{}", shown(typo));
     }
 }
 

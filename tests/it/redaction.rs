@@ -123,6 +123,36 @@ fn debug_never_prints_a_secret() {
 }
 
 #[test]
+fn debug_never_prints_the_password_of_a_url() {
+    for (url, shown) in [
+        ("https://user:hunter2@example.com/a?b=c", "https://redacted@example.com/a?b=c"),
+        ("HTTPS://hunter2@example.com/", "HTTPS://redacted@example.com/"),
+        ("https://user:hunter2/hunter2@example.com/", "https://redacted@example.com/"),
+        ("https://user:hunter2@hunter2@example.com/", "https://redacted@example.com/"),
+        ("https://user:hunter2%40example.com/", "https://redacted@example.com/"),
+        ("https://user:hunter2＠example.com/", "https://redacted@example.com/"),
+        ("https:user:hunter2@example.com/", "redacted@example.com/"),
+        ("https:\\\\user:hunter2@example.com/", "redacted@example.com/"),
+        ("user:hunter2@example.com", "redacted@example.com"),
+        ("ftp://user:hunter2@example.com/", "redacted@example.com/"),
+        ("https://user:hunter2@", "https://redacted@"),
+        ("https://a:hunter2@b/c@d#e", "https://redacted@d#e"),
+        // Nothing is left out where nothing can be a password.
+        ("https://example.com/@me?mail=a%40b.com", "https://example.com/@me?mail=a%40b.com"),
+        ("ftp://example.com/", "ftp://example.com/"),
+    ] {
+        let new = NewSubscription::new("crm", url, ["agent.*"]);
+        let update = SubscriptionUpdate::new().url(url);
+        let expected = format!("url: {shown:?}");
+        assert!(format!("{new:?}").contains(&expected), "{new:?}");
+        assert!(format!("{update:?}").contains(&format!("url: Some({shown:?})")), "{update:?}");
+        for text in [format!("{new:?} {update:?}"), format!("{new:#?} {update:#?}")] {
+            assert!(!text.contains("hunter2"), "{text}");
+        }
+    }
+}
+
+#[test]
 fn a_registry_in_a_file_does_not_print_its_secrets_either() {
     let folder = tempfile::tempdir().unwrap();
     let registry = Registry::open(folder.path().join("registry.db")).unwrap();
