@@ -244,7 +244,7 @@ pub(crate) fn quoted_key(key: &str) -> String {
     const MAX_BYTES: usize = 64;
     const START: usize = 16;
     if looks_secret(key) {
-        format!("({} bytes, not shown with_source it could be a secret)", key.len())
+        format!("({} bytes, not shown because it could be a secret)", key.len())
     } else if key.len() > MAX_BYTES {
         let start: String = key.chars().take(START).collect();
         format!("{}…", quoted(&start))

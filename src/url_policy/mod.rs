@@ -18,7 +18,7 @@ pub(crate) fn normal(url: &str) -> String {
 }
 
 /// The URL as `Debug` shows it. A URL that no registry takes can hold a user name and a password, and then everything that
-/// could be of them is left out. The last sign that ends them is looked for anywhere, with_source the parser finds it in other
+/// could be of them is left out. The last sign that ends them is looked for anywhere, because the parser finds it in other
 /// places than a reader does.
 pub(crate) fn redacted(url: &str) -> Cow<'_, str> {
     // An `@`, and what the parser reads as one.
