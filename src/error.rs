@@ -61,6 +61,46 @@ pub enum ErrorKind {
     Gone,
 }
 
+impl ErrorKind {
+    /// Returns the HTTP status that fits a refusal of this kind.
+    ///
+    /// | kind | status |
+    /// |---|---:|
+    /// | `Invalid` | 422 |
+    /// | `NotFound` | 404 |
+    /// | `Conflict` | 409 |
+    /// | `Gone` | 410 |
+    /// | `ReadOnly` | 403 |
+    /// | `Busy` | 503 |
+    /// | `Incompatible`, `Corrupt`, `Storage` | 500 |
+    pub fn http_status(self) -> u16 {
+        match self {
+            ErrorKind::Invalid => 422,
+            ErrorKind::NotFound => 404,
+            ErrorKind::Conflict => 409,
+            ErrorKind::Gone => 410,
+            ErrorKind::ReadOnly => 403,
+            ErrorKind::Busy => 503,
+            ErrorKind::Incompatible | ErrorKind::Corrupt | ErrorKind::Storage => 500,
+        }
+    }
+
+    /// The `title` of a problem document: the same for every error of a kind, as RFC 9457 asks.
+    fn title(self) -> &'static str {
+        match self {
+            ErrorKind::Invalid => "Invalid input",
+            ErrorKind::NotFound => "Not found",
+            ErrorKind::Conflict => "Conflict",
+            ErrorKind::Gone => "No longer available",
+            ErrorKind::ReadOnly => "Read-only",
+            ErrorKind::Busy => "Temporarily unavailable",
+            ErrorKind::Incompatible | ErrorKind::Corrupt | ErrorKind::Storage => {
+                "Internal server error"
+            }
+        }
+    }
+}
+
 /// One field of the input that is at fault, or that something stands against.
 ///
 /// Serializes to `{"field": …, "message": …}`, ready for the body of a `400` answer.
@@ -119,9 +159,66 @@ impl Error {
         self.0.kind
     }
 
-    /// The fields at fault; filled for [`ErrorKind::Invalid`] and [`ErrorKind::Conflict`].
+    /// The fields at fault; filled for [`ErrorKind::Invalid`], [`ErrorKind::Conflict`] and
+    /// [`ErrorKind::NotFound`], whose one problem names what was not found: `subscriptionId`,
+    /// `eventType` or `path`.
     pub fn problems(&self) -> &[Problem] {
         &self.0.problems
+    }
+
+    /// Returns the body of an `application/problem+json` response
+    /// ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)).
+    ///
+    /// The members are `title` (fixed for each [`ErrorKind`]), `status`
+    /// ([`ErrorKind::http_status`]), `detail` (the message; absent for status 500) and `errors`,
+    /// the [problems](Error::problems) as `{"field", "message"}`, where there are any. No path of
+    /// the machine and no message of SQLite is in it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use webhook_registry::{NewSubscription, Registry};
+    ///
+    /// let registry = Registry::in_memory()?;
+    /// let error = registry.create(NewSubscription::new("crm", "ftp://x", ["*"])).unwrap_err();
+    /// let body = error.to_problem();
+    /// assert_eq!(body["status"], error.kind().http_status());
+    /// assert_eq!(body["errors"][0]["field"], "url");
+    /// # Ok::<(), webhook_registry::Error>(())
+    /// ```
+    pub fn to_problem(&self) -> serde_json::Value {
+        let kind = self.kind();
+        let status = kind.http_status();
+        // Its message names a file of this machine. The kind says enough to whoever asked.
+        let on_path = self.problems().iter().any(|problem| problem.field == "path");
+        let path_message = if kind == ErrorKind::NotFound {
+            "there is no registry at the path"
+        } else {
+            "there is a file at the path already"
+        };
+        let mut body = serde_json::Map::new();
+        body.insert("title".to_owned(), kind.title().into());
+        body.insert("status".to_owned(), status.into());
+        if status != 500 {
+            let detail = match kind {
+                _ if on_path => path_message.to_owned(),
+                // SQLite's own words may follow in the message.
+                ErrorKind::Busy => {
+                    "the registry is locked by another process; try again later".to_owned()
+                }
+                _ => self.to_string(),
+            };
+            body.insert("detail".to_owned(), detail.into());
+            if !self.problems().is_empty() {
+                let errors = self.problems().iter().map(|problem| {
+                    let message =
+                        if problem.field == "path" { path_message } else { &problem.message };
+                    serde_json::json!({"field": problem.field, "message": message})
+                });
+                body.insert("errors".to_owned(), errors.collect());
+            }
+        }
+        serde_json::Value::Object(body)
     }
 
     pub(crate) fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Error {
@@ -167,7 +264,15 @@ impl Error {
     }
 
     pub(crate) fn no_subscription(id: impl fmt::Display) -> Error {
-        Error::new(ErrorKind::NotFound, format!("no subscription {id}"))
+        Error::not_found("subscriptionId", format!("no subscription {id}"))
+    }
+
+    /// `field` says what kind of thing was not found.
+    pub(crate) fn not_found(field: &'static str, message: impl Into<String>) -> Error {
+        let message = message.into();
+        let mut error = Error::new(ErrorKind::NotFound, message.clone());
+        error.0.problems = vec![Problem::new(field, message)];
+        error
     }
 
     pub(crate) fn read_only() -> Error {

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use crate::did_you_mean;
 use crate::dispatch::DispatchCache;
-use crate::error::{Error, ErrorKind, Result, quoted};
+use crate::error::{Error, Result, quoted};
 use crate::store::{Read, Store};
 use crate::subscription::Rules;
 use crate::time::Clock;
@@ -113,7 +113,7 @@ impl fmt::Debug for Registry {
 /// The error for an event type that the catalog does not know, with the nearest one that it does.
 fn no_event_type(read: &Read<'_>, name: &str) -> Result<Error> {
     let hint = did_you_mean::for_name(name, &read.event_type_names()?);
-    Ok(Error::new(ErrorKind::NotFound, format!("no event type {}{hint}", quoted(name))))
+    Ok(Error::not_found("eventType", format!("no event type {}{hint}", quoted(name))))
 }
 
 /// Answers with [`no_event_type`] for a name outside the catalog.

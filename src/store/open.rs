@@ -334,7 +334,7 @@ pub(super) fn with(path: &Path, suffix: &str) -> PathBuf {
 }
 
 fn nothing_at(path: &Path) -> Error {
-    Error::new(ErrorKind::NotFound, format!("no registry at {}", path.display()))
+    Error::not_found("path", format!("no registry at {}", path.display()))
 }
 
 fn not_a_registry(path: &Path) -> Error {

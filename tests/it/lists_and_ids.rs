@@ -341,7 +341,7 @@ fn a_deletion_can_ask_for_a_revision() {
     assert!(registry.is_empty().unwrap());
     assert_eq!(registry.get(id).unwrap(), None);
     assert_eq!(registry.get_by_name("m").unwrap(), None);
-    refused(registry.delete_if_revision(id, 2), ErrorKind::NotFound, &[]);
-    refused(registry.delete(id), ErrorKind::NotFound, &[]);
+    refused(registry.delete_if_revision(id, 2), ErrorKind::NotFound, &["subscriptionId"]);
+    refused(registry.delete(id), ErrorKind::NotFound, &["subscriptionId"]);
     assert!(registry.subscribers("agent.presencechanged.v1").unwrap().is_empty());
 }

@@ -148,7 +148,7 @@ fn a_folder_that_cannot_be_written_to_is_read_as_it_stands() {
         refused(Registry::open(&path), ErrorKind::Storage, &[]);
     }
     refused(Registry::open(folder.join("new.db")), ErrorKind::Storage, &[]);
-    refused(read_only(&folder.join("new.db")), ErrorKind::NotFound, &[]);
+    refused(read_only(&folder.join("new.db")), ErrorKind::NotFound, &["path"]);
 }
 
 #[test]

@@ -223,7 +223,7 @@ fn a_subscription_that_cannot_be_read_can_still_be_deleted_and_then_the_rest_is_
                 "{sql}: {report}"
             );
             registry.delete(*id).unwrap();
-            refused(registry.delete(*id), ErrorKind::NotFound, &[]);
+            refused(registry.delete(*id), ErrorKind::NotFound, &["subscriptionId"]);
             assert_eq!(registry.list(ListQuery::new()).unwrap().subscriptions()[0].id(), *sound);
             assert!(registry.subscribers(EVENT).unwrap().is_empty(), "{sql}");
             let last = registry.last_change().unwrap();
@@ -248,7 +248,7 @@ fn a_subscription_that_cannot_be_read_can_still_be_deleted_and_then_the_rest_is_
 #[test]
 fn what_cannot_be_found_or_taken_apart_is_not_deleted() {
     let Damaged { registry, id, .. } = &Damaged::by(&set("id", "'zz'"), false);
-    refused(registry.delete(*id), ErrorKind::NotFound, &[]);
+    refused(registry.delete(*id), ErrorKind::NotFound, &["subscriptionId"]);
     let Damaged { registry, id, .. } = &Damaged::by(
         "CREATE TABLE x (y); INSERT INTO x VALUES (1); DROP TABLE subscription_pattern",
         true,
