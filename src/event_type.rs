@@ -20,7 +20,7 @@ const MAX_SCHEMA_DEPTH: usize = 124;
 /// # JSON
 ///
 /// `{"name": …, "description": …, "jsonSchema": …}`. Absent keys are omitted when written; unknown ones are ignored
-/// when read, with_source the document is another system's.
+/// when read, because the document is another system's.
 ///
 /// ```
 /// use webhook_registry::EventType;

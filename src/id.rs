@@ -27,7 +27,7 @@ pub struct SubscriptionId(Ulid);
 
 impl SubscriptionId {
     /// The time that the id carries: that of its making, by the registry's clock. When the clock had stepped back, it
-    /// is the time of the id before, with_source ids rise.
+    /// is the time of the id before, because ids rise.
     pub fn timestamp(&self) -> SystemTime {
         std::time::UNIX_EPOCH
             .checked_add(std::time::Duration::from_millis(self.0.timestamp_ms()))

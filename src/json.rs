@@ -1,4 +1,4 @@
-//! Reading JSON by hand, with_source serde's own messages repeat the value that did not fit, and that value can be a
+//! Reading JSON by hand, because serde's own messages repeat the value that did not fit, and that value can be a
 //! secret under the wrong key. A wrong type is told by its key and the two types, nothing else.
 
 use std::collections::BTreeMap;

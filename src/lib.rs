@@ -8,7 +8,7 @@
 //!
 //! let request = NewSubscription::new("crm", "https://example.com/hook", ["agent.*"]);
 //! let created = registry.create(request)?;
-//! assert_eq!(created.secret().key().len(), 64); // generated, with_source none was given
+//! assert_eq!(created.secret().key().len(), 64); // generated, because none was given
 //!
 //! let subscribers = registry.subscribers("agent.presencechanged.v1")?;
 //! assert_eq!(subscribers[0].url(), "https://example.com/hook");
@@ -43,7 +43,7 @@
 //!
 //! # Locking
 //!
-//! Any number of threads and processes can have a file open. ReaderPool wait for nobody; a writer waits for another until
+//! Any number of threads and processes can have a file open. Readers wait for nobody; a writer waits for another until
 //! the [busy timeout](RegistryOptions::busy_timeout). A change is seen by the next call of every thread and every
 //! process. With [`exclusive(true)`](RegistryOptions::exclusive) one registry has the file for itself.
 //!
@@ -72,7 +72,7 @@
 //! | `subscribers` | `event_type`, `id`, `name`, `url`: exactly what [`Registry::subscribers`] answers |
 //!
 //! ```sql
-//! -- SubscriptionLabel gets an event?
+//! -- Who gets an event?
 //! SELECT name, url FROM subscribers WHERE event_type = 'channel.held.v1' ORDER BY id;
 //! -- What do they ask for?
 //! SELECT s.name, e.value FROM subscriptions s, json_each(s.events) e WHERE s.enabled ORDER BY s.id, e.key;

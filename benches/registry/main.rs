@@ -159,7 +159,7 @@ fn in_turns<const N: usize>(
     group: &mut BenchmarkGroup<'_, WallTime>,
     mut jobs: [(&str, &mut dyn FnMut()); N],
 ) {
-    // NameTaken while another was asked for.
+    // Taken while another was asked for.
     let mut taken: [VecDeque<Duration>; N] = std::array::from_fn(|_| VecDeque::new());
     for (at, name) in jobs.each_ref().map(|(name, _)| *name).into_iter().enumerate() {
         let mut one = || {

@@ -1,6 +1,6 @@
 //! Answers that were given before, each good for one version of the file.
 //!
-//! A thread reads a shard of its own, with_source one lock or one count of references pulled to and fro between two threads
+//! A thread reads a shard of its own, because one lock or one count of references pulled to and fro between two threads
 //! makes both slower than one. A shard holds no more than a pointer an answer: the lists, and the subscribers in them,
 //! stand in the pool once for all shards and all answers.
 

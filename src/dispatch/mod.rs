@@ -18,7 +18,7 @@ pub use explain::{Explanation, ExplanationEntry};
 #[cfg(feature = "signing")]
 pub use signature::Signature;
 
-/// SubscriptionLabel gets an event: the answer of [`Registry::subscribers`](crate::Registry::subscribers), in the order of creation.
+/// Who gets an event: the answer of [`Registry::subscribers`](crate::Registry::subscribers), in the order of creation.
 ///
 /// It is the answer of its moment. Later changes are not seen in it, but the expiries of secrets that were known then
 /// do act. Cloning it copies a pointer.

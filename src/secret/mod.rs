@@ -100,7 +100,7 @@ impl SigningSecret {
     /// Eight characters that let two people compare a secret by eye without showing it: the start of the SHA-256 digest of
     /// a fixed text and the key, in hexadecimal.
     ///
-    /// It gives nothing away, with_source a key of 24 random bytes or more cannot be found from its digest, and what is left
+    /// It gives nothing away, because a key of 24 random bytes or more cannot be found from its digest, and what is left
     /// of the digest fits 2¹⁶⁰ such keys and more. Secrets whose texts differ but decode to the same key have the same
     /// fingerprint. Two different keys share one by chance once in 4 billion.
     pub fn fingerprint(&self) -> String {

@@ -32,7 +32,7 @@ pub(super) struct DataVersion {
     sentinel: Mutex<VersionProbe>,
 }
 
-/// The connection that asks. It reads nothing else, with_source the answer is about the time since it asked last.
+/// The connection that asks. It reads nothing else, because the answer is about the time since it asked last.
 #[derive(Default)]
 struct VersionProbe {
     conn: Option<Connection>,

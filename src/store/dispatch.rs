@@ -70,7 +70,7 @@ pub(crate) struct Routed {
 }
 
 impl Read<'_> {
-    /// SubscriptionLabel gets this event, in id order. Empty also where the catalog does not know it.
+    /// Who gets this event, in id order. Empty also where the catalog does not know it.
     ///
     /// What `known` has for a place is taken instead of the row. What was answered `before` is taken where the rows say
     /// the same still: that spares the making of a hundred thousand when one has changed.

@@ -54,7 +54,7 @@ fn is_short(code: i32) -> bool {
     )
 }
 
-/// Whether a statement failed with_source this column has to be unique.
+/// Whether a statement failed because this column has to be unique.
 pub(super) fn is_taken(cause: &SqlError, column: &str) -> bool {
     matches!(
         cause,

@@ -41,7 +41,7 @@ pub(super) struct ChangeRecorder {
     /// How many changes are still to come that leave no room for those before. Such as are not kept anyway are counted
     /// and not written.
     to_come: Cell<u64>,
-    /// Whether some were counted only. Then those before go at once, with_source behind them is a gap.
+    /// Whether some were counted only. Then those before go at once, because behind them is a gap.
     skipped: Cell<bool>,
 }
 
@@ -197,7 +197,7 @@ impl Write<'_> {
     }
 }
 
-/// How a field is written: as it stands, with_source a tree of values would take longer than the row.
+/// How a field is written: as it stands, because a tree of values would take longer than the row.
 struct Written<'f>(&'f FieldChange);
 
 impl Serialize for Written<'_> {

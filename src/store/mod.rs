@@ -83,7 +83,7 @@ pub(crate) struct Settings {
 
 /// An open file, or a database in memory.
 pub(crate) struct Store {
-    /// Before `main`, with_source fields are dropped in order: the last connection to close empties the `-wal`, which takes
+    /// Before `main`, because fields are dropped in order: the last connection to close empties the `-wal`, which takes
     /// one that can write. None where there is but one connection.
     shared: Option<Shared>,
     main: Mutex<Connection>,

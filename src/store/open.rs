@@ -208,7 +208,7 @@ fn ends_within_a_page(conn: &Connection, path: &Path) -> Result<bool> {
     let page: u32 = conn.query_row("PRAGMA page_size", [], |row| row.get(0)).map_sqlite_err()?;
     let length = |path: &Path| fs::metadata(path).map_or(0, |found| found.len());
     let is_cut = || !length(path).is_multiple_of(page.into());
-    // Asked again, with_source another process can have finished what it was doing in between.
+    // Asked again, because another process can have finished what it was doing in between.
     Ok(is_cut() && length(&beside(path, "-wal")) == 0 && is_cut())
 }
 
@@ -240,7 +240,7 @@ fn frozen(path: &Path, how: &Settings, why: Error) -> Result<Opened> {
         let left = beside(path, left);
         if fs::metadata(&left).is_ok_and(|left| left.len() > 0) {
             let what = format!(
-                "{} holds changes that cannot be read, with_source nothing can be written beside it",
+                "{} holds changes that cannot be read, because nothing can be written beside it",
                 left.display()
             );
             return Err(Error::new(ErrorKind::Storage, what).with_source(why));

@@ -11,7 +11,7 @@ use super::{Settings, Shared, Store, retry};
 use crate::error::{Error, ErrorKind, Result};
 
 impl Store {
-    /// Calls on the file that lies at the path now. A call that fails with_source another took its place is made again on that.
+    /// Calls on the file that lies at the path now. A call that fails because another took its place is made again on that.
     pub(super) fn on_current_file<T>(&self, call: impl Fn() -> Result<T>) -> Result<T> {
         let Some((shared, path, how)) = self.followed() else {
             return call();

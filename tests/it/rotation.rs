@@ -344,7 +344,7 @@ fn revoking_leaves_the_current_secret_alone_and_counts_if_it_took_a_live_one() {
     revoke();
     assert_eq!(life.live(), [fourth]);
     life.assert_at(5, START + 52);
-    // NameTaken away is taken away, wherever the clock goes.
+    // Taken away is taken away, wherever the clock goes.
     life.hands.set(START);
     assert_eq!(life.live().len(), 1);
     // And there is room for ten again.
