@@ -47,7 +47,9 @@ class Planted(unittest.TestCase):
 
     def finds(self, problem, changed, **settings):
         problems = self.check(changed, **settings).problems
-        self.assertTrue(any(problem in found for found in problems), f"{problem!r} is not in {problems}")
+        self.assertTrue(
+            any(problem in found for found in problems), f"{problem!r} is not in {problems}"
+        )
 
     def test_a_clean_tree_passes(self):
         self.passes({})
@@ -201,7 +203,8 @@ class Planted(unittest.TestCase):
         self.passes({"store/read.rs": CLEAN["store/read.rs"] + "enum A { B } fn f() { use A::*; }"})
         self.finds("src/store/left.rs: not a module of the crate", {"store/left.rs": ""})
         self.finds(
-            "extra is not in the list of layers", {"lib.rs": CLEAN["lib.rs"] + "mod extra;", "extra.rs": ""}
+            "extra is not in the list of layers",
+            {"lib.rs": CLEAN["lib.rs"] + "mod extra;", "extra.rs": ""},
         )
 
     def test_each_way_to_write_a_socket_is_found(self):
@@ -234,7 +237,10 @@ class Planted(unittest.TestCase):
 
     def test_long_files_long_lines_and_unfinished_code_are_found(self):
         self.passes({"error.rs": CLEAN["error.rs"] + "\n" * 449})
-        self.finds("src/error.rs: 451 lines, more than 450", {"error.rs": CLEAN["error.rs"] + "\n" * 450 + "//"})
+        self.finds(
+            "src/error.rs: 451 lines, more than 450",
+            {"error.rs": CLEAN["error.rs"] + "\n" * 450 + "//"},
+        )
         full = CLEAN["error.rs"] + "\n//" + "é" * 98
         self.passes(
             {"error.rs": full, "store/open.rs": CLEAN["store/open.rs"].replace(";", ";\n")},
@@ -250,6 +256,10 @@ class Planted(unittest.TestCase):
             {"error.rs": CLEAN["error.rs"] + "\nfn f() { " + "to" + "do!() }"},
         )
         self.finds("tests/it/a.rs:1: unfinished", {"../tests/it/a.rs": "// FIX" + "ME"})
+
+    def test_long_lines_of_documents_and_sql_are_found(self):
+        for path in ["cookbook.md", "store/schema.sql"]:
+            self.finds(f"src/{path}:2", {path: "\n" + "x" * 101}, not_enforced=set())
 
     def test_summaries_that_are_noun_clauses_are_found(self):
         good = "\n/// Returns it.\n///\n/// What follows counts not.\nfn f() {}" * 49
