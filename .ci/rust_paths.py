@@ -1,7 +1,8 @@
 """Reads Rust source far enough to know which module each path leads to.
 
-The reader knows tokens, `use` trees, modules and the names of items. It does not know types, so a call of a method
-is no dependency here, wherever its `impl` block stands. Items that exist only in tests are skipped.
+The reader knows tokens, `use` trees, modules and the names of items. It does not know types, so a
+call of a method is no dependency here, wherever its `impl` block stands. Items that exist only in
+tests are skipped.
 """
 
 import re
@@ -228,7 +229,7 @@ class Reader:
         return close + 1
 
     def visibility(self, at):
-        """Steps over `pub`, `pub(crate)` and `pub(in path)`, but not over the tuple in `pub (A, B)`."""
+        """Steps over `pub`, `pub(crate)` and `pub(in path)`, but not the tuple of `pub (A, B)`."""
         is_short = self.word(at + 2) in ("crate", "self", "super") and self.word(at + 3) == ")"
         is_limited = self.word(at + 1) == "(" and (is_short or self.word(at + 2) == "in")
         return self.closing(at + 1) + 1 if is_limited else at + 1
@@ -318,8 +319,8 @@ class Crate:
     def resolve(self, module, segments):
         """Returns the modules that a path needs, and whether its end is a module itself.
 
-        The last of them has the end; each before has a `use` that leads on. There are none for a path into another
-        crate, and for a name that no module of this one has.
+        The last module defines the end; each one before it has a `use` that leads on. The list is
+        empty for a path into another crate, and for a name that no module of this crate has.
         """
         return self.follow(module, list(segments), frozenset())
 
@@ -358,7 +359,7 @@ class Crate:
         return name in module.children or name in module.names or name in module.items
 
     def dependencies(self):
-        """Yields each reference that makes a file depend on another: (file, other file, reference)."""
+        """Yields each reference to another file: (file, other file, reference)."""
         for file in self.files.values():
             for reference in file.references:
                 needed, _ = self.resolve(reference.module, reference.segments)
