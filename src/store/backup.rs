@@ -1,6 +1,6 @@
 //! Copies of the whole file, of one moment, by SQLite's online backup: nobody who writes meanwhile waits.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -152,11 +152,12 @@ fn unoccupied(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Makes the name of the file at the path durable. Windows has no such call.
 fn sync_folder(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     {
         let folder = path.parent().unwrap_or(path);
-        match File::open(folder).and_then(|folder| folder.sync_all()) {
+        match fs::File::open(folder).and_then(|folder| folder.sync_all()) {
             // Some file systems have no such call for a folder.
             Err(cause)
                 if matches!(

@@ -37,6 +37,8 @@ pub(super) fn memory() -> Result<Connection> {
 }
 
 pub(super) fn file(path: &Path, how: &Settings) -> Result<Opened> {
+    // Rejected before `prepare` makes a file that SQLite could not open.
+    name_bytes(path)?;
     if how.read_only {
         return retry::retry_while_busy(how.busy_timeout, || to_read(path, how));
     }
@@ -306,12 +308,8 @@ pub(super) fn set_up(conn: &mut Connection) -> Result<()> {
 
 /// The address at which SQLite reads a file without locks, `-wal` and `-shm`.
 fn frozen_uri(path: &Path) -> Result<String> {
-    #[cfg(unix)]
-    let bytes = std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str());
-    #[cfg(not(unix))]
-    let bytes = path.to_str().unwrap_or_default().as_bytes();
     let mut uri = "file:".to_owned();
-    for &byte in bytes {
+    for &byte in name_bytes(path)? {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'.' | b'-' | b'_') {
             uri.push(char::from(byte));
         } else {
@@ -319,6 +317,20 @@ fn frozen_uri(path: &Path) -> Result<String> {
         }
     }
     Ok(uri + "?immutable=1")
+}
+
+/// Returns the path as SQLite takes it: any bytes on Unix, and UTF-8 elsewhere.
+fn name_bytes(path: &Path) -> Result<&[u8]> {
+    #[cfg(unix)]
+    {
+        Ok(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()))
+    }
+    #[cfg(not(unix))]
+    {
+        let what =
+            || format!("{} is not valid Unicode, and SQLite needs a path that is", path.display());
+        path.to_str().map(str::as_bytes).ok_or_else(|| Error::new(ErrorKind::Storage, what()))
+    }
 }
 
 /// `-wal` and the like, as SQLite names them.

@@ -1,6 +1,7 @@
 //! Guards against a full disk that costs more than the change that did not fit: a registry that must be thrown away, a
 //! half-written subscription, an acknowledged change that was only in a cache. Where there is room again, the same
 //! registry in the same process goes on.
+#![cfg(unix)]
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
