@@ -13,7 +13,8 @@ impl Registry {
     /// - a pattern that is not expanded into what it covers, or that no subscription has;
     /// - a subscription without a pattern, without a secret that opens, with no current secret or with two, or enabled in one
     ///   table and not in another;
-    /// - ids that do not rise, a history with gaps, rows that do not decode, values that break a [rule](crate::NewSubscription#rules).
+    /// - ids that do not rise, a history with gaps, rows that do not decode, values that break a [rule](crate::NewSubscription#rules),
+    ///   also those of the history.
     ///
     /// [Advice](Report::advice) is legal:
     ///

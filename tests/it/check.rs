@@ -265,7 +265,12 @@ fn rows_that_do_not_decode_or_break_a_rule_are_found() {
     finds(
         "WITH RECURSIVE n (n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM n WHERE n < 300) \
          INSERT INTO subscription_pattern SELECT 1, n, 1, 1 FROM n",
-        "its events: more than 256 of them; update it",
+        "its events: a subscription has 1 to 256 of them, not 301; restore a backup, or delete it by its id",
+        Some(0),
+    );
+    finds(
+        "INSERT INTO subscription_pattern SELECT 1, 7, pattern, 1 FROM subscription_pattern WHERE position = 0 AND subscription = 1",
+        "its events: \"agent.*\" is there twice",
         Some(0),
     );
     finds(&set("url = CAST(x'ff' AS TEXT)"), "subscription \"crm\"", Some(0));
@@ -273,7 +278,18 @@ fn rows_that_do_not_decode_or_break_a_rule_are_found() {
     finds("UPDATE pattern SET text = '**' WHERE text = '*.v1'", "a pattern that is none", None);
     finds("UPDATE pattern SET text = '**' WHERE text = '*.v1'", "a pattern that is none", Some(1));
     finds("UPDATE event_type SET name = 'a b' WHERE id = 1", "has a name that is none", None);
+    finds(
+        "UPDATE event_type SET name = CAST(x'ff' AS TEXT) WHERE id = 1",
+        "has a name that is none",
+        None,
+    );
     finds("UPDATE event_type SET json_schema = '{' WHERE id = 1", "the schema of event type", None);
+    finds("UPDATE event_type SET json_schema = 'null' WHERE id = 1", "or register it anew", None);
+    finds(
+        "UPDATE event_type SET description = printf('%.*c', 4097, 'x') WHERE id = 1",
+        "the description of event type \"agent.a.v1\" is none that a registry takes",
+        None,
+    );
     finds("UPDATE registry SET file_id = x'00'", "what belongs to the file as a whole", None);
 }
 
@@ -285,6 +301,10 @@ fn a_history_that_has_a_gap_or_does_not_decode_is_found() {
     finds("UPDATE registry SET last_change = -1", "what belongs to the file as a whole", None);
     finds("UPDATE change SET fields = '{' WHERE sequence = 3", "change 3", None);
     finds("UPDATE change SET kind = 'x' WHERE sequence = 3", "change", None);
+    for sequence in [3, 5] {
+        let every = "UPDATE change SET subject = 'no subject' WHERE sequence IN (3, 5)";
+        finds(every, &format!("change {sequence} of the history is not as it was written"), None);
+    }
     // What is no longer kept is no gap.
     let file = file();
     drop(Registry::options().keep_changes(2).open(&file.path).unwrap());
@@ -330,6 +350,28 @@ fn every_fault_is_told_not_only_the_first() {
     }
     assert!(report.to_string().lines().count() >= 9);
     assert!(report.to_string().starts_with("finding: "));
+}
+
+#[test]
+fn every_text_of_a_subscription_is_judged_also_where_another_part_does_not_decode() {
+    for damage in [
+        "UPDATE subscription SET created_at = -1",
+        "UPDATE pattern SET text = '**' WHERE text = '*.v1'",
+        "DELETE FROM subscription_pattern WHERE subscription = 2",
+        "UPDATE subscription SET metadata = '['",
+    ] {
+        let sql = format!(
+            "{damage}; UPDATE subscription SET name = '', url = 'xttps://x/', description = CAST(x'ff' AS TEXT) WHERE seq = 2"
+        );
+        finds(&sql, "its url: a URL begins with http:// or https://", Some(1));
+        finds(&sql, "its name: a subscription needs a name", Some(1));
+        finds(&sql, "the description of subscription 01", Some(1));
+    }
+    finds(
+        "UPDATE subscription SET name = CAST(x'ff' AS TEXT), url = CAST(x'ff' AS TEXT) WHERE seq = 2",
+        "the url of subscription 01",
+        Some(1),
+    );
 }
 
 /// The page where a table or an index begins, and the size of a page.
