@@ -15,7 +15,7 @@ use crate::secret::IssuedSecret;
 use crate::subscription::{StoredParts, Subscription};
 
 /// What to do where the file itself is damaged.
-const RESTORE: &str =
+pub(super) const RESTORE: &str =
     "restore a backup, or, if it can still be exported, import that into a new file";
 /// What to do where a subscription does not decode.
 const DELETE: &str = "restore a backup, or delete it by its id and create it anew";
@@ -31,6 +31,7 @@ impl Read<'_> {
     pub(crate) fn check_file(&self, report: &mut Report) -> Result<()> {
         // Where not even this can be read, there is nothing to report on.
         self.number("SELECT count(*) FROM sqlite_master")?;
+        tolerant(report, |report| self.check_schema(report))?;
         let whole = tolerant(report, |report| integrity(self.conn, report))?;
         if whole == Some(true) {
             tolerant(report, |report| self.unused_pages(report))?;
