@@ -74,6 +74,16 @@ impl EventType {
         self.json_schema.as_ref()
     }
 
+    /// Every rule that an event type breaks that was read back from the file.
+    pub(crate) fn faults(&self) -> Vec<Problem> {
+        let (_, mut problems) = self.check();
+        // A builder takes `null` for none, so none is ever written.
+        if self.json_schema.as_ref().is_some_and(serde_json::Value::is_null) {
+            problems.push(Problem::new("jsonSchema", "null, where no schema is kept as none"));
+        }
+        problems
+    }
+
     /// Every rule that this event type breaks, and the text of its schema.
     pub(crate) fn check(&self) -> (Option<String>, Vec<Problem>) {
         let mut problems = Vec::new();
@@ -112,7 +122,7 @@ pub(crate) fn is_name_byte(byte: u8) -> bool {
 }
 
 pub(crate) fn is_name(text: &str) -> bool {
-    check_name(text).is_ok()
+    (1..=MAX_NAME).contains(&text.len()) && text.bytes().all(is_name_byte)
 }
 
 fn check_name(name: &str) -> Result<(), String> {

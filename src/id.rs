@@ -34,6 +34,12 @@ impl SubscriptionId {
             .unwrap_or(std::time::UNIX_EPOCH)
     }
 
+    /// An id as the file keeps it; none for one in another writing, which no look-up by that id would find.
+    pub(crate) fn from_stored(text: &str) -> Option<SubscriptionId> {
+        let lower = text.bytes().fold(false, |lower, byte| lower | byte.is_ascii_lowercase());
+        if lower { None } else { text.parse().ok() }
+    }
+
     /// How many random bytes a fresh id takes.
     pub(crate) const RANDOM: usize = 10;
 

@@ -2,7 +2,7 @@ use std::collections::HashSet;
 
 use super::{Registry, no_event_type};
 use crate::change::{self, ChangeKind};
-use crate::error::{Error, Problem, Result, quoted};
+use crate::error::{Error, ErrorKind, Problem, Result, quoted};
 use crate::event_type::EventType;
 use crate::pattern::EventPattern;
 use crate::store::Write;
@@ -15,6 +15,8 @@ const NAMED: u8 = 10;
 impl Registry {
     /// Adds an event type, or replaces description and schema of the one with the same name: one registered without a
     /// description has none, whatever it had.
+    ///
+    /// One whose description or schema is damaged in the file is mended by this.
     ///
     /// A new type is expanded at once into every subscription whose wildcard covers it, in the same transaction.
     ///
@@ -136,14 +138,20 @@ pub(super) fn register(
     schema: Option<&str>,
     wildcards: &[(i64, EventPattern)],
 ) -> Result<()> {
-    let before = tx.event_type(event_type.name())?;
+    // One that is damaged has nothing to compare or to tell, and is mended.
+    let (known, before) = match tx.event_type(event_type.name()) {
+        Err(error) if error.kind() == ErrorKind::Corrupt => {
+            (tx.knows_event_type(event_type.name())?, None)
+        }
+        found => found.map(|before| (before.is_some(), before))?,
+    };
     let kind = match &before {
         Some(before) if before == event_type => return Ok(()),
-        Some(_) => {
+        _ if known => {
             tx.replace_event_type(event_type, schema)?;
             ChangeKind::EventTypeReplaced
         }
-        None => {
+        _ => {
             tx.add_event_type(event_type, schema, wildcards)?;
             ChangeKind::EventTypeRegistered
         }

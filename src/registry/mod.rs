@@ -32,9 +32,9 @@ pub use options::RegistryOptions;
 /// [kind](ErrorKind): `ReadOnly`, `NotFound`, a revision that has moved on (`Conflict`), `Invalid`, `Conflict`.
 ///
 /// Every call can also fail with [`ErrorKind::Busy`] (another process kept its lock past the
-/// [timeout](RegistryOptions::busy_timeout)), [`ErrorKind::Corrupt`] (the file is damaged) and [`ErrorKind::Storage`]
-/// (disk full, I/O). After an I/O error while a change was being committed, its outcome is certain only once the file is
-/// opened again.
+/// [timeout](RegistryOptions::busy_timeout)), [`ErrorKind::Corrupt`] (the file is damaged, or another program has put
+/// something into it that no call would take) and [`ErrorKind::Storage`] (disk full, I/O). After an I/O error while a
+/// change was being committed, its outcome is certain only once the file is opened again.
 #[derive(Clone)]
 pub struct Registry(Arc<Inner>);
 

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
+use rusqlite::types::Value;
 use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::error::MapSqliteErr as _;
-use super::rows::{decode_pattern, id_of};
+use super::rows::{decode_pattern, id_of, name_of};
 use super::{Read, Write};
 use crate::error::{Error, Result};
-use crate::event_type::EventType;
+use crate::event_type::{EventType, is_name};
 use crate::id::SubscriptionId;
 use crate::pattern::EventPattern;
 use crate::subscription::EventCatalog;
@@ -37,7 +38,12 @@ impl Read<'_> {
             .conn
             .prepare_cached("SELECT name FROM event_type ORDER BY name")
             .map_sqlite_err()?;
-        statement.query_map([], |row| row.get(0)).and_then(Iterator::collect).map_sqlite_err()
+        let mut rows = statement.query([]).map_sqlite_err()?;
+        let mut names = Vec::new();
+        while let Some(row) = rows.next().map_sqlite_err()? {
+            names.push(decode_name(row, 0)?.to_owned());
+        }
+        Ok(names)
     }
 
     pub(crate) fn knows_event_type(&self, name: &str) -> Result<bool> {
@@ -53,13 +59,13 @@ impl Read<'_> {
         pattern: &EventPattern,
         mut each: impl FnMut(i64, &str) -> Result<bool>,
     ) -> Result<()> {
-        // Names are ASCII below DEL, so these are all that begin like the pattern.
+        // All that begin like the pattern, also what is no name: damage is told, not passed over.
         let from = if pattern.is_wildcard() { pattern.literal_prefix() } else { pattern.as_str() };
-        let sql = "SELECT id, name FROM event_type WHERE name >= ?1 AND name < ?1 || char(127) ORDER BY name";
+        let sql = "SELECT id, name FROM event_type WHERE name >= ?1 AND name < ?2 ORDER BY name";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
-        let mut rows = statement.query([from]).map_sqlite_err()?;
+        let mut rows = statement.query(params![from, behind(from)]).map_sqlite_err()?;
         while let Some(row) = rows.next().map_sqlite_err()? {
-            let name = row.get_ref(1).and_then(|name| Ok(name.as_str()?)).map_sqlite_err()?;
+            let name = decode_name(row, 1)?;
             let go_on = !pattern.matches(name) || each(row.get(0).map_sqlite_err()?, name)?;
             // A name itself comes before all that begin like it.
             if !go_on || !pattern.is_wildcard() {
@@ -109,7 +115,8 @@ impl Read<'_> {
         let mut rows = statement.query(params![pattern, most]).map_sqlite_err()?;
         let mut namers = Vec::new();
         while let Some(row) = rows.next().map_sqlite_err()? {
-            namers.push((id_of(row, 0)?, row.get(1).map_sqlite_err()?));
+            let id = id_of(row, 0)?;
+            namers.push((id, name_of(row, 1, id)?.to_owned()));
         }
         Ok((namers, u64::try_from(count).unwrap_or_default()))
     }
@@ -211,11 +218,39 @@ impl Write<'_> {
 
 fn decode(row: &Row<'_>) -> Result<EventType> {
     let schema = row.get_ref(2).and_then(|text| Ok(text.as_str_or_null()?)).map_sqlite_err()?;
-    let name: String = row.get(0).map_sqlite_err()?;
+    let name = decode_name(row, 0)?.to_owned();
     let json_schema = schema.map(serde_json::from_str).transpose().map_err(|_| {
         Error::corrupt(format_args!("the schema of event type {name:?} is no JSON"))
     })?;
-    Ok(EventType { name, description: row.get(1).map_sqlite_err()?, json_schema })
+    let event_type = EventType { name, description: row.get(1).map_sqlite_err()?, json_schema };
+    match event_type.faults().first() {
+        None => Ok(event_type),
+        Some(problem) => Err(Error::corrupt(format_args!(
+            "the {} of event type {:?} is none that a registry takes: {}",
+            problem.field(),
+            event_type.name,
+            problem.message()
+        ))),
+    }
+}
+
+/// What sorts behind every text that begins like this, which is of the characters of names.
+fn behind(prefix: &str) -> Value {
+    let mut text = prefix.to_owned();
+    match text.pop().and_then(|last| char::from_u32(u32::from(last).saturating_add(1))) {
+        Some(next) => {
+            text.push(next);
+            Value::Text(text)
+        }
+        // Behind every text comes every blob.
+        None => Value::Blob(Vec::new()),
+    }
+}
+
+/// The name of an event type.
+fn decode_name<'r>(row: &'r Row<'_>, column: usize) -> Result<&'r str> {
+    let name = row.get_ref(column).map_sqlite_err()?.as_str().ok().filter(|name| is_name(name));
+    name.ok_or_else(|| Error::corrupt("an event type has a name that is none"))
 }
 
 /// The catalog as the rules see it, during one call.

@@ -1,19 +1,21 @@
 //! Whether the file is what it should be: SQLite's own checks, and what the tables say of each other. Damage that can still
 //! be read is told, and what lies behind it is read on.
 
+use std::collections::HashSet;
+
 use rusqlite::Connection;
 
 use super::Read;
 use super::error::MapSqliteErr as _;
-use super::rows::id_of;
+use super::rows::{description_of, id_of, metadata_of, text_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::SubscriptionId;
 use crate::report::{Finding, Report, SubscriptionLabel};
 use crate::secret::IssuedSecret;
-use crate::subscription::Subscription;
+use crate::subscription::{StoredParts, Subscription};
 
 /// What to do where the file itself is damaged.
-const RESTORE: &str =
+pub(super) const RESTORE: &str =
     "restore a backup, or, if it can still be exported, import that into a new file";
 /// What to do where a subscription does not decode.
 const DELETE: &str = "restore a backup, or delete it by its id and create it anew";
@@ -29,6 +31,7 @@ impl Read<'_> {
     pub(crate) fn check_file(&self, report: &mut Report) -> Result<()> {
         // Where not even this can be read, there is nothing to report on.
         self.number("SELECT count(*) FROM sqlite_master")?;
+        tolerant(report, |report| self.check_schema(report))?;
         let whole = tolerant(report, |report| integrity(self.conn, report))?;
         if whole == Some(true) {
             tolerant(report, |report| self.unused_pages(report))?;
@@ -93,15 +96,63 @@ impl Read<'_> {
                 let secrets =
                     told(report, &who, || self.all_secrets(seq, &who))?.unwrap_or_default();
                 current_secret(report, &who, &secrets);
-                if bare.binary_search(&seq).is_ok() {
-                    report.find(Finding::of(&who, format_args!("it has no pattern; {DELETE}")));
-                } else if let Some(Some(subscription)) = told(report, &who, || self.at(seq))? {
+                let bare = bare.binary_search(&seq).is_ok();
+                if let Some(subscription) = self.one_of(seq, bare, &who, report)? {
                     see(report, &who, &subscription, &secrets);
                 }
             }
             Ok(())
         })?;
         Ok(())
+    }
+
+    /// Reads a subscription, and tells of each part that does not decode or that breaks a rule.
+    fn one_of(
+        &self,
+        seq: i64,
+        bare: bool,
+        who: &SubscriptionLabel,
+        report: &mut Report,
+    ) -> Result<Option<Subscription>> {
+        let mut faults = Vec::new();
+        let found = if bare {
+            faults.push("it has no pattern".to_owned());
+            None
+        } else {
+            unless_damaged(self.at(seq), |error| faults.push(error.to_string()))?.flatten()
+        };
+        if let Some(subscription) = &found {
+            faults.extend(named(StoredParts::from(subscription)));
+        } else if let Some(id) = who.id() {
+            // The first that does not decode hides the others.
+            faults.extend(unless_damaged(self.texts(seq, id), drop)?.unwrap_or_default());
+        }
+        let mut told = HashSet::new();
+        for fault in faults.into_iter().filter(|fault| told.insert(fault.clone())) {
+            let what_to_do = if who.id().is_some() { DELETE } else { RESTORE };
+            report.find(Finding::of(who, format_args!("{fault}; {what_to_do}")));
+        }
+        Ok(found)
+    }
+
+    /// What is wrong with each text of a subscription.
+    fn texts(&self, seq: i64, id: SubscriptionId) -> Result<Vec<String>> {
+        let sql = "SELECT name, url, description, metadata FROM subscription WHERE seq = ?1";
+        let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
+        let mut rows = statement.query([seq]).map_sqlite_err()?;
+        let Some(row) = rows.next().map_sqlite_err()? else {
+            return Ok(Vec::new());
+        };
+        let mut faults = Vec::new();
+        let mut tell = |error: Error| faults.push(error.to_string());
+        let name = unless_damaged(text_of(row, 0, "name", id), &mut tell)?;
+        let url = unless_damaged(text_of(row, 1, "url", id), &mut tell)?;
+        let description = unless_damaged(description_of(row, 2, id), &mut tell)?.flatten();
+        let metadata = unless_damaged(metadata_of(row, 3, id), &mut tell)?;
+        let parts =
+            StoredParts { name, url, events: None, description, metadata: metadata.as_ref() };
+        faults.extend(named(parts));
+        Ok(faults)
     }
 
     fn unused_pages(&self, report: &mut Report) -> Result<()> {
@@ -151,7 +202,11 @@ impl Read<'_> {
                 format!("the history of changes has gaps; {REBUILD}, and follow it from there");
             report.find(Finding::of_file(message));
         }
-        self.decode_changes()
+        self.decode_changes(|error| {
+            report.find(Finding::of_file(format!(
+                "{error}; {REBUILD}, and follow its history from there"
+            )));
+        })
     }
 
     fn last_deleted(&self) -> Result<Option<SubscriptionId>> {
@@ -199,6 +254,11 @@ fn current_secret(report: &mut Report, who: &SubscriptionLabel, secrets: &[Issue
         let message = "a secret besides its newest never expires; end it with revoke_old_secrets, or rotate_secret";
         report.find(Finding::of(who, message));
     }
+}
+
+/// What of a subscription breaks a rule.
+fn named(parts: StoredParts<'_>) -> impl Iterator<Item = String> {
+    parts.faults().into_iter().map(|problem| format!("its {problem}"))
 }
 
 /// Whether SQLite finds every page, row and index whole.

@@ -17,6 +17,9 @@ use crate::report::{Finding, Report, SubscriptionLabel};
 const RECREATE: &str =
     "restore a backup, or delete the subscriptions that have it and create them anew";
 
+/// What to do where an event type is not as it was registered.
+const REGISTER: &str = "restore a backup, or register it anew";
+
 /// How many names a finding tells before it counts the rest.
 const NAMED: usize = 5;
 
@@ -51,13 +54,19 @@ impl Read<'_> {
             let mut rows = statement.query([]).map_sqlite_err()?;
             while let Some(row) = rows.next().map_sqlite_err()? {
                 tolerant(report, |report| {
-                    let name: String = row.get(1).map_sqlite_err()?;
+                    let name = row
+                        .get_ref(1)
+                        .map(|name| name.as_bytes().unwrap_or_default())
+                        .map_sqlite_err()?;
+                    let name = String::from_utf8_lossy(name);
                     if is_name(&name) {
-                        self.event_type(&name)?;
-                        names.insert(name, row.get(0).map_sqlite_err()?);
+                        unless_damaged(self.event_type(&name), |error| {
+                            report.find(Finding::of_file(format!("{error}; {REGISTER}")));
+                        })?;
+                        names.insert(name.into_owned(), row.get(0).map_sqlite_err()?);
                     } else {
                         let message = format!(
-                            "the event type {} has a name that is none; {REBUILD}",
+                            "the event type {} has a name that is none; restore a backup",
                             quoted(&name)
                         );
                         report.find(Finding::of_file(message));

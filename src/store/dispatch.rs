@@ -7,12 +7,15 @@ use rusqlite::types::ValueRef;
 
 use super::Read;
 use super::error::MapSqliteErr as _;
-use super::rows::{decode_flag, decode_pattern, id_of, metadata_of};
+use super::rows::{
+    breaks_a_rule, decode_flag, decode_pattern, id_of, metadata_of, name_of, text_of,
+};
 use super::secrets::{is_still, secret_columns};
 use crate::error::Result;
 use crate::id::SubscriptionId;
 use crate::pattern::EventPattern;
 use crate::secret::IssuedSecret;
+use crate::subscription::check_recipient;
 
 macro_rules! ask {
     ($($from:literal),*) => {
@@ -127,12 +130,15 @@ impl Read<'_> {
     /// The first row of a recipient, with its newest secret.
     fn recipient(&self, place: i64, row: &Row<'_>) -> Result<Recipient> {
         let id = id_of(row, 1)?;
+        let (name, url) = (text_of(row, 2, "name", id)?, text_of(row, 3, "url", id)?);
+        let metadata = metadata_of(row, 4, id)?;
+        check_recipient(name, url, &metadata).map_err(|problem| breaks_a_rule(id, &problem))?;
         Ok(Recipient {
             place,
             id,
-            name: row.get(2).map_sqlite_err()?,
-            url: row.get(3).map_sqlite_err()?,
-            metadata: metadata_of(row, 4, id)?,
+            name: name.to_owned(),
+            url: url.to_owned(),
+            metadata,
             secrets: vec![self.issued(row, SECRET, id)?],
         })
     }
@@ -158,7 +164,7 @@ impl Read<'_> {
                 Some(routed) => routed.patterns.push(pattern),
                 None => routes.push(Routed {
                     id,
-                    name: row.get(1).map_sqlite_err()?,
+                    name: name_of(row, 1, id)?.to_owned(),
                     enabled: decode_flag(row, 2)?,
                     patterns: vec![pattern],
                 }),

@@ -116,13 +116,16 @@ impl Read<'_> {
         if changes.len() < limit && next <= last { Err(missing(next)) } else { Ok(changes) }
     }
 
-    /// Whether every change decodes.
-    pub(super) fn decode_changes(&self) -> Result<()> {
+    /// Hands over why each change does not decode that does not.
+    pub(super) fn decode_changes(&self, mut tell: impl FnMut(Error)) -> Result<()> {
         let sql = "SELECT sequence, at, kind, subject, fields FROM change ORDER BY sequence";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let mut rows = statement.query([]).map_sqlite_err()?;
         while let Some(row) = rows.next().map_sqlite_err()? {
-            decode(row)?;
+            match decode(row) {
+                Err(error) if error.kind() == ErrorKind::Corrupt => tell(error),
+                decoded => drop(decoded?),
+            }
         }
         Ok(())
     }
@@ -230,15 +233,16 @@ fn decode(row: &Row<'_>) -> Result<Change> {
     let damaged = || {
         Error::corrupt(format_args!("change {sequence} of the history is not as it was written"))
     };
-    let kind = row.get_ref(2).and_then(|kind| Ok(kind.as_str()?)).map_sqlite_err()?;
-    let fields = row.get_ref(4).and_then(|fields| Ok(fields.as_str()?)).map_sqlite_err()?;
-    Ok(Change {
+    let text = |column| row.get_ref(column).map_sqlite_err()?.as_str().map_err(|_| damaged());
+    let (kind, fields) = (text(2)?, text(4)?);
+    let change = Change {
         sequence,
         at: row.get(1).map_sqlite_err().map(Millis::from_stored)?.ok_or_else(damaged)?,
         kind: ChangeKind::from_stored(kind).ok_or_else(damaged)?,
-        subject: row.get(3).map_sqlite_err()?,
+        subject: text(3)?.to_owned(),
         fields: decode_fields(fields).ok_or_else(damaged)?,
-    })
+    };
+    if change.keeps_rules() { Ok(change) } else { Err(damaged()) }
 }
 
 fn decode_fields(text: &str) -> Option<Vec<FieldChange>> {
@@ -252,7 +256,9 @@ fn decode_fields(text: &str) -> Option<Vec<FieldChange>> {
         let Value::String(name) = object.remove("name")? else {
             return None;
         };
-        Some(FieldChange { name, before: object.remove("before"), after: object.remove("after") })
+        let field =
+            FieldChange { name, before: object.remove("before"), after: object.remove("after") };
+        object.is_empty().then_some(field)
     };
     fields.into_iter().map(field).collect()
 }

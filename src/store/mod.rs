@@ -4,6 +4,7 @@ mod backup;
 mod catalog;
 mod check;
 mod check_catalog;
+mod check_schema;
 mod data_version;
 mod dispatch;
 mod encryption;

@@ -5,11 +5,11 @@ use rusqlite::{OptionalExtension as _, Rows, Statement, named_params, params};
 use super::error::{MapSqliteErr as _, fault, is_taken};
 use super::insert::INSERT_EVENT;
 use super::rows::{
-    Decoder, decode_id, decode_metadata, encode_metadata, holds, integer, millis, natural,
+    Decoder, decode_id, encode_metadata, holds, integer, judged_metadata, millis, natural,
 };
 use super::secrets::no_secret;
 use super::{Read, Write};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::id::SubscriptionId;
 use crate::pattern::EventPattern;
 use crate::secret::IssuedSecret;
@@ -80,9 +80,11 @@ impl Read<'_> {
         Ok(self.one(select!("s.name = ?1"), name)?.map(|(_, subscription)| subscription))
     }
 
-    /// What lies at this place of the file.
+    /// What lies at this place of the file, also where it breaks a rule.
     pub(super) fn at(&self, seq: i64) -> Result<Option<Subscription>> {
-        Ok(self.one(select!("s.seq = ?1"), &seq.to_string())?.map(|(_, subscription)| subscription))
+        let mut statement = self.conn.prepare_cached(select!("s.seq = ?1")).map_sqlite_err()?;
+        let found = Decoder::without_rules(statement.query([seq]).map_sqlite_err()?)?.next()?;
+        Ok(found.map(|(_, subscription)| subscription))
     }
 
     fn one(&self, sql: &str, key: &str) -> Result<Option<(i64, Subscription)>> {
@@ -149,11 +151,9 @@ impl Read<'_> {
             if query.metadata.is_empty() {
                 return row.get(0).map_err(fault).and_then(natural);
             }
-            let metadata = decode_metadata(
+            let metadata = judged_metadata(
                 row.get_ref(0).and_then(|text| Ok(text.as_str()?)).map_sqlite_err()?,
-            );
-            let metadata =
-                metadata.ok_or_else(|| Error::corrupt("metadata that is no object of strings"))?;
+            )?;
             count = count.saturating_add(u64::from(holds(&metadata, &query.metadata)));
         }
         Ok(count)

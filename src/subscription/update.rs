@@ -233,7 +233,6 @@ impl SubscriptionUpdate {
         match description {
             Patch::Keep => {}
             Patch::Clear => after.description = None,
-            Patch::Set(text) if Some(&text) == current.description.as_ref() => {}
             Patch::Set(text) => {
                 problems.extend(
                     check_description(&text).err().map(|why| Problem::new("description", why)),
@@ -242,7 +241,7 @@ impl SubscriptionUpdate {
             }
         }
         metadata.apply(&mut after.metadata);
-        problems.extend(validation::check_metadata(&current.metadata, &after.metadata).err());
+        problems.extend(validation::check_metadata(&after.metadata).err());
         Ok(if problems.is_empty() {
             Ok(Updated { subscription: after, secret })
         } else {
