@@ -4,6 +4,7 @@
 use rusqlite::Connection;
 
 use super::Read;
+use super::disk;
 use super::fault::OrFault as _;
 use super::rows::id_of;
 use crate::error::{Error, ErrorKind, Result};
@@ -27,13 +28,13 @@ impl Read<'_> {
     pub(crate) fn check_file(&self, report: &mut Report) -> Result<()> {
         // Where not even this can be read, there is nothing to report on.
         self.number("SELECT count(*) FROM sqlite_master")?;
-        let whole = tolerant(report, |report| integrity(self.conn, report))?;
+        let whole = tolerant(self.conn, report, |report| integrity(self.conn, report))?;
         if whole == Some(true) {
-            tolerant(report, |report| self.unused_pages(report))?;
+            tolerant(self.conn, report, |report| self.unused_pages(report))?;
         }
-        tolerant(report, |report| references(self.conn, report))?;
-        tolerant(report, |report| self.registry_row(report))?;
-        tolerant(report, |report| self.history(report))?;
+        tolerant(self.conn, report, |report| references(self.conn, report))?;
+        tolerant(self.conn, report, |report| self.registry_row(report))?;
+        tolerant(self.conn, report, |report| self.history(report))?;
         Ok(())
     }
 
@@ -44,18 +45,18 @@ impl Read<'_> {
         mut see: impl FnMut(&mut Report, &Who, &Subscription, &[IssuedSecret]),
     ) -> Result<()> {
         // Where it does not decode, that was told with the file.
-        let last_deleted = tolerant(&mut Report::default(), |_| self.last_deleted())?.flatten();
+        let last_deleted = tolerant(self.conn, &mut Report::default(), |_| self.last_deleted())?.flatten();
         let bare = "SELECT seq FROM subscription s \
                      WHERE NOT EXISTS (SELECT 1 FROM subscription_pattern r WHERE r.subscription = s.seq)";
-        let bare = tolerant(report, |_| self.numbers(bare))?.unwrap_or_default();
+        let bare = tolerant(self.conn, report, |_| self.numbers(bare))?.unwrap_or_default();
         let disagree = "SELECT s.seq FROM subscription s JOIN subscription_pattern r ON r.subscription = s.seq \
                          WHERE r.enabled <> s.enabled";
-        let disagree = tolerant(report, |_| self.numbers(disagree))?.unwrap_or_default();
+        let disagree = tolerant(self.conn, report, |_| self.numbers(disagree))?.unwrap_or_default();
         // A connection that only reads leaves out the CHECKs when it reads the schema, also from its integrity check.
         let unchecked = "SELECT seq FROM subscription WHERE enabled NOT IN (0, 1) OR revision < 1";
-        let unchecked = tolerant(report, |_| self.numbers(unchecked))?.unwrap_or_default();
+        let unchecked = tolerant(self.conn, report, |_| self.numbers(unchecked))?.unwrap_or_default();
         let mut before: Option<SubscriptionId> = None;
-        tolerant(report, |report| {
+        tolerant(self.conn, report, |report| {
             let sql = "SELECT seq, id, name FROM subscription ORDER BY seq";
             let mut statement = self.conn.prepare_cached(sql).or_fault()?;
             let mut rows = statement.query([]).or_fault()?;
@@ -86,11 +87,12 @@ impl Read<'_> {
                          other value and back";
                     report.find(Finding::of(&who, message));
                 }
-                let secrets = told(report, &who, || self.all_secrets(seq, &who))?.unwrap_or_default();
+                let secrets =
+                    told(self.conn, report, &who, || self.all_secrets(seq, &who))?.unwrap_or_default();
                 current_secret(report, &who, &secrets);
                 if bare.binary_search(&seq).is_ok() {
                     report.find(Finding::of(&who, format_args!("it has no pattern; {DELETE}")));
-                } else if let Some(Some(subscription)) = told(report, &who, || self.at(seq))? {
+                } else if let Some(Some(subscription)) = told(self.conn, report, &who, || self.at(seq))? {
                     see(report, &who, &subscription, &secrets);
                 }
             }
@@ -200,6 +202,9 @@ fn integrity(conn: &Connection, report: &mut Report) -> Result<bool> {
     let mut whole = true;
     while let Some(row) = rows.next().or_fault()? {
         let line: String = row.get(0).or_fault()?;
+        if let Some(error) = disk::unreadable_page(&line) {
+            return Err(error);
+        }
         if line != "ok" {
             whole = false;
             report.find(Finding::of_file(format!("SQLite finds the file damaged: {line}; {RESTORE}")));
@@ -224,24 +229,34 @@ fn references(conn: &Connection, report: &mut Report) -> Result<()> {
 
 /// Goes on where the file is damaged, which is told. None where it was.
 pub(super) fn tolerant<T>(
+    conn: &Connection,
     report: &mut Report,
     read: impl FnOnce(&mut Report) -> Result<T>,
 ) -> Result<Option<T>> {
     let result = read(report);
-    unless_damaged(result, |error| report.find(Finding::of_file(format!("{error}; {RESTORE}"))))
+    unless_damaged(conn, result, |error| report.find(Finding::of_file(format!("{error}; {RESTORE}"))))
 }
 
 /// The same of what belongs to one subscription.
-fn told<T>(report: &mut Report, who: &Who, read: impl FnOnce() -> Result<T>) -> Result<Option<T>> {
-    unless_damaged(read(), |error| {
+fn told<T>(
+    conn: &Connection,
+    report: &mut Report,
+    who: &Who,
+    read: impl FnOnce() -> Result<T>,
+) -> Result<Option<T>> {
+    unless_damaged(conn, read(), |error| {
         let what_to_do = if who.id().is_some() { DELETE } else { RESTORE };
         report.find(Finding::of(who, format_args!("{error}; {what_to_do}")));
     })
 }
 
 /// What was read, or none where that is damaged. Whatever else stands in the way is no finding, and ends the check.
-pub(super) fn unless_damaged<T>(result: Result<T>, tell: impl FnOnce(Error)) -> Result<Option<T>> {
-    match result {
+pub(super) fn unless_damaged<T>(
+    conn: &Connection,
+    result: Result<T>,
+    tell: impl FnOnce(Error),
+) -> Result<Option<T>> {
+    match result.map_err(|error| disk::diagnose(conn, error)) {
         Err(error) if error.kind() == ErrorKind::Corrupt => {
             tell(error);
             Ok(None)
@@ -257,7 +272,9 @@ mod tests {
     #[test]
     fn damage_alone_is_a_finding() {
         let mut told = Vec::new();
-        let mut judge = |result: Result<i32>| unless_damaged(result, |error| told.push(error.to_string()));
+        let conn = Connection::open_in_memory().unwrap();
+        let mut judge =
+            |result: Result<i32>| unless_damaged(&conn, result, |error| told.push(error.to_string()));
         assert_eq!(judge(Ok(1)).unwrap(), Some(1));
         assert_eq!(judge(Err(Error::corrupt("a row"))).unwrap(), None);
         let other = judge(Err(Error::new(ErrorKind::Storage, "no such disk"))).unwrap_err();

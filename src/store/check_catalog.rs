@@ -24,15 +24,17 @@ impl Read<'_> {
     pub(crate) fn check_catalog(&self, report: &mut Report) -> Result<Covers> {
         let ids = self.names(report)?;
         let mut covers = Covers::new(ids.keys().cloned().collect());
-        let mut expansions = tolerant(report, |_| self.expansions())?.unwrap_or_default();
-        tolerant(report, |report| {
+        let mut expansions = tolerant(self.conn, report, |_| self.expansions())?.unwrap_or_default();
+        tolerant(self.conn, report, |report| {
             let sql = "SELECT id, wildcard, text FROM pattern ORDER BY text";
             let mut statement = self.conn.prepare_cached(sql).or_fault()?;
             let mut rows = statement.query([]).or_fault()?;
             while let Some(row) = rows.next().or_fault()? {
                 let id: i64 = row.get(0).or_fault()?;
                 let expanded = expansions.remove(&id).unwrap_or_default();
-                tolerant(report, |report| self.pattern(row, id, expanded, &ids, &mut covers, report))?;
+                tolerant(self.conn, report, |report| {
+                    self.pattern(row, id, expanded, &ids, &mut covers, report)
+                })?;
             }
             Ok(())
         })?;
@@ -42,12 +44,12 @@ impl Read<'_> {
     /// The event types by name, each with its row.
     fn names(&self, report: &mut Report) -> Result<HashMap<String, i64>> {
         let mut names = HashMap::new();
-        tolerant(report, |report| {
+        tolerant(self.conn, report, |report| {
             let sql = "SELECT id, name FROM event_type ORDER BY name";
             let mut statement = self.conn.prepare_cached(sql).or_fault()?;
             let mut rows = statement.query([]).or_fault()?;
             while let Some(row) = rows.next().or_fault()? {
-                tolerant(report, |report| {
+                tolerant(self.conn, report, |report| {
                     let name: String = row.get(1).or_fault()?;
                     if is_name(&name) {
                         self.event_type(&name)?;
@@ -87,7 +89,7 @@ impl Read<'_> {
         report: &mut Report,
     ) -> Result<()> {
         let with = self.first_with(id)?;
-        let decoded = unless_damaged(decode_pattern(row, 2), |error| {
+        let decoded = unless_damaged(self.conn, decode_pattern(row, 2), |error| {
             // Each of those that have it is told of, too.
             let what_to_do = if with.is_some() { RECREATE } else { REBUILD };
             report.find(Finding::of_file(format!("{error}; {what_to_do}")));

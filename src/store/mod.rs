@@ -7,12 +7,14 @@ mod check;
 mod check_catalog;
 mod cipher;
 mod copy;
+mod disk;
 mod dispatch;
 mod fault;
 mod follow;
 mod inserter;
 mod migrate;
 mod open;
+mod paths;
 mod readers;
 #[cfg(feature = "encryption")]
 mod rekey;
@@ -136,7 +138,8 @@ impl Store {
         settings: &Settings,
     ) -> Result<Store> {
         let &Settings { read_only, busy_timeout, ref key, ref entropy, .. } = settings;
-        let vault = busy::patiently(busy_timeout, || Vault::of(&main, key.as_ref()))?;
+        let vault = busy::patiently(busy_timeout, || Vault::of(&main, key.as_ref()))
+            .map_err(|error| disk::diagnose(&main, error))?;
         let file = path.as_deref().and_then(readers::file_id);
         let store = Store {
             shared,
@@ -204,7 +207,7 @@ impl Store {
             // The vault before the connection, as everywhere.
             let vault = self.vault();
             if let Ok(conn) = self.main.try_lock() {
-                return busy::patiently(self.busy_timeout, || job(&Read { conn: &conn, vault: &vault }));
+                return self.patiently(&conn, &vault, &job);
             }
         }
         self.on_reader(job)
@@ -215,16 +218,26 @@ impl Store {
             Some(Shared { readers, .. }) => self.on_current_file(|| {
                 let vault = self.vault();
                 let conn = busy::patiently(self.busy_timeout, || readers.take())?;
-                let result = busy::patiently(self.busy_timeout, || job(&Read { conn: &conn, vault: &vault }));
+                let result = self.patiently(&conn, &vault, &job);
                 readers.give_back(conn);
                 result
             }),
             None => {
                 let vault = self.vault();
                 let conn = self.lock()?;
-                busy::patiently(self.busy_timeout, || job(&Read { conn: &conn, vault: &vault }))
+                self.patiently(&conn, &vault, &job)
             }
         }
+    }
+
+    fn patiently<T>(
+        &self,
+        conn: &Connection,
+        vault: &Vault,
+        job: impl Fn(&Read<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let result = busy::patiently(self.busy_timeout, || job(&Read { conn, vault }));
+        result.map_err(|error| disk::diagnose(conn, error))
     }
 
     /// Changes the file: all that the job does, or nothing where it fails.
@@ -238,18 +251,20 @@ impl Store {
         // wrote in between, whatever the timeout.
         let tx = busy::patiently(self.busy_timeout, || {
             Transaction::new_unchecked(&conn, TransactionBehavior::Immediate).or_fault()
-        })?;
+        })
+        .map_err(|error| disk::diagnose(&conn, error))?;
         if let Some(path) = &self.path {
             readers::same_file(path, self.file)?;
         }
         #[cfg(feature = "test-util")]
         let turn = self.entropy.script().map(|script| script.turn());
         let write = Write { read: Read { conn: &tx, vault: &vault }, ledger: Ledger::new() };
-        let result = job(&write)?;
-        write.settle()?;
+        let result = job(&write)
+            .and_then(|result| write.settle().map(|()| result))
+            .map_err(|error| disk::diagnose(&tx, error))?;
         #[cfg(feature = "test-util")]
         let changed = write.ledger.has_entries();
-        let committed = tx.commit().or_fault();
+        let committed = tx.commit().or_fault().map_err(|error| disk::diagnose(&conn, error));
         // After the commit, and also where it is not known whether it took place.
         self.version.fetch_add(1, Ordering::SeqCst);
         if let Some(Shared { warm, .. }) = &self.shared {
@@ -260,6 +275,15 @@ impl Store {
             turn.end(changed);
         }
         committed.map(|()| result)
+    }
+
+    /// What was done on `main`, with its error told apart as those of `read` and `write` are.
+    #[cfg(feature = "encryption")]
+    pub(crate) fn diagnosed<T>(&self, result: Result<T>) -> Result<T> {
+        result.map_err(|error| match self.lock() {
+            Ok(conn) => disk::diagnose(&conn, error),
+            Err(_) => error,
+        })
     }
 
     fn vault(&self) -> RwLockReadGuard<'_, Vault> {
@@ -292,6 +316,13 @@ fn run(conn: &Connection, sql: &str) -> Result<()> {
 pub(crate) struct Read<'c> {
     conn: &'c Connection,
     vault: &'c Vault,
+}
+
+impl Read<'_> {
+    /// The same error, or `Storage` where a page that seems damaged could not be read.
+    pub(crate) fn diagnose(&self, error: Error) -> Error {
+        disk::diagnose(self.conn, error)
+    }
 }
 
 /// The file, to read and to change.

@@ -26,6 +26,8 @@ mod documents;
 mod encryption;
 mod errors;
 mod export;
+#[cfg(target_os = "linux")]
+mod faulty_disk;
 mod fixture;
 mod history;
 mod import;
@@ -67,6 +69,8 @@ mod support;
 mod test_util;
 mod threads;
 mod time;
+#[cfg(unix)]
+mod unopenable_paths;
 mod url_policy;
 mod views;
 mod wanted;
