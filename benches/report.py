@@ -143,11 +143,11 @@ def picture(width, height, title, unit, body):
 
 
 def growth(functions):
-    """Time of a cold look-up over the number of subscriptions: of ten made together, and of ten that lie apart."""
+    """Time of a cold look-up over the number of subscriptions, created together and spread out."""
     left, right, top, bottom = 70, 520, 70, 250
     counts = {"1k": "1,000", "100k": "100,000", "1m": "1,000,000"}
     places = {"1k": left + 50, "100k": left + 50 + (right - left - 100) * 2 / 3, "1m": right - 50}
-    lines = [("ours", "", "made together"), ("other", "_apart", "lying apart")]
+    lines = [("ours", "", "created together"), ("other", "_apart", "spread out")]
     step = nice(max(functions[name + suffix][2] for name in counts for _, suffix, _ in lines) / 1e3 / 5)
 
     def y(ns):

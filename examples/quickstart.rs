@@ -9,7 +9,8 @@ use webhook_registry::{Catalog, NewSubscription, Registry};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
-    let path = std::env::args_os().nth(1).map_or_else(|| folder.path().join("webhooks.db"), PathBuf::from);
+    let path =
+        std::env::args_os().nth(1).map_or_else(|| folder.path().join("webhooks.db"), PathBuf::from);
     let registry = Registry::open(&path)?;
     println!("registry: {}", path.display());
 
@@ -27,14 +28,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 
     println!("\n# The body of POST /subscriptions, and the answer");
-    let request: NewSubscription = serde_json::from_str(include_str!("../tests/fixtures/seed-create.json"))?;
+    let request: NewSubscription =
+        serde_json::from_str(include_str!("../tests/fixtures/seed-create.json"))?;
     let created = registry.create(request.clone())?;
     println!("{}", serde_json::to_string_pretty(&created)?);
 
     println!("\n# A subscription with a wildcard, and what it covers now");
-    let wallboard =
-        NewSubscription::new("Wallboard", "https://wallboard.example/events", ["channel.*", "*presence*"])
-            .metadata("team", "support");
+    let wallboard = NewSubscription::new(
+        "Wallboard",
+        "https://wallboard.example/events",
+        ["channel.*", "*presence*"],
+    )
+    .metadata("team", "support");
     registry.create(wallboard)?;
     println!("channel.* covers {:#?}", registry.expand("channel.*")?);
 
@@ -48,7 +53,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{}", registry.explain("agent.presencechanged.v1")?);
 
     println!("\n# Two refusals");
-    let misspelt = NewSubscription::new("Reports", "https://reports.example/", ["agent.presencechange.v1"]);
+    let misspelt =
+        NewSubscription::new("Reports", "https://reports.example/", ["agent.presencechange.v1"]);
     for refused in [registry.create(request), registry.create(misspelt)] {
         match refused {
             Ok(created) => println!("created {}?!", created.subscription().name()),

@@ -175,7 +175,10 @@ pub(crate) fn of_deleted(deleted: &Subscription) -> Vec<FieldChange> {
 }
 
 /// What a call has changed of an event type; none where it was not there, or is no more.
-pub(crate) fn of_event_type(before: Option<&EventType>, after: Option<&EventType>) -> Vec<FieldChange> {
+pub(crate) fn of_event_type(
+    before: Option<&EventType>,
+    after: Option<&EventType>,
+) -> Vec<FieldChange> {
     differing(before.map(event_type).unwrap_or_default(), after.map(event_type).unwrap_or_default())
 }
 
@@ -219,7 +222,8 @@ fn event_type(event_type: &EventType) -> Values {
 
 /// The values that are on one side only, or differ.
 fn differing(mut before: Values, mut after: Values) -> Vec<FieldChange> {
-    const KEYS: [&str; 7] = ["name", "url", "events", "enabled", "description", "metadata", "jsonSchema"];
+    const KEYS: [&str; 7] =
+        ["name", "url", "events", "enabled", "description", "metadata", "jsonSchema"];
     let take = |values: &mut Values, key| {
         values.iter_mut().find(|(name, _)| *name == key).map(|(_, value)| value.take())
     };

@@ -1,6 +1,7 @@
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
@@ -31,7 +32,8 @@ struct Repr {
     kind: ErrorKind,
     message: Cow<'static, str>,
     problems: Vec<Problem>,
-    source: Option<Box<dyn StdError + Send + Sync>>,
+    /// Only ever shown, so that a panic cannot leave it in the middle of a change.
+    source: Option<AssertUnwindSafe<Box<dyn StdError + Send + Sync>>>,
 }
 
 /// What sort of failure an [`Error`] is.
@@ -70,7 +72,7 @@ pub struct Problem {
 
 impl Problem {
     pub(crate) fn new(field: impl Into<String>, message: impl Into<String>) -> Problem {
-        Problem { field: field.into(), message: message.into() }
+        Problem { field: field.into(), message: visible_owned(message.into()) }
     }
 
     /// The JSON key at fault: `url`, `events[2]`, `name`, `ifRevision`; in a list `[7].name`.
@@ -98,7 +100,7 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.field, self.message)
+        write!(f, "{}: {}", visible(&self.field), self.message)
     }
 }
 
@@ -123,11 +125,20 @@ impl Error {
     }
 
     pub(crate) fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Error {
-        Error(Box::new(Repr { kind, message: message.into(), problems: Vec::new(), source: None }))
+        let message = match message.into() {
+            Cow::Owned(text) => Cow::Owned(visible_owned(text)),
+            ours => ours,
+        };
+        Error(Box::new(Repr { kind, message, problems: Vec::new(), source: None }))
     }
 
     pub(crate) fn invalid(problems: Vec<Problem>) -> Error {
-        Error(Box::new(Repr { kind: ErrorKind::Invalid, message: Cow::Borrowed(""), problems, source: None }))
+        Error(Box::new(Repr {
+            kind: ErrorKind::Invalid,
+            message: Cow::Borrowed(""),
+            problems,
+            source: None,
+        }))
     }
 
     pub(crate) fn invalid_field(field: impl Into<String>, message: impl Into<String>) -> Error {
@@ -151,7 +162,7 @@ impl Error {
     /// A conflict that one sentence of its own says better than field and message would.
     pub(crate) fn conflict_saying(message: String, problem: Problem) -> Error {
         let mut error = Error::conflict(vec![problem]);
-        error.0.message = Cow::Owned(message);
+        error.0.message = Cow::Owned(visible_owned(message));
         error
     }
 
@@ -167,8 +178,11 @@ impl Error {
         Error::new(ErrorKind::Corrupt, format!("the file is damaged: {what}"))
     }
 
-    pub(crate) fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {
-        self.0.source = Some(source.into());
+    pub(crate) fn with_source(
+        mut self,
+        source: impl Into<Box<dyn StdError + Send + Sync>>,
+    ) -> Error {
+        self.0.source = Some(AssertUnwindSafe(source.into()));
         self
     }
 }
@@ -183,7 +197,7 @@ impl fmt::Display for Error {
             if position > 0 {
                 f.write_str("; ")?;
             }
-            write!(f, "{}{separator}{}", problem.field, problem.message)?;
+            write!(f, "{}{separator}{}", visible(&problem.field), problem.message)?;
         }
         match self.0.problems.len().checked_sub(SHOWN) {
             Some(more) if more > 0 => write!(f, "; and {more} more"),
@@ -197,7 +211,7 @@ impl fmt::Debug for Error {
         let mut shown = f.debug_struct("Error");
         shown.field("kind", &self.0.kind).field("message", &self.to_string());
         if let Some(source) = &self.0.source {
-            shown.field("source", source);
+            shown.field("source", &source.0);
         }
         shown.finish()
     }
@@ -205,20 +219,107 @@ impl fmt::Debug for Error {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.source.as_deref().map(|source| {
-            let source: &(dyn StdError + 'static) = source;
+        self.0.source.as_ref().map(|source| {
+            let source: &(dyn StdError + 'static) = &*source.0;
             source
         })
     }
 }
 
-/// Shows a text that came from outside in a message: quoted, control characters escaped, and never longer than a
-/// line can bear.
+/// Quotes a text that came from outside for a message: what is invisible is escaped, and a long text is cut.
 pub(crate) fn quoted(text: &str) -> String {
-    const LONGEST: usize = 256;
-    if text.chars().nth(LONGEST).is_none() {
-        return format!("{text:?}");
+    const MAX_CHARS: usize = 256;
+    let quoted = if text.chars().nth(MAX_CHARS).is_none() {
+        format!("{text:?}")
+    } else {
+        let start: String = text.chars().take(MAX_CHARS).collect();
+        format!("{start:?}…")
+    };
+    visible_owned(quoted)
+}
+
+/// Quotes the key of a JSON object from outside. A secret can stand there by mistake, so a key that looks like one is
+/// counted only, and of a key longer than any that has a meaning the beginning is shown.
+pub(crate) fn quoted_key(key: &str) -> String {
+    const MAX_BYTES: usize = 64;
+    const START: usize = 16;
+    if looks_secret(key) {
+        format!("({} bytes, not shown because it could be a secret)", key.len())
+    } else if key.len() > MAX_BYTES {
+        let start: String = key.chars().take(START).collect();
+        format!("{}…", quoted(&start))
+    } else {
+        quoted(key)
     }
-    let start: String = text.chars().take(LONGEST).collect();
-    format!("{start:?}…")
+}
+
+/// Whether a text holds what could be base64 or hexadecimal of a key: the prefix of Standard Webhooks, padding, or a run
+/// of their characters that is longer than words are.
+fn looks_secret(text: &str) -> bool {
+    /// Of 16 random bytes, the shortest key that anybody makes, base64 has 22 characters. Two in a hundred runs of so many
+    /// have no digit.
+    const RUN: usize = 20;
+    const RUN_WITHOUT_DIGIT: usize = 32;
+    let is_digit_of_key = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '-' | '_');
+    let mut runs = text.split(|c| !is_digit_of_key(c));
+    text.to_ascii_lowercase().contains("whsec_")
+        || text.contains('=')
+        || runs.any(|run| {
+            run.len() >= RUN_WITHOUT_DIGIT
+                || (run.len() >= RUN && run.contains(|c: char| c.is_ascii_digit()))
+        })
+}
+
+/// Escapes the characters of a text from outside that are invisible, break the line or reorder the text around them, as
+/// `\u{2028}`: everything that `Display` shows passes through here. Other characters stay, a backslash too.
+pub(crate) fn visible(text: &str) -> Cow<'_, str> {
+    let is_hidden = |(at, c): (usize, char)| is_hidden(c, at == 0);
+    if !text.char_indices().any(is_hidden) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(text.len().saturating_add(16));
+    for (at, c) in text.char_indices() {
+        match c {
+            c if is_blank(c) => escaped.extend(c.escape_unicode()),
+            c if is_hidden((at, c)) => escaped.extend(c.escape_debug()),
+            c => escaped.push(c),
+        }
+    }
+    Cow::Owned(escaped)
+}
+
+fn visible_owned(text: String) -> String {
+    match visible(&text) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(escaped) => escaped,
+    }
+}
+
+/// What `str::escape_debug` calls not printable (the categories Cc, Cf, Zl, Zp, Zs other than the space, and what is not
+/// assigned), a combining mark at the beginning, and the blank letters and marks that it lets pass.
+fn is_hidden(c: char, first: bool) -> bool {
+    if c.is_ascii() {
+        return c.is_ascii_control();
+    }
+    // The escape of a single character also covers every combining mark, which belongs to the character before it.
+    is_blank(c)
+        || (c.escape_debug().len() > 1
+            && (first || format!("a{c}").escape_debug().nth(1) == Some('\\')))
+}
+
+/// Letters, marks and symbols that are drawn as nothing: Unicode's default-ignorable characters outside of Cf, and the
+/// blank braille pattern.
+fn is_blank(c: char) -> bool {
+    matches!(
+        c,
+        '\u{34f}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{2800}'
+            | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{ffa0}'
+            | '\u{e0100}'..='\u{e01ef}'
+    )
 }

@@ -2,12 +2,12 @@ use serde::de::{Deserialize, Deserializer, MapAccess};
 use serde::ser::{Serialize, SerializeMap, SerializeStruct, Serializer};
 
 use crate::error::Problem;
-use crate::wire::{self, Document, Key, Shape};
+use crate::json::{self, JsonObject, JsonType, Key};
 
-pub(crate) const LONGEST_NAME: usize = 256;
-pub(crate) const LONGEST_DESCRIPTION: usize = 4_096;
-const LONGEST_SCHEMA: usize = 256 * 1_024;
-const DEEPEST_SCHEMA: usize = 124;
+pub(crate) const MAX_NAME: usize = 256;
+pub(crate) const MAX_DESCRIPTION: usize = 4_096;
+const MAX_SCHEMA: usize = 256 * 1_024;
+const MAX_SCHEMA_DEPTH: usize = 124;
 
 /// Something that can happen, by its name: `agent.presencechanged.v1`. With a description for people and a JSON schema
 /// of the payload, both optional.
@@ -119,21 +119,21 @@ fn check_name(name: &str) -> Result<(), String> {
     if name.is_empty() {
         return Err("an event type needs a name".to_owned());
     }
-    if name.len() > LONGEST_NAME {
-        return Err(format!("a name has at most {LONGEST_NAME} bytes, not {}", name.len()));
+    if name.len() > MAX_NAME {
+        return Err(format!("a name has at most {MAX_NAME} bytes, not {}", name.len()));
     }
     match name.char_indices().find(|(_, c)| !u8::try_from(*c).is_ok_and(is_name_byte)) {
         None => Ok(()),
-        Some((at, c)) => {
-            Err(format!("{c:?} at byte {at} cannot stand in a name: letters, digits and _ - . : / can"))
-        }
+        Some((at, c)) => Err(format!(
+            "{c:?} at byte {at} cannot stand in a name: letters, digits and _ - . : / can"
+        )),
     }
 }
 
 /// The rule for descriptions, of event types and of subscriptions.
 pub(crate) fn check_description(text: &str) -> Result<(), String> {
-    if text.len() > LONGEST_DESCRIPTION {
-        Err(format!("a description has at most {LONGEST_DESCRIPTION} bytes, not {}", text.len()))
+    if text.len() > MAX_DESCRIPTION {
+        Err(format!("a description has at most {MAX_DESCRIPTION} bytes, not {}", text.len()))
     } else if text.contains('\0') {
         Err("a description cannot hold U+0000".to_owned())
     } else {
@@ -144,11 +144,14 @@ pub(crate) fn check_description(text: &str) -> Result<(), String> {
 fn schema_text(schema: &serde_json::Value) -> Result<String, String> {
     // Told before it is serialized, which recurses.
     if !is_shallow(schema) {
-        return Err(format!("a schema is at most {DEEPEST_SCHEMA} levels deep"));
+        return Err(format!("a schema is at most {MAX_SCHEMA_DEPTH} levels deep"));
     }
     let text = serde_json::to_string(schema).map_err(|cause| format!("not JSON: {cause}"))?;
-    if text.len() > LONGEST_SCHEMA {
-        return Err(format!("a schema has at most {LONGEST_SCHEMA} bytes serialized, not {}", text.len()));
+    if text.len() > MAX_SCHEMA {
+        return Err(format!(
+            "a schema has at most {MAX_SCHEMA} bytes serialized, not {}",
+            text.len()
+        ));
     }
     Ok(text)
 }
@@ -158,7 +161,7 @@ fn schema_text(schema: &serde_json::Value) -> Result<String, String> {
 fn is_shallow(schema: &serde_json::Value) -> bool {
     use serde_json::Value;
     let mut level = vec![schema];
-    for _ in 0..=DEEPEST_SCHEMA {
+    for _ in 0..=MAX_SCHEMA_DEPTH {
         level = level
             .into_iter()
             .flat_map(|value| -> Box<dyn Iterator<Item = &Value>> {
@@ -198,14 +201,14 @@ struct Draft {
     json_schema: Option<serde_json::Value>,
 }
 
-impl Document for Draft {
+impl JsonObject for Draft {
     const KEYS: &'static [&'static str] = &["name", "description", "jsonSchema"];
-    const CLOSED: bool = false;
+    const DENY_UNKNOWN_FIELDS: bool = false;
 
     fn take<'de, A: MapAccess<'de>>(
         &mut self,
         key: &'static str,
-        value: wire::Value<'_, A>,
+        value: json::Value<'_, A>,
     ) -> Result<(), A::Error> {
         match key {
             "name" => self.name = Some(value.read()?),
@@ -216,11 +219,11 @@ impl Document for Draft {
     }
 }
 
-impl Shape for EventType {
+impl JsonType for EventType {
     const EXPECTED: &'static str = "an object";
 
     fn object<'de, A: MapAccess<'de>>(place: &Key<'_>, entries: A) -> Result<EventType, A::Error> {
-        let Draft { name, description, json_schema } = wire::document(place, entries)?;
+        let Draft { name, description, json_schema } = json::document(place, entries)?;
         let name = name.ok_or_else(|| place.missing(&["name"]))?;
         Ok(EventType { name, description, json_schema })
     }
@@ -228,7 +231,7 @@ impl Shape for EventType {
 
 impl<'de> Deserialize<'de> for EventType {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<EventType, D::Error> {
-        wire::read(deserializer)
+        json::read(deserializer)
     }
 }
 
@@ -281,31 +284,31 @@ struct CatalogDraft {
     event_types: Option<Vec<EventType>>,
 }
 
-impl Document for CatalogDraft {
+impl JsonObject for CatalogDraft {
     const KEYS: &'static [&'static str] = &["eventTypes"];
-    const CLOSED: bool = false;
+    const DENY_UNKNOWN_FIELDS: bool = false;
 
     fn take<'de, A: MapAccess<'de>>(
         &mut self,
         _: &'static str,
-        value: wire::Value<'_, A>,
+        value: json::Value<'_, A>,
     ) -> Result<(), A::Error> {
         self.event_types = Some(value.read()?);
         Ok(())
     }
 }
 
-impl Shape for Catalog {
+impl JsonType for Catalog {
     const EXPECTED: &'static str = "an object";
 
     fn object<'de, A: MapAccess<'de>>(place: &Key<'_>, entries: A) -> Result<Catalog, A::Error> {
-        let CatalogDraft { event_types } = wire::document(place, entries)?;
+        let CatalogDraft { event_types } = json::document(place, entries)?;
         Ok(Catalog { event_types: event_types.ok_or_else(|| place.missing(&["eventTypes"]))? })
     }
 }
 
 impl<'de> Deserialize<'de> for Catalog {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Catalog, D::Error> {
-        wire::read(deserializer)
+        json::read(deserializer)
     }
 }

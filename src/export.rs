@@ -6,9 +6,9 @@ use serde::ser::{Serialize, SerializeMap, SerializeStruct, Serializer};
 
 use crate::error::Result;
 use crate::event_type::EventType;
+use crate::json::{self, JsonObject, JsonType, Key};
 use crate::secret::{IssuedSecret, SecretText};
 use crate::subscription::Subscription;
-use crate::wire::{self, Document, Key, Shape};
 
 /// The format that this version writes, and the only one that it reads.
 pub(crate) const FORMAT: u64 = 1;
@@ -182,18 +182,18 @@ impl Draft {
     }
 }
 
-impl Document for Draft {
+impl JsonObject for Draft {
     const KEYS: &'static [&'static str] = &["formatVersion", "eventTypes", "subscriptions"];
-    const CLOSED: bool = true;
+    const DENY_UNKNOWN_FIELDS: bool = true;
 
-    fn is_closed(&self) -> bool {
+    fn denies_unknown_fields(&self) -> bool {
         !self.is_foreign()
     }
 
     fn take<'de, A: MapAccess<'de>>(
         &mut self,
         key: &'static str,
-        value: wire::Value<'_, A>,
+        value: json::Value<'_, A>,
     ) -> Result<(), A::Error> {
         match key {
             "formatVersion" => self.format_version = Some(value.read()?),
@@ -205,15 +205,19 @@ impl Document for Draft {
     }
 }
 
-impl Shape for Export {
+impl JsonType for Export {
     const EXPECTED: &'static str = "an object";
 
     fn object<'de, A: MapAccess<'de>>(place: &Key<'_>, entries: A) -> Result<Export, A::Error> {
-        let draft: Draft = wire::document(place, entries)?;
+        let draft: Draft = json::document(place, entries)?;
         let foreign = draft.is_foreign();
         let Draft { format_version, event_types, subscriptions } = draft;
         if let (true, Some(format_version)) = (foreign, format_version) {
-            return Ok(Export { format_version, event_types: Vec::new(), subscriptions: Vec::new() });
+            return Ok(Export {
+                format_version,
+                event_types: Vec::new(),
+                subscriptions: Vec::new(),
+            });
         }
         let absent = [
             ("formatVersion", format_version.is_none()),
@@ -231,7 +235,7 @@ impl Shape for Export {
 
 impl<'de> Deserialize<'de> for Export {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Export, D::Error> {
-        wire::read(deserializer)
+        json::read(deserializer)
     }
 }
 
@@ -242,7 +246,7 @@ struct Seen<T> {
     keys: Vec<&'static str>,
 }
 
-impl Document for Seen<Exported> {
+impl JsonObject for Seen<Exported> {
     const KEYS: &'static [&'static str] = &[
         "subscriptionId",
         "name",
@@ -256,12 +260,12 @@ impl Document for Seen<Exported> {
         "description",
         "metadata",
     ];
-    const CLOSED: bool = true;
+    const DENY_UNKNOWN_FIELDS: bool = true;
 
     fn take<'de, A: MapAccess<'de>>(
         &mut self,
         key: &'static str,
-        value: wire::Value<'_, A>,
+        value: json::Value<'_, A>,
     ) -> Result<(), A::Error> {
         let Seen { value: subscription, keys } = self;
         keys.push(key);
@@ -282,14 +286,14 @@ impl Document for Seen<Exported> {
     }
 }
 
-impl Document for Seen<ExportedSecret> {
+impl JsonObject for Seen<ExportedSecret> {
     const KEYS: &'static [&'static str] = &["secret", "createdAt", "expiresAt"];
-    const CLOSED: bool = true;
+    const DENY_UNKNOWN_FIELDS: bool = true;
 
     fn take<'de, A: MapAccess<'de>>(
         &mut self,
         key: &'static str,
-        value: wire::Value<'_, A>,
+        value: json::Value<'_, A>,
     ) -> Result<(), A::Error> {
         let Seen { value: secret, keys } = self;
         keys.push(key);
@@ -306,16 +310,20 @@ impl Document for Seen<ExportedSecret> {
 fn whole<'de, T, A>(place: &Key<'_>, entries: A, required: usize) -> Result<T, A::Error>
 where
     T: Default,
-    Seen<T>: Document,
+    Seen<T>: JsonObject,
     A: MapAccess<'de>,
 {
-    let Seen { value, keys } = wire::document::<Seen<T>, A>(place, entries)?;
+    let Seen { value, keys } = json::document::<Seen<T>, A>(place, entries)?;
     let absent: Vec<_> =
         Seen::<T>::KEYS.iter().take(required).map(|key| (*key, !keys.contains(key))).collect();
-    if absent.iter().any(|(_, absent)| *absent) { Err(place.missing_of(&absent)) } else { Ok(value) }
+    if absent.iter().any(|(_, absent)| *absent) {
+        Err(place.missing_of(&absent))
+    } else {
+        Ok(value)
+    }
 }
 
-impl Shape for Exported {
+impl JsonType for Exported {
     const EXPECTED: &'static str = "an object";
 
     fn object<'de, A: MapAccess<'de>>(place: &Key<'_>, entries: A) -> Result<Exported, A::Error> {
@@ -323,10 +331,13 @@ impl Shape for Exported {
     }
 }
 
-impl Shape for ExportedSecret {
+impl JsonType for ExportedSecret {
     const EXPECTED: &'static str = "an object";
 
-    fn object<'de, A: MapAccess<'de>>(place: &Key<'_>, entries: A) -> Result<ExportedSecret, A::Error> {
+    fn object<'de, A: MapAccess<'de>>(
+        place: &Key<'_>,
+        entries: A,
+    ) -> Result<ExportedSecret, A::Error> {
         whole(place, entries, 2)
     }
 }

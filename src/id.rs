@@ -7,8 +7,8 @@ use serde::ser::{Serialize, Serializer};
 use ulid::Ulid;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::json;
 use crate::time::Millis;
-use crate::wire;
 
 /// The identity of a subscription: a [ULID](https://github.com/ulid/spec), 26 characters of Crockford's base 32.
 ///
@@ -50,7 +50,10 @@ impl SubscriptionId {
             return Ok(SubscriptionId(fresh));
         };
         let after = last.0.checked_add(1).map(Ulid).ok_or_else(|| {
-            Error::new(ErrorKind::Conflict, format!("no id is left after {last}, the greatest that there is"))
+            Error::new(
+                ErrorKind::Conflict,
+                format!("no id is left after {last}, the greatest that there is"),
+            )
         })?;
         Ok(SubscriptionId(fresh.max(after)))
     }
@@ -78,7 +81,10 @@ impl FromStr for SubscriptionId {
         let refuse = |why: String| Err(Error::invalid_field("subscriptionId", why));
         if text.len() != ulid::ULID_LEN {
             let length = text.chars().count();
-            return refuse(format!("a subscription id has {} characters, not {length}", ulid::ULID_LEN));
+            return refuse(format!(
+                "a subscription id has {} characters, not {length}",
+                ulid::ULID_LEN
+            ));
         }
         // The ulid crate wraps round on what 128 bits cannot hold.
         if text.bytes().next().is_some_and(|first| first > b'7') {
@@ -86,9 +92,10 @@ impl FromStr for SubscriptionId {
         }
         match Ulid::from_string(text) {
             Ok(ulid) => Ok(SubscriptionId(ulid)),
-            Err(_) => {
-                refuse("a subscription id is made of digits and letters other than I, L, O and U".to_owned())
-            }
+            Err(_) => refuse(
+                "a subscription id is made of digits and letters other than I, L, O and U"
+                    .to_owned(),
+            ),
         }
     }
 }
@@ -101,6 +108,6 @@ impl Serialize for SubscriptionId {
 
 impl<'de> Deserialize<'de> for SubscriptionId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<SubscriptionId, D::Error> {
-        wire::read::<String, D>(deserializer)?.parse().map_err(de::Error::custom)
+        json::read::<String, D>(deserializer)?.parse().map_err(de::Error::custom)
     }
 }

@@ -113,36 +113,34 @@
 
 mod change;
 pub mod cookbook;
+#[cfg(feature = "test-util")]
+mod deterministic;
+mod diagnostics;
+mod did_you_mean;
 mod dispatch;
-mod endpoint;
-mod entropy;
 mod error;
 mod event_type;
 mod export;
 mod id;
+mod json;
 #[cfg(feature = "test-util")]
 mod manual_clock;
-mod options;
 mod pattern;
 mod plan;
+mod random;
 mod registry;
 mod report;
-mod review;
-#[cfg(feature = "test-util")]
-mod script;
 mod secret;
 mod store;
 mod subscription;
-mod suggest;
 mod time;
-mod wire;
+mod url_policy;
 
 pub use change::{Change, ChangeKind, FieldChange};
 #[cfg(feature = "signing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "signing")))]
 pub use dispatch::Signature;
 pub use dispatch::{Explanation, ExplanationEntry, Subscriber, Subscribers};
-pub use endpoint::UrlPolicy;
 pub use error::{Error, ErrorKind, Problem, Result};
 pub use event_type::{Catalog, EventType};
 pub use export::Export;
@@ -150,14 +148,16 @@ pub use id::SubscriptionId;
 #[cfg(feature = "test-util")]
 #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
 pub use manual_clock::ManualClock;
-pub use options::RegistryOptions;
 pub use pattern::EventPattern;
 pub use plan::{Applied, Ensured, Plan, Prune, Step, StepKind};
-pub use registry::Registry;
+pub use registry::{Registry, RegistryOptions};
 pub use report::{Finding, Report};
 pub use secret::{IssuedSecret, Rotation, SigningSecret};
 pub use store::Durability;
-pub use subscription::{Created, ListQuery, NewSubscription, Page, Subscription, SubscriptionUpdate};
+pub use subscription::{
+    Created, ListQuery, NewSubscription, Page, Subscription, SubscriptionUpdate,
+};
+pub use url_policy::UrlPolicy;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

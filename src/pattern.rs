@@ -7,9 +7,9 @@ use std::sync::OnceLock;
 use serde::de::{self, Deserialize, Deserializer};
 use serde::ser::{Serialize, Serializer};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, visible};
 use crate::event_type::{is_name, is_name_byte};
-use crate::wire;
+use crate::json;
 
 const LONGEST: usize = 256;
 
@@ -64,7 +64,9 @@ impl EventPattern {
             Some(glob) => {
                 is_name(event_type)
                     && glob
-                        .get_or_init(|| Box::new(glob::Pattern::new(&self.text).unwrap_or_default()))
+                        .get_or_init(|| {
+                            Box::new(glob::Pattern::new(&self.text).unwrap_or_default())
+                        })
                         .matches(event_type)
             }
         }
@@ -89,7 +91,8 @@ impl EventPattern {
     pub(crate) fn compile(text: &str) -> Result<EventPattern, String> {
         let pattern = EventPattern::stored(text)?;
         if let Some(wildcard) = &pattern.wildcard {
-            let glob = glob::Pattern::new(text).map_err(|cause| format!("not a pattern: {}", cause.msg))?;
+            let glob = glob::Pattern::new(text)
+                .map_err(|cause| format!("not a pattern: {}", cause.msg))?;
             // It is new, so nobody has set it.
             let _ = wildcard.set(Box::new(glob));
         }
@@ -158,8 +161,12 @@ fn check_members(members: &[u8]) -> Result<(), &'static str> {
     loop {
         rest = match rest {
             [] | [b'-'] => return Ok(()),
-            [b'-', ..] => return Err("holds a - that is neither first nor last nor within a range"),
-            [b'^', ..] => return Err("holds a ^; a set is turned round with ! as its first character"),
+            [b'-', ..] => {
+                return Err("holds a - that is neither first nor last nor within a range");
+            }
+            [b'^', ..] => {
+                return Err("holds a ^; a set is turned round with ! as its first character");
+            }
             [from, b'-', to, after @ ..] if is_name_byte(*from) && is_name_byte(*to) => {
                 if from >= to {
                     return Err("holds a range that does not rise");
@@ -167,7 +174,11 @@ fn check_members(members: &[u8]) -> Result<(), &'static str> {
                 after
             }
             [one, after @ ..] if is_name_byte(*one) => after,
-            _ => return Err("holds what no name can; letters, digits and _ - . : / can stand in it"),
+            _ => {
+                return Err(
+                    "holds what no name can; letters, digits and _ - . : / can stand in it",
+                );
+            }
         }
     }
 }
@@ -247,7 +258,7 @@ impl Serialize for EventPattern {
 
 impl<'de> Deserialize<'de> for EventPattern {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<EventPattern, D::Error> {
-        let text = wire::read::<String, D>(deserializer)?;
-        EventPattern::compile(&text).map_err(de::Error::custom)
+        let text = json::read::<String, D>(deserializer)?;
+        EventPattern::compile(&text).map_err(|why| de::Error::custom(visible(&why)))
     }
 }

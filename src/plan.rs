@@ -1,5 +1,6 @@
 use std::fmt;
 
+use crate::error::visible;
 use crate::id::SubscriptionId;
 use crate::subscription::{Created, NewSubscription, Subscription};
 
@@ -38,8 +39,8 @@ pub enum Prune {
 /// What it takes to make a registry as declared: from [`Registry::plan`](crate::Registry::plan), for
 /// [`Registry::apply`](crate::Registry::apply).
 ///
-/// `Display` is one line a step: `+ create`, `~ update` with the fields, `- delete`. Neither it nor `Debug` shows a
-/// secret.
+/// `Display` is one line a step: `+ create`, `~ update` with the fields, `- delete`. Invisible characters of a name are
+/// escaped. Neither it nor `Debug` shows a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Plan {
@@ -130,6 +131,7 @@ impl Step {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Step { kind, name, fields } = self;
+        let name = visible(name);
         match kind {
             StepKind::Create => write!(f, "+ create {name}"),
             StepKind::Update => write!(f, "~ update {name} ({})", fields.join(", ")),

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::error::quoted;
+use crate::error::{quoted, visible};
 use crate::id::SubscriptionId;
 
 /// What [`Registry::check`](crate::Registry::check) found.
@@ -75,11 +75,14 @@ impl Finding {
 
     /// About the file as a whole.
     pub(crate) fn of_file(message: impl Into<String>) -> Finding {
-        Finding { subscription_id: None, message: message.into() }
+        Finding { subscription_id: None, message: visible(&message.into()).into_owned() }
     }
 
-    pub(crate) fn of(who: &Who, message: impl fmt::Display) -> Finding {
-        Finding { subscription_id: who.id, message: format!("{who}: {message}") }
+    pub(crate) fn of(who: &SubscriptionLabel, message: impl fmt::Display) -> Finding {
+        Finding {
+            subscription_id: who.id,
+            message: visible(&format!("{who}: {message}")).into_owned(),
+        }
     }
 }
 
@@ -91,18 +94,18 @@ impl fmt::Display for Finding {
 
 /// A subscription as far as it can be told who it is.
 #[derive(Clone, Debug)]
-pub(crate) struct Who {
+pub(crate) struct SubscriptionLabel {
     id: Option<SubscriptionId>,
     /// The id's text, as it lies in the file.
     text: String,
     name: String,
 }
 
-impl Who {
-    pub(crate) fn new(text: String, name: String) -> Who {
+impl SubscriptionLabel {
+    pub(crate) fn new(text: String, name: String) -> SubscriptionLabel {
         // In another writing it is not found by the id that it stands for.
         let id = text.parse().ok().filter(|id: &SubscriptionId| id.to_string() == text);
-        Who { id, text, name }
+        SubscriptionLabel { id, text, name }
     }
 
     pub(crate) fn id(&self) -> Option<SubscriptionId> {
@@ -110,7 +113,7 @@ impl Who {
     }
 }
 
-impl fmt::Display for Who {
+impl fmt::Display for SubscriptionLabel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "subscription {} ", quoted(&self.name))?;
         match self.id {

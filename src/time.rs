@@ -1,18 +1,27 @@
 //! Whole milliseconds since 1970, the only time that the crate keeps.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::ser::{Serialize, Serializer};
 
 /// Where "now" comes from.
+///
+/// Unwind safe: a panic in the closure ends that call alone and leaves nothing of the registry half changed, and later
+/// calls ask the closure nothing but the time.
 #[derive(Clone)]
-pub(crate) struct Clock(Arc<dyn Fn() -> SystemTime + Send + Sync>);
+pub(crate) struct Clock(Arc<dyn Fn() -> SystemTime + Send + Sync + UnwindSafe + RefUnwindSafe>);
 
 impl Clock {
     pub(crate) fn new(now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Clock {
-        Clock(Arc::new(now))
+        let now = AssertUnwindSafe(now);
+        Clock(Arc::new(move || {
+            // Named whole: a closure captures the fields that it names, and the one inside is not asserted.
+            let now = &now;
+            now.0()
+        }))
     }
 
     pub(crate) fn now(&self) -> Millis {

@@ -17,8 +17,16 @@ const PROBES: [&str; 3] = [FOR_ONE, FOR_TEN, FOR_TEN_APART];
 pub(crate) const ONE: &str = "customer-0000000";
 
 /// The wildcards under one prefix. Three in ten of the patterns of a crowd are of these.
-const WILDCARDS: [&str; 8] =
-    ["*", "*.created", "*.updated", "*.deleted", "charge.*", "customer.*", "invoice.*", "treasury.*.created"];
+const WILDCARDS: [&str; 8] = [
+    "*",
+    "*.created",
+    "*.updated",
+    "*.deleted",
+    "charge.*",
+    "customer.*",
+    "invoice.*",
+    "treasury.*.created",
+];
 
 /// The names of Stripe's events.
 pub(crate) fn stripe() -> impl Iterator<Item = &'static str> + Clone {
@@ -73,13 +81,16 @@ impl Crowd {
     pub(crate) fn event_types(&self) -> Vec<String> {
         match *self {
             Crowd::Mixed { types, .. } => {
-                let crowd = (0..).flat_map(|prefix| stripe().map(move |name| format!("t{prefix:02}.{name}")));
+                let crowd = (0..)
+                    .flat_map(|prefix| stripe().map(move |name| format!("t{prefix:02}.{name}")));
                 let probes = PROBES.map(str::to_owned);
                 probes.into_iter().chain(crowd).take(types).collect()
             }
             Crowd::Fans(_) => vec![FOR_ONE.to_owned()],
             Crowd::Groups { groups, types, .. } => (0..groups)
-                .flat_map(|group| stripe().take(types).map(move |name| format!("g{group:04}.{name}")))
+                .flat_map(|group| {
+                    stripe().take(types).map(move |name| format!("g{group:04}.{name}"))
+                })
                 .collect(),
         }
     }
@@ -102,7 +113,9 @@ impl Crowd {
                 all
             }
             Crowd::Fans(_) => vec![FOR_ONE.to_owned()],
-            Crowd::Groups { groups, .. } => (0..groups).map(|group| format!("g{group:04}.*")).collect(),
+            Crowd::Groups { groups, .. } => {
+                (0..groups).map(|group| format!("g{group:04}.*")).collect()
+            }
         }
     }
 
@@ -130,18 +143,21 @@ impl Crowd {
                     let mut new = New::plain(number, events);
                     new.enabled = random.below(20) > 0;
                     if random.below(10) == 0 {
-                        new.description = Some(format!("Orders of customer {number}, to their own system"));
+                        new.description =
+                            Some(format!("Orders of customer {number}, to their own system"));
                     }
                     if random.below(4) == 0 {
-                        new.metadata.insert("tenant".to_owned(), format!("tenant-{}", random.below(5_000)));
+                        new.metadata
+                            .insert("tenant".to_owned(), format!("tenant-{}", random.below(5_000)));
                     }
                     new
                 }))
             }
-            Crowd::Fans(subscriptions) | Crowd::Groups { subscriptions, .. } => Box::new(
-                (0..subscriptions)
-                    .map(move |number| New::plain(number, vec![patterns[number % patterns.len()].clone()])),
-            ),
+            Crowd::Fans(subscriptions) | Crowd::Groups { subscriptions, .. } => {
+                Box::new((0..subscriptions).map(move |number| {
+                    New::plain(number, vec![patterns[number % patterns.len()].clone()])
+                }))
+            }
         }
     }
 }

@@ -89,8 +89,9 @@ pub(super) fn created(new: &New) -> Vec<Field<'_>> {
 
 pub(crate) fn export(plain: &Plain) -> String {
     let tx = Transaction::new_unchecked(&plain.conn, TransactionBehavior::Deferred).unwrap();
-    let mut statement =
-        tx.prepare_cached("SELECT name, description, json_schema FROM event_type ORDER BY name").unwrap();
+    let mut statement = tx
+        .prepare_cached("SELECT name, description, json_schema FROM event_type ORDER BY name")
+        .unwrap();
     let event_types = statement.query_map([], |row| {
         let json_schema: Option<String> = row.get(2)?;
         let json_schema = json_schema.map(|text| serde_json::from_str(&text).unwrap());
@@ -138,12 +139,16 @@ pub(crate) fn export(plain: &Plain) -> String {
 
 /// Into an empty file. It checks nothing but what the database does.
 pub(crate) fn import(plain: &Plain, document: &str) {
-    let Document { format_version: _, event_types, subscriptions } = serde_json::from_str(document).unwrap();
+    let Document { format_version: _, event_types, subscriptions } =
+        serde_json::from_str(document).unwrap();
     let tx = Transaction::new_unchecked(&plain.conn, TransactionBehavior::Immediate).unwrap();
     let prepare = |sql| plain.conn.prepare_cached(sql).unwrap();
-    let mut insert = prepare("INSERT INTO event_type (name, description, json_schema) VALUES (?1, ?2, ?3)");
+    let mut insert =
+        prepare("INSERT INTO event_type (name, description, json_schema) VALUES (?1, ?2, ?3)");
     for EventType { name, description, json_schema } in event_types {
-        insert.execute(params![name, description, json_schema.map(|schema| schema.to_string())]).unwrap();
+        insert
+            .execute(params![name, description, json_schema.map(|schema| schema.to_string())])
+            .unwrap();
     }
     let mut insert = prepare(
         "INSERT INTO subscription (id, name, url, enabled, description, metadata, created_at, updated_at, revision) \
@@ -189,7 +194,13 @@ pub(crate) fn import(plain: &Plain, document: &str) {
         for (serial, secret) in one.secrets.into_iter().rev().enumerate() {
             let until = secret.expires_at.as_deref().map(millis);
             issue
-                .execute(params![seq, serial as i64 + 1, secret.secret, millis(&secret.created_at), until])
+                .execute(params![
+                    seq,
+                    serial as i64 + 1,
+                    secret.secret,
+                    millis(&secret.created_at),
+                    until
+                ])
                 .unwrap();
         }
     }

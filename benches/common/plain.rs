@@ -8,7 +8,9 @@ use std::time::{Duration, SystemTime};
 use base64::Engine as _;
 use rand::TryRng as _;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior, params};
+use rusqlite::{
+    Connection, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior, params,
+};
 use ulid::Ulid;
 
 use super::data::New;
@@ -66,15 +68,16 @@ impl Plain {
             look.execute_batch("BEGIN").unwrap();
             let number = |sql| look.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
             let tables = number("SELECT count(*) FROM sqlite_master");
-            let found =
-                number("PRAGMA application_id") == APPLICATION && number("PRAGMA user_version") == VERSION;
+            let found = number("PRAGMA application_id") == APPLICATION
+                && number("PRAGMA user_version") == VERSION;
             look.execute_batch("COMMIT").unwrap();
             assert!(found && tables > 0, "this is no registry");
             true
         };
         let conn = Connection::open(path).unwrap();
         set_up(&conn);
-        let mode: String = conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).unwrap();
+        let mode: String =
+            conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).unwrap();
         assert_eq!(mode, "wal");
         conn.pragma_update(None, "synchronous", synchronous).unwrap();
         if !found {
@@ -165,7 +168,8 @@ impl Plain {
     }
 
     fn create_with(&self, list: &[New], told: bool) -> Vec<(String, String)> {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis() as u64;
+        let now =
+            SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis() as u64;
         let tx = Transaction::new_unchecked(&self.conn, TransactionBehavior::Immediate).unwrap();
         let last: Option<String> = tx
             .prepare_cached("SELECT max((SELECT max(id) FROM subscription), coalesce((SELECT last_id FROM registry), ''))")
@@ -202,10 +206,14 @@ impl Plain {
             rand::rngs::SysRng.try_fill_bytes(&mut key).unwrap();
             let id = last.to_string();
             let text = base64::engine::general_purpose::STANDARD.encode(key);
-            let kept =
-                if metadata.is_empty() { "{}".to_owned() } else { serde_json::to_string(metadata).unwrap() };
-            let seq =
-                subscription.insert(params![id, name, url, enabled, description, kept, now as i64]).unwrap();
+            let kept = if metadata.is_empty() {
+                "{}".to_owned()
+            } else {
+                serde_json::to_string(metadata).unwrap()
+            };
+            let seq = subscription
+                .insert(params![id, name, url, enabled, description, kept, now as i64])
+                .unwrap();
             for (position, event) in events.iter().enumerate() {
                 let pattern = match known.get(event.as_str()) {
                     Some(&pattern) => pattern,
@@ -280,29 +288,34 @@ fn collect_endpoints(mut rows: rusqlite::Rows<'_>, limit: usize) -> Vec<Endpoint
 
 /// The row of a pattern that covers something.
 pub(super) fn intern(tx: &Transaction<'_>, text: &str) -> i64 {
-    let sql =
-        "SELECT id FROM pattern p WHERE text = ?1 AND EXISTS (SELECT 1 FROM expansion WHERE pattern = p.id)";
+    let sql = "SELECT id FROM pattern p WHERE text = ?1 AND EXISTS (SELECT 1 FROM expansion WHERE pattern = p.id)";
     let mut find = tx.prepare_cached(sql).unwrap();
     if let Some(id) = find.query_row([text], |row| row.get(0)).optional().unwrap() {
         return id;
     }
     let wildcard = text.contains(['*', '?', '[']);
-    let mut insert = tx.prepare_cached("INSERT INTO pattern (text, wildcard) VALUES (?1, ?2)").unwrap();
+    let mut insert =
+        tx.prepare_cached("INSERT INTO pattern (text, wildcard) VALUES (?1, ?2)").unwrap();
     let id = insert.insert(params![text, wildcard]).unwrap();
     let sql = if wildcard {
         "INSERT INTO expansion (event_type, pattern) SELECT id, ?1 FROM event_type WHERE name GLOB ?2"
     } else {
         "INSERT INTO expansion (event_type, pattern) SELECT id, ?1 FROM event_type WHERE name = ?2"
     };
-    assert!(tx.prepare_cached(sql).unwrap().execute(params![id, text]).unwrap() > 0, "{text} covers nothing");
+    assert!(
+        tx.prepare_cached(sql).unwrap().execute(params![id, text]).unwrap() > 0,
+        "{text} covers nothing"
+    );
     id
 }
 
 fn make_schema(conn: &Connection) {
     let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate).unwrap();
     tx.execute_batch(SCHEMA).unwrap();
-    tx.execute_batch(&format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}"))
-        .unwrap();
+    tx.execute_batch(&format!(
+        "PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}"
+    ))
+    .unwrap();
     tx.commit().unwrap();
 }
 

@@ -36,7 +36,10 @@ impl From<&Subscriber> for Recipient {
             name: subscriber.name().to_owned(),
             url: subscriber.url().to_owned(),
             metadata: subscriber.metadata().clone(),
-            secrets: subscriber.secrets().map(|secret| (secret.expose().to_owned(), None)).collect(),
+            secrets: subscriber
+                .secrets()
+                .map(|secret| (secret.expose().to_owned(), None))
+                .collect(),
         }
     }
 }

@@ -9,7 +9,10 @@
     clippy::as_conversions,
     reason = "a benchmark fails where what it expects does not hold"
 )]
-#![allow(dead_code, reason = "the plain program is shared with the other benchmarks, which use more of it")]
+#![allow(
+    dead_code,
+    reason = "the plain program is shared with the other benchmarks, which use more of it"
+)]
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -100,7 +103,12 @@ fn text_of(new: &New) -> usize {
     let New { name, url, events, enabled: _, description, metadata } = new;
     let metadata = serde_json::to_string(metadata).unwrap().len();
     let events: usize = events.iter().map(String::len).sum();
-    26 + 88 + name.len() + url.len() + events + description.as_ref().map_or(0, String::len) + metadata
+    26 + 88
+        + name.len()
+        + url.len()
+        + events
+        + description.as_ref().map_or(0, String::len)
+        + metadata
 }
 
 /// A file for each of 1,000 tenants, all open in one process, and each opened for one answer.
@@ -185,11 +193,14 @@ fn hold_tenants(job: &str, folder: &Path) {
         let maximum = getrlimit(Resource::Nofile).maximum;
         setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
     }
-    let files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    let files: Vec<_> = files.iter().filter(|path| path.extension().is_some_and(|end| end == "db")).collect();
+    let files: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let files: Vec<_> =
+        files.iter().filter(|path| path.extension().is_some_and(|end| end == "db")).collect();
     let event = Crowd::Groups { groups: 10, types: 5, subscriptions: 100 }.event_types().remove(0);
-    let options =
-        Registry::options().read_only(job == "tenants-read-only").exclusive(job == "tenants-exclusive");
+    let options = Registry::options()
+        .read_only(job == "tenants-read-only")
+        .exclusive(job == "tenants-exclusive");
     let ask = |registry: &Registry| assert_eq!(registry.subscribers(&event).unwrap().len(), 10);
     // What the first takes once for the process is not the price of a file.
     ask(&options.open(files[0]).unwrap());

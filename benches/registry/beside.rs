@@ -99,12 +99,12 @@ impl Drop for Writer {
 type Answers = HashMap<String, Arc<[Recipient]>>;
 
 /// The plain program with a memo of its own.
-struct Memo {
+struct DispatchCache {
     plain: Plain,
     known: RefCell<(i64, Answers)>,
 }
 
-impl Memo {
+impl DispatchCache {
     fn recipients(&self, event_type: &str) -> Arc<[Recipient]> {
         let (version, answers) = &mut *self.known.borrow_mut();
         let now = self.plain.data_version();
@@ -134,12 +134,14 @@ pub(crate) fn all(bench: &mut Bench) {
     }
     let path = bench.mixed_file("100k", 100_000);
     let registry = Registry::open(&path).unwrap();
-    let memo = Memo { plain: Plain::reader(&path), known: RefCell::default() };
+    let memo = DispatchCache { plain: Plain::reader(&path), known: RefCell::default() };
     assert_eq!(told(&registry.subscribers(FOR_ONE).unwrap()), memo.recipients(FOR_ONE).to_vec());
     let writer = Writer::start(&path);
     let mut group = bench.group(GROUP);
     group.bench_function("registry", |bencher| {
-        bencher.iter(|| writer.checked(|| registry.subscribers(FOR_ONE).unwrap(), |answer| answer[0].url()));
+        bencher.iter(|| {
+            writer.checked(|| registry.subscribers(FOR_ONE).unwrap(), |answer| answer[0].url())
+        });
     });
     group.bench_function("memo", |bencher| {
         bencher.iter(|| writer.checked(|| memo.recipients(FOR_ONE), |answer| &answer[0].url));

@@ -43,7 +43,8 @@ fn after_anothers_change(bench: &mut Bench) {
     let change = || other.move_to(ONE, &urls.next());
     for _ in 0..3 {
         change();
-        let (ours, theirs) = (told(&registry.subscribers(FOR_ONE).unwrap()), plain.few_recipients(FOR_ONE));
+        let (ours, theirs) =
+            (told(&registry.subscribers(FOR_ONE).unwrap()), plain.few_recipients(FOR_ONE));
         assert_eq!((ours.len(), &ours), (1, &theirs));
         assert!(ours[0].url.contains(&format!("/{}/", urls.0.get())), "{ours:?} is stale");
     }
@@ -73,7 +74,12 @@ fn own_write(bench: &mut Bench) {
     // A change takes thirty times as long as what is timed.
     group.measurement_time(Duration::from_millis(100));
     after_each(&mut group, "registry", ours, || registry.subscribers(FOR_ONE).unwrap());
-    after_each(&mut group, "sql", || plain.move_to(ONE, &urls.next()), || plain.few_recipients(FOR_ONE));
+    after_each(
+        &mut group,
+        "sql",
+        || plain.move_to(ONE, &urls.next()),
+        || plain.few_recipients(FOR_ONE),
+    );
 }
 
 fn fanout(bench: &mut Bench) {

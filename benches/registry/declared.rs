@@ -49,7 +49,8 @@ fn ensure(bench: &mut Bench) {
         &requests[at.get().max(1)]
     };
     group.bench_function("registry", |bencher| bencher.iter(|| ours(request())));
-    group.bench_function("by_name", |bencher| bencher.iter(|| plain.by_name(&next().name).unwrap()));
+    group
+        .bench_function("by_name", |bencher| bencher.iter(|| plain.by_name(&next().name).unwrap()));
 }
 
 fn plan(bench: &mut Bench) {
@@ -65,8 +66,10 @@ fn plan(bench: &mut Bench) {
     assert!(ours(requests.clone()).is_empty());
     let rows = plain.page(0, usize::MAX);
     assert_eq!(rows.len(), requests.len());
-    let all: Vec<Endpoint> =
-        registry.iter(ListQuery::new()).map(|subscription| Endpoint::from(&subscription.unwrap())).collect();
+    let all: Vec<Endpoint> = registry
+        .iter(ListQuery::new())
+        .map(|subscription| Endpoint::from(&subscription.unwrap()))
+        .collect();
     assert_eq!(all, rows);
     let mut group = bench.group(GROUP);
     group.sample_size(15).measurement_time(Duration::from_secs(2));
@@ -98,7 +101,10 @@ fn documents(bench: &mut Bench) {
     import_theirs(&other, &document);
     for path in [&to, &other] {
         let imported = Registry::open(path).unwrap();
-        assert!(serde_json::to_string(&imported.export().unwrap()).unwrap() == document, "it comes back");
+        assert!(
+            serde_json::to_string(&imported.export().unwrap()).unwrap() == document,
+            "it comes back"
+        );
         assert!(imported.check().unwrap().is_sound());
     }
     let mut group = bench.group(IN);

@@ -180,7 +180,9 @@ fn in_turns<const N: usize>(
             }
             own
         };
-        group.bench_function(name, |bencher| bencher.iter_custom(|rounds| (0..rounds).map(|_| one()).sum()));
+        group.bench_function(name, |bencher| {
+            bencher.iter_custom(|rounds| (0..rounds).map(|_| one()).sum())
+        });
     }
 }
 

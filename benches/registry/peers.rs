@@ -36,10 +36,15 @@ pub(crate) fn all(bench: &mut Bench) {
     assert!(globs.recipients(FOR_TEN, &mut matched).into_iter().eq(&expected));
 
     let mut group = bench.group(GROUP);
-    group.bench_function("registry", |bencher| bencher.iter(|| registry.subscribers(FOR_TEN).unwrap()));
-    group.bench_function("linear_scan", |bencher| bencher.iter(|| linear_scan(&endpoints, FOR_TEN)));
+    group.bench_function("registry", |bencher| {
+        bencher.iter(|| registry.subscribers(FOR_TEN).unwrap())
+    });
+    group
+        .bench_function("linear_scan", |bencher| bencher.iter(|| linear_scan(&endpoints, FOR_TEN)));
     group.bench_function("sql_glob", |bencher| bencher.iter(|| sql.recipients(FOR_TEN)));
-    group.bench_function("globset", |bencher| bencher.iter(|| globs.recipients(FOR_TEN, &mut matched).len()));
+    group.bench_function("globset", |bencher| {
+        bencher.iter(|| globs.recipients(FOR_TEN, &mut matched).len())
+    });
 }
 
 /// An endpoint with the set of what it wants.
@@ -141,7 +146,9 @@ impl<'e> Indexed<'e> {
         let mut set = GlobSetBuilder::new();
         let mut holders: Vec<Vec<_>> = Vec::new();
         let mut known = HashMap::new();
-        for (number, endpoint) in endpoints.iter().enumerate().filter(|(_, endpoint)| endpoint.enabled) {
+        for (number, endpoint) in
+            endpoints.iter().enumerate().filter(|(_, endpoint)| endpoint.enabled)
+        {
             for pattern in &endpoint.patterns {
                 let at = *known.entry(pattern).or_insert_with(|| {
                     set.add(Glob::new(pattern).unwrap());
@@ -156,7 +163,8 @@ impl<'e> Indexed<'e> {
 
     fn recipients(&self, event_type: &str, matched: &mut Vec<usize>) -> Vec<&'e Recipient> {
         self.set.matches_into(event_type, matched);
-        let mut hits: Vec<_> = matched.iter().flat_map(|&pattern| &self.holders[pattern]).copied().collect();
+        let mut hits: Vec<_> =
+            matched.iter().flat_map(|&pattern| &self.holders[pattern]).copied().collect();
         hits.sort_unstable_by_key(|&(number, _)| number);
         hits.dedup_by_key(|&mut (number, _)| number);
         hits.into_iter().map(|(_, recipient)| recipient).collect()

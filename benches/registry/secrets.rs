@@ -53,12 +53,17 @@ mod signing {
         payload: &[u8],
     ) -> [(&'static str, String); 3] {
         let seconds = at.duration_since(UNIX_EPOCH).unwrap().as_secs().to_string();
-        let mut mac = Hmac::<Sha256>::new_from_slice(subscriber.secrets().next().unwrap().key()).unwrap();
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(subscriber.secrets().next().unwrap().key()).unwrap();
         for part in [id.as_bytes(), b".", seconds.as_bytes(), b".", payload] {
             mac.update(part);
         }
         let signature = format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()));
-        [("webhook-id", id.to_owned()), ("webhook-timestamp", seconds), ("webhook-signature", signature)]
+        [
+            ("webhook-id", id.to_owned()),
+            ("webhook-timestamp", seconds),
+            ("webhook-signature", signature),
+        ]
     }
 }
 
@@ -79,7 +84,8 @@ mod sealed {
         if !bench.run.wants(GROUP) {
             return;
         }
-        let options = || Registry::options().encryption_key([7; 32]).durability(Durability::Relaxed);
+        let options =
+            || Registry::options().encryption_key([7; 32]).durability(Durability::Relaxed);
         let path = bench.fresh("sealed");
         fill(&options().open(&path).unwrap(), &bench.mixed(100_000));
         let (sealed, sealed_other) = (options().open(&path).unwrap(), Plain::open(&path, "NORMAL"));
@@ -88,7 +94,8 @@ mod sealed {
         let urls = Urls::new();
         let mut group = bench.group(GROUP);
         group.measurement_time(Duration::from_millis(300));
-        for (name, registry, other) in [("registry", &sealed, &sealed_other), ("cold", &plain, &plain_other)]
+        for (name, registry, other) in
+            [("registry", &sealed, &sealed_other), ("cold", &plain, &plain_other)]
         {
             let change = || other.move_to(ONE, &urls.next());
             change();

@@ -40,7 +40,8 @@ fn durable(bench: &mut Bench) {
     let mut insert = || plain.create_told(for_theirs.next().unwrap());
     let untold = Plain::open(&without, "FULL");
     untold.learn(&crowd.event_types());
-    let mut insert_untold = || drop(untold.create(std::slice::from_ref(for_untold.next().unwrap())));
+    let mut insert_untold =
+        || drop(untold.create(std::slice::from_ref(for_untold.next().unwrap())));
     // Until every pattern is known.
     for _ in 0..bench.run.scaled(1_000) {
         create();
@@ -52,8 +53,11 @@ fn durable(bench: &mut Bench) {
     assert_eq!(Plain::reader(&ours).told(), plain.told());
     let mut group = bench.group(GROUP);
     group.measurement_time(Duration::from_secs(3)).sample_size(40);
-    let jobs: [(&str, &mut dyn FnMut()); 3] =
-        [("registry", &mut create), ("sql", &mut insert), ("sql_without_history", &mut insert_untold)];
+    let jobs: [(&str, &mut dyn FnMut()); 3] = [
+        ("registry", &mut create),
+        ("sql", &mut insert),
+        ("sql_without_history", &mut insert_untold),
+    ];
     in_turns(&mut group, jobs);
 }
 
@@ -107,7 +111,8 @@ fn register(bench: &mut Bench) {
     if !bench.run.wants(GROUP) {
         return;
     }
-    let files = [("1k", 1_000), ("1m", 1_000_000)].map(|(name, count)| (name, bench.mixed_file(name, count)));
+    let files = [("1k", 1_000), ("1m", 1_000_000)]
+        .map(|(name, count)| (name, bench.mixed_file(name, count)));
     let mut group = bench.group(GROUP);
     for (name, path) in files {
         let registry = relaxed(&path);
@@ -122,7 +127,9 @@ fn register(bench: &mut Bench) {
             ["t00.*", "t00.*.created"].map(|pattern| registry.expand(pattern).unwrap()).into();
         assert!(covered.iter().all(|names| names.contains(&event_type())));
         assert!(!registry.subscribers(&event_type()).unwrap().is_empty());
-        after_each(&mut group, name, remove, || registry.register_event_type(event_type()).unwrap());
+        after_each(&mut group, name, remove, || {
+            registry.register_event_type(event_type()).unwrap()
+        });
     }
 }
 
@@ -165,7 +172,9 @@ fn by_name(bench: &mut Bench) {
     group.bench_function("registry", |bencher| {
         bencher.iter(|| registry.get_by_name(for_ours.next().unwrap()).unwrap());
     });
-    group.bench_function("sql", |bencher| bencher.iter(|| plain.by_name(for_theirs.next().unwrap())));
+    group.bench_function("sql", |bencher| {
+        bencher.iter(|| plain.by_name(for_theirs.next().unwrap()))
+    });
 }
 
 /// Closing is part of it: what was opened has to be let go somewhere.

@@ -36,7 +36,9 @@ fn memory(bench: &mut Bench) {
         plain.create(&crowd.subscriptions().collect::<Vec<_>>());
         // Two databases, so ids and secrets differ.
         let known = |list: Vec<Recipient>| -> Vec<_> {
-            list.into_iter().map(|Recipient { name, url, metadata, .. }| (name, url, metadata)).collect()
+            list.into_iter()
+                .map(|Recipient { name, url, metadata, .. }| (name, url, metadata))
+                .collect()
         };
         against_hashmap(bench, GROUP, &crowd, &in_memory(&crowd), &plain, known);
     }
@@ -70,7 +72,9 @@ fn against_hashmap<T: PartialEq + std::fmt::Debug>(
         assert_eq!(known(told(&registry.subscribers(name).unwrap())), known(expected.to_vec()));
     }
     let mut group = bench.group(group);
-    group.bench_function("registry", |bencher| bencher.iter(|| registry.subscribers(asked.next()).unwrap()));
+    group.bench_function("registry", |bencher| {
+        bencher.iter(|| registry.subscribers(asked.next()).unwrap())
+    });
     group.bench_function("hashmap", |bencher| bencher.iter(|| look_up(asked.next()).unwrap()));
 }
 
@@ -86,7 +90,9 @@ fn shared(bench: &mut Bench) {
         assert_eq!(told(&registry.subscribers(name).unwrap()), plain.recipients(name));
     }
     let mut group = bench.group(GROUP);
-    group.bench_function("registry", |bencher| bencher.iter(|| registry.subscribers(asked.next()).unwrap()));
+    group.bench_function("registry", |bencher| {
+        bencher.iter(|| registry.subscribers(asked.next()).unwrap())
+    });
     group.bench_function("data_version", |bencher| bencher.iter(|| plain.data_version()));
 }
 
@@ -107,7 +113,8 @@ fn threads(bench: &mut Bench) {
     // Each begins elsewhere, as threads that deliver different events do.
     let starts = [0, asked.names.len() / 2];
     let look_ups = |registry: &Registry, start: usize| {
-        let (registry, mut asked) = (registry.clone(), Asked { names: asked.names.clone(), at: start });
+        let (registry, mut asked) =
+            (registry.clone(), Asked { names: asked.names.clone(), at: start });
         move || drop(black_box(registry.subscribers(asked.next()).unwrap()))
     };
     let versions = || {
@@ -117,16 +124,23 @@ fn threads(bench: &mut Bench) {
         }
     };
     let mut group = bench.group(GROUP);
-    for (name, registry, count) in
-        [("one", &memory, 1), ("two", &memory, 2), ("shared_one", &file, 1), ("shared_two", &file, 2)]
-    {
+    for (name, registry, count) in [
+        ("one", &memory, 1),
+        ("two", &memory, 2),
+        ("shared_one", &file, 1),
+        ("shared_two", &file, 2),
+    ] {
         let mut jobs: Vec<_> =
             starts.iter().take(count).map(|&start| Job(look_ups(registry, start))).collect();
-        group.bench_function(name, |bencher| bencher.iter_custom(|rounds| in_parallel(rounds, &mut jobs)));
+        group.bench_function(name, |bencher| {
+            bencher.iter_custom(|rounds| in_parallel(rounds, &mut jobs))
+        });
     }
     for (name, count) in [("data_version_one", 1), ("data_version_two", 2)] {
         let mut jobs: Vec<_> = (0..count).map(|_| Job(versions())).collect();
-        group.bench_function(name, |bencher| bencher.iter_custom(|rounds| in_parallel(rounds, &mut jobs)));
+        group.bench_function(name, |bencher| {
+            bencher.iter_custom(|rounds| in_parallel(rounds, &mut jobs))
+        });
     }
 }
 

@@ -14,7 +14,7 @@ use webhook_registry::{
 };
 
 #[allow(dead_code, reason = "shared with the tests, which use all of it")]
-#[path = "../../tests/it/oracle.rs"]
+#[path = "../../tests/it/support/oracle.rs"]
 mod oracle;
 
 const TYPES: [&str; 3] = ["agent.presencechanged.v1", "channel.held.v1", "a"];
@@ -43,7 +43,9 @@ fn assert_rules(subscription: &Subscription) {
     let metadata = subscription.metadata();
     assert!(metadata.len() <= 50 && metadata.keys().all(|key| (1..=128).contains(&key.len())));
     assert!(metadata.values().all(|value| value.len() <= 1_024));
-    assert!(subscription.description().is_none_or(|text| text.len() <= 4_096 && !text.contains('\0')));
+    assert!(
+        subscription.description().is_none_or(|text| text.len() <= 4_096 && !text.contains('\0'))
+    );
 }
 
 /// Dispatch answers what the patterns say.
@@ -51,7 +53,8 @@ fn assert_dispatched(registry: &Registry) {
     let all: Vec<Subscription> = registry.iter(ListQuery::new()).map(Result::unwrap).collect();
     for name in TYPES {
         let covering = all.iter().filter(|one| one.enabled());
-        let covering = covering.filter(|one| one.events().iter().any(|it| oracle::covers(it.as_str(), name)));
+        let covering =
+            covering.filter(|one| one.events().iter().any(|it| oracle::covers(it.as_str(), name)));
         let expected: Vec<SubscriptionId> = covering.map(Subscription::id).collect();
         let found = registry.subscribers(name).unwrap();
         assert_eq!(found.iter().map(|one| one.id()).collect::<Vec<_>>(), expected, "{name}");
@@ -83,7 +86,8 @@ fn assert_as_asked(body: &Value, created: &Created) {
     }
     assert!((32..=128).contains(&secret.key().len()));
     let other = Registry::in_memory().unwrap();
-    let again = NewSubscription::from(subscription).allow_unknown_events(true).secret(secret.expose());
+    let again =
+        NewSubscription::from(subscription).allow_unknown_events(true).secret(secret.expose());
     let again = other.create(again).unwrap();
     assert_eq!(again.secret(), secret);
     let again = serde_json::to_value(again).unwrap();

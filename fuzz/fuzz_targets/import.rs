@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use webhook_registry::{ErrorKind, Export, ListQuery, Registry, Subscription, SubscriptionId};
 
 #[allow(dead_code, reason = "shared with the tests, which use all of it")]
-#[path = "../../tests/it/oracle.rs"]
+#[path = "../../tests/it/support/oracle.rs"]
 mod oracle;
 
 /// Before every secret of a document expires, and the same at each call.
@@ -32,7 +32,8 @@ fuzz_target!(|text: &str| {
     for event_type in first.event_types().unwrap() {
         let name = event_type.name();
         let covering = all.iter().filter(|one| one.enabled());
-        let covering = covering.filter(|one| one.events().iter().any(|it| oracle::covers(it.as_str(), name)));
+        let covering =
+            covering.filter(|one| one.events().iter().any(|it| oracle::covers(it.as_str(), name)));
         let expected: Vec<SubscriptionId> = covering.map(Subscription::id).collect();
         let found = first.subscribers(name).unwrap();
         assert_eq!(found.iter().map(|one| one.id()).collect::<Vec<_>>(), expected, "{name}");

@@ -11,12 +11,12 @@ use std::time::Duration;
 use libfuzzer_sys::fuzz_target;
 use tempfile::TempDir;
 use webhook_registry::{
-    ErrorKind, ListQuery, NewSubscription, Registry, Result, Rotation, Subscription, SubscriptionId,
-    SubscriptionUpdate,
+    ErrorKind, ListQuery, NewSubscription, Registry, Result, Rotation, Subscription,
+    SubscriptionId, SubscriptionUpdate,
 };
 
 #[allow(dead_code, reason = "shared with the tests, which use all of it")]
-#[path = "../../tests/it/oracle.rs"]
+#[path = "../../tests/it/support/oracle.rs"]
 mod oracle;
 
 const TYPES: [&str; 3] = ["agent.presencechanged.v1", "channel.held.v1", "a"];
@@ -89,7 +89,9 @@ fn ask(registry: &Registry) {
     told(registry.last_change());
     told(registry.export());
     let types = told(registry.event_types());
-    let all = told(registry.iter(ListQuery::new().limit(2)).take(100).collect::<Result<Vec<Subscription>>>());
+    let all = told(
+        registry.iter(ListQuery::new().limit(2)).take(100).collect::<Result<Vec<Subscription>>>(),
+    );
     for one in all.iter().flatten() {
         told(registry.get(one.id()));
         told(registry.secrets(one.id()));
@@ -101,8 +103,8 @@ fn ask(registry: &Registry) {
         let found = told(registry.subscribers(&name));
         if let (true, Some(found), Some(all)) = (sound, found, &all) {
             let covering = all.iter().filter(|one| one.enabled());
-            let covering =
-                covering.filter(|one| one.events().iter().any(|it| oracle::covers(it.as_str(), &name)));
+            let covering = covering
+                .filter(|one| one.events().iter().any(|it| oracle::covers(it.as_str(), &name)));
             let expected: Vec<SubscriptionId> = covering.map(Subscription::id).collect();
             assert_eq!(found.iter().map(|one| one.id()).collect::<Vec<_>>(), expected, "{name}");
         }
@@ -111,7 +113,8 @@ fn ask(registry: &Registry) {
 
 fn changes(registry: &Registry) {
     let outcome = |kind: ErrorKind| {
-        let kinds = [ErrorKind::Corrupt, ErrorKind::NotFound, ErrorKind::Conflict, ErrorKind::Invalid];
+        let kinds =
+            [ErrorKind::Corrupt, ErrorKind::NotFound, ErrorKind::Conflict, ErrorKind::Invalid];
         assert!(kinds.contains(&kind), "{kind:?}");
     };
     let made = registry.create(NewSubscription::new("another", "https://example.com/", ["*", "a"]));

@@ -7,11 +7,13 @@ use libfuzzer_sys::fuzz_target;
 
 #[path = "../../tests/it/model/mod.rs"]
 mod model;
-#[path = "../../tests/it/oracle.rs"]
-mod oracle;
 
 /// What the model takes from the support of the tests.
+#[path = "."]
 mod support {
+    #[path = "../../tests/it/support/oracle.rs"]
+    pub(crate) mod oracle;
+
     pub(crate) fn size<T>(small: T, _: T) -> T {
         small
     }
@@ -27,7 +29,9 @@ mod support {
 
         pub(crate) fn below(&mut self, bound: usize) -> usize {
             let byte = usize::from(self.0.next().unwrap_or_default());
-            if bound > 256 { byte * 256 + self.below(256) } else { byte }.checked_rem(bound).unwrap()
+            if bound > 256 { byte * 256 + self.below(256) } else { byte }
+                .checked_rem(bound)
+                .unwrap()
         }
 
         pub(crate) fn chance(&mut self, percent: usize) -> bool {

@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use webhook_registry::{ErrorKind, EventPattern};
 
 #[allow(dead_code, reason = "shared with the tests, which use all of it")]
-#[path = "../../tests/it/oracle.rs"]
+#[path = "../../tests/it/support/oracle.rs"]
 mod oracle;
 
 fuzz_target!(|text: &str| {
@@ -29,7 +29,8 @@ fuzz_target!(|text: &str| {
     assert_eq!(parsed.to_string(), pattern);
     let json = serde_json::to_string(&parsed).unwrap();
     assert_eq!(serde_json::from_str::<EventPattern>(&json).unwrap(), parsed);
-    let compiled = glob::Pattern::new(pattern).expect("what is a pattern here is one to the glob crate");
+    let compiled =
+        glob::Pattern::new(pattern).expect("what is a pattern here is one to the glob crate");
     for name in lines.chain([pattern]) {
         let covers = oracle::covers(pattern, name);
         assert_eq!(parsed.matches(name), covers, "{pattern:?} {name:?}");

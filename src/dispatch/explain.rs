@@ -1,12 +1,14 @@
 use std::fmt;
 
+use crate::error::visible;
 use crate::id::SubscriptionId;
 use crate::pattern::EventPattern;
 use crate::store::Routed;
 
 /// Why an event goes where it goes: the answer of [`Registry::explain`](crate::Registry::explain).
 ///
-/// `Display` is a short table: name, enabled or disabled, and the patterns that cover the event.
+/// `Display` is a short table: name, enabled or disabled, and the patterns that cover the event. Invisible characters of
+/// a name are escaped, so that each entry has one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
     event_type: String,
@@ -28,7 +30,10 @@ impl Explanation {
             let Routed { id, name, enabled, patterns } = routed;
             ExplanationEntry { subscription_id: id, name, enabled, patterns }
         };
-        Explanation { event_type: event_type.to_owned(), entries: routes.into_iter().map(entry).collect() }
+        Explanation {
+            event_type: event_type.to_owned(),
+            entries: routes.into_iter().map(entry).collect(),
+        }
     }
 
     /// The event type that was asked about.
@@ -67,12 +72,15 @@ impl ExplanationEntry {
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Explanation { event_type, entries } = self;
+        let event_type = visible(event_type);
         if entries.is_empty() {
             return write!(f, "no subscription has a pattern that covers {event_type}");
         }
         write!(f, "{event_type}")?;
-        let widest = entries.iter().map(|entry| entry.name.chars().count()).max().unwrap_or_default();
-        for ExplanationEntry { subscription_id: _, name, enabled, patterns } in entries {
+        let names: Vec<_> = entries.iter().map(|entry| visible(&entry.name)).collect();
+        let widest = names.iter().map(|name| name.chars().count()).max().unwrap_or_default();
+        for (entry, name) in entries.iter().zip(names) {
+            let ExplanationEntry { subscription_id: _, name: _, enabled, patterns } = entry;
             let state = if *enabled { "enabled" } else { "disabled" };
             let patterns: Vec<&str> = patterns.iter().map(EventPattern::as_str).collect();
             write!(f, "\n  {name:widest$}  {state:8}  {}", patterns.join(", "))?;

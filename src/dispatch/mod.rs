@@ -1,7 +1,7 @@
+mod cache;
 mod explain;
-mod memo;
 #[cfg(feature = "signing")]
-mod sign;
+mod signature;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,11 +12,12 @@ use crate::id::SubscriptionId;
 use crate::secret::{IssuedSecret, SigningSecret};
 use crate::store::{Made, Recipient};
 use crate::time::Clock;
+use crate::url_policy;
 
+pub(crate) use cache::DispatchCache;
 pub use explain::{Explanation, ExplanationEntry};
-pub(crate) use memo::Memo;
 #[cfg(feature = "signing")]
-pub use sign::Signature;
+pub use signature::Signature;
 
 /// Who gets an event: the answer of [`Registry::subscribers`](crate::Registry::subscribers), in the order of creation.
 ///
@@ -81,8 +82,9 @@ impl Subscriber {
         // What an allocator adds to each text and table.
         const EACH: usize = 24;
         let Recipient { place: _, id: _, name, url, metadata, secrets } = self.of();
-        let entry =
-            |(key, value): (&String, &String)| -> usize { [key.len(), value.len(), 4 * EACH].iter().sum() };
+        let entry = |(key, value): (&String, &String)| -> usize {
+            [key.len(), value.len(), 4 * EACH].iter().sum()
+        };
         let metadata: usize = metadata.iter().map(entry).sum();
         let secret = |IssuedSecret { secret, .. }: &IssuedSecret| -> usize {
             [secret.expose().len(), secret.key().len(), 4 * EACH].iter().sum()
@@ -130,7 +132,7 @@ impl fmt::Debug for Subscriber {
         f.debug_struct("Subscriber")
             .field("id", id)
             .field("name", name)
-            .field("url", url)
+            .field("url", &url_policy::redacted(url))
             .field("metadata", metadata)
             .field("secrets", secrets)
             .finish()

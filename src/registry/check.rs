@@ -1,7 +1,7 @@
 use super::Registry;
+use crate::diagnostics::Diagnostics;
 use crate::error::Result;
 use crate::report::Report;
-use crate::review::Review;
 
 /// # Checking
 impl Registry {
@@ -28,7 +28,9 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) where not even the list of tables can be read.
+    /// - [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) where not even the list of tables can be read.
+    /// - [`ErrorKind::Storage`](crate::ErrorKind::Storage) where the disk cannot be read, which is no
+    ///   finding: restoring a backup would not help.
     ///
     /// # Examples
     ///
@@ -53,7 +55,7 @@ impl Registry {
             let mut report = Report::default();
             tx.check_file(&mut report)?;
             let covers = tx.check_catalog(&mut report)?;
-            let mut review = Review::new(&covers, now);
+            let mut review = Diagnostics::new(&covers, now);
             tx.check_subscriptions(&mut report, |report, who, subscription, secrets| {
                 review.see(report, who, subscription, secrets);
             })?;

@@ -46,12 +46,13 @@ impl Registry {
             let known = if any { memo.subscriber(version, place) } else { None };
             known.inspect(|_| shared.set(true))
         };
-        let list = self.recipients(event_type, |read| read.recipients(event_type, known, &before, make))?;
+        let list =
+            self.recipients(event_type, |read| read.recipients(event_type, known, &before, make))?;
         // What is shared with other answers was read at another moment. That is the same moment unless somebody has
         // changed the file since; then this answer has to be of one moment, and is not for others.
         if shared.get() && store.version()? != version {
-            let list =
-                self.recipients(event_type, |read| read.recipients(event_type, |_| None, &[], make))?;
+            let list = self
+                .recipients(event_type, |read| read.recipients(event_type, |_| None, &[], make))?;
             return Ok(Subscribers::of(list));
         }
         Ok(memo.keep(version, event_type, list))
@@ -62,7 +63,7 @@ impl Registry {
         event_type: &str,
         recipients: impl Fn(&Read<'_>) -> Result<Vec<Subscriber>>,
     ) -> Result<Vec<Subscriber>> {
-        let list = self.0.store.glance(&recipients)?;
+        let list = self.0.store.read_autocommit(&recipients)?;
         if !list.is_empty() {
             return Ok(list);
         }

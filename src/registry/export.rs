@@ -1,12 +1,12 @@
 use super::Registry;
-use super::catalog;
-use super::subscriptions::{at, names_twice, record_created, unless_taken};
+use super::event_types;
+use super::subscriptions::{at, names_twice, record_created, unless_name_taken};
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::event_type::{EventType, is_name};
 use crate::export::{Export, Exported, ExportedSecret, FORMAT};
 use crate::id::SubscriptionId;
-use crate::secret::{IssuedSecret, MOST_OLD, SigningSecret};
-use crate::store::{Knowledge, Write};
+use crate::secret::{IssuedSecret, MAX_OLD, SigningSecret};
+use crate::store::{CatalogLookup, Write};
 use crate::subscription::{Draft, NewSubscription, Subscription};
 use crate::time::Millis;
 
@@ -64,20 +64,25 @@ impl Registry {
         self.0.store.write(|tx| {
             let Export { format_version, event_types, subscriptions } = document;
             if format_version != FORMAT {
-                let what =
-                    format!("the document's format is {format_version}; the one that is known is {FORMAT}");
+                let what = format!(
+                    "the document's format is {format_version}; the one that is known is {FORMAT}"
+                );
                 return Err(Error::new(ErrorKind::Incompatible, what));
             }
-            let (schemas, mut problems) = match catalog::check_all(&event_types) {
+            let (schemas, mut problems) = match event_types::check_all(&event_types) {
                 Ok(schemas) => (schemas, Vec::new()),
-                Err(faults) => (Vec::new(), faults.into_iter().map(|fault| fault.of("eventTypes")).collect()),
+                Err(faults) => {
+                    (Vec::new(), faults.into_iter().map(|fault| fault.of("eventTypes")).collect())
+                }
             };
             // Of names that are none it was told already.
             let mut twice = names_twice(event_types.iter().map(EventType::name));
             twice.retain(|index, _| {
                 event_types.get(*index).is_some_and(|event_type| is_name(event_type.name()))
             });
-            problems.extend(twice.into_iter().map(|(index, fault)| fault.within(index).of("eventTypes")));
+            problems.extend(
+                twice.into_iter().map(|(index, fault)| fault.within(index).of("eventTypes")),
+            );
             let imported = self.check_imported(tx, subscriptions, &mut problems)?;
             if !problems.is_empty() {
                 return Err(Error::invalid(problems));
@@ -92,11 +97,11 @@ impl Registry {
             tx.expect_changes(event_types.len().saturating_add(imported.len()));
             let wildcards = tx.wildcards()?;
             for (event_type, schema) in event_types.iter().zip(&schemas) {
-                catalog::register(tx, now, event_type, schema.as_deref(), &wildcards)?;
+                event_types::register(tx, now, event_type, schema.as_deref(), &wildcards)?;
             }
             let mut inserter = tx.inserter(None)?;
             for (subscription, secrets) in &imported {
-                unless_taken(&subscription.name, inserter.insert(subscription, secrets)?)?;
+                unless_name_taken(&subscription.name, inserter.insert(subscription, secrets)?)?;
                 record_created(tx, subscription, now)?;
             }
             // They may have been here before.
@@ -111,12 +116,14 @@ impl Registry {
         problems: &mut Vec<Problem>,
     ) -> Result<Vec<(Subscription, Vec<IssuedSecret>)>> {
         let mut twice = names_twice(subscriptions.iter().map(|exported| exported.name.as_str()));
-        let knowledge = &mut Knowledge::new(tx);
+        let knowledge = &mut CatalogLookup::new(tx);
         let (mut imported, mut last) = (Vec::with_capacity(subscriptions.len()), None);
         for (index, exported) in subscriptions.into_iter().enumerate() {
             let mut faults = Vec::new();
             let checked = self.check_one(exported, &mut last, knowledge, &mut faults)?;
-            problems.extend(at(index, faults, &mut twice).into_iter().map(|fault| fault.of("subscriptions")));
+            problems.extend(
+                at(index, faults, &mut twice).into_iter().map(|fault| fault.of("subscriptions")),
+            );
             imported.extend(checked);
         }
         Ok(imported)
@@ -127,7 +134,7 @@ impl Registry {
         &self,
         exported: Exported,
         last: &mut Option<SubscriptionId>,
-        knowledge: &mut Knowledge<'_>,
+        knowledge: &mut CatalogLookup<'_>,
         faults: &mut Vec<Problem>,
     ) -> Result<Option<(Subscription, Vec<IssuedSecret>)>> {
         let Exported {
@@ -190,7 +197,10 @@ impl Registry {
 fn time(field: &str, text: &str, faults: &mut Vec<Problem>) -> Option<Millis> {
     let time = Millis::parse(text);
     if time.is_none() {
-        faults.push(Problem::new(field, "a time is as RFC 3339 writes it, in UTC with Z, from 1970 to 9999"));
+        faults.push(Problem::new(
+            field,
+            "a time is as RFC 3339 writes it, in UTC with Z, from 1970 to 9999",
+        ));
     }
     time
 }
@@ -200,8 +210,8 @@ fn check_secrets(
     least_key: usize,
     faults: &mut Vec<Problem>,
 ) -> Vec<IssuedSecret> {
-    if secrets.is_empty() || secrets.len() > MOST_OLD.saturating_add(1) {
-        let why = format!("a subscription has from 1 to {} secrets", MOST_OLD.saturating_add(1));
+    if secrets.is_empty() || secrets.len() > MAX_OLD.saturating_add(1) {
+        let why = format!("a subscription has from 1 to {} secrets", MAX_OLD.saturating_add(1));
         faults.push(Problem::new("secrets", why));
     }
     let mut issued: Vec<IssuedSecret> = Vec::with_capacity(secrets.len());

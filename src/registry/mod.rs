@@ -1,12 +1,13 @@
 //! The order of checks and the boundaries of transactions. No SQL and no parsing.
 
-mod catalog;
-mod changes;
+mod backup;
 mod check;
-mod copy;
-mod declared;
 mod dispatch;
+mod event_types;
 mod export;
+mod history;
+mod options;
+mod plan;
 mod secrets;
 mod subscriptions;
 
@@ -14,13 +15,13 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::dispatch::Memo;
+use crate::did_you_mean;
+use crate::dispatch::DispatchCache;
 use crate::error::{Error, ErrorKind, Result, quoted};
-use crate::options::RegistryOptions;
 use crate::store::{Read, Store};
 use crate::subscription::Rules;
-use crate::suggest;
 use crate::time::Clock;
+pub use options::RegistryOptions;
 
 /// An embedded registry of webhook subscriptions: a file, or a database in memory.
 ///
@@ -39,7 +40,7 @@ pub struct Registry(Arc<Inner>);
 
 struct Inner {
     store: Store,
-    memo: Memo,
+    memo: DispatchCache,
     clock: Clock,
     rules: Rules,
 }
@@ -48,7 +49,7 @@ impl Registry {
     pub(crate) fn new(store: Store, clock: Clock, rules: Rules) -> Registry {
         #[cfg(feature = "test-util")]
         let clock = store.entropy().script().and_then(|script| script.clock()).unwrap_or(clock);
-        Registry(Arc::new(Inner { store, memo: Memo::new(), clock, rules }))
+        Registry(Arc::new(Inner { store, memo: DispatchCache::new(), clock, rules }))
     }
 
     /// Opens the file at `path`, or creates it, with mode 0600 on Unix. An existing file of 0 bytes becomes a registry
@@ -60,7 +61,10 @@ impl Registry {
     ///
     /// - [`ErrorKind::Incompatible`]: another application's SQLite file, a file that is not SQLite's, or one written by
     ///   a newer version of this crate. It and its `-wal` are left as they were.
-    /// - [`ErrorKind::Storage`]: a directory, an empty path, a missing parent folder, a file that cannot be written to.
+    /// - [`ErrorKind::Storage`]: a directory, a device, an empty path, a path longer than SQLite opens
+    ///   (504 bytes on Unix) or a name without room for `-journal`, a missing parent folder, a full
+    ///   disk, a file that cannot be written to, or a `-wal` or `-shm` beside it that cannot be. A
+    ///   refused path is left as it was. Where the disk fails later on, an empty file may remain.
     /// - [`ErrorKind::Busy`], [`ErrorKind::Corrupt`].
     ///
     /// # Examples
@@ -111,7 +115,7 @@ impl fmt::Debug for Registry {
 
 /// The error for an event type that the catalog does not know, with the nearest one that it does.
 fn no_event_type(read: &Read<'_>, name: &str) -> Result<Error> {
-    let hint = suggest::for_name(name, &read.event_type_names()?);
+    let hint = did_you_mean::for_name(name, &read.event_type_names()?);
     Ok(Error::new(ErrorKind::NotFound, format!("no event type {}{hint}", quoted(name))))
 }
 

@@ -1,5 +1,5 @@
 use super::Registry;
-use super::subscriptions::{current, unless_taken, write_changed};
+use super::subscriptions::{current, unless_name_taken, write_changed};
 use crate::change::SecretChange;
 use crate::error::{Error, Result};
 use crate::id::SubscriptionId;
@@ -74,7 +74,7 @@ impl Registry {
                 Ok(())
             } else {
                 // What has expired goes all the same, but nothing has changed by it.
-                unless_taken(&same.name, tx.replace(&current, &same, kept)?)
+                unless_name_taken(&same.name, tx.replace(&current, &same, kept)?)
             }
         })
     }

@@ -4,13 +4,14 @@ use std::slice;
 
 use super::{Registry, known_event_type};
 use crate::change::{self, ChangeKind, SecretChange};
-use crate::entropy::Draws;
-use crate::error::{Error, ErrorKind, Problem, Result};
+use crate::error::{Error, ErrorKind, Problem, Result, quoted};
 use crate::id::SubscriptionId;
+use crate::random::RandomBuffer;
 use crate::secret::{GENERATED_KEY, IssuedSecret, SigningSecret};
-use crate::store::{Current, Inserter, Knowledge, Read, Taken, Write};
+use crate::store::{CatalogLookup, Current, Inserter, NameTaken, Read, Write};
 use crate::subscription::{
-    Created, Draft, ListQuery, NewSubscription, Page, Rules, Subscription, SubscriptionUpdate, Updated,
+    Created, Draft, ListQuery, NewSubscription, Page, Rules, Subscription, SubscriptionUpdate,
+    Updated,
 };
 use crate::time::Millis;
 
@@ -42,7 +43,7 @@ impl Registry {
     /// ```
     pub fn create(&self, new: NewSubscription) -> Result<Created> {
         self.0.store.write(|tx| {
-            let mut knowledge = Knowledge::new(tx);
+            let mut knowledge = CatalogLookup::new(tx);
             let draft = new.check(&self.0.rules, &mut knowledge)?.map_err(Error::invalid)?;
             self.add(tx, draft, self.0.clock.now(), Some(&knowledge))
         })
@@ -54,10 +55,13 @@ impl Registry {
     ///
     /// As [`create`](Registry::create), with problems under `[2].name`. The same name twice in one call is
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on the later.
-    pub fn create_all(&self, list: impl IntoIterator<Item = NewSubscription>) -> Result<Vec<Created>> {
+    pub fn create_all(
+        &self,
+        list: impl IntoIterator<Item = NewSubscription>,
+    ) -> Result<Vec<Created>> {
         let list: Vec<NewSubscription> = list.into_iter().collect();
         self.0.store.write(|tx| {
-            let mut knowledge = Knowledge::new(tx);
+            let mut knowledge = CatalogLookup::new(tx);
             let drafts = check_all(&mut knowledge, &self.0.rules, list)?;
             let now = self.0.clock.now();
             let mut last = tx.last_id()?;
@@ -70,7 +74,9 @@ impl Registry {
                 last = Some(created.subscription.id);
                 match insert(&mut inserter, &created)? {
                     Ok(()) => record_created(tx, &created.subscription, now)?,
-                    Err(holder) => taken.push(name_taken(&created.subscription.name, &holder).within(index)),
+                    Err(holder) => {
+                        taken.push(name_taken(&created.subscription.name, &holder).within(index))
+                    }
                 }
                 all.push(created);
             }
@@ -84,18 +90,21 @@ impl Registry {
         tx: &Write<'_>,
         draft: Draft,
         now: Millis,
-        knowledge: Option<&Knowledge<'_>>,
+        knowledge: Option<&CatalogLookup<'_>>,
     ) -> Result<Created> {
         let created = make(draft, now, tx.last_id()?, &mut self.draws(1))?;
-        unless_taken(&created.subscription.name, insert(&mut tx.inserter(knowledge)?, &created)?)?;
+        unless_name_taken(
+            &created.subscription.name,
+            insert(&mut tx.inserter(knowledge)?, &created)?,
+        )?;
         record_created(tx, &created.subscription, now)?;
         Ok(created)
     }
 
     /// The randomness for so many new subscriptions.
-    fn draws(&self, subscriptions: usize) -> Draws<'_> {
+    fn draws(&self, subscriptions: usize) -> RandomBuffer<'_> {
         let each = SubscriptionId::RANDOM.saturating_add(GENERATED_KEY);
-        Draws::new(self.0.store.entropy(), subscriptions.saturating_mul(each))
+        RandomBuffer::new(self.0.store.entropy(), subscriptions.saturating_mul(each))
     }
 
     /// The subscription of this id.
@@ -104,7 +113,7 @@ impl Registry {
     ///
     /// Those of [every call](Registry).
     pub fn get(&self, id: SubscriptionId) -> Result<Option<Subscription>> {
-        self.0.store.glance(|read| read.subscription(id))
+        self.0.store.read_autocommit(|read| read.subscription(id))
     }
 
     /// The subscription of this name, compared byte for byte.
@@ -113,7 +122,7 @@ impl Registry {
     ///
     /// Those of [every call](Registry).
     pub fn get_by_name(&self, name: &str) -> Result<Option<Subscription>> {
-        self.0.store.glance(|read| read.subscription_by_name(name))
+        self.0.store.read_autocommit(|read| read.subscription_by_name(name))
     }
 
     /// One page of the subscriptions that the query asks for, in the order of creation.
@@ -152,7 +161,10 @@ impl Registry {
     /// }
     /// # Ok::<(), webhook_registry::Error>(())
     /// ```
-    pub fn iter(&self, query: ListQuery) -> impl Iterator<Item = Result<Subscription>> + Send + use<> {
+    pub fn iter(
+        &self,
+        query: ListQuery,
+    ) -> impl Iterator<Item = Result<Subscription>> + Send + use<> {
         Iter { registry: self.clone(), next: Some(query), page: Vec::new().into_iter() }
     }
 
@@ -176,7 +188,7 @@ impl Registry {
     ///
     /// Those of [every call](Registry).
     pub fn len(&self) -> Result<u64> {
-        self.0.store.glance(|read| read.len())
+        self.0.store.read_autocommit(|read| read.len())
     }
 
     /// Whether there is no subscription.
@@ -185,7 +197,7 @@ impl Registry {
     ///
     /// Those of [every call](Registry).
     pub fn is_empty(&self) -> Result<bool> {
-        self.0.store.glance(|read| read.is_empty())
+        self.0.store.read_autocommit(|read| read.is_empty())
     }
 
     /// Changes a subscription, and answers what it has become. What changes nothing leaves revision and time alone.
@@ -202,7 +214,7 @@ impl Registry {
         self.0.store.write(|tx| {
             let current = current(tx, id, update.expected_revision())?;
             let now = self.0.clock.now();
-            let knowledge = &mut Knowledge::new(tx);
+            let knowledge = &mut CatalogLookup::new(tx);
             let Updated { subscription: after, secret } = update
                 .check(&current.subscription, &current.secret()?.secret, &self.0.rules, knowledge)?
                 .map_err(Error::invalid)?;
@@ -262,7 +274,11 @@ pub(super) fn current(tx: &Read<'_>, id: SubscriptionId, expected: Option<u64>) 
 }
 
 /// Judges every subscription of a list, and that no name stands twice in it.
-fn check_all(knowledge: &mut Knowledge<'_>, rules: &Rules, list: Vec<NewSubscription>) -> Result<Vec<Draft>> {
+fn check_all(
+    knowledge: &mut CatalogLookup<'_>,
+    rules: &Rules,
+    list: Vec<NewSubscription>,
+) -> Result<Vec<Draft>> {
     let mut twice = names_twice(list.iter().map(NewSubscription::name));
     let (mut drafts, mut problems) = (Vec::with_capacity(list.len()), Vec::new());
     for (index, new) in list.into_iter().enumerate() {
@@ -287,7 +303,11 @@ pub(super) fn names_twice<'a>(names: impl Iterator<Item = &'a str>) -> HashMap<u
             None
         }
         Entry::Occupied(entry) => {
-            let why = format!("{:?} stands in this list already, at [{}]", entry.key(), entry.get());
+            let why = format!(
+                "{} stands in this list already, at [{}]",
+                quoted(entry.key()),
+                entry.get()
+            );
             Some((index, Problem::new("name", why)))
         }
     });
@@ -333,13 +353,18 @@ pub(super) fn write_changed(
     now: Millis,
 ) -> Result<Subscription> {
     let after = after.changed(now);
-    unless_taken(&after.name, tx.replace(current, &after, secrets)?)?;
+    unless_name_taken(&after.name, tx.replace(current, &after, secrets)?)?;
     let (kind, fields) = change::of_update(&current.subscription, &after, secret);
     tx.record(now, kind, &after.id.to_string(), || fields)?;
     Ok(after)
 }
 
-fn make(draft: Draft, now: Millis, last: Option<SubscriptionId>, draws: &mut Draws<'_>) -> Result<Created> {
+fn make(
+    draft: Draft,
+    now: Millis,
+    last: Option<SubscriptionId>,
+    draws: &mut RandomBuffer<'_>,
+) -> Result<Created> {
     let Draft { name, url, events, enabled, secret, description, metadata } = draft;
     let mut random = [0; SubscriptionId::RANDOM];
     draws.fill(&mut random)?;
@@ -359,7 +384,7 @@ fn make(draft: Draft, now: Millis, last: Option<SubscriptionId>, draws: &mut Dra
     Ok(Created { subscription, secret: IssuedSecret::current(secret, now) })
 }
 
-fn insert(inserter: &mut Inserter<'_>, created: &Created) -> Result<Result<(), Taken>> {
+fn insert(inserter: &mut Inserter<'_>, created: &Created) -> Result<Result<(), NameTaken>> {
     inserter.insert(&created.subscription, slice::from_ref(&created.secret))
 }
 
@@ -374,12 +399,12 @@ pub(super) fn delete(tx: &Write<'_>, current: &Current, now: Millis) -> Result<(
     tx.record(now, ChangeKind::Deleted, &deleted.id.to_string(), || change::of_deleted(deleted))
 }
 
-pub(super) fn unless_taken(name: &str, written: Result<(), Taken>) -> Result<()> {
+pub(super) fn unless_name_taken(name: &str, written: Result<(), NameTaken>) -> Result<()> {
     written.map_err(|taken| Error::conflict(vec![name_taken(name, &taken)]))
 }
 
-fn name_taken(name: &str, Taken(holder): &Taken) -> Problem {
-    Problem::new("name", format!("{name:?} is taken by subscription {holder}"))
+fn name_taken(name: &str, NameTaken(holder): &NameTaken) -> Problem {
+    Problem::new("name", format!("{} is taken by subscription {holder}", quoted(name)))
 }
 
 /// What [`Registry::iter`] goes through.

@@ -11,19 +11,19 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-use crate::entropy::{Draws, Entropy};
 use crate::error::{Error, Result};
-use crate::wire::Shape;
+use crate::json::JsonType;
+use crate::random::{RandomBuffer, RandomSource};
 
 pub(crate) use key::EncryptionKey;
-pub(crate) use rotation::MOST_OLD;
+pub(crate) use rotation::MAX_OLD;
 pub use rotation::{IssuedSecret, Rotation};
 
-const LONGEST_TEXT: usize = 256;
+const MAX_TEXT: usize = 256;
 /// The most bytes of a key.
-pub(crate) const LONGEST_KEY: usize = 128;
+pub(crate) const MAX_KEY: usize = 128;
 /// The fewest bytes that a registry takes for a key, unless it was told another number.
-pub(crate) const LEAST_KEY: usize = 32;
+pub(crate) const MIN_KEY: usize = 32;
 /// The bytes of a key that is generated.
 pub(crate) const GENERATED_KEY: usize = 64;
 
@@ -64,11 +64,11 @@ impl SigningSecret {
     ///
     /// [`ErrorKind::Storage`](crate::ErrorKind::Storage) when the operating system's generator fails.
     pub fn generate() -> Result<SigningSecret> {
-        SigningSecret::drawn(&mut Draws::new(&Entropy::System, GENERATED_KEY))
+        SigningSecret::drawn(&mut RandomBuffer::new(&RandomSource::System, GENERATED_KEY))
     }
 
     /// Makes a secret from this randomness.
-    pub(crate) fn drawn(draws: &mut Draws<'_>) -> Result<SigningSecret> {
+    pub(crate) fn drawn(draws: &mut RandomBuffer<'_>) -> Result<SigningSecret> {
         let mut key = Zeroizing::new(vec![0; GENERATED_KEY]);
         draws.fill(&mut key)?;
         Ok(SigningSecret { text: Zeroizing::new(STANDARD.encode(&*key)), key })
@@ -104,8 +104,10 @@ impl SigningSecret {
     /// of the digest fits 2¹⁶⁰ such keys and more. Secrets whose texts differ but decode to the same key have the same
     /// fingerprint. Two different keys share one by chance once in 4 billion.
     pub fn fingerprint(&self) -> String {
-        let digest =
-            Sha256::new().chain_update(b"webhook-registry fingerprint\0").chain_update(&*self.key).finalize();
+        let digest = Sha256::new()
+            .chain_update(b"webhook-registry fingerprint\0")
+            .chain_update(&*self.key)
+            .finalize();
         digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
     }
 
@@ -120,20 +122,21 @@ impl SigningSecret {
             return Err("a secret cannot be empty; leave it out and one is generated".to_owned());
         }
         let length = text.chars().count();
-        if length > LONGEST_TEXT {
-            return Err(format!("a secret has at most {LONGEST_TEXT} characters, not {length}"));
+        if length > MAX_TEXT {
+            return Err(format!("a secret has at most {MAX_TEXT} characters, not {length}"));
         }
         let digits = text.strip_prefix("whsec_").unwrap_or(text).trim_end_matches('=');
         // Room for all of it, so that no copy is left behind by growing.
-        let mut key = Zeroizing::new(Vec::with_capacity(base64::decoded_len_estimate(digits.len())));
+        let mut key =
+            Zeroizing::new(Vec::with_capacity(base64::decoded_len_estimate(digits.len())));
         // The decoder's own reason would repeat a character of the secret.
         LENIENT
             .decode_vec(digits, &mut key)
             .map_err(|_| "a secret is standard base64 without white space".to_owned())?;
         match key.len() {
             0 => Err("a secret cannot be empty".to_owned()),
-            decoded if decoded > LONGEST_KEY => {
-                Err(format!("a secret has at most {LONGEST_KEY} bytes once decoded, not {decoded}"))
+            decoded if decoded > MAX_KEY => {
+                Err(format!("a secret has at most {MAX_KEY} bytes once decoded, not {decoded}"))
             }
             _ => Ok(SigningSecret { text: Zeroizing::new(text.to_owned()), key }),
         }
@@ -187,7 +190,7 @@ impl fmt::Debug for SecretText {
     }
 }
 
-impl Shape for SecretText {
+impl JsonType for SecretText {
     const EXPECTED: &'static str = String::EXPECTED;
     const OR_NULL: &'static str = String::OR_NULL;
 

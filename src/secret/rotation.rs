@@ -3,15 +3,15 @@
 use std::time::{Duration, SystemTime};
 
 use super::{GENERATED_KEY, SecretText, SigningSecret};
-use crate::entropy::{Draws, Entropy};
 use crate::error::{Error, Problem, Result};
+use crate::random::{RandomBuffer, RandomSource};
 use crate::time::Millis;
 
 const DEFAULT_OVERLAP: Duration = Duration::from_secs(24 * 60 * 60);
-const LONGEST_OVERLAP: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const MAX_OVERLAP: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// How many replaced secrets live at once.
-pub(crate) const MOST_OLD: usize = 10;
+pub(crate) const MAX_OLD: usize = 10;
 
 /// How to replace a secret: with [`Registry::rotate_secret`](crate::Registry::rotate_secret).
 ///
@@ -61,21 +61,25 @@ impl Rotation {
         self,
         secrets: &[IssuedSecret],
         least_key: usize,
-        entropy: &Entropy,
+        entropy: &RandomSource,
         now: Millis,
     ) -> Result<Vec<IssuedSecret>> {
         let Rotation { secret, overlap } = self;
         let mut problems = Vec::new();
-        let secret = secret.map(|text| SigningSecret::read_at_least(text.as_str(), least_key)).transpose();
+        let secret =
+            secret.map(|text| SigningSecret::read_at_least(text.as_str(), least_key)).transpose();
         let secret = secret.unwrap_or_else(|why| {
             problems.push(Problem::new("secret", why));
             None
         });
         let live = secrets.iter().filter(|secret| secret.is_live(now));
         if live.clone().any(|live| Some(&live.secret) == secret.as_ref()) {
-            problems.push(Problem::new("secret", "a secret that is still live cannot take its own place"));
+            problems.push(Problem::new(
+                "secret",
+                "a secret that is still live cannot take its own place",
+            ));
         }
-        if overlap > LONGEST_OVERLAP {
+        if overlap > MAX_OVERLAP {
             problems.push(Problem::new("overlap", "the overlap is at most 30 days"));
         }
         if !problems.is_empty() {
@@ -87,12 +91,14 @@ impl Rotation {
             Some(_) => secret.clone(),
         });
         let mut after: Vec<IssuedSecret> = replaced.filter(|secret| secret.is_live(now)).collect();
-        if after.len() > MOST_OLD {
+        if after.len() > MAX_OLD {
             // Of those that live already: the one that this rotation would replace makes no room.
             return Err(too_many(live.filter_map(|secret| secret.expires_at).min()));
         }
-        let secret =
-            secret.map_or_else(|| SigningSecret::drawn(&mut Draws::new(entropy, GENERATED_KEY)), Ok)?;
+        let secret = secret.map_or_else(
+            || SigningSecret::drawn(&mut RandomBuffer::new(entropy, GENERATED_KEY)),
+            Ok,
+        )?;
         after.insert(0, IssuedSecret::current(secret, now));
         Ok(after)
     }
@@ -106,7 +112,7 @@ impl Default for Rotation {
 
 fn too_many(next: Option<Millis>) -> Error {
     let when = next.map(|next| format!("; the next of them expires at {next}")).unwrap_or_default();
-    let message = format!("{MOST_OLD} replaced secrets live already, the most that can{when}");
+    let message = format!("{MAX_OLD} replaced secrets live already, the most that can{when}");
     Error::conflict_saying(message.clone(), Problem::new("secret", message))
 }
 

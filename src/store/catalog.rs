@@ -4,57 +4,63 @@ use std::collections::HashMap;
 
 use rusqlite::{OptionalExtension as _, Row, params};
 
-use super::fault::OrFault as _;
+use super::error::MapSqliteErr as _;
 use super::rows::{decode_pattern, id_of};
 use super::{Read, Write};
 use crate::error::{Error, Result};
 use crate::event_type::EventType;
 use crate::id::SubscriptionId;
 use crate::pattern::EventPattern;
-use crate::subscription::Coverage;
+use crate::subscription::EventCatalog;
 
 impl Read<'_> {
     pub(crate) fn event_type(&self, name: &str) -> Result<Option<EventType>> {
         let sql = "SELECT name, description, json_schema FROM event_type WHERE name = ?1";
-        let mut statement = self.conn.prepare_cached(sql).or_fault()?;
-        let mut rows = statement.query([name]).or_fault()?;
-        rows.next().or_fault()?.map(decode).transpose()
+        let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
+        let mut rows = statement.query([name]).map_sqlite_err()?;
+        rows.next().map_sqlite_err()?.map(decode).transpose()
     }
 
     pub(crate) fn event_types(&self) -> Result<Vec<EventType>> {
         let sql = "SELECT name, description, json_schema FROM event_type ORDER BY name";
-        let mut statement = self.conn.prepare_cached(sql).or_fault()?;
-        let mut rows = statement.query([]).or_fault()?;
+        let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
+        let mut rows = statement.query([]).map_sqlite_err()?;
         let mut event_types = Vec::new();
-        while let Some(row) = rows.next().or_fault()? {
+        while let Some(row) = rows.next().map_sqlite_err()? {
             event_types.push(decode(row)?);
         }
         Ok(event_types)
     }
 
     pub(crate) fn event_type_names(&self) -> Result<Vec<String>> {
-        let mut statement =
-            self.conn.prepare_cached("SELECT name FROM event_type ORDER BY name").or_fault()?;
-        statement.query_map([], |row| row.get(0)).and_then(Iterator::collect).or_fault()
+        let mut statement = self
+            .conn
+            .prepare_cached("SELECT name FROM event_type ORDER BY name")
+            .map_sqlite_err()?;
+        statement.query_map([], |row| row.get(0)).and_then(Iterator::collect).map_sqlite_err()
     }
 
     pub(crate) fn knows_event_type(&self, name: &str) -> Result<bool> {
         self.conn
             .prepare_cached("SELECT EXISTS (SELECT 1 FROM event_type WHERE name = ?1)")
             .and_then(|mut statement| statement.query_row([name], |row| row.get(0)))
-            .or_fault()
+            .map_sqlite_err()
     }
 
     /// Hands over each event type that the pattern covers, by name, until told to stop.
-    fn covered(&self, pattern: &EventPattern, mut each: impl FnMut(i64, &str) -> Result<bool>) -> Result<()> {
+    fn covered(
+        &self,
+        pattern: &EventPattern,
+        mut each: impl FnMut(i64, &str) -> Result<bool>,
+    ) -> Result<()> {
         // Names are ASCII below DEL, so these are all that begin like the pattern.
         let from = if pattern.is_wildcard() { pattern.literal_prefix() } else { pattern.as_str() };
         let sql = "SELECT id, name FROM event_type WHERE name >= ?1 AND name < ?1 || char(127) ORDER BY name";
-        let mut statement = self.conn.prepare_cached(sql).or_fault()?;
-        let mut rows = statement.query([from]).or_fault()?;
-        while let Some(row) = rows.next().or_fault()? {
-            let name = row.get_ref(1).and_then(|name| Ok(name.as_str()?)).or_fault()?;
-            let go_on = !pattern.matches(name) || each(row.get(0).or_fault()?, name)?;
+        let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
+        let mut rows = statement.query([from]).map_sqlite_err()?;
+        while let Some(row) = rows.next().map_sqlite_err()? {
+            let name = row.get_ref(1).and_then(|name| Ok(name.as_str()?)).map_sqlite_err()?;
+            let go_on = !pattern.matches(name) || each(row.get(0).map_sqlite_err()?, name)?;
             // A name itself comes before all that begin like it.
             if !go_on || !pattern.is_wildcard() {
                 break;
@@ -67,8 +73,8 @@ impl Read<'_> {
     fn expanded(&self, pattern: &EventPattern) -> Result<Option<i64>> {
         let sql = "SELECT id FROM pattern AS p WHERE text = ?1 AND EXISTS \
                    (SELECT 1 FROM expansion e JOIN event_type t ON t.id = e.event_type WHERE e.pattern = p.id)";
-        let mut statement = self.conn.prepare_cached(sql).or_fault()?;
-        statement.query_row([pattern.as_str()], |row| row.get(0)).optional().or_fault()
+        let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
+        statement.query_row([pattern.as_str()], |row| row.get(0)).optional().map_sqlite_err()
     }
 
     pub(crate) fn expand(&self, pattern: &EventPattern) -> Result<Vec<String>> {
@@ -81,25 +87,29 @@ impl Read<'_> {
     }
 
     /// The subscriptions with this very pattern: at most `most` by id and name, and how many there are.
-    pub(crate) fn namers(&self, pattern: &str, most: u8) -> Result<(Vec<(SubscriptionId, String)>, u64)> {
+    pub(crate) fn namers(
+        &self,
+        pattern: &str,
+        most: u8,
+    ) -> Result<(Vec<(SubscriptionId, String)>, u64)> {
         let mut count = self
             .conn
             .prepare_cached(
                 "SELECT count(*) FROM subscription_pattern WHERE pattern = (SELECT id FROM pattern WHERE text = ?1)",
             )
-            .or_fault()?;
-        let count: i64 = count.query_row([pattern], |row| row.get(0)).or_fault()?;
+            .map_sqlite_err()?;
+        let count: i64 = count.query_row([pattern], |row| row.get(0)).map_sqlite_err()?;
         let mut statement = self
             .conn
             .prepare_cached(
                 "SELECT s.id, s.name FROM subscription_pattern sp JOIN subscription s ON s.seq = sp.subscription \
                  WHERE sp.pattern = (SELECT id FROM pattern WHERE text = ?1) ORDER BY s.seq LIMIT ?2",
             )
-            .or_fault()?;
-        let mut rows = statement.query(params![pattern, most]).or_fault()?;
+            .map_sqlite_err()?;
+        let mut rows = statement.query(params![pattern, most]).map_sqlite_err()?;
         let mut namers = Vec::new();
-        while let Some(row) = rows.next().or_fault()? {
-            namers.push((id_of(row, 0)?, row.get(1).or_fault()?));
+        while let Some(row) = rows.next().map_sqlite_err()? {
+            namers.push((id_of(row, 0)?, row.get(1).map_sqlite_err()?));
         }
         Ok((namers, u64::try_from(count).unwrap_or_default()))
     }
@@ -117,8 +127,8 @@ impl Write<'_> {
     ) -> Result<()> {
         let EventType { name, description, json_schema: _ } = event_type;
         let sql = "INSERT INTO event_type (name, description, json_schema) VALUES (?1, ?2, ?3)";
-        let mut insert = self.conn.prepare_cached(sql).or_fault()?;
-        let id = insert.insert(params![name, description, schema]).or_fault()?;
+        let mut insert = self.conn.prepare_cached(sql).map_sqlite_err()?;
+        let id = insert.insert(params![name, description, schema]).map_sqlite_err()?;
         self.execute(
             "INSERT INTO expansion (event_type, pattern) SELECT ?1, id FROM pattern WHERE text = ?2",
             params![id, name],
@@ -130,7 +140,11 @@ impl Write<'_> {
     }
 
     /// Replaces what is kept under the name of an event type.
-    pub(crate) fn replace_event_type(&self, event_type: &EventType, schema: Option<&str>) -> Result<()> {
+    pub(crate) fn replace_event_type(
+        &self,
+        event_type: &EventType,
+        schema: Option<&str>,
+    ) -> Result<()> {
         let EventType { name, description, json_schema: _ } = event_type;
         self.execute(
             "UPDATE event_type SET description = ?2, json_schema = ?3 WHERE name = ?1",
@@ -143,11 +157,11 @@ impl Write<'_> {
         let mut statement = self
             .conn
             .prepare_cached("SELECT id, text FROM pattern WHERE wildcard = 1 ORDER BY text")
-            .or_fault()?;
-        let mut rows = statement.query([]).or_fault()?;
+            .map_sqlite_err()?;
+        let mut rows = statement.query([]).map_sqlite_err()?;
         let mut wildcards = Vec::new();
-        while let Some(row) = rows.next().or_fault()? {
-            wildcards.push((row.get(0).or_fault()?, decode_pattern(row, 1)?));
+        while let Some(row) = rows.next().map_sqlite_err()? {
+            wildcards.push((row.get(0).map_sqlite_err()?, decode_pattern(row, 1)?));
         }
         Ok(wildcards)
     }
@@ -159,13 +173,19 @@ impl Write<'_> {
 
     /// The row of a pattern. A new one is expanded at once.
     pub(super) fn intern(&self, pattern: &EventPattern) -> Result<i64> {
-        let mut statement = self.conn.prepare_cached("SELECT id FROM pattern WHERE text = ?1").or_fault()?;
-        if let Some(id) = statement.query_row([pattern.as_str()], |row| row.get(0)).optional().or_fault()? {
+        let mut statement =
+            self.conn.prepare_cached("SELECT id FROM pattern WHERE text = ?1").map_sqlite_err()?;
+        if let Some(id) =
+            statement.query_row([pattern.as_str()], |row| row.get(0)).optional().map_sqlite_err()?
+        {
             return Ok(id);
         }
-        let mut insert =
-            self.conn.prepare_cached("INSERT INTO pattern (text, wildcard) VALUES (?1, ?2)").or_fault()?;
-        let id = insert.insert(params![pattern.as_str(), pattern.is_wildcard()]).or_fault()?;
+        let mut insert = self
+            .conn
+            .prepare_cached("INSERT INTO pattern (text, wildcard) VALUES (?1, ?2)")
+            .map_sqlite_err()?;
+        let id =
+            insert.insert(params![pattern.as_str(), pattern.is_wildcard()]).map_sqlite_err()?;
         self.covered(pattern, |event_type, _| self.expand_into(event_type, id).map(|()| true))?;
         Ok(id)
     }
@@ -190,17 +210,16 @@ impl Write<'_> {
 }
 
 fn decode(row: &Row<'_>) -> Result<EventType> {
-    let schema = row.get_ref(2).and_then(|text| Ok(text.as_str_or_null()?)).or_fault()?;
-    let name: String = row.get(0).or_fault()?;
-    let json_schema = schema
-        .map(serde_json::from_str)
-        .transpose()
-        .map_err(|_| Error::corrupt(format_args!("the schema of event type {name:?} is no JSON")))?;
-    Ok(EventType { name, description: row.get(1).or_fault()?, json_schema })
+    let schema = row.get_ref(2).and_then(|text| Ok(text.as_str_or_null()?)).map_sqlite_err()?;
+    let name: String = row.get(0).map_sqlite_err()?;
+    let json_schema = schema.map(serde_json::from_str).transpose().map_err(|_| {
+        Error::corrupt(format_args!("the schema of event type {name:?} is no JSON"))
+    })?;
+    Ok(EventType { name, description: row.get(1).map_sqlite_err()?, json_schema })
 }
 
 /// The catalog as the rules see it, during one call.
-pub(crate) struct Knowledge<'a> {
+pub(crate) struct CatalogLookup<'a> {
     read: &'a Read<'a>,
     /// What was asked before: many subscriptions share few patterns.
     asked: HashMap<EventPattern, Asked>,
@@ -214,9 +233,9 @@ struct Asked {
     row: Option<i64>,
 }
 
-impl<'a> Knowledge<'a> {
-    pub(crate) fn new(read: &'a Read<'a>) -> Knowledge<'a> {
-        Knowledge { read, asked: HashMap::new(), names: None }
+impl<'a> CatalogLookup<'a> {
+    pub(crate) fn new(read: &'a Read<'a>) -> CatalogLookup<'a> {
+        CatalogLookup { read, asked: HashMap::new(), names: None }
     }
 
     /// The row of a pattern, where it was met. It is there until patterns are dropped.
@@ -225,7 +244,7 @@ impl<'a> Knowledge<'a> {
     }
 }
 
-impl Coverage for Knowledge<'_> {
+impl EventCatalog for CatalogLookup<'_> {
     fn covers(&mut self, pattern: &EventPattern) -> Result<bool> {
         if let Some(asked) = self.asked.get(pattern) {
             return Ok(asked.covers);
@@ -255,7 +274,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::entropy::Entropy;
+    use crate::random::RandomSource;
     use crate::store::{Durability, Settings, Store};
 
     #[test]
@@ -269,7 +288,7 @@ mod tests {
             key: None,
             keep_changes: None,
             leave_checkpoints: false,
-            entropy: Entropy::System,
+            entropy: RandomSource::System,
         };
         let pattern = |text| EventPattern::compile(text).unwrap();
         let store = Store::in_memory(&settings).unwrap();
@@ -278,8 +297,9 @@ mod tests {
                 tx.add_event_type(&EventType::new("agent.created.v1"), None, &[])?;
                 tx.intern(&pattern("order.*"))?;
                 let row = tx.intern(&pattern("agent.*"))?;
-                let mut knowledge = Knowledge::new(tx);
-                let mut ask = |text| Ok((knowledge.covers(&pattern(text))?, knowledge.row(&pattern(text))));
+                let mut knowledge = CatalogLookup::new(tx);
+                let mut ask =
+                    |text| Ok((knowledge.covers(&pattern(text))?, knowledge.row(&pattern(text))));
                 Ok((row, [ask("agent.*")?, ask("agent.*")?, ask("*.v1")?, ask("order.*")?]))
             })
             .unwrap();

@@ -5,20 +5,22 @@ use rusqlite::Connection;
 
 use super::Read;
 use super::disk;
-use super::fault::OrFault as _;
+use super::error::MapSqliteErr as _;
 use super::rows::id_of;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::SubscriptionId;
-use crate::report::{Finding, Report, Who};
+use crate::report::{Finding, Report, SubscriptionLabel};
 use crate::secret::IssuedSecret;
 use crate::subscription::Subscription;
 
 /// What to do where the file itself is damaged.
-const RESTORE: &str = "restore a backup, or, if it can still be exported, import that into a new file";
+const RESTORE: &str =
+    "restore a backup, or, if it can still be exported, import that into a new file";
 /// What to do where a subscription does not decode.
 const DELETE: &str = "restore a backup, or delete it by its id and create it anew";
 /// What to do where only what is derived from other rows is wrong.
-pub(super) const REBUILD: &str = "export the registry and import it into a new file, which derives it anew";
+pub(super) const REBUILD: &str =
+    "export the registry and import it into a new file, which derives it anew";
 
 /// Behind SQLite's page at this offset, which no table uses, its locks lie.
 const LOCKS: i64 = 0x4000_0000;
@@ -42,10 +44,11 @@ impl Read<'_> {
     pub(crate) fn check_subscriptions(
         &self,
         report: &mut Report,
-        mut see: impl FnMut(&mut Report, &Who, &Subscription, &[IssuedSecret]),
+        mut see: impl FnMut(&mut Report, &SubscriptionLabel, &Subscription, &[IssuedSecret]),
     ) -> Result<()> {
         // Where it does not decode, that was told with the file.
-        let last_deleted = tolerant(self.conn, &mut Report::default(), |_| self.last_deleted())?.flatten();
+        let last_deleted =
+            tolerant(self.conn, &mut Report::default(), |_| self.last_deleted())?.flatten();
         let bare = "SELECT seq FROM subscription s \
                      WHERE NOT EXISTS (SELECT 1 FROM subscription_pattern r WHERE r.subscription = s.seq)";
         let bare = tolerant(self.conn, report, |_| self.numbers(bare))?.unwrap_or_default();
@@ -54,32 +57,35 @@ impl Read<'_> {
         let disagree = tolerant(self.conn, report, |_| self.numbers(disagree))?.unwrap_or_default();
         // A connection that only reads leaves out the CHECKs when it reads the schema, also from its integrity check.
         let unchecked = "SELECT seq FROM subscription WHERE enabled NOT IN (0, 1) OR revision < 1";
-        let unchecked = tolerant(self.conn, report, |_| self.numbers(unchecked))?.unwrap_or_default();
+        let unchecked =
+            tolerant(self.conn, report, |_| self.numbers(unchecked))?.unwrap_or_default();
         let mut before: Option<SubscriptionId> = None;
         tolerant(self.conn, report, |report| {
             let sql = "SELECT seq, id, name FROM subscription ORDER BY seq";
-            let mut statement = self.conn.prepare_cached(sql).or_fault()?;
-            let mut rows = statement.query([]).or_fault()?;
-            while let Some(row) = rows.next().or_fault()? {
-                let seq: i64 = row.get(0).or_fault()?;
+            let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
+            let mut rows = statement.query([]).map_sqlite_err()?;
+            while let Some(row) = rows.next().map_sqlite_err()? {
+                let seq: i64 = row.get(0).map_sqlite_err()?;
                 let text = |column| {
                     let bytes = row.get_ref(column).map(|text| text.as_bytes().map(<[u8]>::to_vec));
-                    let bytes = bytes.map(Result::unwrap_or_default).or_fault()?;
+                    let bytes = bytes.map(Result::unwrap_or_default).map_sqlite_err()?;
                     Ok::<_, Error>(String::from_utf8_lossy(&bytes).into_owned())
                 };
-                let who = Who::new(text(1)?, text(2)?);
+                let who = SubscriptionLabel::new(text(1)?, text(2)?);
                 if who.id().is_none() {
                     report.find(Finding::of(&who, format_args!("its id is none; {RESTORE}")));
                 } else if who.id() <= before {
                     let message = format!("its id does not follow on the one before it; {RESTORE}");
                     report.find(Finding::of(&who, message));
                 } else if who.id() == last_deleted {
-                    let message = format!("its id is kept as that of a deleted subscription; {REBUILD}");
+                    let message =
+                        format!("its id is kept as that of a deleted subscription; {REBUILD}");
                     report.find(Finding::of(&who, message));
                 }
                 before = who.id().max(before);
                 if unchecked.binary_search(&seq).is_ok() {
-                    let message = format!("its revision is below 1, or `enabled` neither 0 nor 1; {DELETE}");
+                    let message =
+                        format!("its revision is below 1, or `enabled` neither 0 nor 1; {DELETE}");
                     report.find(Finding::of(&who, message));
                 }
                 if disagree.binary_search(&seq).is_ok() {
@@ -87,12 +93,14 @@ impl Read<'_> {
                          other value and back";
                     report.find(Finding::of(&who, message));
                 }
-                let secrets =
-                    told(self.conn, report, &who, || self.all_secrets(seq, &who))?.unwrap_or_default();
+                let secrets = told(self.conn, report, &who, || self.all_secrets(seq, &who))?
+                    .unwrap_or_default();
                 current_secret(report, &who, &secrets);
                 if bare.binary_search(&seq).is_ok() {
                     report.find(Finding::of(&who, format_args!("it has no pattern; {DELETE}")));
-                } else if let Some(Some(subscription)) = told(self.conn, report, &who, || self.at(seq))? {
+                } else if let Some(Some(subscription)) =
+                    told(self.conn, report, &who, || self.at(seq))?
+                {
                     see(report, &who, &subscription, &secrets);
                 }
             }
@@ -109,8 +117,9 @@ impl Read<'_> {
             return Ok(());
         }
         let pages = self.number("PRAGMA page_count")?;
-        let of_locks =
-            LOCKS.checked_div(self.number("PRAGMA page_size")?).is_some_and(|before| pages > before);
+        let of_locks = LOCKS
+            .checked_div(self.number("PRAGMA page_size")?)
+            .is_some_and(|before| pages > before);
         let used = [
             self.number("SELECT coalesce(sum(pageno), 0) FROM dbstat WHERE aggregate = TRUE")?,
             self.number("PRAGMA freelist_count")?,
@@ -130,8 +139,9 @@ impl Read<'_> {
         let rows = self.number("SELECT count(*) FROM registry")?;
         let whole = "SELECT count(*) FROM registry WHERE length(file_id) IN (16, 32) AND keep_changes >= 0 AND last_change >= 0";
         if (rows, self.number(whole)?) != (1, 1) {
-            let message =
-                format!("what belongs to the file as a whole is not there once as it was written; {RESTORE}");
+            let message = format!(
+                "what belongs to the file as a whole is not there once as it was written; {RESTORE}"
+            );
             report.find(Finding::of_file(message));
         }
         self.last_deleted().map(drop)
@@ -142,7 +152,8 @@ impl Read<'_> {
         let gaps = "SELECT max(sequence) - min(sequence) + 1 <> count(*) \
                        OR max(sequence) < (SELECT max(last_change) FROM registry) FROM change";
         if self.number(&format!("SELECT coalesce(({gaps}), 0)"))? != 0 {
-            let message = format!("the history of changes has gaps; {REBUILD}, and follow it from there");
+            let message =
+                format!("the history of changes has gaps; {REBUILD}, and follow it from there");
             report.find(Finding::of_file(message));
         }
         self.decode_changes()
@@ -150,29 +161,29 @@ impl Read<'_> {
 
     fn last_deleted(&self) -> Result<Option<SubscriptionId>> {
         let sql = "SELECT last_id FROM registry WHERE last_id IS NOT NULL";
-        let mut statement = self.conn.prepare_cached(sql).or_fault()?;
-        let mut rows = statement.query([]).or_fault()?;
-        match rows.next().or_fault()? {
+        let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
+        let mut rows = statement.query([]).map_sqlite_err()?;
+        match rows.next().map_sqlite_err()? {
             Some(row) => id_of(row, 0).map(Some),
             None => Ok(None),
         }
     }
 
-    fn all_secrets(&self, seq: i64, who: &Who) -> Result<Vec<IssuedSecret>> {
+    fn all_secrets(&self, seq: i64, who: &SubscriptionLabel) -> Result<Vec<IssuedSecret>> {
         // A sealed secret opens for its subscription alone, so where that has no id, neither has this.
         who.id().map_or_else(|| Ok(Vec::new()), |id| self.secrets(seq, id))
     }
 
     pub(super) fn number(&self, sql: &str) -> Result<i64> {
-        let mut statement = self.conn.prepare_cached(sql).or_fault()?;
-        statement.query_row([], |row| row.get(0)).or_fault()
+        let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
+        statement.query_row([], |row| row.get(0)).map_sqlite_err()
     }
 
     /// In order, and once each.
     fn numbers(&self, sql: &str) -> Result<Vec<i64>> {
-        let mut statement = self.conn.prepare_cached(sql).or_fault()?;
+        let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let numbers = statement.query_map([], |row| row.get(0)).and_then(Iterator::collect);
-        let mut numbers: Vec<i64> = numbers.or_fault()?;
+        let mut numbers: Vec<i64> = numbers.map_sqlite_err()?;
         numbers.sort_unstable();
         numbers.dedup();
         Ok(numbers)
@@ -180,34 +191,36 @@ impl Read<'_> {
 }
 
 /// Exactly one secret does not expire, and it is the newest. None are seen where they could not be read.
-fn current_secret(report: &mut Report, who: &Who, secrets: &[IssuedSecret]) {
+fn current_secret(report: &mut Report, who: &SubscriptionLabel, secrets: &[IssuedSecret]) {
     let Some((newest, older)) = secrets.split_first() else {
         return;
     };
     if newest.expires_at.is_some() {
-        let message = "it has no current secret: the newest expires; give it one with rotate_secret";
+        let message =
+            "it has no current secret: the newest expires; give it one with rotate_secret";
         report.find(Finding::of(who, message));
     }
     if older.iter().any(|secret| secret.expires_at.is_none()) {
-        let message =
-            "a secret besides its newest never expires; end it with revoke_old_secrets, or rotate_secret";
+        let message = "a secret besides its newest never expires; end it with revoke_old_secrets, or rotate_secret";
         report.find(Finding::of(who, message));
     }
 }
 
 /// Whether SQLite finds every page, row and index whole.
 fn integrity(conn: &Connection, report: &mut Report) -> Result<bool> {
-    let mut statement = conn.prepare("PRAGMA integrity_check").or_fault()?;
-    let mut rows = statement.query([]).or_fault()?;
+    let mut statement = conn.prepare("PRAGMA integrity_check").map_sqlite_err()?;
+    let mut rows = statement.query([]).map_sqlite_err()?;
     let mut whole = true;
-    while let Some(row) = rows.next().or_fault()? {
-        let line: String = row.get(0).or_fault()?;
+    while let Some(row) = rows.next().map_sqlite_err()? {
+        let line: String = row.get(0).map_sqlite_err()?;
         if let Some(error) = disk::unreadable_page(&line) {
             return Err(error);
         }
         if line != "ok" {
             whole = false;
-            report.find(Finding::of_file(format!("SQLite finds the file damaged: {line}; {RESTORE}")));
+            report.find(Finding::of_file(format!(
+                "SQLite finds the file damaged: {line}; {RESTORE}"
+            )));
         }
     }
     Ok(whole)
@@ -215,13 +228,15 @@ fn integrity(conn: &Connection, report: &mut Report) -> Result<bool> {
 
 fn references(conn: &Connection, report: &mut Report) -> Result<()> {
     let sql = "SELECT \"table\", parent, count(*) FROM pragma_foreign_key_check GROUP BY 1, 2 ORDER BY 1, 2";
-    let mut statement = conn.prepare(sql).or_fault()?;
-    let mut rows = statement.query([]).or_fault()?;
-    while let Some(row) = rows.next().or_fault()? {
-        let (table, parent): (String, String) = (row.get(0).or_fault()?, row.get(1).or_fault()?);
-        let count: i64 = row.get(2).or_fault()?;
-        let message =
-            format!("rows of the table {table} belong to no row of {parent}: {count} of them; {REBUILD}");
+    let mut statement = conn.prepare(sql).map_sqlite_err()?;
+    let mut rows = statement.query([]).map_sqlite_err()?;
+    while let Some(row) = rows.next().map_sqlite_err()? {
+        let (table, parent): (String, String) =
+            (row.get(0).map_sqlite_err()?, row.get(1).map_sqlite_err()?);
+        let count: i64 = row.get(2).map_sqlite_err()?;
+        let message = format!(
+            "rows of the table {table} belong to no row of {parent}: {count} of them; {REBUILD}"
+        );
         report.find(Finding::of_file(message));
     }
     Ok(())
@@ -234,14 +249,16 @@ pub(super) fn tolerant<T>(
     read: impl FnOnce(&mut Report) -> Result<T>,
 ) -> Result<Option<T>> {
     let result = read(report);
-    unless_damaged(conn, result, |error| report.find(Finding::of_file(format!("{error}; {RESTORE}"))))
+    unless_damaged(conn, result, |error| {
+        report.find(Finding::of_file(format!("{error}; {RESTORE}")))
+    })
 }
 
 /// The same of what belongs to one subscription.
 fn told<T>(
     conn: &Connection,
     report: &mut Report,
-    who: &Who,
+    who: &SubscriptionLabel,
     read: impl FnOnce() -> Result<T>,
 ) -> Result<Option<T>> {
     unless_damaged(conn, read(), |error| {
@@ -273,12 +290,16 @@ mod tests {
     fn damage_alone_is_a_finding() {
         let mut told = Vec::new();
         let conn = Connection::open_in_memory().unwrap();
-        let mut judge =
-            |result: Result<i32>| unless_damaged(&conn, result, |error| told.push(error.to_string()));
+        let mut judge = |result: Result<i32>| {
+            unless_damaged(&conn, result, |error| told.push(error.to_string()))
+        };
         assert_eq!(judge(Ok(1)).unwrap(), Some(1));
         assert_eq!(judge(Err(Error::corrupt("a row"))).unwrap(), None);
         let other = judge(Err(Error::new(ErrorKind::Storage, "no such disk"))).unwrap_err();
-        assert_eq!((other.kind(), other.to_string()), (ErrorKind::Storage, "no such disk".to_owned()));
+        assert_eq!(
+            (other.kind(), other.to_string()),
+            (ErrorKind::Storage, "no such disk".to_owned())
+        );
         assert_eq!(told, ["the file is damaged: a row"]);
     }
 }

@@ -6,31 +6,33 @@ use rusqlite::Row;
 
 use super::Read;
 use super::check::{REBUILD, tolerant, unless_damaged};
-use super::fault::OrFault as _;
+use super::error::MapSqliteErr as _;
 use super::rows::decode_pattern;
+use crate::diagnostics::PatternMatches;
 use crate::error::{Result, quoted};
 use crate::event_type::is_name;
-use crate::report::{Finding, Report, Who};
-use crate::review::Covers;
+use crate::report::{Finding, Report, SubscriptionLabel};
 
 /// What to do where a pattern is none.
-const RECREATE: &str = "restore a backup, or delete the subscriptions that have it and create them anew";
+const RECREATE: &str =
+    "restore a backup, or delete the subscriptions that have it and create them anew";
 
 /// How many names a finding tells before it counts the rest.
 const NAMED: usize = 5;
 
 impl Read<'_> {
     /// Answers what every pattern covers, by the pattern itself and the names that decode.
-    pub(crate) fn check_catalog(&self, report: &mut Report) -> Result<Covers> {
+    pub(crate) fn check_catalog(&self, report: &mut Report) -> Result<PatternMatches> {
         let ids = self.names(report)?;
-        let mut covers = Covers::new(ids.keys().cloned().collect());
-        let mut expansions = tolerant(self.conn, report, |_| self.expansions())?.unwrap_or_default();
+        let mut covers = PatternMatches::new(ids.keys().cloned().collect());
+        let mut expansions =
+            tolerant(self.conn, report, |_| self.expansions())?.unwrap_or_default();
         tolerant(self.conn, report, |report| {
             let sql = "SELECT id, wildcard, text FROM pattern ORDER BY text";
-            let mut statement = self.conn.prepare_cached(sql).or_fault()?;
-            let mut rows = statement.query([]).or_fault()?;
-            while let Some(row) = rows.next().or_fault()? {
-                let id: i64 = row.get(0).or_fault()?;
+            let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
+            let mut rows = statement.query([]).map_sqlite_err()?;
+            while let Some(row) = rows.next().map_sqlite_err()? {
+                let id: i64 = row.get(0).map_sqlite_err()?;
                 let expanded = expansions.remove(&id).unwrap_or_default();
                 tolerant(self.conn, report, |report| {
                     self.pattern(row, id, expanded, &ids, &mut covers, report)
@@ -46,17 +48,19 @@ impl Read<'_> {
         let mut names = HashMap::new();
         tolerant(self.conn, report, |report| {
             let sql = "SELECT id, name FROM event_type ORDER BY name";
-            let mut statement = self.conn.prepare_cached(sql).or_fault()?;
-            let mut rows = statement.query([]).or_fault()?;
-            while let Some(row) = rows.next().or_fault()? {
+            let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
+            let mut rows = statement.query([]).map_sqlite_err()?;
+            while let Some(row) = rows.next().map_sqlite_err()? {
                 tolerant(self.conn, report, |report| {
-                    let name: String = row.get(1).or_fault()?;
+                    let name: String = row.get(1).map_sqlite_err()?;
                     if is_name(&name) {
                         self.event_type(&name)?;
-                        names.insert(name, row.get(0).or_fault()?);
+                        names.insert(name, row.get(0).map_sqlite_err()?);
                     } else {
-                        let message =
-                            format!("the event type {} has a name that is none; {REBUILD}", quoted(&name));
+                        let message = format!(
+                            "the event type {} has a name that is none; {REBUILD}",
+                            quoted(&name)
+                        );
                         report.find(Finding::of_file(message));
                     }
                     Ok(())
@@ -70,11 +74,14 @@ impl Read<'_> {
     /// By pattern, the event types that it is expanded into, as the file says.
     fn expansions(&self) -> Result<HashMap<i64, HashSet<i64>>> {
         let sql = "SELECT pattern, event_type FROM expansion ORDER BY event_type, pattern";
-        let mut statement = self.conn.prepare_cached(sql).or_fault()?;
-        let mut rows = statement.query([]).or_fault()?;
+        let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
+        let mut rows = statement.query([]).map_sqlite_err()?;
         let mut expansions: HashMap<i64, HashSet<i64>> = HashMap::new();
-        while let Some(row) = rows.next().or_fault()? {
-            expansions.entry(row.get(0).or_fault()?).or_default().insert(row.get(1).or_fault()?);
+        while let Some(row) = rows.next().map_sqlite_err()? {
+            expansions
+                .entry(row.get(0).map_sqlite_err()?)
+                .or_default()
+                .insert(row.get(1).map_sqlite_err()?);
         }
         Ok(expansions)
     }
@@ -85,7 +92,7 @@ impl Read<'_> {
         id: i64,
         mut expanded: HashSet<i64>,
         ids: &HashMap<String, i64>,
-        covers: &mut Covers,
+        covers: &mut PatternMatches,
         report: &mut Report,
     ) -> Result<()> {
         let with = self.first_with(id)?;
@@ -105,14 +112,19 @@ impl Read<'_> {
             covers.add(pattern).for_each(drop);
             return Ok(());
         };
-        let shared = if more > 0 { format!(", which it shares with {more} more,") } else { String::new() };
+        let shared =
+            if more > 0 { format!(", which it shares with {more} more,") } else { String::new() };
         let mut find = |what: String| {
-            report.find(Finding::of(&who, format!("its pattern \"{text}\"{shared} {what}; {REBUILD}")));
+            report.find(Finding::of(
+                &who,
+                format!("its pattern \"{text}\"{shared} {what}; {REBUILD}"),
+            ));
         };
-        if row.get::<_, i64>(1).or_fault()? != i64::from(wildcard) {
+        if row.get::<_, i64>(1).map_sqlite_err()? != i64::from(wildcard) {
             find("is kept as a name where it is a wildcard, or the other way round".to_owned());
         }
-        let missing = covers.add(pattern).filter(|name| ids.get(*name).is_none_or(|id| !expanded.remove(id)));
+        let missing =
+            covers.add(pattern).filter(|name| ids.get(*name).is_none_or(|id| !expanded.remove(id)));
         let missing: Vec<String> = missing.map(quoted).collect();
         if !missing.is_empty() {
             find(format!("covers {} and is not expanded into it", listed(&missing)));
@@ -125,18 +137,19 @@ impl Read<'_> {
     }
 
     /// The first subscription that has the pattern, and how many others have it.
-    fn first_with(&self, pattern: i64) -> Result<Option<(Who, i64)>> {
+    fn first_with(&self, pattern: i64) -> Result<Option<(SubscriptionLabel, i64)>> {
         let sql = "SELECT s.id, s.name, \
                           (SELECT count(DISTINCT subscription) FROM subscription_pattern WHERE pattern = ?1) \
                      FROM subscription s \
                     WHERE s.seq = (SELECT min(subscription) FROM subscription_pattern WHERE pattern = ?1)";
-        let mut statement = self.conn.prepare_cached(sql).or_fault()?;
-        let mut rows = statement.query([pattern]).or_fault()?;
-        let Some(row) = rows.next().or_fault()? else {
+        let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
+        let mut rows = statement.query([pattern]).map_sqlite_err()?;
+        let Some(row) = rows.next().map_sqlite_err()? else {
             return Ok(None);
         };
-        let count: i64 = row.get(2).or_fault()?;
-        let who = Who::new(row.get(0).or_fault()?, row.get(1).or_fault()?);
+        let count: i64 = row.get(2).map_sqlite_err()?;
+        let who =
+            SubscriptionLabel::new(row.get(0).map_sqlite_err()?, row.get(1).map_sqlite_err()?);
         Ok(Some((who, count.saturating_sub(1))))
     }
 }

@@ -1,9 +1,12 @@
-//! Telling a disk that cannot be read from a file that is damaged.
+//! Tells a disk that cannot be read from a file that is damaged.
 //!
-//! SQLite reports both as `SQLITE_CORRUPT`: where a read fails with `EIO`, its VFS answers `SQLITE_IOERR_CORRUPTFS`, and
-//! the virtual machine that runs a statement turns that code into `SQLITE_CORRUPT`. `PRAGMA integrity_check` reads the
-//! same pages outside that machine and keeps the code in the text of its rows, and so does the first read of the schema.
-//! (A second look at the file without SQLite is no way: closing that descriptor would drop SQLite's locks.)
+//! SQLite reports both as `SQLITE_CORRUPT`. Where a read fails with `EIO`, its VFS returns
+//! `SQLITE_IOERR_CORRUPTFS`, and the virtual machine that runs a statement turns that code into
+//! `SQLITE_CORRUPT`. `PRAGMA integrity_check` reads the same pages outside the virtual machine and
+//! keeps the code in the text of its rows. Opening a file, the first read of its schema and a copy
+//! return the code itself.
+//!
+//! The file is not read without SQLite: closing that descriptor would drop SQLite's locks.
 
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,29 +15,31 @@ use std::time::{Duration, Instant};
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, Error as SqlError, ffi};
 
-use super::fault;
+use super::error;
 use super::{Access, open};
 use crate::error::{Error, ErrorKind};
 
-/// How SQLite's integrity check reports a page that could not be read: with the code, or, of an overflow page, without.
+/// How SQLite's integrity check reports a page that could not be read. For an overflow page it
+/// leaves out the code.
 const WITH_CODE: &str = "error code=";
 const WITHOUT_CODE: &str = "failed to get page";
 
-/// How many times longer than it took the finding of one look at a damaged file holds. A look reads the whole file, and
-/// on a damaged one every call can fail: together they spend no more than a hundredth of the time on it.
+/// For how many times the duration of an integrity check its finding holds. The check reads the
+/// whole file, and every call on a damaged file can fail. So at most a hundredth of the time is
+/// spent on checks.
 const HOLDS: u32 = 100;
 
-/// In how many steps of how many pages a file is read whose schema cannot be: no more than 64 MiB of memory, where pages
-/// have their usual size. The schema lies at the beginning.
+/// How much of a file is copied where its schema cannot be read: 64 MiB with pages of the usual
+/// size. The schema lies at the beginning.
 const COPIED_STEPS: u32 = 64;
 const COPIED_PAGES: i32 = 256;
 
-/// Which files are known to be damaged, and until when.
+/// The files that were found to be damaged, and until when the finding holds.
 static DAMAGED: Mutex<Vec<(String, Instant)>> = Mutex::new(Vec::new());
 
-/// The same error, or `Storage` where SQLite reports damage because the disk could not be read.
+/// Returns the same error, or `Storage` where SQLite reports damage because a read failed.
 pub(super) fn diagnose(conn: &Connection, error: Error) -> Error {
-    // A path that is not UTF-8 has no name here; one of memory is empty.
+    // A path that is not UTF-8 is None, and the path of a database in memory is empty.
     let path = conn.path();
     if !is_ambiguous(&error) || path == Some("") || is_known(path.unwrap_or_default()) {
         return error;
@@ -45,8 +50,8 @@ pub(super) fn diagnose(conn: &Connection, error: Error) -> Error {
             keep_known(path.unwrap_or_default(), began.elapsed().saturating_mul(HOLDS));
             error
         }
-        Finding::Unreadable(what) => unreadable(what).because(error),
-        Finding::Sound => unreadable("a read failed that now succeeds").because(error),
+        Finding::Unreadable(what) => unreadable(what).with_source(error),
+        Finding::Sound => unreadable("a read failed that now succeeds").with_source(error),
     }
 }
 
@@ -67,8 +72,7 @@ fn keep_known(path: &str, holds: Duration) {
     }
 }
 
-/// What a line of SQLite's integrity check says of the disk, rather than of the file: an error where a page could not be
-/// read.
+/// Returns an error for a line of SQLite's integrity check that reports a failed read, not damage.
 pub(super) fn unreadable_page(line: &str) -> Option<Error> {
     says_unreadable(line).then(|| unreadable(line))
 }
@@ -77,9 +81,9 @@ fn unreadable(what: impl std::fmt::Display) -> Error {
     Error::new(ErrorKind::Storage, format!("the file could not be read: {what}"))
 }
 
-/// Whether the code behind this error stands for damage and for a read that failed.
+/// Returns whether the code behind this error can stand for damage and for a failed read.
 fn is_ambiguous(error: &Error) -> bool {
-    error.kind() == ErrorKind::Corrupt && fault::sql_code(error) == Some(ffi::SQLITE_CORRUPT)
+    error.kind() == ErrorKind::Corrupt && error::sql_code(error) == Some(ffi::SQLITE_CORRUPT)
 }
 
 enum Finding {
@@ -88,12 +92,12 @@ enum Finding {
     Sound,
 }
 
-/// Looks through this connection. Where that cannot even begin to read, through a new one: the header, which a connection
-/// reads first, it reads outside the virtual machine.
+/// Checks the file through this connection. Where it cannot read the first page, a new connection
+/// can tell why: it reads the header outside the virtual machine.
 fn look(conn: &Connection) -> Finding {
     let anew = || match conn.path().map(|path| open::connect(Path::new(path), Access::Read)) {
         Some(Ok(conn)) => integrity(&conn).or_else(|| copied(&conn)),
-        Some(Err(error)) if fault::sql_code(&error).is_some_and(fault::is_io_code) => {
+        Some(Err(error)) if error::sql_code(&error).is_some_and(error::is_io_code) => {
             Some(Finding::Unreadable(error.to_string()))
         }
         _ => copied(conn),
@@ -101,7 +105,7 @@ fn look(conn: &Connection) -> Finding {
     integrity(conn).or_else(anew).unwrap_or(Finding::Damage)
 }
 
-/// Reads the first pages as a backup does, which needs no schema: none of it can be checked where that cannot be read.
+/// Reads the first pages by an online backup. A backup needs no schema, an integrity check does.
 fn copied(conn: &Connection) -> Option<Finding> {
     let mut memory = Connection::open_in_memory().ok()?;
     let backup = Backup::new(conn, &mut memory).ok()?;
@@ -109,7 +113,9 @@ fn copied(conn: &Connection) -> Option<Finding> {
         match backup.step(COPIED_PAGES) {
             Ok(StepResult::More) => {}
             Ok(_) => break,
-            Err(SqlError::SqliteFailure(failure, _)) if fault::is_io_code(failure.extended_code) => {
+            Err(SqlError::SqliteFailure(failure, _))
+                if error::is_io_code(failure.extended_code) =>
+            {
                 return Some(Finding::Unreadable(failure.to_string()));
             }
             Err(_) => break,
@@ -118,7 +124,7 @@ fn copied(conn: &Connection) -> Option<Finding> {
     None
 }
 
-/// None where nothing was found, neither good nor bad.
+/// Runs SQLite's integrity check. None where it could not begin.
 fn integrity(conn: &Connection) -> Option<Finding> {
     let mut is_sound = None;
     let looked = (|| {
@@ -135,7 +141,9 @@ fn integrity(conn: &Connection) -> Option<Finding> {
     })();
     match (looked, is_sound) {
         (Ok(Some(line)), _) => Some(Finding::Unreadable(line)),
-        (Err(SqlError::SqliteFailure(failure, _)), _) if fault::is_io_code(failure.extended_code) => {
+        (Err(SqlError::SqliteFailure(failure, _)), _)
+            if error::is_io_code(failure.extended_code) =>
+        {
             Some(Finding::Unreadable(failure.to_string()))
         }
         (_, Some(false)) => Some(Finding::Damage),
@@ -150,7 +158,7 @@ fn says_unreadable(line: &str) -> bool {
             let digits = rest
                 .find(|next: char| !next.is_ascii_digit())
                 .map_or(rest, |end| rest.get(..end).unwrap_or(""));
-            digits.parse().is_ok_and(fault::is_io_code)
+            digits.parse().is_ok_and(error::is_io_code)
         })
 }
 
@@ -159,13 +167,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_read_that_failed_tells_of_the_disk() {
+    fn only_the_report_of_a_failed_read_is_storage() {
         for line in [
-            "*** in database main ***\nTree 4 page 4 cell 1: unable to get the page. error code=8458",
+            "*** in database main ***\nTree 4 page 4: unable to get the page. error code=8458",
             "Tree 2 page 9: unable to get the page. error code=266, and more",
-            "Tree 3 page 3 cell 2: 2nd reference to page 9\nTree 3 page 3 cell 4: failed to get page 12",
+            "Tree 3 page 3 cell 2: 2nd reference to page 9\nTree 3 page 3: failed to get page 12",
         ] {
-            assert_eq!(unreadable_page(line).map(|error| error.kind()), Some(ErrorKind::Storage), "{line}");
+            assert_eq!(
+                unreadable_page(line).map(|error| error.kind()),
+                Some(ErrorKind::Storage),
+                "{line}"
+            );
         }
         for line in [
             "ok",
@@ -181,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_looked_for_again_once_its_finding_has_run_out() {
+    fn a_finding_of_damage_holds_until_it_runs_out() {
         keep_known("/a/damaged.db", Duration::from_secs(60));
         keep_known("/a/former.db", Duration::ZERO);
         assert!(is_known("/a/damaged.db"));

@@ -6,7 +6,7 @@ use rusqlite::Row;
 use rusqlite::types::ValueRef;
 
 use super::Read;
-use super::fault::OrFault as _;
+use super::error::MapSqliteErr as _;
 use super::rows::{decode_flag, decode_pattern, id_of, metadata_of};
 use super::secrets::{is_still, secret_columns};
 use crate::error::Result;
@@ -82,17 +82,18 @@ impl Read<'_> {
         make: impl Fn(Recipient) -> T,
     ) -> Result<Vec<T>> {
         let few = (1..=FEW).contains(&before.len());
-        let mut statement = self.conn.prepare_cached(if few { ASK_FEW } else { ASK_MANY }).or_fault()?;
-        let mut rows = statement.query([event_type]).or_fault()?;
+        let mut statement =
+            self.conn.prepare_cached(if few { ASK_FEW } else { ASK_MANY }).map_sqlite_err()?;
+        let mut rows = statement.query([event_type]).map_sqlite_err()?;
         let mut last = None;
         let mut before = before.iter().peekable();
         let mut list: Vec<T> = Vec::with_capacity(before.len());
         let mut begun: Option<Begun<'_, T>> = None;
-        while let Some(row) = rows.next().or_fault()? {
-            let place: i64 = row.get(0).or_fault()?;
+        while let Some(row) = rows.next().map_sqlite_err()? {
+            let place: i64 = row.get(0).map_sqlite_err()?;
             if few {
                 // By another pattern of the same subscription.
-                let this = Some((place, row.get::<_, Option<i64>>(SECRET).or_fault()?));
+                let this = Some((place, row.get::<_, Option<i64>>(SECRET).map_sqlite_err()?));
                 if last == this {
                     continue;
                 }
@@ -129,8 +130,8 @@ impl Read<'_> {
         Ok(Recipient {
             place,
             id,
-            name: row.get(2).or_fault()?,
-            url: row.get(3).or_fault()?,
+            name: row.get(2).map_sqlite_err()?,
+            url: row.get(3).map_sqlite_err()?,
             metadata: metadata_of(row, 4, id)?,
             secrets: vec![self.issued(row, SECRET, id)?],
         })
@@ -147,17 +148,17 @@ impl Read<'_> {
                   WHERE x.event_type = (SELECT id FROM event_type WHERE name = ?1) \
                   ORDER BY s.seq, r.position",
             )
-            .or_fault()?;
-        let mut rows = statement.query([event_type]).or_fault()?;
+            .map_sqlite_err()?;
+        let mut rows = statement.query([event_type]).map_sqlite_err()?;
         let mut routes: Vec<Routed> = Vec::new();
-        while let Some(row) = rows.next().or_fault()? {
+        while let Some(row) = rows.next().map_sqlite_err()? {
             let id = id_of(row, 0)?;
             let pattern = decode_pattern(row, 3)?;
             match routes.last_mut().filter(|routed| routed.id == id) {
                 Some(routed) => routed.patterns.push(pattern),
                 None => routes.push(Routed {
                     id,
-                    name: row.get(1).or_fault()?,
+                    name: row.get(1).map_sqlite_err()?,
                     enabled: decode_flag(row, 2)?,
                     patterns: vec![pattern],
                 }),
@@ -200,7 +201,9 @@ impl<T: Made> Begun<'_, T> {
 
     fn end(self, make: impl Fn(Recipient) -> T) -> T {
         match self {
-            Begun::Unchanged(earlier, secrets) if secrets == earlier.of().secrets.len() => earlier.clone(),
+            Begun::Unchanged(earlier, secrets) if secrets == earlier.of().secrets.len() => {
+                earlier.clone()
+            }
             changed => make(changed.recipient()),
         }
     }
@@ -226,7 +229,9 @@ impl<T: Made> Begun<'_, T> {
 /// Whether the first row of a recipient says what it said before.
 fn still_says(earlier: &Recipient, row: &Row<'_>) -> Result<bool> {
     let Recipient { place: _, id, name, url, metadata, secrets } = earlier;
-    let same = |column, text: &str| Ok(row.get_ref(column).or_fault()? == ValueRef::Text(text.as_bytes()));
+    let same = |column, text: &str| {
+        Ok(row.get_ref(column).map_sqlite_err()? == ValueRef::Text(text.as_bytes()))
+    };
     Ok(same(2, name)?
         && same(3, url)?
         && is_still(row, SECRET, secrets.first())?

@@ -2,8 +2,8 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::fault::OrFault as _;
-use super::vault::Vault;
+use super::error::MapSqliteErr as _;
+use super::secret_codec::SecretCodec;
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::EncryptionKey;
 
@@ -81,21 +81,23 @@ fn migrate_by<'s>(
     key: Option<&EncryptionKey>,
 ) -> Result<()> {
     let newest = steps.len();
-    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate).or_fault()?;
-    let done = match Content::among(newest, &tx).or_fault()?.admit()? {
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate).map_sqlite_err()?;
+    let done = match Content::among(newest, &tx).map_sqlite_err()?.admit()? {
         Content::Older(version) => version,
         Content::Nothing => 0,
         _ => return Ok(()),
     };
     for step in steps.skip(done) {
-        tx.execute_batch(step).or_fault()?;
+        tx.execute_batch(step).map_sqlite_err()?;
     }
     if done == 0 && key.is_some() {
-        Vault::set_key(&tx, key)?;
+        SecretCodec::set_key(&tx, key)?;
     }
-    tx.execute_batch(&format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {newest}"))
-        .or_fault()?;
-    tx.commit().or_fault()
+    tx.execute_batch(&format!(
+        "PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {newest}"
+    ))
+    .map_sqlite_err()?;
+    tx.commit().map_sqlite_err()
 }
 
 /// Guards against a file that was brought half-way to a later schema. There is one version yet, so the later ones are
@@ -140,7 +142,10 @@ mod tests {
         let mut number = 0..;
         let later = LATER.iter().map(|statements| {
             let fault = |at| if faulty == Some(at) { "SELECT nothing_of_that_name;" } else { "" };
-            statements.iter().map(|it| number.next().map_or("", fault).to_owned() + it).collect::<String>()
+            statements
+                .iter()
+                .map(|it| number.next().map_or("", fault).to_owned() + it)
+                .collect::<String>()
         });
         STEPS.iter().map(|&first| first.to_owned()).chain(later).collect()
     }
@@ -152,7 +157,8 @@ mod tests {
     fn make(path: &Path) {
         let registry = Registry::options().durability(Durability::Relaxed).open(path).unwrap();
         registry.register_event_types(["a.v1", "a.v2"]).unwrap();
-        let new = |number| NewSubscription::new(format!("s{number}"), "https://example.com/", ["a.*"]);
+        let new =
+            |number| NewSubscription::new(format!("s{number}"), "https://example.com/", ["a.*"]);
         registry.create_all((0..100).map(new)).unwrap();
     }
 
@@ -233,7 +239,8 @@ mod tests {
         let key = crate::secret::EncryptionKey::new([7; 32]);
         let has_key = |mut conn: Connection| -> bool {
             migrate_by(steps(None).iter().map(String::as_str), &mut conn, Some(&key)).unwrap();
-            conn.query_row("SELECT key_check IS NOT NULL FROM registry", [], |row| row.get(0)).unwrap()
+            conn.query_row("SELECT key_check IS NOT NULL FROM registry", [], |row| row.get(0))
+                .unwrap()
         };
         assert!(has_key(Connection::open_in_memory().unwrap()));
         let path = folder.path().join("registry.db");
@@ -310,7 +317,8 @@ mod tests {
                 .spawn()
                 .unwrap();
             let heard = BufReader::new(child.stderr.take().unwrap()).lines();
-            let mut heard = heard.map(|line| line.unwrap()).skip_while(|line| *line != format!("@{at}"));
+            let mut heard =
+                heard.map(|line| line.unwrap()).skip_while(|line| *line != format!("@{at}"));
             assert!(heard.next().is_some(), "it was to reach statement {at}");
             if !stands {
                 thread::sleep(Duration::from_micros(97 * u64::try_from(round).unwrap() % 3_000));
@@ -326,7 +334,11 @@ mod tests {
             match Content::among(1 + last, &conn).unwrap() {
                 Content::Current => new += 1,
                 found => {
-                    assert_eq!((found, dump(&conn) == before), (Content::Older(1), true), "killed at {at}");
+                    assert_eq!(
+                        (found, dump(&conn) == before),
+                        (Content::Older(1), true),
+                        "killed at {at}"
+                    );
                     old += 1;
                 }
             }

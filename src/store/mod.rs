@@ -1,28 +1,28 @@
 //! The file. This folder is the only place that names rusqlite, and decides nothing about meaning.
 
-mod busy;
+mod backup;
 mod catalog;
-mod changes;
 mod check;
 mod check_catalog;
-mod cipher;
-mod copy;
+mod data_version;
 mod disk;
 mod dispatch;
-mod fault;
-mod follow;
-mod inserter;
+mod encryption;
+mod error;
+mod history;
+mod insert;
 mod migrate;
 mod open;
 mod paths;
-mod readers;
+mod reader_pool;
 #[cfg(feature = "encryption")]
 mod rekey;
+mod reopen;
+mod retry;
 mod rows;
+mod secret_codec;
 mod secrets;
 mod subscriptions;
-mod vault;
-mod watch;
 
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -32,20 +32,20 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use crate::entropy::Entropy;
 use crate::error::{Error, ErrorKind, Result};
+use crate::random::RandomSource;
 use crate::secret::EncryptionKey;
-use changes::Ledger;
-use fault::OrFault as _;
+use data_version::DataVersion;
+use error::MapSqliteErr as _;
+use history::ChangeRecorder;
 use open::Opened;
-use readers::{FileId, Readers};
-use vault::Vault;
-use watch::Watch;
+use reader_pool::{FileId, ReaderPool};
+use secret_codec::SecretCodec;
 
-pub(crate) use catalog::Knowledge;
+pub(crate) use catalog::CatalogLookup;
 pub(crate) use dispatch::{Made, Recipient, Routed};
-pub(crate) use inserter::Inserter;
-pub(crate) use subscriptions::{Current, Taken};
+pub(crate) use insert::Inserter;
+pub(crate) use subscriptions::{Current, NameTaken};
 
 /// What a returned call has survived.
 #[non_exhaustive]
@@ -80,7 +80,7 @@ pub(crate) struct Settings {
     /// None where the file's own number holds.
     pub(crate) keep_changes: Option<u64>,
     pub(crate) leave_checkpoints: bool,
-    pub(crate) entropy: Entropy,
+    pub(crate) entropy: RandomSource,
 }
 
 /// An open file, or a database in memory.
@@ -90,7 +90,7 @@ pub(crate) struct Store {
     shared: Option<Shared>,
     main: Mutex<Connection>,
     /// Locked for writing only while the file gets another key, or another file its place.
-    vault: RwLock<Vault>,
+    vault: RwLock<SecretCodec>,
     /// Rises with every change made through `main`.
     version: AtomicU64,
     path: Option<PathBuf>,
@@ -98,13 +98,13 @@ pub(crate) struct Store {
     file: Option<FileId>,
     read_only: bool,
     busy_timeout: Duration,
-    entropy: Entropy,
+    entropy: RandomSource,
 }
 
 /// What it takes to read a file that others change.
 struct Shared {
-    watch: Watch,
-    readers: Readers,
+    watch: DataVersion,
+    readers: ReaderPool,
     /// Whether `main` has changed the file since it was last read from: what it wrote is in its cache, and nowhere else.
     warm: AtomicBool,
     /// How the file is opened that takes the place of this one. None for a registry that writes: its changes would be
@@ -120,11 +120,11 @@ impl Store {
     /// Opens the file at an absolute path.
     pub(crate) fn open(path: PathBuf, settings: &Settings) -> Result<Store> {
         // Before it is opened: one that takes its place meanwhile is told from it at the first call.
-        let before = settings.read_only.then(|| readers::file_id(&path)).flatten();
+        let before = settings.read_only.then(|| reader_pool::file_id(&path)).flatten();
         let Opened { conn, reader, follows } = open::file(&path, settings)?;
         let shared = follows.then(|| Shared {
-            watch: Watch::default(),
-            readers: Readers::new(&path, before.or_else(|| readers::file_id(&path)), reader),
+            watch: DataVersion::default(),
+            readers: ReaderPool::new(&path, before.or_else(|| reader_pool::file_id(&path)), reader),
             warm: AtomicBool::new(false),
             again: settings.read_only.then(|| settings.clone()),
         });
@@ -138,9 +138,9 @@ impl Store {
         settings: &Settings,
     ) -> Result<Store> {
         let &Settings { read_only, busy_timeout, ref key, ref entropy, .. } = settings;
-        let vault = busy::patiently(busy_timeout, || Vault::of(&main, key.as_ref()))
+        let vault = retry::retry_while_busy(busy_timeout, || SecretCodec::of(&main, key.as_ref()))
             .map_err(|error| disk::diagnose(&main, error))?;
-        let file = path.as_deref().and_then(readers::file_id);
+        let file = path.as_deref().and_then(reader_pool::file_id);
         let store = Store {
             shared,
             main: Mutex::new(main),
@@ -153,7 +153,7 @@ impl Store {
             entropy: entropy.clone(),
         };
         if let Some(keep) = settings.keep_changes
-            && store.read(|tx| tx.kept_changes())? != keep
+            && !store.read(|tx| tx.keeps_changes(keep))?
         {
             store.write(|tx| tx.keep_changes(keep))?;
         }
@@ -169,7 +169,7 @@ impl Store {
     }
 
     /// What ids and secrets are drawn from.
-    pub(crate) fn entropy(&self) -> &Entropy {
+    pub(crate) fn entropy(&self) -> &RandomSource {
         &self.entropy
     }
 
@@ -178,8 +178,9 @@ impl Store {
     pub(crate) fn version(&self) -> Result<u64> {
         match &self.shared {
             None => Ok(self.version.load(Ordering::SeqCst)),
-            Some(Shared { watch, readers, .. }) => self
-                .on_current_file(|| busy::patiently(self.busy_timeout, || watch.version(|| readers.take()))),
+            Some(Shared { watch, readers, .. }) => self.on_current_file(|| {
+                retry::retry_while_busy(self.busy_timeout, || watch.version(|| readers.take()))
+            }),
         }
     }
 
@@ -191,15 +192,15 @@ impl Store {
             let result = job(read);
             // Nothing was written, so either ending will do; but the moment has to end. Where a page is damaged, it does,
             // and SQLite says so all the same.
-            let ended =
-                run(conn, "COMMIT").or_else(|cause| if conn.is_autocommit() { Ok(()) } else { Err(cause) });
+            let ended = run(conn, "COMMIT")
+                .or_else(|cause| if conn.is_autocommit() { Ok(()) } else { Err(cause) });
             let result = result?;
             ended.map(|()| result)
         })
     }
 
     /// Reads with one statement, which sees one moment without a transaction around it.
-    pub(crate) fn glance<T>(&self, job: impl Fn(&Read<'_>) -> Result<T>) -> Result<T> {
+    pub(crate) fn read_autocommit<T>(&self, job: impl Fn(&Read<'_>) -> Result<T>) -> Result<T> {
         if let Some(Shared { warm, .. }) = &self.shared
             && warm.load(Ordering::Relaxed)
             && warm.swap(false, Ordering::Relaxed)
@@ -207,7 +208,7 @@ impl Store {
             // The vault before the connection, as everywhere.
             let vault = self.vault();
             if let Ok(conn) = self.main.try_lock() {
-                return self.patiently(&conn, &vault, &job);
+                return self.retry(&conn, &vault, &job);
             }
         }
         self.on_reader(job)
@@ -217,26 +218,26 @@ impl Store {
         match &self.shared {
             Some(Shared { readers, .. }) => self.on_current_file(|| {
                 let vault = self.vault();
-                let conn = busy::patiently(self.busy_timeout, || readers.take())?;
-                let result = self.patiently(&conn, &vault, &job);
+                let conn = retry::retry_while_busy(self.busy_timeout, || readers.take())?;
+                let result = self.retry(&conn, &vault, &job);
                 readers.give_back(conn);
                 result
             }),
             None => {
                 let vault = self.vault();
                 let conn = self.lock()?;
-                self.patiently(&conn, &vault, &job)
+                self.retry(&conn, &vault, &job)
             }
         }
     }
 
-    fn patiently<T>(
+    fn retry<T>(
         &self,
         conn: &Connection,
-        vault: &Vault,
+        vault: &SecretCodec,
         job: impl Fn(&Read<'_>) -> Result<T>,
     ) -> Result<T> {
-        let result = busy::patiently(self.busy_timeout, || job(&Read { conn, vault }));
+        let result = retry::retry_while_busy(self.busy_timeout, || job(&Read { conn, vault }));
         result.map_err(|error| disk::diagnose(conn, error))
     }
 
@@ -249,22 +250,23 @@ impl Store {
         let conn = self.lock()?;
         // Begun as IMMEDIATE: a transaction that first reads and then writes would fail at once when another process
         // wrote in between, whatever the timeout.
-        let tx = busy::patiently(self.busy_timeout, || {
-            Transaction::new_unchecked(&conn, TransactionBehavior::Immediate).or_fault()
+        let tx = retry::retry_while_busy(self.busy_timeout, || {
+            Transaction::new_unchecked(&conn, TransactionBehavior::Immediate).map_sqlite_err()
         })
         .map_err(|error| disk::diagnose(&conn, error))?;
         if let Some(path) = &self.path {
-            readers::same_file(path, self.file)?;
+            reader_pool::same_file(path, self.file)?;
         }
         #[cfg(feature = "test-util")]
         let turn = self.entropy.script().map(|script| script.turn());
-        let write = Write { read: Read { conn: &tx, vault: &vault }, ledger: Ledger::new() };
+        let write =
+            Write { read: Read { conn: &tx, vault: &vault }, ledger: ChangeRecorder::new() };
         let result = job(&write)
             .and_then(|result| write.settle().map(|()| result))
             .map_err(|error| disk::diagnose(&tx, error))?;
         #[cfg(feature = "test-util")]
         let changed = write.ledger.has_entries();
-        let committed = tx.commit().or_fault().map_err(|error| disk::diagnose(&conn, error));
+        let committed = tx.commit().map_sqlite_err().map_err(|error| disk::diagnose(&conn, error));
         // After the commit, and also where it is not known whether it took place.
         self.version.fetch_add(1, Ordering::SeqCst);
         if let Some(Shared { warm, .. }) = &self.shared {
@@ -277,7 +279,7 @@ impl Store {
         committed.map(|()| result)
     }
 
-    /// What was done on `main`, with its error told apart as those of `read` and `write` are.
+    /// Tells the error of a call that used `main` apart, as `read` and `write` do.
     #[cfg(feature = "encryption")]
     pub(crate) fn diagnosed<T>(&self, result: Result<T>) -> Result<T> {
         result.map_err(|error| match self.lock() {
@@ -286,7 +288,7 @@ impl Store {
         })
     }
 
-    fn vault(&self) -> RwLockReadGuard<'_, Vault> {
+    fn vault(&self) -> RwLockReadGuard<'_, SecretCodec> {
         self.vault.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -309,17 +311,20 @@ impl Store {
 }
 
 fn run(conn: &Connection, sql: &str) -> Result<()> {
-    conn.prepare_cached(sql).and_then(|mut statement| statement.execute([])).map(drop).or_fault()
+    conn.prepare_cached(sql)
+        .and_then(|mut statement| statement.execute([]))
+        .map(drop)
+        .map_sqlite_err()
 }
 
 /// A moment of the file, to read from.
 pub(crate) struct Read<'c> {
     conn: &'c Connection,
-    vault: &'c Vault,
+    vault: &'c SecretCodec,
 }
 
 impl Read<'_> {
-    /// The same error, or `Storage` where a page that seems damaged could not be read.
+    /// Returns the same error, or `Storage` where a page that seems damaged could not be read.
     pub(crate) fn diagnose(&self, error: Error) -> Error {
         disk::diagnose(self.conn, error)
     }
@@ -328,7 +333,7 @@ impl Read<'_> {
 /// The file, to read and to change.
 pub(crate) struct Write<'c> {
     read: Read<'c>,
-    ledger: Ledger,
+    ledger: ChangeRecorder,
 }
 
 impl<'c> Deref for Write<'c> {

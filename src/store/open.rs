@@ -8,13 +8,13 @@ use std::path::Path;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
-use super::busy;
-use super::copy;
+use super::backup;
 use super::disk;
-use super::fault::{self, OrFault as _, fault};
+use super::error::{self, MapSqliteErr as _, fault};
 use super::migrate::{self, Content};
 use super::paths::{self, beside, not_a_registry, nothing_at, size_beside};
-use super::vault::Vault;
+use super::retry;
+use super::secret_codec::SecretCodec;
 use super::{Access, Durability, Settings};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -31,31 +31,31 @@ pub(super) struct Opened {
 }
 
 pub(super) fn memory() -> Result<Connection> {
-    let mut conn = Connection::open_in_memory().or_fault()?;
+    let mut conn = Connection::open_in_memory().map_sqlite_err()?;
     set_up(&mut conn)?;
     migrate::migrate(&mut conn, None)?;
     Ok(conn)
 }
 
-/// How often a file is opened for writing before it is left that something beside it cannot be written to. SQLite opens
-/// a `-wal` or a `-shm` for reading alone where it could not open it for writing, whatever the cause: with no descriptor
-/// free at one moment, the connection could never write.
+/// How often a file is opened before a read-only `-wal` or `-shm` is an error. SQLite falls back to
+/// opening them for reading, whatever the cause. With no descriptor free for a moment, the
+/// connection could never write.
 const TRIES: usize = 3;
 
 pub(super) fn file(path: &Path, how: &Settings) -> Result<Opened> {
     if how.read_only {
-        return busy::patiently(how.busy_timeout, || to_read(path, how));
+        return retry::retry_while_busy(how.busy_timeout, || to_read(path, how));
     }
     let has_content = paths::prepare(path, how.create)?;
     let mut tries = 1..TRIES;
     loop {
         match to_write(path, how, has_content) {
-            Err(error) if fault::is_read_only(&error) => {
+            Err(error) if error::is_read_only(&error) => {
                 if let Some(named) = paths::unwritable_wal(path)? {
                     return Err(named);
                 }
                 if tries.next().is_none() {
-                    return Err(paths::unwritable_shm(path)?.because(error));
+                    return Err(paths::unwritable_shm(path)?.with_source(error));
                 }
             }
             opened => return opened,
@@ -65,7 +65,7 @@ pub(super) fn file(path: &Path, how: &Settings) -> Result<Opened> {
 
 fn to_write(path: &Path, how: &Settings, has_content: bool) -> Result<Opened> {
     let (found, reader) = if has_content {
-        busy::patiently(how.busy_timeout, || look(path, how))?
+        retry::retry_while_busy(how.busy_timeout, || look(path, how))?
     } else {
         (Content::Nothing, None)
     };
@@ -76,57 +76,62 @@ fn to_write(path: &Path, how: &Settings, has_content: bool) -> Result<Opened> {
     let reader = reader.filter(|_| !how.exclusive);
     let mut conn = writer(path, how)?;
     if found != Content::Current {
-        busy::patiently(how.busy_timeout, || migrate::migrate(&mut conn, how.key.as_ref()))
+        retry::retry_while_busy(how.busy_timeout, || migrate::migrate(&mut conn, how.key.as_ref()))
             .map_err(|error| disk::diagnose(&conn, error))?;
     }
     if how.exclusive {
         // The lock is taken by the first that is read, and then kept.
-        busy::patiently(how.busy_timeout, || {
+        retry::retry_while_busy(how.busy_timeout, || {
             let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate);
-            tx.and_then(rusqlite::Transaction::commit).or_fault()
+            tx.and_then(rusqlite::Transaction::commit).map_sqlite_err()
         })?;
     }
     Ok(Opened { conn, reader, follows: !how.exclusive })
 }
 
-/// Opens the connection through which the file is changed.
+/// Opens the connection that writes.
 pub(super) fn writer(path: &Path, how: &Settings) -> Result<Connection> {
     let conn = connect(path, Access::Write)?;
-    if conn.is_readonly("main").or_fault()? {
-        return Err(Error::new(ErrorKind::Storage, format!("{} cannot be written to", path.display())));
+    if conn.is_readonly("main").map_sqlite_err()? {
+        return Err(Error::new(
+            ErrorKind::Storage,
+            format!("{} cannot be written to", path.display()),
+        ));
     }
     if how.exclusive {
-        conn.pragma_update(None, "locking_mode", "EXCLUSIVE").or_fault()?;
+        conn.pragma_update(None, "locking_mode", "EXCLUSIVE").map_sqlite_err()?;
     }
     if how.leave_checkpoints {
         // On this connection alone: those that only read make none.
-        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).or_fault()?;
-        conn.pragma_update(None, "wal_autocheckpoint", 0).or_fault()?;
+        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_sqlite_err()?;
+        conn.pragma_update(None, "wal_autocheckpoint", 0).map_sqlite_err()?;
     }
-    let mode: String = busy::patiently(how.busy_timeout, || {
-        conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).or_fault()
+    let mode: String = retry::retry_while_busy(how.busy_timeout, || {
+        conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_sqlite_err()
     })
     .map_err(|error| disk::diagnose(&conn, error))?;
     if mode != "wal" {
-        let why =
-            format!("{} lies where SQLite's WAL mode does not work (it answers {mode:?})", path.display());
+        let why = format!(
+            "{} lies where SQLite's WAL mode does not work (it answers {mode:?})",
+            path.display()
+        );
         return Err(Error::new(ErrorKind::Storage, why));
     }
     let synchronous = match how.durability {
         Durability::Full => "FULL",
         Durability::Relaxed => "NORMAL",
     };
-    conn.pragma_update(None, "synchronous", synchronous).or_fault()?;
+    conn.pragma_update(None, "synchronous", synchronous).map_sqlite_err()?;
     can_write(&conn)?;
     Ok(conn)
 }
 
-/// Asks for the right to write, and gives it back. SQLite refuses a connection that may not write before it looks at the
-/// lock, so that whoever holds that is not waited for.
+/// Refuses a connection that could never write. SQLite returns that error before it tries the lock,
+/// so nobody who holds the lock is waited for.
 fn can_write(conn: &Connection) -> Result<()> {
-    let asked = conn.execute_batch("BEGIN IMMEDIATE; ROLLBACK").or_fault();
-    // It was not, before the header was read; and BEGIN says nothing of it.
-    if conn.is_readonly("main").or_fault()? {
+    let asked = conn.execute_batch("BEGIN IMMEDIATE; ROLLBACK").map_sqlite_err();
+    // The header makes it read-only once it has been read, and BEGIN then succeeds all the same.
+    if conn.is_readonly("main").map_sqlite_err()? {
         return Err(Error::corrupt("its header forbids SQLite to write to it"));
     }
     match asked {
@@ -137,7 +142,8 @@ fn can_write(conn: &Connection) -> Result<()> {
 
 /// What lies at the path, whoever made it, and the connection that saw it if it can see what comes.
 fn look(path: &Path, how: &Settings) -> Result<(Content, Option<Connection>)> {
-    match connect(path, Access::Read).and_then(|conn| Ok((content(&conn, path, how)?, Some(conn)))) {
+    match connect(path, Access::Read).and_then(|conn| Ok((content(&conn, path, how)?, Some(conn))))
+    {
         // A rollback journal that a killed program left, or a folder without room for a `-shm`: a look that needs
         // neither sees the file as it stood before what is in the journal or the `-wal`.
         Err(error) if error.kind() == ErrorKind::Storage => {
@@ -150,7 +156,7 @@ fn look(path: &Path, how: &Settings) -> Result<(Content, Option<Connection>)> {
                     "{} is not a registry: the journal beside it holds what another program was about to remove",
                     path.display()
                 );
-                Err(Error::new(ErrorKind::Incompatible, why).because(error))
+                Err(Error::new(ErrorKind::Incompatible, why).with_source(error))
             } else if size_beside(path, "-wal")? > 0 {
                 Err(error)
             } else {
@@ -161,15 +167,18 @@ fn look(path: &Path, how: &Settings) -> Result<(Content, Option<Connection>)> {
     }
 }
 
-/// Looks at the file alone, where SQLite could not look at it with its `-wal`.
+/// Looks at the file without its `-wal`, where SQLite could not read both.
 fn frozen_look(path: &Path, how: &Settings, why: &Error) -> Result<(Connection, Content)> {
     let file = connect(path, Access::Frozen)?;
     match content(&file, path, how) {
         Ok(found) => Ok((file, found)),
-        // What seems damaged can be whole with what is left unread.
+        // With the changes in the `-wal` it may be whole.
         Err(error) if error.kind() == ErrorKind::Corrupt && size_beside(path, "-wal")? > 0 => {
-            let what = format!("{} could not be read with the changes in its `-wal`: {why}", path.display());
-            Err(Error::new(ErrorKind::Storage, what).because(error))
+            let what = format!(
+                "{} could not be read with the changes in its `-wal`: {why}",
+                path.display()
+            );
+            Err(Error::new(ErrorKind::Storage, what).with_source(error))
         }
         Err(error) => Err(error),
     }
@@ -181,7 +190,9 @@ fn journal_restores(path: &Path) -> Result<bool> {
     let mut header = [0; 20];
     match fs::File::open(&journal).and_then(|mut journal| journal.read_exact(&mut header)) {
         Ok(()) => Ok(header.last_chunk() != Some(&[0; 4])),
-        Err(cause) if matches!(cause.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof) => {
+        Err(cause)
+            if matches!(cause.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof) =>
+        {
             Ok(false)
         }
         Err(cause) => Err(paths::cannot(&journal, "be read", cause)),
@@ -191,10 +202,10 @@ fn journal_restores(path: &Path) -> Result<bool> {
 /// What the file holds, once the key fits it.
 fn content(conn: &Connection, path: &Path, how: &Settings) -> Result<Content> {
     let judged = judge(conn, path, how);
-    // Nothing was written, and a failure may have ended the transaction already: what was found tells more than how that
-    // ends.
+    // A failure may have ended the transaction already. The first error tells more than that of the
+    // ROLLBACK, and nothing was written.
     if !conn.is_autocommit() {
-        let ended = conn.execute_batch("ROLLBACK").or_fault();
+        let ended = conn.execute_batch("ROLLBACK").map_sqlite_err();
         if judged.is_ok() {
             ended?;
         }
@@ -203,15 +214,15 @@ fn content(conn: &Connection, path: &Path, how: &Settings) -> Result<Content> {
 }
 
 fn judge(conn: &Connection, path: &Path, how: &Settings) -> Result<Content> {
-    conn.execute_batch("BEGIN").or_fault()?;
+    conn.execute_batch("BEGIN").map_sqlite_err()?;
     let found = Content::of(conn).map_err(|cause| {
-        if fault::is(&cause, ErrorCode::NotADatabase) { not_a_registry(path) } else { fault(cause) }
+        if error::is(&cause, ErrorCode::NotADatabase) { not_a_registry(path) } else { fault(cause) }
     })?;
     if matches!(found, Content::Current | Content::Older(_)) && ends_within_a_page(conn, path)? {
         return Err(Error::corrupt("it ends in the middle of a page"));
     }
     if found == Content::Current {
-        Vault::of(conn, how.key.as_ref())?;
+        SecretCodec::of(conn, how.key.as_ref())?;
     }
     Ok(found)
 }
@@ -220,7 +231,7 @@ fn judge(conn: &Connection, path: &Path, how: &Settings) -> Result<Content> {
 ///
 /// With changes in the `-wal` a file may end so: a killed program was bringing them into it, and SQLite will again.
 fn ends_within_a_page(conn: &Connection, path: &Path) -> Result<bool> {
-    let page: u32 = conn.query_row("PRAGMA page_size", [], |row| row.get(0)).or_fault()?;
+    let page: u32 = conn.query_row("PRAGMA page_size", [], |row| row.get(0)).map_sqlite_err()?;
     let is_cut = || Ok(!paths::length(path)?.is_multiple_of(page.into()));
     // Asked again, because another process can have finished what it was doing in between.
     Ok(is_cut()? && size_beside(path, "-wal")? == 0 && is_cut()?)
@@ -230,8 +241,10 @@ fn to_read(path: &Path, how: &Settings) -> Result<Opened> {
     if paths::size(path)?.is_none_or(|size| size == 0) {
         return Err(nothing_at(path));
     }
-    let look = || connect(path, Access::Read).and_then(|conn| Ok((content(&conn, path, how)?, conn)));
-    // Once more, because a copy is not followed: what failed for a moment must not make it one for its life.
+    let look =
+        || connect(path, Access::Read).and_then(|conn| Ok((content(&conn, path, how)?, conn)));
+    // Tried again, because a copy is not followed: a failure of one moment must not turn the
+    // registry into a copy for its life.
     let followed = match look() {
         Err(error) if error.kind() == ErrorKind::Storage => look(),
         found => found,
@@ -258,12 +271,12 @@ fn frozen(path: &Path, how: &Settings, why: Error) -> Result<Opened> {
                 "{} holds changes that cannot be read, because nothing can be written beside it",
                 beside(path, left)?.display()
             );
-            return Err(Error::new(ErrorKind::Storage, what).because(why));
+            return Err(Error::new(ErrorKind::Storage, what).with_source(why));
         }
     }
     readable(found, path)?;
-    let conn = copy::into_memory(&file).map_err(|error| disk::diagnose(&file, error))?;
-    conn.pragma_update(None, "query_only", true).or_fault()?;
+    let conn = backup::into_memory(&file).map_err(|error| disk::diagnose(&file, error))?;
+    conn.pragma_update(None, "query_only", true).map_sqlite_err()?;
     Ok(Opened { conn, reader: None, follows: false })
 }
 
@@ -284,7 +297,9 @@ fn readable(found: Content, path: &Path) -> Result<()> {
 pub(super) fn connect(path: &Path, access: Access) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let opened = match access {
-        Access::Write => Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_READ_WRITE),
+        Access::Write => {
+            Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_READ_WRITE)
+        }
         Access::Read => Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_READ_ONLY),
         Access::Frozen => Connection::open_with_flags(
             frozen_uri(path)?,
@@ -293,7 +308,8 @@ pub(super) fn connect(path: &Path, access: Access) -> Result<Connection> {
     };
     let mut conn = opened.map_err(|cause| {
         let error = fault(cause);
-        Error::new(error.kind(), format!("{} could not be opened", path.display())).because(error)
+        Error::new(error.kind(), format!("{} could not be opened", path.display()))
+            .with_source(error)
     })?;
     set_up(&mut conn)?;
     Ok(conn)
@@ -301,7 +317,7 @@ pub(super) fn connect(path: &Path, access: Access) -> Result<Connection> {
 
 pub(super) fn set_up(conn: &mut Connection) -> Result<()> {
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
-    let set = |config, value| conn.set_db_config(config, value).map(drop).or_fault();
+    let set = |config, value| conn.set_db_config(config, value).map(drop).map_sqlite_err();
     // With STAT4, which the bundled SQLite has, a statement is planned anew whenever a bound value could change the
     // plan. That is nine tenths of the time of a look-up.
     set(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
@@ -309,11 +325,11 @@ pub(super) fn set_up(conn: &mut Connection) -> Result<()> {
     set(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     set(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
     set(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false)?;
-    // Waiting is done in busy.rs. A damaged page is told, not followed; a replaced secret is overwritten, not only unlinked.
+    // Waiting is done in retry.rs. A damaged page is told, not followed; a replaced secret is overwritten, not only unlinked.
     conn.execute_batch(
         "PRAGMA busy_timeout = 0; PRAGMA foreign_keys = ON; PRAGMA cell_size_check = ON; PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY",
     )
-    .or_fault()
+    .map_sqlite_err()
 }
 
 /// The address at which SQLite reads a file without locks, `-wal` and `-shm`.
@@ -343,7 +359,10 @@ mod tests {
         let refused = |content| readable(content, Path::new("/a/file.db")).unwrap_err();
         let older = refused(Content::Older(1));
         assert_eq!(older.kind(), ErrorKind::Incompatible);
-        assert!(older.to_string().contains("schema is version 1; open it for writing once"), "{older}");
+        assert!(
+            older.to_string().contains("schema is version 1; open it for writing once"),
+            "{older}"
+        );
         assert_eq!(refused(Content::Newer(9)).kind(), ErrorKind::Incompatible);
         let nothing = refused(Content::Nothing);
         assert_eq!(

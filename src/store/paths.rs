@@ -1,4 +1,4 @@
-//! What lies at a path and beside it: judged before anything is created there.
+//! Checks what lies at a path and beside it, before anything is created there.
 
 use std::fs;
 use std::io;
@@ -7,23 +7,23 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// What SQLite can put beside a file.
+/// The suffixes of the files that SQLite can create beside a database.
 pub(super) const BESIDE: [&str; 3] = ["-journal", "-wal", "-shm"];
 
-/// How many bytes a path may have with the longest of them at its end: what SQLite is compiled with for Unix. It opens no
-/// longer one.
+/// The longest path, with `-journal` at its end, that SQLite opens on Unix: its own constant.
 #[cfg(unix)]
 const MAX_PATH_BYTES: usize = 512;
 
 /// Makes the file if there is none; false where nothing is in it.
 ///
-/// Its mode is 0600 from the first moment, and SQLite gives `-wal` and `-shm` the mode of the file.
+/// Its mode is 0600 from the first moment. SQLite gives `-wal` and `-shm` the mode of the file.
 ///
-/// A file that was created stays where a later step fails: by then another process may have opened it. So what can be
-/// known is judged before.
+/// A file that was created stays where a later step fails: another process may have opened it by
+/// then. So whatever can be checked is checked first.
 pub(super) fn prepare(path: &Path, create: bool) -> Result<bool> {
-    // Closing a second descriptor of a file drops the process's locks on it, and with them SQLite's. So no thread may
-    // hand a file to SQLite while another still has the descriptor that made it.
+    // Closing a second descriptor of a file drops the process's locks on it, and with them
+    // SQLite's. So no thread may hand a file to SQLite while another still has the descriptor that
+    // made it.
     static CREATING: Mutex<()> = Mutex::new(());
     let _creating = CREATING.lock().unwrap_or_else(PoisonError::into_inner);
     match size(path)? {
@@ -51,13 +51,14 @@ pub(super) fn create_private(path: &Path) -> io::Result<()> {
     options.open(path).map(drop)
 }
 
-/// The file's size, none where there is no file; an error for what SQLite would take for something that it is not.
+/// Returns the file's size, or None where there is no file. Refuses whatever SQLite would mistake
+/// for a database or an empty file.
 pub(super) fn size(path: &Path) -> Result<Option<u64>> {
     match fs::metadata(path) {
         Ok(found) if found.is_dir() => {
             Err(Error::new(ErrorKind::Storage, format!("{} is a directory", path.display())))
         }
-        // A device, a pipe, a socket: SQLite would put its own files beside them.
+        // SQLite would create a journal beside a device, a pipe or a socket.
         Ok(found) if !found.is_file() => {
             Err(Error::new(ErrorKind::Storage, format!("{} is not a regular file", path.display())))
         }
@@ -69,7 +70,7 @@ pub(super) fn size(path: &Path) -> Result<Option<u64>> {
     }
 }
 
-/// Refuses a path that SQLite could not open once the file is there: the names of its own files have to fit too.
+/// Refuses a path that SQLite could not open: the names of the files beside it have to fit too.
 fn fits(path: &Path) -> Result<()> {
     for suffix in BESIDE {
         let beside = with(path, suffix);
@@ -86,25 +87,26 @@ fn fits(path: &Path) -> Result<()> {
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
             Err(cause) => {
                 let what = format!(
-                    "{} cannot be created, because SQLite could not create {suffix} beside it: {cause}",
+                    "{} cannot be created, because its `{suffix}` could not be: {cause}",
                     path.display()
                 );
-                return Err(Error::new(ErrorKind::Storage, what).because(cause));
+                return Err(Error::new(ErrorKind::Storage, what).with_source(cause));
             }
         }
     }
     #[cfg(unix)]
     {
-        // SQLite measures the path with its links resolved. A missing folder is told when the file is created.
-        let resolved = path
-            .parent()
-            .and_then(|folder| fs::canonicalize(folder).ok())
-            .map_or_else(|| path.to_owned(), |folder| folder.join(path.file_name().unwrap_or_default()));
+        // SQLite resolves links before it measures the path. A missing folder is reported when the
+        // file is created.
+        let resolved = path.parent().and_then(|folder| fs::canonicalize(folder).ok()).map_or_else(
+            || path.to_owned(),
+            |folder| folder.join(path.file_name().unwrap_or_default()),
+        );
         let longest = BESIDE.iter().map(|suffix| with(&resolved, suffix).as_os_str().len()).max();
         if longest > Some(MAX_PATH_BYTES) {
             let what = format!(
-                "{} cannot be created: with `-journal` at its end the path has more than {MAX_PATH_BYTES} bytes, \
-                 and SQLite opens none that is longer",
+                "{} cannot be created: with `-journal` at its end the path has more than \
+                 {MAX_PATH_BYTES} bytes, and SQLite opens no longer one",
                 path.display()
             );
             return Err(Error::new(ErrorKind::Storage, what));
@@ -113,15 +115,15 @@ fn fits(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// How many bytes are in a file that lies beside this one, as SQLite names it; 0 where there is none.
+/// Returns the size of a file beside this one, or 0 where there is none.
 ///
-/// An error is not the same as none: what cannot be looked at may hold the newest changes.
+/// A failure is no 0: a `-wal` that cannot be looked at may hold the newest changes.
 pub(super) fn size_beside(path: &Path, suffix: &str) -> Result<u64> {
     let beside = beside(path, suffix)?;
     length(&beside)
 }
 
-/// How many bytes are in a file; 0 where there is none.
+/// Returns the size of a file, or 0 where there is none.
 pub(super) fn length(path: &Path) -> Result<u64> {
     match fs::metadata(path) {
         Ok(found) => Ok(found.len()),
@@ -130,7 +132,7 @@ pub(super) fn length(path: &Path) -> Result<u64> {
     }
 }
 
-/// `-wal` and the like, as SQLite names them.
+/// Returns the path of `-wal` and the like, which SQLite puts beside the file that links lead to.
 pub(super) fn beside(path: &Path, suffix: &str) -> Result<PathBuf> {
     match fs::canonicalize(path) {
         Ok(path) => Ok(with(&path, suffix)),
@@ -139,7 +141,7 @@ pub(super) fn beside(path: &Path, suffix: &str) -> Result<PathBuf> {
     }
 }
 
-/// The path with this at its end.
+/// Returns the path with this suffix.
 pub(super) fn with(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
@@ -156,14 +158,14 @@ pub(super) fn not_a_registry(path: &Path) -> Error {
 }
 
 pub(super) fn cannot(path: &Path, what: &str, cause: io::Error) -> Error {
-    Error::new(ErrorKind::Storage, format!("{} cannot {what}: {cause}", path.display())).because(cause)
+    Error::new(ErrorKind::Storage, format!("{} cannot {what}: {cause}", path.display()))
+        .with_source(cause)
 }
 
-/// What stands in the way of a connection that SQLite lets only read, because it could not open a file beside this one
-/// for writing: another user's, for one. None where nothing does any more.
+/// Returns an error that names the `-wal`, if it cannot be opened for writing.
 ///
-/// Only the `-wal` is tried. SQLite keeps no lock on it, where closing a descriptor of the `-shm` would drop the locks of
-/// this process.
+/// The `-shm` is not tried: closing its descriptor would drop the locks of this process. SQLite has
+/// no locks on the `-wal`.
 pub(super) fn unwritable_wal(path: &Path) -> Result<Option<Error>> {
     let wal = beside(path, "-wal")?;
     match fs::OpenOptions::new().append(true).open(&wal) {
@@ -171,16 +173,16 @@ pub(super) fn unwritable_wal(path: &Path) -> Result<Option<Error>> {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(cause) => {
             let what = format!(
-                "{} cannot be written to: {cause}; give this user the right to, or, if it is empty and nobody has the \
-                 registry open, remove it",
+                "{} cannot be written to: {cause}; give this user the right to, or, if it is empty \
+                 and nobody has the registry open, remove it",
                 wal.display()
             );
-            Ok(Some(Error::new(ErrorKind::Storage, what).because(cause)))
+            Ok(Some(Error::new(ErrorKind::Storage, what).with_source(cause)))
         }
     }
 }
 
-/// Names what is left once the `-wal` can be written to.
+/// Returns an error that names what is left to blame once the `-wal` can be written to.
 pub(super) fn unwritable_shm(path: &Path) -> Result<Error> {
     let (wal, shm) = (beside(path, "-wal")?, beside(path, "-shm")?);
     let missing = [&wal, &shm].into_iter().find(|file| !file.exists());
@@ -189,11 +191,12 @@ pub(super) fn unwritable_shm(path: &Path) -> Result<Error> {
             ErrorKind::Storage,
             format!("{} cannot be created, and a registry that writes needs it", missing.display()),
         ),
-        // It holds nothing of its own: SQLite makes it anew from the `-wal`.
+        // Nothing is lost with it: SQLite rebuilds it from the `-wal`.
         None => Error::new(
             ErrorKind::Storage,
             format!(
-                "{} cannot be written to; give this user the right to, or, once nobody has the registry open, remove it",
+                "{} cannot be written to; give this user the right to, or, once nobody has the \
+                 registry open, remove it",
                 shm.display()
             ),
         ),

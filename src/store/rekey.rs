@@ -2,11 +2,11 @@
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
-use super::changes::Ledger;
-use super::fault::OrFault as _;
+use super::error::MapSqliteErr as _;
+use super::history::ChangeRecorder;
 use super::rows::id_of;
-use super::vault::Vault;
-use super::{Read, Shared, Store, Write, busy};
+use super::secret_codec::SecretCodec;
+use super::{Read, Shared, Store, Write, retry};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::SubscriptionId;
 use crate::secret::EncryptionKey;
@@ -25,7 +25,7 @@ impl Store {
         let _watch = self.shared.as_ref().map(|shared| shared.watch.stop());
         let conn = self.lock()?;
         let shared = self.shared.is_some();
-        busy::patiently(self.busy_timeout, || {
+        retry::retry_while_busy(self.busy_timeout, || {
             if let Some(Shared { readers, .. }) = &self.shared {
                 readers.close();
             }
@@ -33,9 +33,9 @@ impl Store {
         })?;
         let result = rewrite(&conn, &vault, key).map(|new| *vault = new).and_then(|()| {
             // What the old pages held goes with them: all are written anew.
-            conn.execute_batch("VACUUM").or_fault().map_err(|cause| {
+            conn.execute_batch("VACUUM").map_sqlite_err().map_err(|cause| {
                 let what = "the file has its new key, but what lay there before could not be cleared from it";
-                Error::new(cause.kind(), what).because(cause)
+                Error::new(cause.kind(), what).with_source(cause)
             })
         });
         // Also where it failed: the others are let in again.
@@ -43,13 +43,13 @@ impl Store {
         result?;
         shared_again?;
         // By this first look the file is held open again.
-        held(busy::patiently(self.busy_timeout, || Vault::of(&conn, key)))
+        held(retry::retry_while_busy(self.busy_timeout, || SecretCodec::of(&conn, key)))
     }
 }
 
 /// What the first look says. Whoever was quicker may have given the file yet another key, or keeps it locked for a while,
 /// which undoes nothing.
-fn held(look: Result<Vault>) -> Result<()> {
+fn held(look: Result<SecretCodec>) -> Result<()> {
     match look {
         Err(error) if error.kind() != ErrorKind::Busy => Err(error),
         _ => Ok(()),
@@ -61,7 +61,7 @@ fn held(look: Result<Vault>) -> Result<()> {
 /// It is left in WAL mode all the same. A rollback journal would hold what is to go, and a kill would leave the file half
 /// written beside it, so that no key fits until it is rolled back; a `-wal` holds the new pages alone.
 fn alone(conn: &Connection, shared: bool) -> Result<()> {
-    conn.pragma_update(None, "locking_mode", "EXCLUSIVE").or_fault()?;
+    conn.pragma_update(None, "locking_mode", "EXCLUSIVE").map_sqlite_err()?;
     match journal_mode(conn, "DELETE") {
         Ok(mode) if mode == "delete" => journal_mode(conn, "WAL").map(drop),
         Ok(_) => Err(Error::new(
@@ -86,22 +86,26 @@ fn alone(conn: &Connection, shared: bool) -> Result<()> {
 fn share(conn: &Connection, shared: bool) -> Result<()> {
     let left = journal_mode(conn, "DELETE");
     if shared {
-        conn.pragma_update(None, "locking_mode", "NORMAL").or_fault()?;
+        conn.pragma_update(None, "locking_mode", "NORMAL").map_sqlite_err()?;
     }
     let entered = journal_mode(conn, "WAL");
     left.and(entered).map(drop)
 }
 
 fn journal_mode(conn: &Connection, mode: &str) -> Result<String> {
-    conn.query_row(&format!("PRAGMA journal_mode = {mode}"), [], |row| row.get(0)).or_fault()
+    conn.query_row(&format!("PRAGMA journal_mode = {mode}"), [], |row| row.get(0)).map_sqlite_err()
 }
 
-fn rewrite(conn: &Connection, old: &Vault, key: Option<&EncryptionKey>) -> Result<Vault> {
-    let tx = Transaction::new_unchecked(conn, TransactionBehavior::Exclusive).or_fault()?;
-    let new = Vault::set_key(&tx, key)?;
+fn rewrite(
+    conn: &Connection,
+    old: &SecretCodec,
+    key: Option<&EncryptionKey>,
+) -> Result<SecretCodec> {
+    let tx = Transaction::new_unchecked(conn, TransactionBehavior::Exclusive).map_sqlite_err()?;
+    let new = SecretCodec::set_key(&tx, key)?;
     let (from, to) = (
         Read { conn: &tx, vault: old },
-        Write { read: Read { conn: &tx, vault: &new }, ledger: Ledger::new() },
+        Write { read: Read { conn: &tx, vault: &new }, ledger: ChangeRecorder::new() },
     );
     let mut after = 0;
     loop {
@@ -114,17 +118,17 @@ fn rewrite(conn: &Connection, old: &Vault, key: Option<&EncryptionKey>) -> Resul
         }
         after = last;
     }
-    tx.commit().or_fault()?;
+    tx.commit().map_sqlite_err()?;
     Ok(new)
 }
 
 fn subscriptions(conn: &Connection, after: i64) -> Result<Vec<(i64, SubscriptionId)>> {
     let sql = "SELECT seq, id FROM subscription WHERE seq > ?1 ORDER BY seq LIMIT ?2";
-    let mut statement = conn.prepare_cached(sql).or_fault()?;
-    let mut rows = statement.query(params![after, BATCH]).or_fault()?;
+    let mut statement = conn.prepare_cached(sql).map_sqlite_err()?;
+    let mut rows = statement.query(params![after, BATCH]).map_sqlite_err()?;
     let mut batch = Vec::new();
-    while let Some(row) = rows.next().or_fault()? {
-        batch.push((row.get(0).or_fault()?, id_of(row, 1)?));
+    while let Some(row) = rows.next().map_sqlite_err()? {
+        batch.push((row.get(0).map_sqlite_err()?, id_of(row, 1)?));
     }
     Ok(batch)
 }
@@ -135,7 +139,9 @@ mod tests {
 
     #[test]
     fn a_lock_after_the_change_undoes_nothing_and_another_key_is_told() {
-        let told = |kind| held(Err(Error::new(kind, "met on the first look"))).map_err(|error| error.kind());
+        let told = |kind| {
+            held(Err(Error::new(kind, "met on the first look"))).map_err(|error| error.kind())
+        };
         assert_eq!(told(ErrorKind::Busy), Ok(()));
         assert_eq!(told(ErrorKind::Incompatible), Err(ErrorKind::Incompatible));
     }

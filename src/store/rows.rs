@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::fallible_streaming_iterator::FallibleStreamingIterator as _;
 use rusqlite::{Row, Rows};
 
-use super::fault::{OrFault as _, fault};
+use super::error::{MapSqliteErr as _, fault};
 use crate::error::{Error, Result};
 use crate::id::SubscriptionId;
 use crate::pattern::EventPattern;
@@ -25,7 +25,7 @@ pub(super) struct Decoder<'r> {
 impl<'r> Decoder<'r> {
     pub(super) fn new(rows: Rows<'r>) -> Result<Decoder<'r>> {
         let mut decoder = Decoder { rows, begins: None };
-        decoder.begins = decoder.rows.next().or_fault()?.map(place).transpose()?;
+        decoder.begins = decoder.rows.next().map_sqlite_err()?.map(place).transpose()?;
         Ok(decoder)
     }
 
@@ -68,7 +68,7 @@ impl<'r> Decoder<'r> {
     /// Adds the patterns of the rows that follow, as far as they belong to it.
     fn go_on(&mut self, seq: i64, subscription: &mut Subscription) -> Result<()> {
         self.begins = None;
-        while let Some(row) = self.rows.next().or_fault()? {
+        while let Some(row) = self.rows.next().map_sqlite_err()? {
             let of = place(row)?;
             if of != seq {
                 self.begins = Some(of);
@@ -81,16 +81,16 @@ impl<'r> Decoder<'r> {
 }
 
 fn place(row: &Row<'_>) -> Result<i64> {
-    row.get(0).or_fault()
+    row.get(0).map_sqlite_err()
 }
 
 /// The first row of a subscription, with its first pattern.
 fn decode(row: &Row<'_>) -> Result<Subscription> {
-    let text = |column| row.get::<_, String>(column).or_fault();
+    let text = |column| row.get::<_, String>(column).map_sqlite_err();
     let id = id_of(row, 1)?;
     let damaged = |what| Error::corrupt(format_args!("subscription {id} has {what}"));
     let time = |column| {
-        let stored = row.get(column).or_fault()?;
+        let stored = row.get(column).map_sqlite_err()?;
         Millis::from_stored(stored).ok_or_else(|| damaged("a time that no registry writes"))
     };
     Ok(Subscription {
@@ -99,7 +99,7 @@ fn decode(row: &Row<'_>) -> Result<Subscription> {
         url: text(3)?,
         events: vec![decode_pattern(row, 10)?],
         enabled: decode_flag(row, 4)?,
-        description: row.get(5).or_fault()?,
+        description: row.get(5).map_sqlite_err()?,
         metadata: metadata_of(row, 6, id)?,
         created_at: time(7)?,
         updated_at: time(8)?,
@@ -111,13 +111,14 @@ fn decode(row: &Row<'_>) -> Result<Subscription> {
 }
 
 pub(super) fn decode_pattern(row: &Row<'_>, column: usize) -> Result<EventPattern> {
-    let text = row.get_ref(column).and_then(|text| Ok(text.as_str()?)).or_fault()?;
-    EventPattern::stored(text).map_err(|why| Error::corrupt(format_args!("a pattern that is none: {why}")))
+    let text = row.get_ref(column).and_then(|text| Ok(text.as_str()?)).map_sqlite_err()?;
+    EventPattern::stored(text)
+        .map_err(|why| Error::corrupt(format_args!("a pattern that is none: {why}")))
 }
 
 /// rusqlite takes every number other than 0 for true.
 pub(super) fn decode_flag(row: &Row<'_>, column: usize) -> Result<bool> {
-    match row.get::<_, i64>(column).or_fault()? {
+    match row.get::<_, i64>(column).map_sqlite_err()? {
         0 => Ok(false),
         1 => Ok(true),
         other => Err(Error::corrupt(format_args!("{other} where 0 or 1 has to be"))),
@@ -130,7 +131,7 @@ pub(super) fn decode_id(text: &str) -> Result<SubscriptionId> {
 
 /// The id of a subscription.
 pub(super) fn id_of(row: &Row<'_>, column: usize) -> Result<SubscriptionId> {
-    decode_id(row.get_ref(column).and_then(|id| Ok(id.as_str()?)).or_fault()?)
+    decode_id(row.get_ref(column).and_then(|id| Ok(id.as_str()?)).map_sqlite_err()?)
 }
 
 /// The metadata of a subscription.
@@ -139,7 +140,8 @@ pub(super) fn metadata_of(
     column: usize,
     id: SubscriptionId,
 ) -> Result<BTreeMap<String, String>> {
-    let metadata = decode_metadata(row.get_ref(column).and_then(|text| Ok(text.as_str()?)).or_fault()?);
+    let metadata =
+        decode_metadata(row.get_ref(column).and_then(|text| Ok(text.as_str()?)).map_sqlite_err()?);
     metadata.ok_or_else(|| {
         Error::corrupt(format_args!("subscription {id} has metadata that is no object of strings"))
     })
@@ -151,10 +153,14 @@ pub(super) fn decode_metadata(text: &str) -> Option<BTreeMap<String, String>> {
 }
 
 pub(super) fn encode_metadata(metadata: &BTreeMap<String, String>) -> Result<String> {
-    serde_json::to_string(metadata).map_err(|cause| Error::corrupt("metadata that is no JSON").because(cause))
+    serde_json::to_string(metadata)
+        .map_err(|cause| Error::corrupt("metadata that is no JSON").with_source(cause))
 }
 
-pub(super) fn holds(metadata: &BTreeMap<String, String>, wanted: &BTreeMap<String, String>) -> bool {
+pub(super) fn holds(
+    metadata: &BTreeMap<String, String>,
+    wanted: &BTreeMap<String, String>,
+) -> bool {
     wanted.iter().all(|(key, value)| metadata.get(key) == Some(value))
 }
 
@@ -163,10 +169,11 @@ pub(super) fn millis(time: Millis) -> Result<i64> {
 }
 
 pub(super) fn integer(number: u64) -> Result<i64> {
-    i64::try_from(number).map_err(|cause| Error::corrupt("a number past SQLite's greatest").because(cause))
+    i64::try_from(number)
+        .map_err(|cause| Error::corrupt("a number past SQLite's greatest").with_source(cause))
 }
 
 pub(super) fn natural(stored: i64) -> Result<u64> {
     u64::try_from(stored)
-        .map_err(|cause| Error::corrupt("a negative number where none can be").because(cause))
+        .map_err(|cause| Error::corrupt("a negative number where none can be").with_source(cause))
 }

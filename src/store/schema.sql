@@ -1,5 +1,5 @@
 -- Schema 1. `subscription -> subscription_pattern -> pattern <- expansion <- event_type`: each distinct pattern stands
--- once, and what is expanded into event types is the pattern, not the subscription. DESIGN.md says why.
+-- once, and what is expanded into event types is the pattern, not the subscription. docs/design.md says why.
 
 -- What belongs to the file as a whole: one row.
 CREATE TABLE registry (

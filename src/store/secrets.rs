@@ -3,10 +3,10 @@
 use rusqlite::types::ValueRef;
 use rusqlite::{Row, Statement, params};
 
-use super::fault::OrFault as _;
+use super::error::MapSqliteErr as _;
 use super::rows::{Decoder, millis};
+use super::secret_codec::Place;
 use super::subscriptions::EVERY;
-use super::vault::Place;
 use super::{Read, Write};
 use crate::error::{Error, Result};
 use crate::id::SubscriptionId;
@@ -32,39 +32,42 @@ impl Read<'_> {
             secret_columns!(),
             " FROM secret k WHERE k.subscription = ?1 ORDER BY k.serial DESC"
         );
-        let mut statement = self.conn.prepare_cached(sql).or_fault()?;
-        let mut rows = statement.query([seq]).or_fault()?;
+        let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
+        let mut rows = statement.query([seq]).map_sqlite_err()?;
         let mut secrets = Vec::with_capacity(1);
-        while let Some(row) = rows.next().or_fault()? {
+        while let Some(row) = rows.next().map_sqlite_err()? {
             secrets.push(self.issued(row, 0, id)?);
         }
         if secrets.is_empty() { Err(no_secret(id)) } else { Ok(secrets) }
     }
 
     /// Hands over every subscription in order, with all its secrets, newest first.
-    pub(crate) fn everything(&self, mut each: impl FnMut(Subscription, Vec<IssuedSecret>)) -> Result<()> {
+    pub(crate) fn everything(
+        &self,
+        mut each: impl FnMut(Subscription, Vec<IssuedSecret>),
+    ) -> Result<()> {
         let sql = concat!(
             "SELECT k.subscription, ",
             secret_columns!(),
             " FROM secret k ORDER BY k.subscription, k.serial"
         );
-        let mut statement = self.conn.prepare_cached(sql).or_fault()?;
-        let mut rows = statement.query([]).or_fault()?;
-        let mut row = rows.next().or_fault()?;
-        let mut subscriptions = self.conn.prepare_cached(EVERY).or_fault()?;
-        let mut subscriptions = Decoder::new(subscriptions.query([]).or_fault()?)?;
+        let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
+        let mut rows = statement.query([]).map_sqlite_err()?;
+        let mut row = rows.next().map_sqlite_err()?;
+        let mut subscriptions = self.conn.prepare_cached(EVERY).map_sqlite_err()?;
+        let mut subscriptions = Decoder::new(subscriptions.query([]).map_sqlite_err()?)?;
         while let Some((seq, subscription)) = subscriptions.next()? {
             let mut secrets = Vec::with_capacity(1);
             // Both come in the order of `seq`. What belongs to no subscription is passed over: `check` tells of it.
             while let Some(of) = row {
-                let owner: i64 = of.get(0).or_fault()?;
+                let owner: i64 = of.get(0).map_sqlite_err()?;
                 if owner > seq {
                     break;
                 }
                 if owner == seq {
                     secrets.push(self.issued(of, 1, subscription.id)?);
                 }
-                row = rows.next().or_fault()?;
+                row = rows.next().map_sqlite_err()?;
             }
             if secrets.is_empty() {
                 return Err(no_secret(subscription.id));
@@ -76,9 +79,14 @@ impl Read<'_> {
     }
 
     /// Decodes the [columns](secret_columns) that begin at `first`.
-    pub(super) fn issued(&self, row: &Row<'_>, first: usize, id: SubscriptionId) -> Result<IssuedSecret> {
+    pub(super) fn issued(
+        &self,
+        row: &Row<'_>,
+        first: usize,
+        id: SubscriptionId,
+    ) -> Result<IssuedSecret> {
         let column = |at: usize| first.saturating_add(at);
-        let serial: Option<i64> = row.get(column(0)).or_fault()?;
+        let serial: Option<i64> = row.get(column(0)).map_sqlite_err()?;
         let time = |stored| {
             Millis::from_stored(stored).ok_or_else(|| {
                 Error::corrupt(format_args!("a secret of {id} has a time that no registry writes"))
@@ -87,11 +95,19 @@ impl Read<'_> {
         let place = Place {
             id,
             serial: serial.ok_or_else(|| no_secret(id))?,
-            created_at: time(row.get(column(3)).or_fault()?)?,
-            expires_at: row.get::<_, Option<i64>>(column(4)).or_fault()?.map(time).transpose()?,
+            created_at: time(row.get(column(3)).map_sqlite_err()?)?,
+            expires_at: row
+                .get::<_, Option<i64>>(column(4))
+                .map_sqlite_err()?
+                .map(time)
+                .transpose()?,
         };
-        let text = row.get_ref(column(1)).and_then(|text| Ok(text.as_str_or_null()?)).or_fault()?;
-        let sealed = row.get_ref(column(2)).and_then(|sealed| Ok(sealed.as_blob_or_null()?)).or_fault()?;
+        let text =
+            row.get_ref(column(1)).and_then(|text| Ok(text.as_str_or_null()?)).map_sqlite_err()?;
+        let sealed = row
+            .get_ref(column(2))
+            .and_then(|sealed| Ok(sealed.as_blob_or_null()?))
+            .map_sqlite_err()?;
         let secret = self.vault.open(text, sealed, &place)?;
         let Place { id: _, serial: _, created_at, expires_at } = place;
         Ok(IssuedSecret { secret, created_at, expires_at })
@@ -100,9 +116,14 @@ impl Read<'_> {
 
 impl Write<'_> {
     /// Makes these, newest first, the secrets of a subscription; what was there is overwritten.
-    pub(super) fn set_secrets(&self, seq: i64, id: SubscriptionId, secrets: &[IssuedSecret]) -> Result<()> {
+    pub(super) fn set_secrets(
+        &self,
+        seq: i64,
+        id: SubscriptionId,
+        secrets: &[IssuedSecret],
+    ) -> Result<()> {
         self.execute("DELETE FROM secret WHERE subscription = ?1", params![seq])?;
-        let mut insert = self.conn.prepare_cached(INSERT_SECRET).or_fault()?;
+        let mut insert = self.conn.prepare_cached(INSERT_SECRET).map_sqlite_err()?;
         self.add_secrets(&mut insert, seq, id, secrets)
     }
 
@@ -116,9 +137,12 @@ impl Write<'_> {
     ) -> Result<()> {
         for (serial, issued) in (1_i64..).zip(secrets.iter().rev()) {
             let &IssuedSecret { ref secret, created_at, expires_at } = issued;
-            let (text, sealed) = self.vault.seal(secret, &Place { id, serial, created_at, expires_at })?;
+            let (text, sealed) =
+                self.vault.seal(secret, &Place { id, serial, created_at, expires_at })?;
             let until = expires_at.map(millis).transpose()?;
-            insert.execute(params![seq, serial, text, sealed, millis(created_at)?, until]).or_fault()?;
+            insert
+                .execute(params![seq, serial, text, sealed, millis(created_at)?, until])
+                .map_sqlite_err()?;
         }
         Ok(())
     }
@@ -137,7 +161,7 @@ pub(super) fn is_still(row: &Row<'_>, first: usize, secret: Option<&IssuedSecret
         expires_at.map(millis).transpose()?.map_or(ValueRef::Null, ValueRef::Integer),
     ];
     for (column, value) in (first.saturating_add(1)..).zip(says) {
-        if row.get_ref(column).or_fault()? != value {
+        if row.get_ref(column).map_sqlite_err()? != value {
             return Ok(false);
         }
     }

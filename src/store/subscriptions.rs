@@ -2,9 +2,11 @@
 
 use rusqlite::{OptionalExtension as _, Rows, Statement, named_params, params};
 
-use super::fault::{OrFault as _, fault, is_taken};
-use super::inserter::INSERT_EVENT;
-use super::rows::{Decoder, decode_id, decode_metadata, encode_metadata, holds, integer, millis, natural};
+use super::error::{MapSqliteErr as _, fault, is_taken};
+use super::insert::INSERT_EVENT;
+use super::rows::{
+    Decoder, decode_id, decode_metadata, encode_metadata, holds, integer, millis, natural,
+};
 use super::secrets::no_secret;
 use super::{Read, Write};
 use crate::error::{Error, Result};
@@ -55,7 +57,7 @@ pub(crate) struct Current {
 }
 
 /// The name belongs to this subscription already.
-pub(crate) struct Taken(pub(crate) SubscriptionId);
+pub(crate) struct NameTaken(pub(crate) SubscriptionId);
 
 impl Current {
     /// The current secret.
@@ -84,8 +86,8 @@ impl Read<'_> {
     }
 
     fn one(&self, sql: &str, key: &str) -> Result<Option<(i64, Subscription)>> {
-        let mut statement = self.conn.prepare_cached(sql).or_fault()?;
-        Decoder::new(statement.query([key]).or_fault()?)?.next()
+        let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
+        Decoder::new(statement.query([key]).map_sqlite_err()?)?.next()
     }
 
     pub(crate) fn current(&self, id: SubscriptionId) -> Result<Option<Current>> {
@@ -111,38 +113,47 @@ impl Read<'_> {
         let rows = match (enabled, name_contains, event_type) {
             // Most often: conditions that hold of every row take their time too.
             (None, None, None) => {
-                statement = self.conn.prepare_cached(select!("s.seq > ?1")).or_fault()?;
-                statement.query([self.position(query.after)?]).or_fault()?
+                statement = self.conn.prepare_cached(select!("s.seq > ?1")).map_sqlite_err()?;
+                statement.query([self.position(query.after)?]).map_sqlite_err()?
             }
             (_, _, None) => {
-                statement = self.conn.prepare_cached(select!(matching!())).or_fault()?;
+                statement = self.conn.prepare_cached(select!(matching!())).map_sqlite_err()?;
                 self.bound(&mut statement, query, query.after)?
             }
             (_, _, Some(_)) => {
-                statement = self.conn.prepare_cached(select!(matching!(event_type))).or_fault()?;
+                statement =
+                    self.conn.prepare_cached(select!(matching!(event_type))).map_sqlite_err()?;
                 self.bound(&mut statement, query, query.after)?
             }
         };
-        Decoder::new(rows)?.page(most, |subscription| holds(&subscription.metadata, &query.metadata))
+        Decoder::new(rows)?
+            .page(most, |subscription| holds(&subscription.metadata, &query.metadata))
     }
 
     /// How many subscriptions the query asks for, wherever it begins.
     pub(crate) fn count(&self, query: &ListQuery) -> Result<u64> {
         let sql = match (query.metadata.is_empty(), query.event_type.is_some()) {
             (true, false) => concat!("SELECT count(*) FROM subscription s WHERE ", matching!()),
-            (true, true) => concat!("SELECT count(*) FROM subscription s WHERE ", matching!(event_type)),
+            (true, true) => {
+                concat!("SELECT count(*) FROM subscription s WHERE ", matching!(event_type))
+            }
             (false, false) => concat!("SELECT s.metadata FROM subscription s WHERE ", matching!()),
-            (false, true) => concat!("SELECT s.metadata FROM subscription s WHERE ", matching!(event_type)),
+            (false, true) => {
+                concat!("SELECT s.metadata FROM subscription s WHERE ", matching!(event_type))
+            }
         };
-        let mut statement = self.conn.prepare_cached(sql).or_fault()?;
+        let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let mut rows = self.bound(&mut statement, query, None)?;
         let mut count = 0_u64;
-        while let Some(row) = rows.next().or_fault()? {
+        while let Some(row) = rows.next().map_sqlite_err()? {
             if query.metadata.is_empty() {
                 return row.get(0).map_err(fault).and_then(natural);
             }
-            let metadata = decode_metadata(row.get_ref(0).and_then(|text| Ok(text.as_str()?)).or_fault()?);
-            let metadata = metadata.ok_or_else(|| Error::corrupt("metadata that is no object of strings"))?;
+            let metadata = decode_metadata(
+                row.get_ref(0).and_then(|text| Ok(text.as_str()?)).map_sqlite_err()?,
+            );
+            let metadata =
+                metadata.ok_or_else(|| Error::corrupt("metadata that is no object of strings"))?;
             count = count.saturating_add(u64::from(holds(&metadata, &query.metadata)));
         }
         Ok(count)
@@ -159,7 +170,7 @@ impl Read<'_> {
         let given = named_params! {
             ":after": after, ":enabled": enabled, ":name": name_contains, ":event_type": event_type,
         };
-        statement.query(given).or_fault()
+        statement.query(given).map_sqlite_err()
     }
 
     /// The `seq` that an id has, or had, or would have.
@@ -170,29 +181,38 @@ impl Read<'_> {
         let mut last = self
             .conn
             .prepare_cached("SELECT seq FROM subscription WHERE id <= ?1 ORDER BY id DESC LIMIT 1")
-            .or_fault()?;
-        Ok(last.query_row([id.to_string()], |row| row.get(0)).optional().or_fault()?.unwrap_or(0))
+            .map_sqlite_err()?;
+        Ok(last
+            .query_row([id.to_string()], |row| row.get(0))
+            .optional()
+            .map_sqlite_err()?
+            .unwrap_or(0))
     }
 
     pub(crate) fn len(&self) -> Result<u64> {
-        let mut count = self.conn.prepare_cached("SELECT count(*) FROM subscription").or_fault()?;
+        let mut count =
+            self.conn.prepare_cached("SELECT count(*) FROM subscription").map_sqlite_err()?;
         count.query_row([], |row| row.get(0)).map_err(fault).and_then(natural)
     }
 
     pub(crate) fn is_empty(&self) -> Result<bool> {
-        let mut any =
-            self.conn.prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM subscription)").or_fault()?;
-        any.query_row([], |row| row.get(0)).or_fault()
+        let mut any = self
+            .conn
+            .prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM subscription)")
+            .map_sqlite_err()?;
+        any.query_row([], |row| row.get(0)).map_sqlite_err()
     }
 
     /// The greatest id that the file has ever given out.
     pub(crate) fn last_id(&self) -> Result<Option<SubscriptionId>> {
         let mut greatest = self
             .conn
-            .prepare_cached("SELECT (SELECT max(id) FROM subscription), (SELECT last_id FROM registry)")
-            .or_fault()?;
+            .prepare_cached(
+                "SELECT (SELECT max(id) FROM subscription), (SELECT last_id FROM registry)",
+            )
+            .map_sqlite_err()?;
         let (living, deleted): (Option<String>, Option<String>) =
-            greatest.query_row([], |row| Ok((row.get(0)?, row.get(1)?))).or_fault()?;
+            greatest.query_row([], |row| Ok((row.get(0)?, row.get(1)?))).map_sqlite_err()?;
         let living = living.map(|text| decode_id(&text)).transpose()?;
         Ok(living.max(deleted.map(|text| decode_id(&text)).transpose()?))
     }
@@ -205,7 +225,7 @@ impl Write<'_> {
         current: &Current,
         after: &Subscription,
         secrets: Option<&[IssuedSecret]>,
-    ) -> Result<Result<(), Taken>> {
+    ) -> Result<Result<(), NameTaken>> {
         let Subscription {
             id: _,
             name,
@@ -224,7 +244,7 @@ impl Write<'_> {
                 "UPDATE subscription SET name = ?2, url = ?3, enabled = ?4, description = ?5, metadata = ?6, \
                  updated_at = ?7, revision = ?8 WHERE seq = ?1",
             )
-            .or_fault()?;
+            .map_sqlite_err()?;
         let row = params![
             current.seq,
             name,
@@ -236,12 +256,17 @@ impl Write<'_> {
             integer(*revision)?,
         ];
         match update.execute(row) {
-            Err(cause) if is_taken(&cause, "subscription.name") => return Ok(Err(self.holder(name)?)),
-            result => result.or_fault()?,
+            Err(cause) if is_taken(&cause, "subscription.name") => {
+                return Ok(Err(self.holder(name)?));
+            }
+            result => result.map_sqlite_err()?,
         };
         if *events != current.subscription.events {
             let before = self.pattern_ids(current.seq)?;
-            self.execute("DELETE FROM subscription_pattern WHERE subscription = ?1", params![current.seq])?;
+            self.execute(
+                "DELETE FROM subscription_pattern WHERE subscription = ?1",
+                params![current.seq],
+            )?;
             self.set_events(current.seq, events, *enabled)?;
             self.drop_unused(&before)?;
         } else if *enabled != current.subscription.enabled {
@@ -263,8 +288,11 @@ impl Write<'_> {
 
     /// The same of one that does not decode; false where no row has the id.
     pub(crate) fn delete_unread(&self, id: SubscriptionId) -> Result<bool> {
-        let mut row = self.conn.prepare_cached("SELECT seq FROM subscription WHERE id = ?1").or_fault()?;
-        match row.query_row([id.to_string()], |row| row.get(0)).optional().or_fault()? {
+        let mut row = self
+            .conn
+            .prepare_cached("SELECT seq FROM subscription WHERE id = ?1")
+            .map_sqlite_err()?;
+        match row.query_row([id.to_string()], |row| row.get(0)).optional().map_sqlite_err()? {
             Some(seq) => self.delete_row(seq, id).map(|()| true),
             None => Ok(false),
         }
@@ -290,27 +318,35 @@ impl Write<'_> {
     }
 
     pub(super) fn execute(&self, sql: &str, params: impl rusqlite::Params) -> Result<()> {
-        self.conn.prepare_cached(sql).and_then(|mut statement| statement.execute(params)).map(drop).or_fault()
+        self.conn
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.execute(params))
+            .map(drop)
+            .map_sqlite_err()
     }
 
-    pub(super) fn holder(&self, name: &str) -> Result<Taken> {
-        let mut holder =
-            self.conn.prepare_cached("SELECT id FROM subscription WHERE name = ?1").or_fault()?;
-        let id: String = holder.query_row([name], |row| row.get(0)).or_fault()?;
-        decode_id(&id).map(Taken)
+    pub(super) fn holder(&self, name: &str) -> Result<NameTaken> {
+        let mut holder = self
+            .conn
+            .prepare_cached("SELECT id FROM subscription WHERE name = ?1")
+            .map_sqlite_err()?;
+        let id: String = holder.query_row([name], |row| row.get(0)).map_sqlite_err()?;
+        decode_id(&id).map(NameTaken)
     }
 
     fn set_events(&self, seq: i64, events: &[EventPattern], enabled: bool) -> Result<()> {
-        let mut insert = self.conn.prepare_cached(INSERT_EVENT).or_fault()?;
+        let mut insert = self.conn.prepare_cached(INSERT_EVENT).map_sqlite_err()?;
         for (position, pattern) in (0_i64..).zip(events) {
-            insert.execute(params![seq, position, self.intern(pattern)?, enabled]).or_fault()?;
+            insert
+                .execute(params![seq, position, self.intern(pattern)?, enabled])
+                .map_sqlite_err()?;
         }
         Ok(())
     }
 
     fn pattern_ids(&self, seq: i64) -> Result<Vec<i64>> {
         let sql = "SELECT pattern FROM subscription_pattern WHERE subscription = ?1";
-        let mut statement = self.conn.prepare_cached(sql).or_fault()?;
-        statement.query_map([seq], |row| row.get(0)).and_then(Iterator::collect).or_fault()
+        let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
+        statement.query_map([seq], |row| row.get(0)).and_then(Iterator::collect).map_sqlite_err()
     }
 }

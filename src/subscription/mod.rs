@@ -1,9 +1,10 @@
 mod new;
 mod query;
-mod rules;
 mod update;
+mod validation;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::SystemTime;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -12,13 +13,14 @@ use crate::id::SubscriptionId;
 use crate::pattern::EventPattern;
 use crate::secret::{IssuedSecret, SigningSecret};
 use crate::time::Millis;
+use crate::url_policy;
 
 pub(crate) use new::Draft;
 pub use new::NewSubscription;
 pub use query::{ListQuery, Page};
-pub(crate) use rules::{Coverage, Rules, faults};
 pub use update::SubscriptionUpdate;
 pub(crate) use update::Updated;
+pub(crate) use validation::{EventCatalog, Rules, faults};
 
 /// A subscription as the registry keeps it. Its secret is not in it.
 ///
@@ -27,7 +29,7 @@ pub(crate) use update::Updated;
 /// The keys of the webhook API that this crate mirrors, in this order: `subscriptionId`, `name`, `url`, `events`,
 /// `enabled`, then `description` and `metadata` when set, `createdAt` and `updatedAt` (RFC 3339 in UTC with
 /// milliseconds and `Z`), `revision`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Subscription {
     pub(crate) id: SubscriptionId,
     pub(crate) name: String,
@@ -132,6 +134,36 @@ impl Subscription {
         object.serialize_entry("createdAt", created_at)?;
         object.serialize_entry("updatedAt", updated_at)?;
         object.serialize_entry("revision", revision)
+    }
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Subscription {
+            id,
+            name,
+            url,
+            events,
+            enabled,
+            description,
+            metadata,
+            created_at,
+            updated_at,
+            revision,
+        } = self;
+        f.debug_struct("Subscription")
+            .field("id", id)
+            .field("name", name)
+            // No registry takes a password in a URL, but other programs can write to the file.
+            .field("url", &url_policy::redacted(url))
+            .field("events", events)
+            .field("enabled", enabled)
+            .field("description", description)
+            .field("metadata", metadata)
+            .field("created_at", created_at)
+            .field("updated_at", updated_at)
+            .field("revision", revision)
+            .finish()
     }
 }
 

@@ -1,14 +1,16 @@
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess};
 
-use super::rules::{self, Coverage, Rules};
+use super::validation::{self, EventCatalog, Rules};
 use super::{Subscription, SubscriptionUpdate};
 use crate::error::{Problem, Result};
 use crate::event_type::check_description;
+use crate::json::{self, JsonObject, JsonType, Key};
 use crate::pattern::EventPattern;
 use crate::secret::{SecretText, SigningSecret};
-use crate::wire::{self, Document, Key, Shape};
+use crate::url_policy;
 
 /// What a subscription is created from: the body of a webhook API's `POST /subscriptions`.
 ///
@@ -49,7 +51,9 @@ use crate::wire::{self, Document, Key, Shape};
 /// assert_eq!(created.secret().key().len(), 64);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// `Debug` shows neither the secret nor a user name or password in the URL.
+#[derive(Clone, PartialEq, Eq)]
 #[must_use]
 pub struct NewSubscription {
     name: String,
@@ -202,7 +206,7 @@ impl NewSubscription {
     pub(crate) fn check(
         self,
         rules: &Rules,
-        catalog: &mut dyn Coverage,
+        catalog: &mut dyn EventCatalog,
     ) -> Result<Result<Draft, Vec<Problem>>> {
         let NewSubscription {
             name,
@@ -215,14 +219,14 @@ impl NewSubscription {
             allow_unknown_events,
         } = self;
         let mut problems = Vec::new();
-        if let Err(why) = rules::check_name(&name) {
+        if let Err(why) = validation::check_name(&name) {
             problems.push(Problem::new("name", why));
         }
         if let Err(why) = rules.url_policy.judge(&url) {
             problems.push(Problem::new("url", why));
         }
         let catalog = if allow_unknown_events { None } else { Some(catalog) };
-        let (events, faults) = rules::check_events(&events, &[], catalog)?;
+        let (events, faults) = validation::check_events(&events, &[], catalog)?;
         problems.extend(faults);
         let secret = match secret
             .map(|text| SigningSecret::read_at_least(text.as_str(), rules.min_secret_bytes))
@@ -237,11 +241,19 @@ impl NewSubscription {
         if let Some(Err(why)) = description.as_deref().map(check_description) {
             problems.push(Problem::new("description", why));
         }
-        problems.extend(rules::check_metadata(&BTreeMap::new(), &metadata).err());
+        problems.extend(validation::check_metadata(&BTreeMap::new(), &metadata).err());
         if !problems.is_empty() {
             return Ok(Err(problems));
         }
-        Ok(Ok(Draft { name, url, events, enabled: enabled.unwrap_or(true), secret, description, metadata }))
+        Ok(Ok(Draft {
+            name,
+            url,
+            events,
+            enabled: enabled.unwrap_or(true),
+            secret,
+            description,
+            metadata,
+        }))
     }
 }
 
@@ -284,6 +296,31 @@ impl From<&Subscription> for NewSubscription {
     }
 }
 
+impl fmt::Debug for NewSubscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let NewSubscription {
+            name,
+            url,
+            events,
+            enabled,
+            secret,
+            description,
+            metadata,
+            allow_unknown_events,
+        } = self;
+        f.debug_struct("NewSubscription")
+            .field("name", name)
+            .field("url", &url_policy::redacted(url))
+            .field("events", events)
+            .field("enabled", enabled)
+            .field("secret", secret)
+            .field("description", description)
+            .field("metadata", metadata)
+            .field("allow_unknown_events", allow_unknown_events)
+            .finish()
+    }
+}
+
 #[derive(Default)]
 struct Body {
     name: Option<String>,
@@ -296,15 +333,23 @@ struct Body {
     allow_unknown_events: Option<bool>,
 }
 
-impl Document for Body {
-    const KEYS: &'static [&'static str] =
-        &["name", "url", "events", "enabled", "secret", "description", "metadata", "allowUnknownEvents"];
-    const CLOSED: bool = true;
+impl JsonObject for Body {
+    const KEYS: &'static [&'static str] = &[
+        "name",
+        "url",
+        "events",
+        "enabled",
+        "secret",
+        "description",
+        "metadata",
+        "allowUnknownEvents",
+    ];
+    const DENY_UNKNOWN_FIELDS: bool = true;
 
     fn take<'de, A: MapAccess<'de>>(
         &mut self,
         key: &'static str,
-        value: wire::Value<'_, A>,
+        value: json::Value<'_, A>,
     ) -> Result<(), A::Error> {
         match key {
             "name" => self.name = Some(value.read()?),
@@ -320,13 +365,26 @@ impl Document for Body {
     }
 }
 
-impl Shape for NewSubscription {
+impl JsonType for NewSubscription {
     const EXPECTED: &'static str = "an object";
 
-    fn object<'de, A: MapAccess<'de>>(place: &Key<'_>, entries: A) -> Result<NewSubscription, A::Error> {
-        let body: Body = wire::document(place, entries)?;
-        let Body { name, url, events, enabled, secret, description, metadata, allow_unknown_events } = body;
-        let absent = [("name", name.is_none()), ("url", url.is_none()), ("events", events.is_none())];
+    fn object<'de, A: MapAccess<'de>>(
+        place: &Key<'_>,
+        entries: A,
+    ) -> Result<NewSubscription, A::Error> {
+        let body: Body = json::document(place, entries)?;
+        let Body {
+            name,
+            url,
+            events,
+            enabled,
+            secret,
+            description,
+            metadata,
+            allow_unknown_events,
+        } = body;
+        let absent =
+            [("name", name.is_none()), ("url", url.is_none()), ("events", events.is_none())];
         let (Some(name), Some(url), Some(events)) = (name, url, events) else {
             return Err(place.missing_of(&absent));
         };
@@ -345,6 +403,6 @@ impl Shape for NewSubscription {
 
 impl<'de> Deserialize<'de> for NewSubscription {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<NewSubscription, D::Error> {
-        wire::read(deserializer)
+        json::read(deserializer)
     }
 }

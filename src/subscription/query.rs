@@ -6,10 +6,10 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use super::Subscription;
 use crate::error::{Error, Result};
 use crate::id::SubscriptionId;
-use crate::wire::{self, Document, Key, Shape};
+use crate::json::{self, JsonObject, JsonType, Key};
 
 const DEFAULT_LIMIT: usize = 100;
-const GREATEST_LIMIT: usize = 1_000;
+const MAX_LIMIT: usize = 1_000;
 
 /// Which subscriptions to list, and where to begin. Each condition narrows what the others leave.
 ///
@@ -74,54 +74,58 @@ impl ListQuery {
 
     pub(crate) fn checked_limit(&self) -> Result<usize> {
         match self.limit.unwrap_or(DEFAULT_LIMIT) {
-            limit @ 1..=GREATEST_LIMIT => Ok(limit),
+            limit @ 1..=MAX_LIMIT => Ok(limit),
             limit => Err(Error::invalid_field(
                 "limit",
-                format!("a limit is from 1 to {GREATEST_LIMIT}, not {limit}"),
+                format!("a limit is from 1 to {MAX_LIMIT}, not {limit}"),
             )),
         }
     }
 }
 
-impl Document for ListQuery {
+impl JsonObject for ListQuery {
     const KEYS: &'static [&'static str] =
         &["enabled", "nameContains", "eventType", "metadata", "after", "limit"];
-    const CLOSED: bool = true;
+    const DENY_UNKNOWN_FIELDS: bool = true;
 
     fn take<'de, A: MapAccess<'de>>(
         &mut self,
         key: &'static str,
-        value: wire::Value<'_, A>,
+        value: json::Value<'_, A>,
     ) -> Result<(), A::Error> {
         match key {
             "enabled" => self.enabled = value.nullable()?,
             "nameContains" => self.name_contains = value.nullable()?,
             "eventType" => self.event_type = value.nullable()?,
-            "metadata" => self.metadata = value.nullable::<BTreeMap<String, String>>()?.unwrap_or_default(),
+            "metadata" => {
+                self.metadata = value.nullable::<BTreeMap<String, String>>()?.unwrap_or_default()
+            }
             "after" => {
                 let text: Option<String> = value.nullable()?;
-                self.after = text.map(|text| text.parse().map_err(serde::de::Error::custom)).transpose()?;
+                self.after =
+                    text.map(|text| text.parse().map_err(serde::de::Error::custom)).transpose()?;
             }
             _ => {
-                self.limit =
-                    value.nullable::<u64>()?.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX))
+                self.limit = value
+                    .nullable::<u64>()?
+                    .map(|limit| usize::try_from(limit).unwrap_or(usize::MAX))
             }
         }
         Ok(())
     }
 }
 
-impl Shape for ListQuery {
+impl JsonType for ListQuery {
     const EXPECTED: &'static str = "an object";
 
     fn object<'de, A: MapAccess<'de>>(place: &Key<'_>, entries: A) -> Result<ListQuery, A::Error> {
-        wire::document(place, entries)
+        json::document(place, entries)
     }
 }
 
 impl<'de> Deserialize<'de> for ListQuery {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ListQuery, D::Error> {
-        wire::read(deserializer)
+        json::read(deserializer)
     }
 }
 

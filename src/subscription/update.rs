@@ -1,13 +1,15 @@
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess};
 
 use super::Subscription;
-use super::rules::{self, Coverage, Rules};
+use super::validation::{self, EventCatalog, Rules};
 use crate::error::{Problem, Result};
 use crate::event_type::check_description;
+use crate::json::{self, JsonObject, JsonType, Key, Nullable};
 use crate::secret::{SecretText, SigningSecret};
-use crate::wire::{self, Document, Key, Nullable, Shape};
+use crate::url_policy;
 
 /// What to change of a subscription: the body of a PATCH.
 ///
@@ -36,7 +38,9 @@ use crate::wire::{self, Document, Key, Nullable, Shape};
 /// assert_eq!(same.revision(), 2, "what changes nothing counts for nothing");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+///
+/// `Debug` shows neither the secret nor a user name or password in the URL.
+#[derive(Clone, Default, PartialEq, Eq)]
 #[must_use]
 pub struct SubscriptionUpdate {
     name: Option<String>,
@@ -85,7 +89,10 @@ impl SubscriptionUpdate {
     }
 
     /// Other patterns instead of all that there are.
-    pub fn events(mut self, events: impl IntoIterator<Item = impl AsRef<str>>) -> SubscriptionUpdate {
+    pub fn events(
+        mut self,
+        events: impl IntoIterator<Item = impl AsRef<str>>,
+    ) -> SubscriptionUpdate {
         self.events = Some(events.into_iter().map(|pattern| pattern.as_ref().to_owned()).collect());
         self
     }
@@ -116,7 +123,11 @@ impl SubscriptionUpdate {
     }
 
     /// Adds or replaces one entry of the metadata.
-    pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> SubscriptionUpdate {
+    pub fn metadata(
+        mut self,
+        key: impl Into<String>,
+        value: impl Into<String>,
+    ) -> SubscriptionUpdate {
         self.metadata.entries.insert(key.into(), Some(value.into()));
         self
     }
@@ -183,7 +194,7 @@ impl SubscriptionUpdate {
         current: &Subscription,
         current_secret: &SigningSecret,
         rules: &Rules,
-        catalog: &mut dyn Coverage,
+        catalog: &mut dyn EventCatalog,
     ) -> Result<Result<Updated, Vec<Problem>>> {
         let SubscriptionUpdate {
             name,
@@ -199,7 +210,8 @@ impl SubscriptionUpdate {
         let mut problems = Vec::new();
         let mut after = current.clone();
         if let Some(name) = name.filter(|name| *name != current.name) {
-            problems.extend(rules::check_name(&name).err().map(|why| Problem::new("name", why)));
+            problems
+                .extend(validation::check_name(&name).err().map(|why| Problem::new("name", why)));
             after.name = name;
         }
         if let Some(url) = url.filter(|url| *url != current.url) {
@@ -208,7 +220,7 @@ impl SubscriptionUpdate {
         }
         if let Some(events) = events {
             let catalog = if allow_unknown_events { None } else { Some(catalog) };
-            let (patterns, faults) = rules::check_events(&events, &current.events, catalog)?;
+            let (patterns, faults) = validation::check_events(&events, &current.events, catalog)?;
             problems.extend(faults);
             after.events = patterns;
         }
@@ -223,18 +235,28 @@ impl SubscriptionUpdate {
             Patch::Clear => after.description = None,
             Patch::Set(text) if Some(&text) == current.description.as_ref() => {}
             Patch::Set(text) => {
-                problems.extend(check_description(&text).err().map(|why| Problem::new("description", why)));
+                problems.extend(
+                    check_description(&text).err().map(|why| Problem::new("description", why)),
+                );
                 after.description = Some(text);
             }
         }
         metadata.apply(&mut after.metadata);
-        problems.extend(rules::check_metadata(&current.metadata, &after.metadata).err());
-        Ok(if problems.is_empty() { Ok(Updated { subscription: after, secret }) } else { Err(problems) })
+        problems.extend(validation::check_metadata(&current.metadata, &after.metadata).err());
+        Ok(if problems.is_empty() {
+            Ok(Updated { subscription: after, secret })
+        } else {
+            Err(problems)
+        })
     }
 }
 
 /// The secret that was stated: checked unless it is the current one, which stays whatever the rules are now.
-fn stated(text: &SecretText, current: &SigningSecret, rules: &Rules) -> Result<SigningSecret, String> {
+fn stated(
+    text: &SecretText,
+    current: &SigningSecret,
+    rules: &Rules,
+) -> Result<SigningSecret, String> {
     if current.is(text.as_str()) {
         return Ok(current.clone());
     }
@@ -263,7 +285,34 @@ pub(crate) struct Updated {
     pub(crate) secret: Option<SigningSecret>,
 }
 
-impl Document for SubscriptionUpdate {
+impl fmt::Debug for SubscriptionUpdate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SubscriptionUpdate {
+            name,
+            url,
+            events,
+            enabled,
+            secret,
+            description,
+            metadata,
+            allow_unknown_events,
+            if_revision,
+        } = self;
+        f.debug_struct("SubscriptionUpdate")
+            .field("name", name)
+            .field("url", &url.as_deref().map(url_policy::redacted))
+            .field("events", events)
+            .field("enabled", enabled)
+            .field("secret", secret)
+            .field("description", description)
+            .field("metadata", metadata)
+            .field("allow_unknown_events", allow_unknown_events)
+            .field("if_revision", if_revision)
+            .finish()
+    }
+}
+
+impl JsonObject for SubscriptionUpdate {
     const KEYS: &'static [&'static str] = &[
         "name",
         "url",
@@ -275,12 +324,12 @@ impl Document for SubscriptionUpdate {
         "ifRevision",
         "allowUnknownEvents",
     ];
-    const CLOSED: bool = true;
+    const DENY_UNKNOWN_FIELDS: bool = true;
 
     fn take<'de, A: MapAccess<'de>>(
         &mut self,
         key: &'static str,
-        value: wire::Value<'_, A>,
+        value: json::Value<'_, A>,
     ) -> Result<(), A::Error> {
         match key {
             "name" => self.name = Some(value.read()?),
@@ -292,8 +341,11 @@ impl Document for SubscriptionUpdate {
             "metadata" => {
                 let entries: Option<BTreeMap<String, Nullable<String>>> = value.nullable()?;
                 self.metadata.clear = entries.is_none();
-                self.metadata.entries =
-                    entries.into_iter().flatten().map(|(key, Nullable(value))| (key, value)).collect();
+                self.metadata.entries = entries
+                    .into_iter()
+                    .flatten()
+                    .map(|(key, Nullable(value))| (key, value))
+                    .collect();
             }
             "ifRevision" => self.if_revision = Some(value.read()?),
             _ => self.allow_unknown_events = value.read()?,
@@ -302,16 +354,19 @@ impl Document for SubscriptionUpdate {
     }
 }
 
-impl Shape for SubscriptionUpdate {
+impl JsonType for SubscriptionUpdate {
     const EXPECTED: &'static str = "an object";
 
-    fn object<'de, A: MapAccess<'de>>(place: &Key<'_>, entries: A) -> Result<SubscriptionUpdate, A::Error> {
-        wire::document(place, entries)
+    fn object<'de, A: MapAccess<'de>>(
+        place: &Key<'_>,
+        entries: A,
+    ) -> Result<SubscriptionUpdate, A::Error> {
+        json::document(place, entries)
     }
 }
 
 impl<'de> Deserialize<'de> for SubscriptionUpdate {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<SubscriptionUpdate, D::Error> {
-        wire::read(deserializer)
+        json::read(deserializer)
     }
 }

@@ -30,9 +30,14 @@ impl Program {
     pub fn new() -> Result<Program> {
         let folder = tempfile::tempdir()?;
         let registry = Registry::open(folder.path().join("webhooks.db"))?;
-        registry.register_event_types(["channel.held.v1", "channel.ended.v1", "agent.paused.v1"])?;
-        let to =
-            |name: &str, pattern| NewSubscription::new(name, format!("https://{name}.example/"), [pattern]);
+        registry.register_event_types([
+            "channel.held.v1",
+            "channel.ended.v1",
+            "agent.paused.v1",
+        ])?;
+        let to = |name: &str, pattern| {
+            NewSubscription::new(name, format!("https://{name}.example/"), [pattern])
+        };
         registry.create_all([
             to("crm", "channel.*"),
             to("bi", "*.v1"),

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use webhook_registry::{ErrorKind, Registry};
 
-use crate::child::{self, Peer};
-use crate::history;
+use crate::support::child::{self, Peer};
+use crate::support::history;
 use crate::support::{learn, new, refused, size};
 
 /// Every subscription with its live secrets, and the catalog.
@@ -24,7 +24,8 @@ fn whole(registry: &Registry) -> String {
 
 fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap();
-    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
@@ -58,11 +59,23 @@ fn a_backup_is_the_registry_as_it_stood_in_one_file() {
     assert_eq!(registry.get_by_name("in the copy").unwrap(), None);
     // Also with nothing in it, and of a copy.
     drop(copied);
-    Registry::options().read_only(true).open(&copy).unwrap().backup(target.join("again.db")).unwrap();
+    Registry::options()
+        .read_only(true)
+        .open(&copy)
+        .unwrap()
+        .backup(target.join("again.db"))
+        .unwrap();
     let again = Registry::open(target.join("again.db")).unwrap();
     assert_eq!(again.len().unwrap(), 51);
     Registry::in_memory().unwrap().backup(target.join("empty.db")).unwrap();
-    assert!(Registry::options().create(false).open(target.join("empty.db")).unwrap().is_empty().unwrap());
+    assert!(
+        Registry::options()
+            .create(false)
+            .open(target.join("empty.db"))
+            .unwrap()
+            .is_empty()
+            .unwrap()
+    );
 }
 
 #[cfg(unix)]
@@ -131,8 +144,10 @@ fn what_is_there_already_is_left_as_it_is() {
     std::fs::create_dir(&sub).unwrap();
     for taken in [&file, &sub, &path] {
         let error = refused(registry.backup(taken), ErrorKind::Conflict, &["path"]);
-        let shown =
-            format!("path {:?} exists already, and a backup replaces nothing", taken.to_str().unwrap());
+        let shown = format!(
+            "path {:?} exists already, and a backup replaces nothing",
+            taken.to_str().unwrap()
+        );
         assert_eq!(error.to_string(), shown);
     }
     assert_eq!(std::fs::read(&file).unwrap(), b"mine");
@@ -149,7 +164,8 @@ fn what_is_there_already_is_left_as_it_is() {
     }
     // What a former file left beside it would be taken for the copy's.
     for left in ["-wal", "-journal", "-shm"] {
-        let (copy, left) = (folder.path().join("copy.db"), folder.path().join(format!("copy.db{left}")));
+        let (copy, left) =
+            (folder.path().join("copy.db"), folder.path().join(format!("copy.db{left}")));
         std::fs::write(&left, "left").unwrap();
         refused(registry.backup(&copy), ErrorKind::Conflict, &["path"]);
         assert!(!copy.exists());
@@ -198,7 +214,9 @@ fn child_writes_until_told_to_stop() {
             stop.store(true, Ordering::SeqCst);
         });
         for round in 0.. {
-            registry.create_all([new(&format!("p{round} a")), new(&format!("p{round} b"))]).unwrap();
+            registry
+                .create_all([new(&format!("p{round} a")), new(&format!("p{round} b"))])
+                .unwrap();
             if round == 0 {
                 child::tell("writing");
             }
@@ -215,13 +233,16 @@ fn a_backup_is_whole_while_a_thread_and_a_process_write() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
     let registry = filled(&path);
-    let mut peer = Peer::spawn(&mut child::command("backup::child_writes_until_told_to_stop", &path, &[]));
+    let mut peer =
+        Peer::spawn(&mut child::command("backup::child_writes_until_told_to_stop", &path, &[]));
     peer.expect("writing");
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             for round in 0.. {
-                registry.create_all([new(&format!("t{round} a")), new(&format!("t{round} b"))]).unwrap();
+                registry
+                    .create_all([new(&format!("t{round} a")), new(&format!("t{round} b"))])
+                    .unwrap();
                 if stop.load(Ordering::SeqCst) {
                     break;
                 }
@@ -281,7 +302,9 @@ fn child_has_no_room_for_a_backup() {
     limit(Some(arguments[0].parse().unwrap()));
     let error = refused(registry.backup(&copy), ErrorKind::Storage, &[]);
     limit(maximum);
-    assert!(!copy.exists() && names(path.parent().unwrap()).iter().all(|name| !name.ends_with(".part")));
+    assert!(
+        !copy.exists() && names(path.parent().unwrap()).iter().all(|name| !name.ends_with(".part"))
+    );
     assert_eq!(whole(&registry), before);
     registry.backup(&copy).unwrap();
     child::tell(format_args!("refused: {}", error.to_string().len() > 10));
@@ -334,7 +357,8 @@ fn a_kill_leaves_only_whole_files_under_their_names() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("webhooks.db");
         drop(filled(&path));
-        let mut peer = Peer::spawn(&mut child::command("backup::child_backs_up_again_and_again", &path, &[]));
+        let mut peer =
+            Peer::spawn(&mut child::command("backup::child_backs_up_again_and_again", &path, &[]));
         peer.expect("begun");
         std::thread::sleep(std::time::Duration::from_micros(5_000 + 700 * round));
         peer.kill();
@@ -342,7 +366,11 @@ fn a_kill_leaves_only_whole_files_under_their_names() {
         let copies = names(folder.path());
         let mut whole_ones = 0;
         for name in copies.iter().filter(|name| name.starts_with("copy") && name.ends_with(".db")) {
-            assert_eq!(Registry::open(folder.path().join(name)).unwrap().len().unwrap(), 50, "{name}");
+            assert_eq!(
+                Registry::open(folder.path().join(name)).unwrap().len().unwrap(),
+                50,
+                "{name}"
+            );
             whole_ones += 1;
         }
         assert!(whole_ones > 0, "it had written: {copies:?}");

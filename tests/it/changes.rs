@@ -3,11 +3,11 @@
 
 use serde_json::{Value, json};
 use webhook_registry::{
-    Change, ChangeKind, ErrorKind, EventType, Export, ListQuery, NewSubscription, Prune, Registry, Rotation,
-    SubscriptionId, SubscriptionUpdate,
+    Change, ChangeKind, ErrorKind, EventType, Export, ListQuery, NewSubscription, Prune, Registry,
+    Rotation, SubscriptionId, SubscriptionUpdate,
 };
 
-use crate::replay::Follower;
+use crate::history_replay::Follower;
 use crate::support::{Hands, contact_center, new, refused, time};
 
 const SECRET: &str = "c2VjcmV0IHRoYXQgbm8gaGlzdG9yeSBtYXkga2VlcCE=";
@@ -19,7 +19,9 @@ fn line(change: &Change) -> String {
     let fields: Vec<String> = change
         .fields()
         .iter()
-        .map(|field| format!("{}: {} → {}", field.name(), value(field.before()), value(field.after())))
+        .map(|field| {
+            format!("{}: {} → {}", field.name(), value(field.before()), value(field.after()))
+        })
         .collect();
     format!("{:?} {}", change.kind(), fields.join(", "))
 }
@@ -111,7 +113,10 @@ fn an_update_is_told_by_the_fields_that_it_changed() {
     history.update(edit().metadata("a", "1"), &[r#"Updated metadata: - → {"a":"1"}"#]);
     let both = r#"Updated metadata: {"a":"1"} → {"a":"1","b":"2"}"#;
     history.update(edit().metadata("b", "2"), &[both]);
-    history.update(edit().remove_metadata("a"), &[r#"Updated metadata: {"a":"1","b":"2"} → {"b":"2"}"#]);
+    history.update(
+        edit().remove_metadata("a"),
+        &[r#"Updated metadata: {"a":"1","b":"2"} → {"b":"2"}"#],
+    );
     history.update(edit().clear_metadata(), &[r#"Updated metadata: {"b":"2"} → -"#]);
     // What is only stated, and what ends as it was, is no change.
     history.update(edit(), &[]);
@@ -127,11 +132,15 @@ fn only_enabled_and_only_the_secret_have_kinds_of_their_own() {
     history.update(edit().enabled(false), &["Disabled enabled: true → false"]);
     history.update(edit().enabled(false), &[]);
     history.update(edit().enabled(true), &["Enabled enabled: false → true"]);
-    let url = r#"Updated url: "https://example.com/hook" → "https://b.com/", enabled: true → false"#;
+    let url =
+        r#"Updated url: "https://example.com/hook" → "https://b.com/", enabled: true → false"#;
     history.update(edit().enabled(false).url("https://b.com/"), &[url]);
     history.update(edit().secret(OTHER), &["SecretRotated secret: - → -"]);
     history.update(edit().secret(OTHER), &[]);
-    history.update(edit().secret(SECRET).enabled(true), &["Updated enabled: false → true, secret: - → -"]);
+    history.update(
+        edit().secret(SECRET).enabled(true),
+        &["Updated enabled: false → true, secret: - → -"],
+    );
 
     let (id, text) = (history.id, history.id.to_string());
     history.registry.revoke_old_secrets(id).unwrap();
@@ -166,10 +175,18 @@ fn the_catalog_is_told_too() {
     history.is("queue.v1", &[r#"EventTypeReplaced description: - → "d""#]);
     registry.register_event_types([described.clone(), described]).unwrap();
     history.is("queue.v1", &[]);
-    registry.register_event_type(EventType::new("queue.v1").with_json_schema(schema.clone())).unwrap();
-    history.is("queue.v1", &[r#"EventTypeReplaced description: "d" → -, jsonSchema: - → {"type":"object"}"#]);
+    registry
+        .register_event_type(EventType::new("queue.v1").with_json_schema(schema.clone()))
+        .unwrap();
+    history.is(
+        "queue.v1",
+        &[r#"EventTypeReplaced description: "d" → -, jsonSchema: - → {"type":"object"}"#],
+    );
     registry.remove_event_type("queue.v1").unwrap();
-    history.is("queue.v1", &[r#"EventTypeRemoved name: "queue.v1" → -, jsonSchema: {"type":"object"} → -"#]);
+    history.is(
+        "queue.v1",
+        &[r#"EventTypeRemoved name: "queue.v1" → -, jsonSchema: {"type":"object"} → -"#],
+    );
     // Of a name twice in one call, the later counts, and it is one change.
     let full = EventType::new("queue.v1").with_description("d").with_json_schema(schema);
     registry.register_event_types([EventType::new("queue.v1"), full]).unwrap();
@@ -191,7 +208,8 @@ fn calls_for_many_write_one_change_each_in_the_order_done() {
     };
     registry.register_event_types(["z.v1", "a.v1", "z.v1"]).unwrap();
     let registered = kinds(history.follower.read_all(&registry, 9));
-    let both = [(ChangeKind::EventTypeRegistered, "a.v1"), (ChangeKind::EventTypeRegistered, "z.v1")];
+    let both =
+        [(ChangeKind::EventTypeRegistered, "a.v1"), (ChangeKind::EventTypeRegistered, "z.v1")];
     assert_eq!(registered, both.map(|(kind, name)| (kind, name.to_owned())));
 
     let made = registry.create_all([new("one"), new("two")]).unwrap();
@@ -199,7 +217,8 @@ fn calls_for_many_write_one_change_each_in_the_order_done() {
     let expected = ids.iter().map(|id| (ChangeKind::Created, id.clone())).collect::<Vec<_>>();
     assert_eq!(kinds(history.follower.read_all(&registry, 9)), expected);
 
-    let declared = [new("two").enabled(false), new("crm"), new("three"), new("one").description("d")];
+    let declared =
+        [new("two").enabled(false), new("crm"), new("three"), new("one").description("d")];
     let plan = registry.plan(declared, Prune::Delete).unwrap();
     assert!(history.follower.read_all(&registry, 9).is_empty(), "a plan changes nothing");
     let applied = registry.apply(plan).unwrap();
@@ -228,7 +247,9 @@ fn an_import_is_told_as_its_parts_would_be() {
     other.remove_event_type("x.v1").unwrap();
     other.import(registry.export().unwrap()).unwrap();
     let mut follower = Follower { seen: 2 };
-    let lines = |changes: Vec<Change>| changes.iter().map(|it| (line(it), it.subject().to_owned())).collect();
+    let lines = |changes: Vec<Change>| {
+        changes.iter().map(|it| (line(it), it.subject().to_owned())).collect()
+    };
     let told: Vec<(String, String)> = lines(follower.read_all(&other, 1_000));
     let mut expected: Vec<(String, String)> = lines(registry.changes(0, 1_000).unwrap());
     // The document holds event types by name.
@@ -250,14 +271,16 @@ fn a_change_has_the_time_of_its_call() {
     // The clock may step back; numbers rise all the same.
     hands.set(2_000);
     registry.delete(id).unwrap();
-    let times: Vec<_> = registry.changes(0, 9).unwrap().iter().map(|it| (it.sequence(), it.at())).collect();
+    let times: Vec<_> =
+        registry.changes(0, 9).unwrap().iter().map(|it| (it.sequence(), it.at())).collect();
     assert_eq!(times, [(1, time(1_000)), (2, time(3_000)), (3, time(2_000))]);
 }
 
 #[test]
 fn a_call_that_fails_writes_nothing_also_one_of_many_parts() {
     let History { registry, id, .. } = History::begin();
-    let whole = |registry: &Registry| (registry.changes(0, 1_000).unwrap(), registry.export().unwrap());
+    let whole =
+        |registry: &Registry| (registry.changes(0, 1_000).unwrap(), registry.export().unwrap());
     let before = whole(&registry);
     let bad = || NewSubscription::new("bad", "ftp://x", ["nothing.*"]);
     let document: Export = registry.export().unwrap();
@@ -265,13 +288,21 @@ fn a_call_that_fails_writes_nothing_also_one_of_many_parts() {
     refused(stale, ErrorKind::Invalid, &["[1].url"]);
     refused(registry.create(new("crm")), ErrorKind::Conflict, &["name"]);
     refused(registry.create(bad()), ErrorKind::Invalid, &["url", "events[0]"]);
-    refused(registry.create_all([new("a"), new("b"), new("crm")]), ErrorKind::Conflict, &["[2].name"]);
+    refused(
+        registry.create_all([new("a"), new("b"), new("crm")]),
+        ErrorKind::Conflict,
+        &["[2].name"],
+    );
     refused(registry.create_all([new("a"), new("a")]), ErrorKind::Invalid, &["[1].name"]);
     refused(registry.ensure(bad()), ErrorKind::Invalid, &["url", "events[0]"]);
     let update = SubscriptionUpdate::new().url("https://b.com/").if_revision(7);
     refused(registry.update(id, update), ErrorKind::Conflict, &["ifRevision"]);
     refused(registry.delete_if_revision(id, 7), ErrorKind::Conflict, &["ifRevision"]);
-    refused(registry.rotate_secret(id, Rotation::new().secret(SECRET)), ErrorKind::Invalid, &["secret"]);
+    refused(
+        registry.rotate_secret(id, Rotation::new().secret(SECRET)),
+        ErrorKind::Invalid,
+        &["secret"],
+    );
     refused(registry.register_event_types(["ok.v1", "not ok"]), ErrorKind::Invalid, &["[1].name"]);
     refused(registry.remove_event_type("nobody.v1"), ErrorKind::NotFound, &[]);
     refused(registry.import(document), ErrorKind::Conflict, &["registry"]);
@@ -290,12 +321,15 @@ fn no_secret_is_in_a_change_or_in_the_table_behind_it() {
     let created = registry.create(new("crm").secret(SECRET)).unwrap();
     let id = created.subscription().id();
     let mut secrets = vec![SECRET.to_owned(), OTHER.to_owned()];
-    let mut generated = |secret: &webhook_registry::SigningSecret| secrets.push(secret.expose().to_owned());
+    let mut generated =
+        |secret: &webhook_registry::SigningSecret| secrets.push(secret.expose().to_owned());
     generated(registry.create(new("bi")).unwrap().secret());
     registry.update(id, SubscriptionUpdate::new().secret(OTHER).enabled(false)).unwrap();
     generated(&registry.rotate_secret(id, Rotation::new()).unwrap());
     registry.ensure(new("crm").secret(SECRET)).unwrap();
-    let plan = registry.plan([new("crm").secret(OTHER), new("new").secret(SECRET)], Prune::Delete).unwrap();
+    let plan = registry
+        .plan([new("crm").secret(OTHER), new("new").secret(SECRET)], Prune::Delete)
+        .unwrap();
     registry.apply(plan).unwrap();
     registry.delete(id).unwrap();
     let told = format!("{:?}", registry.changes(0, 1_000).unwrap());

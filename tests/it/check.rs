@@ -9,7 +9,7 @@ use webhook_registry::{
     SubscriptionUpdate,
 };
 
-use crate::history;
+use crate::support::history;
 use crate::support::{contact_center, learn, new, refused, size};
 
 /// A sound file to damage.
@@ -25,7 +25,9 @@ fn file() -> File {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
     let registry = Registry::open(&path).unwrap();
-    registry.register_event_types(["agent.a.v1", "agent.b.v1", "channel.a.v1", "channel.b.v2"]).unwrap();
+    registry
+        .register_event_types(["agent.a.v1", "agent.b.v1", "channel.a.v1", "channel.b.v2"])
+        .unwrap();
     let all = registry
         .create_all([
             NewSubscription::new("crm", "https://crm.example.com/", ["agent.*", "channel.*"])
@@ -67,7 +69,8 @@ fn finds(sql: &str, said: &str, about: Option<usize>) {
     let report = checked(&file.path);
     assert!(!report.is_sound(), "{sql}");
     let about = about.map(|at| file.ids[at]);
-    let found = |finding: &Finding| finding.message().contains(said) && finding.subscription_id() == about;
+    let found =
+        |finding: &Finding| finding.message().contains(said) && finding.subscription_id() == about;
     assert!(report.findings().iter().any(found), "{sql}: {said}: {report}");
     for finding in report.findings() {
         assert_eq!(finding.to_string(), finding.message());
@@ -97,7 +100,11 @@ fn an_expansion_that_is_not_what_the_patterns_say_is_found() {
         r#""channel.*" is expanded into event types that it does not cover (1)"#,
         Some(0),
     );
-    finds("INSERT INTO event_type (name) VALUES ('agent.new.v1')", r#"covers "agent.new.v1""#, Some(1));
+    finds(
+        "INSERT INTO event_type (name) VALUES ('agent.new.v1')",
+        r#"covers "agent.new.v1""#,
+        Some(1),
+    );
     finds(
         "INSERT INTO event_type (name) VALUES ('agent.new.v2')",
         r#"which it shares with 1 more, covers"#,
@@ -157,9 +164,17 @@ fn secrets_that_are_missing_or_too_many_are_found() {
         Some(1),
     );
     finds("UPDATE secret SET expires_at = NULL", "besides its newest never expires", Some(1));
-    finds("UPDATE secret SET expires_at = 9 WHERE subscription = 1", "it has no current secret", Some(0));
+    finds(
+        "UPDATE secret SET expires_at = 9 WHERE subscription = 1",
+        "it has no current secret",
+        Some(0),
+    );
     finds("UPDATE secret SET text = '*' WHERE subscription = 3", "is none", Some(2));
-    finds("UPDATE secret SET text = NULL, sealed = x'00' WHERE subscription = 3", "is none", Some(2));
+    finds(
+        "UPDATE secret SET text = NULL, sealed = x'00' WHERE subscription = 3",
+        "is none",
+        Some(2),
+    );
     finds(
         "UPDATE secret SET created_at = -1 WHERE subscription = 3",
         "a time that no registry writes",
@@ -174,8 +189,16 @@ fn an_enabled_that_is_kept_twice_and_differs_is_found() {
         "kept as enabled where it is not",
         Some(1),
     );
-    finds("UPDATE subscription_pattern SET enabled = 1", "kept as enabled where it is not", Some(2));
-    finds("UPDATE subscription_pattern SET enabled = 0 WHERE position = 1", "kept as enabled", Some(0));
+    finds(
+        "UPDATE subscription_pattern SET enabled = 1",
+        "kept as enabled where it is not",
+        Some(2),
+    );
+    finds(
+        "UPDATE subscription_pattern SET enabled = 0 WHERE position = 1",
+        "kept as enabled",
+        Some(0),
+    );
     // And what it says to do helps.
     let file = file();
     by_hand(&file.path, "UPDATE subscription_pattern SET enabled = 1");
@@ -227,7 +250,11 @@ fn rows_that_do_not_decode_or_break_a_rule_are_found() {
     finds(&set("revision = 0"), "its revision is below 1, or `enabled` neither 0 nor 1", Some(0));
     finds(&set("enabled = 7"), "`enabled` neither 0 nor 1", Some(0));
     finds("UPDATE pattern SET wildcard = 7 WHERE text = '*.v1'", "is kept as a name", Some(1));
-    finds("UPDATE subscription_pattern SET enabled = 7 WHERE subscription = 2", "kept as enabled", Some(1));
+    finds(
+        "UPDATE subscription_pattern SET enabled = 7 WHERE subscription = 2",
+        "kept as enabled",
+        Some(1),
+    );
     finds(&set("url = 'ftp://x/'"), "its url: a URL begins with http:// or https://", Some(0));
     finds(&set("name = ' crm'"), "its name: a name cannot begin or end with white space", Some(0));
     finds(
@@ -273,7 +300,8 @@ fn a_history_that_has_a_gap_or_does_not_decode_is_found() {
 fn nothing_of_a_url_or_a_secret_is_told() {
     let file = file();
     let hidden = "aGlkZGVuIHNlY3JldCB0aGF0IG5vYm9keSBtYXkgc2VlIQ";
-    let url = "UPDATE subscription SET url = 'http://x.example.com/?token=hidden token' WHERE seq = 1";
+    let url =
+        "UPDATE subscription SET url = 'http://x.example.com/?token=hidden token' WHERE seq = 1";
     by_hand(&file.path, &format!("{url}; UPDATE secret SET text = '{hidden}*'"));
     let report = checked(&file.path);
     let shown = format!("{report} {report:?}");
@@ -293,7 +321,11 @@ fn every_fault_is_told_not_only_the_first() {
     );
     let report = checked(&file.path);
     for id in &file.ids {
-        let about = report.findings().iter().filter(|finding| finding.subscription_id() == Some(*id)).count();
+        let about = report
+            .findings()
+            .iter()
+            .filter(|finding| finding.subscription_id() == Some(*id))
+            .count();
         assert!(about >= 3, "{report}");
     }
     assert!(report.to_string().lines().count() >= 9);
@@ -304,7 +336,10 @@ fn every_fault_is_told_not_only_the_first() {
 fn root(path: &Path, name: &str) -> (u64, u64) {
     let conn = rusqlite::Connection::open(path).unwrap();
     let number = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap() as u64;
-    (number(&format!("SELECT rootpage FROM sqlite_master WHERE name = '{name}'")), number("PRAGMA page_size"))
+    (
+        number(&format!("SELECT rootpage FROM sqlite_master WHERE name = '{name}'")),
+        number("PRAGMA page_size"),
+    )
 }
 
 fn overwrite(path: &Path, (page, size): (u64, u64), byte: u8) {
@@ -339,7 +374,8 @@ fn a_page_of_rubbish_in_any_table_or_index_is_found_and_the_rest_is_read() {
             let report = checked(&file.path);
             assert!(!report.is_sound(), "{name}");
             if name == "secret" {
-                let lost = report.findings().iter().filter(|finding| finding.subscription_id().is_some());
+                let lost =
+                    report.findings().iter().filter(|finding| finding.subscription_id().is_some());
                 assert!(lost.count() >= 3, "{report}");
             }
         }
@@ -348,14 +384,19 @@ fn a_page_of_rubbish_in_any_table_or_index_is_found_and_the_rest_is_read() {
     let file = file();
     by_hand(&file.path, "DROP VIEW subscriptions; DROP VIEW subscribers; DROP TABLE expansion");
     let report = checked(&file.path);
-    assert!(report.findings().iter().any(|finding| finding.message().contains("expansion")), "{report}");
+    assert!(
+        report.findings().iter().any(|finding| finding.message().contains("expansion")),
+        "{report}"
+    );
 }
 
 #[test]
 fn pages_that_belong_to_nothing_are_found() {
     let conn = rusqlite::Connection::open_in_memory().unwrap();
     let known: i64 = conn
-        .query_row("SELECT count(*) FROM pragma_module_list WHERE name = 'dbstat'", [], |row| row.get(0))
+        .query_row("SELECT count(*) FROM pragma_module_list WHERE name = 'dbstat'", [], |row| {
+            row.get(0)
+        })
         .unwrap();
     if known == 0 {
         println!("skipped: this SQLite has no dbstat");
@@ -388,8 +429,10 @@ fn the_page_behind_which_the_locks_lie_is_not_lost() {
     const BEFORE: i64 = (1 << 30) / 4_096;
     let file = file();
     let conn = rusqlite::Connection::open(&file.path).unwrap();
-    conn.execute_batch("PRAGMA journal_mode = DELETE; PRAGMA synchronous = OFF; CREATE TABLE mine (x)")
-        .unwrap();
+    conn.execute_batch(
+        "PRAGMA journal_mode = DELETE; PRAGMA synchronous = OFF; CREATE TABLE mine (x)",
+    )
+    .unwrap();
     let pages = || conn.query_row("PRAGMA page_count", [], |row| row.get::<_, i64>(0)).unwrap();
     // One would be longer than SQLite lets a value be.
     let half = (BEFORE - 40 - pages()) / 2 * 4_092;
@@ -414,7 +457,9 @@ fn a_file_that_cannot_be_read_at_all_is_corrupt() {
     drop(Registry::open(&file.path).unwrap());
     overwrite(&file.path, (1, 4_096), 0xAA);
     match registry.check() {
-        Err(error) => assert!(matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Storage), "{error}"),
+        Err(error) => {
+            assert!(matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Storage), "{error}")
+        }
         Ok(report) => assert!(!report.is_sound(), "{report}"),
     }
     refused(Registry::open(&file.path), ErrorKind::Incompatible, &[]);
@@ -440,7 +485,8 @@ fn two_that_get_an_event_at_the_same_url_are_advised() {
     let registry = contact_center();
     let url = "https://example.com/hook";
     let first = made(&registry, "first", url, &["agent.*"]);
-    let other = made(&registry, "other", "https://EXAMPLE.com:443/hook", &["agent.presencechanged.v1"]);
+    let other =
+        made(&registry, "other", "https://EXAMPLE.com:443/hook", &["agent.presencechanged.v1"]);
     let message = format!(
         "subscription \"other\" ({other}): it has the URL of subscription \"first\" ({first}), and both want \
          \"agent.presencechanged.v1\", which is delivered there twice; disable one, or take the event out of one"
@@ -458,9 +504,14 @@ fn two_that_get_an_event_at_the_same_url_are_advised() {
     // The very same pattern counts also where it covers nothing yet.
     let update = SubscriptionUpdate::new().events(["agent.*", "x.y"]).allow_unknown_events(true);
     registry.update(first, update).unwrap();
-    registry.update(other, SubscriptionUpdate::new().events(["x.y"]).allow_unknown_events(true)).unwrap();
+    registry
+        .update(other, SubscriptionUpdate::new().events(["x.y"]).allow_unknown_events(true))
+        .unwrap();
     let advice = registry.check().unwrap();
-    assert!(advice.advice().iter().any(|advice| advice.message().contains(r#"both want "x.y""#)), "{advice}");
+    assert!(
+        advice.advice().iter().any(|advice| advice.message().contains(r#"both want "x.y""#)),
+        "{advice}"
+    );
 }
 
 #[test]
@@ -468,19 +519,28 @@ fn of_many_at_one_url_each_is_told_with_the_first_before_it() {
     let registry = contact_center();
     let url = "https://example.com/hook";
     let patterns = ["agent.*", "channel.*", "agent.presencechanged.v1", "*"];
-    let ids: Vec<_> = patterns.iter().map(|pattern| made(&registry, pattern, url, &[pattern])).collect();
+    let ids: Vec<_> =
+        patterns.iter().map(|pattern| made(&registry, pattern, url, &[pattern])).collect();
     let report = registry.check().unwrap();
-    let pairs: Vec<_> =
-        report.advice().iter().map(|advice| (advice.subscription_id().unwrap(), advice.message())).collect();
+    let pairs: Vec<_> = report
+        .advice()
+        .iter()
+        .map(|advice| (advice.subscription_id().unwrap(), advice.message()))
+        .collect();
     assert_eq!(pairs.len(), 2, "{report}");
     for (pair, id) in pairs.iter().zip([ids[2], ids[3]]) {
         assert_eq!(pair.0, id);
-        assert!(pair.1.contains(&format!("the URL of subscription \"agent.*\" ({})", ids[0])), "{}", pair.1);
+        assert!(
+            pair.1.contains(&format!("the URL of subscription \"agent.*\" ({})", ids[0])),
+            "{}",
+            pair.1
+        );
     }
 }
 
 #[test]
-fn the_first_before_it_and_the_first_event_that_both_want_are_named_whatever_the_order_of_patterns() {
+fn the_first_before_it_and_the_first_event_that_both_want_are_named_whatever_the_order_of_patterns()
+{
     let registry = Registry::in_memory().unwrap();
     registry.register_event_types(["a", "b", "c"]).unwrap();
     let url = "https://example.com/hook";
@@ -532,7 +592,9 @@ fn a_pattern_that_adds_nothing_is_advised() {
                 );
                 advised(&registry, id, &message);
             }
-            None => assert_eq!(registry.check().unwrap().to_string(), "nothing found", "{events:?}"),
+            None => {
+                assert_eq!(registry.check().unwrap().to_string(), "nothing found", "{events:?}")
+            }
         }
         registry.delete(id).unwrap();
     }
@@ -552,7 +614,11 @@ fn a_pattern_that_covers_nothing_is_advised_also_once_its_types_are_gone() {
     advised(&registry, id, &message);
     registry.delete(id).unwrap();
     let id = made(&registry, "s", "https://example.com/", &["not.yet.v1"]);
-    advised(&registry, id, &message.replace("a.*", "not.yet.v1").replace(&message[18..44], &id.to_string()));
+    advised(
+        &registry,
+        id,
+        &message.replace("a.*", "not.yet.v1").replace(&message[18..44], &id.to_string()),
+    );
 }
 
 #[test]
@@ -629,7 +695,8 @@ fn a_sealed_secret_that_does_not_open_is_found() {
     let ids: Vec<_> = {
         let registry = open();
         learn(&registry);
-        let all = ["a", "b"].map(|name| made(&registry, name, &format!("https://{name}.com/"), &["agent.*"]));
+        let all = ["a", "b"]
+            .map(|name| made(&registry, name, &format!("https://{name}.com/"), &["agent.*"]));
         assert_eq!(registry.check().unwrap().to_string(), "nothing found");
         all.into()
     };
@@ -640,7 +707,8 @@ fn a_sealed_secret_that_does_not_open_is_found() {
          UPDATE secret SET sealed = (SELECT sealed FROM kept WHERE kept.subscription = 3 - secret.subscription)",
     );
     let report = open().check().unwrap();
-    let about: Vec<_> = report.findings().iter().map(|finding| finding.subscription_id().unwrap()).collect();
+    let about: Vec<_> =
+        report.findings().iter().map(|finding| finding.subscription_id().unwrap()).collect();
     assert_eq!(about, ids, "{report}");
     assert!(report.findings()[0].message().contains("a secret of subscription"), "{report}");
 }

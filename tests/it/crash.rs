@@ -10,8 +10,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 use webhook_registry::{Durability, Registry};
 
-use crate::child::{self, Peer};
-use crate::history;
+use crate::support::child::{self, Peer};
+use crate::support::history;
 use crate::support::{Random, size};
 
 /// Takes the steps of the history from `arguments[0]` on, and tells each with the length of the `-wal`.
@@ -40,8 +40,11 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 }
 
 fn writer(path: &Path, from: usize, durability: &str) -> Peer {
-    let mut peer =
-        Peer::spawn(&mut child::command("crash::child_takes_steps", path, &[&from.to_string(), durability]));
+    let mut peer = Peer::spawn(&mut child::command(
+        "crash::child_takes_steps",
+        path,
+        &[&from.to_string(), durability],
+    ));
     peer.expect("ready");
     peer
 }
@@ -49,7 +52,8 @@ fn writer(path: &Path, from: usize, durability: &str) -> Peer {
 #[test]
 fn what_was_acknowledged_before_a_kill_is_there() {
     let mut random = Random::new();
-    let (mut folder, mut steps, mut killed, mut in_flight) = (tempfile::tempdir().unwrap(), 0, 0, 0);
+    let (mut folder, mut steps, mut killed, mut in_flight) =
+        (tempfile::tempdir().unwrap(), 0, 0, 0);
     for round in 0..size(15, 300) {
         if round % 10 == 0 {
             (folder, steps) = (tempfile::tempdir().unwrap(), 0);
@@ -131,8 +135,13 @@ impl Moment {
         let steps = self.steps_within(length);
         let expected = |found: history::State, how: &str| {
             let all = steps == self.acknowledged.len();
-            let fits = found == history::after(steps) || (all && found == history::after(steps + 1));
-            assert!(fits, "cut at {length} of {}, {how}: not the state after {steps}", self.wal.len());
+            let fits =
+                found == history::after(steps) || (all && found == history::after(steps + 1));
+            assert!(
+                fits,
+                "cut at {length} of {}, {how}: not the state after {steps}",
+                self.wal.len()
+            );
         };
         let cut = &self.wal[..length];
         expected(self.state_with(cut), "cut");
@@ -155,12 +164,17 @@ fn after_a_loss_of_power_there_is_a_prefix_of_the_history_and_all_that_was_ackno
     let mut random = Random::new();
     let moment = Moment::of_a_writer(40);
     let ends = &moment.acknowledged;
-    assert!(ends.windows(2).all(|pair| pair[0] < pair[1]), "no checkpoint was to come in between: {ends:?}");
+    assert!(
+        ends.windows(2).all(|pair| pair[0] < pair[1]),
+        "no checkpoint was to come in between: {ends:?}"
+    );
     let (last, end) = (ends[ends.len() - 1], moment.wal.len());
     // From the last acknowledged commit on, and through that commit itself, as if it were the one in flight.
     let from = ends[ends.len() - 2];
     let mut cuts = 0;
-    for length in (from..=end).step_by(size(331, 1)).chain([last - 1, last, (last + 1).min(end), end]) {
+    for length in
+        (from..=end).step_by(size(331, 1)).chain([last - 1, last, (last + 1).min(end), end])
+    {
         moment.assert_cut_at(length, &mut random);
         cuts += 1;
     }
@@ -179,7 +193,10 @@ fn a_moment_in_the_middle_of_checkpoints_is_the_history_too() {
         let steps = moment.acknowledged.len();
         assert!(moment.file.len() > 8_192, "a checkpoint was to come in between");
         let found = moment.state_with(&moment.wal);
-        assert!(found == history::after(steps) || found == history::after(steps + 1), "after {steps}");
+        assert!(
+            found == history::after(steps) || found == history::after(steps + 1),
+            "after {steps}"
+        );
     }
 }
 
@@ -202,7 +219,8 @@ fn a_file_whose_making_was_killed_opens_whole_or_fresh() {
     while rounds < size(15, 300) || (unfinished == 0 && rounds < 500) {
         rounds += 1;
         let folder = tempfile::tempdir().unwrap();
-        let mut peer = Peer::spawn(&mut child::command("crash::child_makes_files", folder.path(), &[]));
+        let mut peer =
+            Peer::spawn(&mut child::command("crash::child_makes_files", folder.path(), &[]));
         peer.expect("ready");
         thread::sleep(Duration::from_micros(random.next() % 20_000));
         peer.kill();

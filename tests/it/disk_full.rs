@@ -9,8 +9,8 @@ use std::process::Command;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use webhook_registry::{ErrorKind, NewSubscription, Registry};
 
-use crate::child::{self, Peer};
-use crate::history;
+use crate::support::child::{self, Peer};
+use crate::support::history;
 use crate::support::{new, size};
 
 /// No file of this process may grow past this many bytes.
@@ -40,7 +40,11 @@ fn fill_and_go_on(path: &Path, full: impl Fn(), room: impl Fn()) {
         full();
         steps = fill(&registry, steps);
         for _ in 0..3 {
-            assert_eq!(history::state(&registry).unwrap(), history::after(steps), "what was there is intact");
+            assert_eq!(
+                history::state(&registry).unwrap(),
+                history::after(steps),
+                "what was there is intact"
+            );
             let again = history::take(&registry, steps);
             assert_eq!(again.unwrap_err().kind(), ErrorKind::Storage);
         }
@@ -69,7 +73,11 @@ fn child_meets_a_limit() {
     };
     let more: u64 = arguments[0].parse().unwrap();
     let wal = PathBuf::from(path.to_str().unwrap().to_owned() + "-wal");
-    fill_and_go_on(&path, || limit(Some(std::fs::metadata(&wal).unwrap().len() + more)), || limit(None));
+    fill_and_go_on(
+        &path,
+        || limit(Some(std::fs::metadata(&wal).unwrap().len() + more)),
+        || limit(None),
+    );
 }
 
 /// A role that may not make files as long as it likes, and is told so instead of killed.
@@ -82,7 +90,8 @@ fn a_file_that_may_not_grow_is_storage_and_costs_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     for round in 0..size(8, 200) {
         let path = folder.path().join(format!("{round}.db"));
-        let heard = limited("disk_full::child_meets_a_limit", &path, &[&(round * 1_777).to_string()]);
+        let heard =
+            limited("disk_full::child_meets_a_limit", &path, &[&(round * 1_777).to_string()]);
         assert!(heard[0].starts_with("whole after "), "{heard:?}");
     }
 }
@@ -129,7 +138,11 @@ fn child_checkpoints_into_a_limit() {
 #[test]
 fn a_checkpoint_that_finds_no_room_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let heard = limited("disk_full::child_checkpoints_into_a_limit", &folder.path().join("registry.db"), &[]);
+    let heard = limited(
+        "disk_full::child_checkpoints_into_a_limit",
+        &folder.path().join("registry.db"),
+        &[],
+    );
     assert_eq!(heard, ["whole"]);
 }
 
@@ -235,7 +248,11 @@ fn child_opens_on_a_full_disk() {
             }
         }
         let reader = Registry::options().read_only(true).open(&made).unwrap();
-        assert_eq!(history::state(&reader).unwrap(), history::after(1), "with room for {pages} pages");
+        assert_eq!(
+            history::state(&reader).unwrap(),
+            history::after(1),
+            "with room for {pages} pages"
+        );
     }
     assert!(refused > 0);
     file.set_len(0).unwrap();
@@ -254,6 +271,7 @@ fn a_full_disk_is_storage_at_open_and_what_is_on_it_is_read() {
         return;
     };
     let path = disk.0.path().join("registry.db");
-    let peer = Peer::spawn(&mut child::command("disk_full::child_opens_on_a_full_disk", &path, &[]));
+    let peer =
+        Peer::spawn(&mut child::command("disk_full::child_opens_on_a_full_disk", &path, &[]));
     assert_eq!(peer.finish(), ["whole"]);
 }

@@ -8,7 +8,8 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tempfile::TempDir;
 use webhook_registry::{
-    Error, ErrorKind, Registry, RegistryOptions, Rotation, SigningSecret, SubscriptionId, SubscriptionUpdate,
+    Error, ErrorKind, Registry, RegistryOptions, Rotation, SigningSecret, SubscriptionId,
+    SubscriptionUpdate,
 };
 
 use crate::support::{Hands, files_with, learn, new, refused};
@@ -108,8 +109,10 @@ fn no_secret_is_readable_in_any_file_from_the_first_moment_on() {
     for exclusive in [false, true] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("registry.db");
-        let readable =
-            || [files_with(folder.path(), b"U2VhbGVk"), files_with(folder.path(), b"SealedIn")].concat();
+        let readable = || {
+            [files_with(folder.path(), b"U2VhbGVk"), files_with(folder.path(), b"SealedIn")]
+                .concat()
+        };
         let registry = with(KEY).exclusive(exclusive).open(&path).unwrap();
         learn(&registry);
         let created = registry.create(new("SealedOut").secret(SECRET)).unwrap();
@@ -149,7 +152,9 @@ fn no_secret_is_readable_in_any_file_from_the_first_moment_on() {
 fn one_secret_is_never_sealed_twice_alike() {
     let sealed = Sealed::new();
     let registry = sealed.open();
-    registry.create_all((0..20).map(|number| new(&format!("same {number}")).secret(SECRET))).unwrap();
+    registry
+        .create_all((0..20).map(|number| new(&format!("same {number}")).secret(SECRET)))
+        .unwrap();
     let values = || -> Vec<Vec<u8>> {
         let conn = Connection::open(&sealed.path).unwrap();
         let mut statement = conn.prepare("SELECT sealed FROM secret").unwrap();
@@ -284,7 +289,8 @@ fn what_was_sealed_for_one_place_opens_in_no_other() {
     let first = "(SELECT min(seq) FROM subscription)";
     let second = "(SELECT max(seq) FROM subscription)";
     let row = |of: &str, serial: i64| format!("subscription = {of} AND serial = {serial}");
-    let take = |of, serial| format!("sealed = (SELECT sealed FROM secret WHERE {})", row(of, serial));
+    let take =
+        |of, serial| format!("sealed = (SELECT sealed FROM secret WHERE {})", row(of, serial));
     let set = |serial, what: &str| format!("UPDATE secret SET {what} WHERE {}", row(first, serial));
     let table = [
         ("that of another row", set(1, &take(first, 2))),
@@ -297,7 +303,10 @@ fn what_was_sealed_for_one_place_opens_in_no_other() {
         ("a life without end", set(2, "expires_at = NULL")),
         ("an end for the current", set(3, &format!("expires_at = {}", START * 2))),
         ("another birth", set(3, "created_at = created_at + 1")),
-        ("another id", format!("UPDATE subscription SET id = '7' || substr(id, 2) WHERE seq = {second}")),
+        (
+            "another id",
+            format!("UPDATE subscription SET id = '7' || substr(id, 2) WHERE seq = {second}"),
+        ),
         ("text in its place", set(3, &format!("sealed = NULL, text = '{SECRET}'"))),
         ("nothing", set(3, "sealed = x''")),
         ("a nonce alone", set(3, "sealed = substr(sealed, 1, 24)")),
@@ -312,7 +321,9 @@ fn what_was_sealed_for_one_place_opens_in_no_other() {
         if *how == "another id" {
             let id = Connection::open(&sealed.path)
                 .unwrap()
-                .query_row("SELECT id FROM subscription ORDER BY seq DESC", [], |row| row.get::<_, String>(0))
+                .query_row("SELECT id FROM subscription ORDER BY seq DESC", [], |row| {
+                    row.get::<_, String>(0)
+                })
                 .unwrap();
             sealed.ids = [id.parse().unwrap(), sealed.ids[0]];
         }
@@ -365,7 +376,8 @@ fn what_was_sealed_in_one_file_does_not_open_in_another_with_the_same_key() {
     // Its key check does not either: the file does not pass for one of another key.
     let conn = Connection::open(&one.path).unwrap();
     conn.execute("ATTACH ?1 AS other", [two.path.to_str().unwrap()]).unwrap();
-    conn.execute("UPDATE registry SET key_check = (SELECT key_check FROM other.registry)", []).unwrap();
+    conn.execute("UPDATE registry SET key_check = (SELECT key_check FROM other.registry)", [])
+        .unwrap();
     drop(conn);
     refused(with(KEY).open(&one.path), ErrorKind::Incompatible, &[]);
     // With the other file's id as well, it is that file.
@@ -408,7 +420,8 @@ fn names_and_urls_stay_readable_and_keys_are_not_shown() {
     let sealed = Sealed::new();
     assert_eq!(files_with(sealed.folder.path(), b"https://example.com/hook"), ["registry.db"]);
     let conn = Connection::open(&sealed.path).unwrap();
-    let name: String = conn.query_row("SELECT name FROM subscriptions", [], |row| row.get(0)).unwrap();
+    let name: String =
+        conn.query_row("SELECT name FROM subscriptions", [], |row| row.get(0)).unwrap();
     assert_eq!(name, "s0");
     let options = with(*b"TheKeyThatMustNotBeShownAnywhere");
     for shown in [format!("{options:?}"), format!("{options:#?}"), format!("{:?}", sealed.open())] {

@@ -11,15 +11,21 @@ use crate::support::causes;
 fn faults_stand_apart_and_those_past_ten_are_counted() {
     let registry = Registry::in_memory().unwrap();
     let message = |count: usize| {
-        let all = (0..count).map(|_| NewSubscription::new("", "https://example.com/", ["agent.v1"]));
+        let all =
+            (0..count).map(|_| NewSubscription::new("", "https://example.com/", ["agent.v1"]));
         let error = registry.create_all(all.map(|new| new.allow_unknown_events(true))).unwrap_err();
         assert_eq!(error.problems().len(), count);
         error.to_string()
     };
     assert_eq!(message(1), "[0].name: a subscription needs a name");
-    assert_eq!(message(2), "[0].name: a subscription needs a name; [1].name: a subscription needs a name");
-    let ten =
-        (0..10).map(|at| format!("[{at}].name: a subscription needs a name")).collect::<Vec<_>>().join("; ");
+    assert_eq!(
+        message(2),
+        "[0].name: a subscription needs a name; [1].name: a subscription needs a name"
+    );
+    let ten = (0..10)
+        .map(|at| format!("[{at}].name: a subscription needs a name"))
+        .collect::<Vec<_>>()
+        .join("; ");
     assert_eq!(message(10), ten);
     assert_eq!(message(11), format!("{ten}; and 1 more"));
     assert_eq!(message(30), format!("{ten}; and 20 more"));
@@ -31,7 +37,10 @@ fn what_the_system_said_is_the_source() {
     let error = Registry::open(folder.path().join("missing").join("webhooks.db")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Storage);
     let causes: Vec<String> = causes(&error).map(ToString::to_string).collect();
-    assert!(causes.iter().any(|cause| cause.contains("No such file or directory")), "{error}: {causes:?}");
+    assert!(
+        causes.iter().any(|cause| cause.contains("No such file or directory")),
+        "{error}: {causes:?}"
+    );
 }
 
 #[test]

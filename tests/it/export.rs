@@ -6,11 +6,13 @@ use std::thread;
 use std::time::Duration;
 
 use webhook_registry::{
-    Durability, Ensured, ErrorKind, EventType, Export, ListQuery, NewSubscription, Prune, Registry, Rotation,
-    SubscriptionUpdate,
+    Durability, Ensured, ErrorKind, EventType, Export, ListQuery, NewSubscription, Prune, Registry,
+    Rotation, SubscriptionUpdate,
 };
 
-use crate::support::{End, Hands, Random, SEED_SECRET, contact_center, learn, new, refused, size, time};
+use crate::support::{
+    End, Hands, Random, SEED_SECRET, contact_center, learn, new, refused, size, time,
+};
 
 const OTHER: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqrTwjU";
 const START: u64 = 1_800_000_000_000;
@@ -40,7 +42,11 @@ fn answers(registry: &Registry) -> String {
         for subscriber in &registry.subscribers(event_type.name()).unwrap() {
             let secrets: Vec<&str> = subscriber.secrets().map(|secret| secret.expose()).collect();
             let (id, metadata) = (subscriber.id(), subscriber.metadata());
-            all += &format!("{id} {} {} {metadata:?} {secrets:?}\n", subscriber.name(), subscriber.url());
+            all += &format!(
+                "{id} {} {} {metadata:?} {secrets:?}\n",
+                subscriber.name(),
+                subscriber.url()
+            );
         }
     }
     all
@@ -51,9 +57,9 @@ fn answers(registry: &Registry) -> String {
 fn fill(registry: &Registry, hands: &Hands) {
     hands.set(START);
     learn(registry);
-    let schema =
-        serde_json::json!({"z": 1, "a": [1.5e-7, -3, 18446744073709551615_u64, {"b": null}], "é": "\u{1}\""});
-    let described = EventType::new("z.\u{2d}x").with_description("\u{7f} \n\"é").with_json_schema(schema);
+    let schema = serde_json::json!({"z": 1, "a": [1.5e-7, -3, 18446744073709551615_u64, {"b": null}], "é": "\u{1}\""});
+    let described =
+        EventType::new("z.\u{2d}x").with_description("\u{7f} \n\"é").with_json_schema(schema);
     registry
         .register_event_types([described, EventType::new("a:/b").with_json_schema(false.into())])
         .unwrap();
@@ -67,7 +73,8 @@ fn fill(registry: &Registry, hands: &Hands) {
     hands.set(START + 1);
     registry.create(new("off").enabled(false).secret(OTHER)).unwrap();
     registry.create(new("gone")).unwrap();
-    let events = NewSubscription::new("wide", "http://localhost/", ["*", "none.?", "agent.*", EVENT]);
+    let events =
+        NewSubscription::new("wide", "http://localhost/", ["*", "none.?", "agent.*", EVENT]);
     registry.create(events.allow_unknown_events(true).description("d")).unwrap();
     // Three generations: one of them expires before the others.
     let minutes = |minutes: u64| Rotation::new().overlap(Duration::from_secs(60 * minutes));
@@ -86,15 +93,20 @@ fn the_document_is_just_this() {
     let hands = Hands::at(START);
     let registry = hands.options().in_memory().unwrap();
     assert_eq!(text(&registry), r#"{"formatVersion":1,"eventTypes":[],"subscriptions":[]}"#);
-    let described =
-        EventType::new("b.v1").with_description("d").with_json_schema(serde_json::json!({"type": "object"}));
+    let described = EventType::new("b.v1")
+        .with_description("d")
+        .with_json_schema(serde_json::json!({"type": "object"}));
     registry.register_event_types([described, EventType::new("a.v1")]).unwrap();
-    let crm = NewSubscription::new("crm", "https://example.com/", ["b.*", "a.v1"]).secret(SEED_SECRET);
+    let crm =
+        NewSubscription::new("crm", "https://example.com/", ["b.*", "a.v1"]).secret(SEED_SECRET);
     let crm = registry.create(crm.description("d").metadata("k", "v")).unwrap().subscription().id();
-    let plain = NewSubscription::new("a", "https://example.com/", ["*"]).enabled(false).secret(OTHER);
+    let plain =
+        NewSubscription::new("a", "https://example.com/", ["*"]).enabled(false).secret(OTHER);
     let plain = registry.create(plain).unwrap().subscription().id();
     hands.set(START + 1);
-    registry.rotate_secret(crm, Rotation::new().secret(OTHER).overlap(Duration::from_secs(1))).unwrap();
+    registry
+        .rotate_secret(crm, Rotation::new().secret(OTHER).overlap(Duration::from_secs(1)))
+        .unwrap();
     let expected = [
         r#"{"formatVersion":1,"eventTypes":[{"name":"a.v1"},"#,
         r#"{"name":"b.v1","description":"d","jsonSchema":{"type":"object"}}],"subscriptions":["#,
@@ -106,7 +118,9 @@ fn the_document_is_just_this() {
         &format!(r#"{{"secret":"{OTHER}","createdAt":"2027-01-15T08:00:00.001Z"}},"#),
         &format!(r#"{{"secret":"{SEED_SECRET}","createdAt":"2027-01-15T08:00:00.000Z","#),
         r#""expiresAt":"2027-01-15T08:00:01.001Z"}]},"#,
-        &format!(r#"{{"subscriptionId":"{plain}","name":"a","url":"https://example.com/","events":["*"],"#),
+        &format!(
+            r#"{{"subscriptionId":"{plain}","name":"a","url":"https://example.com/","events":["*"],"#
+        ),
         r#""enabled":false,"createdAt":"2027-01-15T08:00:00.000Z","updatedAt":"2027-01-15T08:00:00.000Z","#,
         &format!(
             r#""revision":1,"secrets":[{{"secret":"{OTHER}","createdAt":"2027-01-15T08:00:00.000Z"}}]}}]}}"#
@@ -132,12 +146,22 @@ fn what_it_holds_goes_round_through_every_kind_of_registry() {
         ("a file", open("one.db")),
         (
             "relaxed",
-            options.clone().durability(Durability::Relaxed).open(folder.path().join("two.db")).unwrap(),
+            options
+                .clone()
+                .durability(Durability::Relaxed)
+                .open(folder.path().join("two.db"))
+                .unwrap(),
         ),
-        ("exclusive", options.clone().exclusive(true).open(folder.path().join("three.db")).unwrap()),
+        (
+            "exclusive",
+            options.clone().exclusive(true).open(folder.path().join("three.db")).unwrap(),
+        ),
         ("no history", options.clone().keep_changes(0).in_memory().unwrap()),
         #[cfg(feature = "encryption")]
-        ("encrypted", options.clone().encryption_key([7; 32]).open(folder.path().join("sealed.db")).unwrap()),
+        (
+            "encrypted",
+            options.clone().encryption_key([7; 32]).open(folder.path().join("sealed.db")).unwrap(),
+        ),
         #[cfg(feature = "test-util")]
         ("deterministic", hands.options().deterministic(1).in_memory().unwrap()),
     ];
@@ -213,7 +237,10 @@ fn life_goes_on_where_it_was_taken_in() {
     refused(registry.create(new("renamed")), ErrorKind::Conflict, &["name"]);
     let after = registry.update(id, SubscriptionUpdate::new().description("d")).unwrap();
     assert_eq!((after.revision(), after.created_at()), (6, time(START)));
-    assert!(matches!(registry.ensure(NewSubscription::from(&after)).unwrap(), Ensured::Unchanged(_)));
+    assert!(matches!(
+        registry.ensure(NewSubscription::from(&after)).unwrap(),
+        Ensured::Unchanged(_)
+    ));
 }
 
 #[test]
@@ -269,7 +296,10 @@ fn what_is_shown_of_a_document_holds_no_secret() {
     registry.create(new("crm").secret(SEED_SECRET)).unwrap();
     let export = registry.export().unwrap();
     for shown in [format!("{export:?}"), format!("{export:#?}"), format!("{:?}", Some(&export))] {
-        assert!(shown.contains("subscriptions: 1") && !shown.contains(&SEED_SECRET[..8]), "{shown}");
+        assert!(
+            shown.contains("subscriptions: 1") && !shown.contains(&SEED_SECRET[..8]),
+            "{shown}"
+        );
     }
     assert!(text(&registry).contains(SEED_SECRET), "but it has them");
 }
@@ -305,8 +335,8 @@ fn an_export_is_of_one_moment_while_others_write() {
         let writing = scope.spawn(|| {
             for round in 0..size(30, 400) {
                 // Pairs: an odd number is half a call.
-                let names =
-                    ["a", "b"].map(|half| new(&format!("{round} {half}")).metadata("r", round.to_string()));
+                let names = ["a", "b"]
+                    .map(|half| new(&format!("{round} {half}")).metadata("r", round.to_string()));
                 let made = registry.create_all(names).unwrap();
                 registry.rotate_secret(made[0].subscription().id(), Rotation::new()).unwrap();
             }
@@ -324,8 +354,10 @@ fn an_export_is_of_one_moment_while_others_write() {
 #[test]
 fn an_export_of_much_never_has_a_subscription_without_its_event_type() {
     let folder = tempfile::tempdir().unwrap();
-    let registry =
-        Registry::options().durability(Durability::Relaxed).open(folder.path().join("webhooks.db")).unwrap();
+    let registry = Registry::options()
+        .durability(Durability::Relaxed)
+        .open(folder.path().join("webhooks.db"))
+        .unwrap();
     // Long to read, so that many changes fall between what is read first and what is read last.
     registry.register_event_types((0..3_000).map(|n| format!("much.{n}.v1"))).unwrap();
     registry.register_event_type("there.0.v1").unwrap();
@@ -390,12 +422,17 @@ fn act(registry: &Registry, random: &mut Random) {
         new = new.metadata(format!("k{}", random.below(9)), *random.pick(&TEXTS));
     }
     if random.chance(30) {
-        new = new.description(*random.pick(&TEXTS)).secret(*random.pick(&[SEED_SECRET, "YQ==", "whsec_YQ"]));
+        new = new.description(*random.pick(&TEXTS)).secret(*random.pick(&[
+            SEED_SECRET,
+            "YQ==",
+            "whsec_YQ",
+        ]));
     }
     let mut event_type = EventType::new(*random.pick(&TYPES));
     if random.chance(50) {
         let number = f64::from_bits(random.next());
-        event_type = event_type.with_description(*random.pick(&TEXTS)).with_json_schema(number.into());
+        event_type =
+            event_type.with_description(*random.pick(&TEXTS)).with_json_schema(number.into());
     }
     let id = registry.get_by_name(&name).unwrap().map(|found| found.id());
     let overlap = Duration::from_millis(random.below(60_000) as u64);

@@ -1,6 +1,6 @@
-//! Guards against a disk that fails to read being taken for a damaged file, whose owner would then restore a backup; and
-//! against a failure of one moment that a registry never gets over. The calls of a child process fail on command, by a
-//! library that is loaded before the C library.
+//! Guards against a failing disk that is reported as damage, so that somebody restores a backup
+//! without need, and against a failure of one moment from which a registry never recovers. The
+//! system calls of a child process fail on command, by a library that is loaded before libc.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,7 +9,7 @@ use std::process::Command;
 
 use webhook_registry::{Error, ErrorKind, ListQuery, NewSubscription, Registry};
 
-use crate::child::{self, Peer};
+use crate::support::child::{self, Peer};
 use crate::support::{new, size};
 
 const CONTROL: &str = "FAULTY_DISK";
@@ -21,7 +21,8 @@ const ENOSPC: i32 = 28;
 /// Every time, for [`fail`].
 const ALWAYS: u32 = 0;
 
-/// From now on this call fails on every file whose name ends so, at this offset and behind it: the nth time, or [`ALWAYS`].
+/// Lets this call fail on every file with this suffix, from this offset on: the nth time, or
+/// [`ALWAYS`].
 fn fail(call: &str, suffix: &str, errno: i32, from: u64, nth: u32) {
     let control = PathBuf::from(std::env::var_os(CONTROL).unwrap());
     let next = control.with_extension("next");
@@ -29,12 +30,13 @@ fn fail(call: &str, suffix: &str, errno: i32, from: u64, nth: u32) {
     fs::rename(next, control).unwrap();
 }
 
-/// Nothing fails any more. False where a failure that was to come once did come.
+/// Lets nothing fail any more. False if a failure that was to come once has come.
 fn heal() -> bool {
     fs::remove_file(std::env::var_os(CONTROL).unwrap()).is_ok()
 }
 
-/// Runs a role on a new folder, with the library loaded; what it tells. None where there is no C compiler.
+/// Runs a role in a new folder with the library loaded, and returns what it tells. None without a C
+/// compiler.
 fn run(role: &str, arguments: &[&str]) -> Option<Vec<String>> {
     let folder = tempfile::tempdir().unwrap();
     let library = folder.path().join("faulty_disk.so");
@@ -48,14 +50,17 @@ fn run(role: &str, arguments: &[&str]) -> Option<Vec<String>> {
             return None;
         }
     }
-    let mut command =
-        child::command(&format!("faulty_disk::{role}"), &folder.path().join("registry.db"), arguments);
+    let mut command = child::command(
+        &format!("faulty_disk::{role}"),
+        &folder.path().join("registry.db"),
+        arguments,
+    );
     command.env("LD_PRELOAD", &library).env(CONTROL, folder.path().join("control"));
     Some(Peer::spawn(&mut command).finish())
 }
 
-/// Copies a file with what is beside it, as a killed writer would have left it. By another process: closing a descriptor
-/// here would drop SQLite's locks.
+/// Copies a file and those beside it, as a killed writer would have left them. By another process,
+/// because closing a descriptor here would drop SQLite's locks.
 fn leave(path: &Path, copy: &Path, suffixes: &[&str]) {
     for suffix in suffixes {
         let name = |path: &Path| format!("{}{suffix}", path.display());
@@ -63,7 +68,7 @@ fn leave(path: &Path, copy: &Path, suffixes: &[&str]) {
     }
 }
 
-/// What only a disk can have done; and a message that repeats no failure of the clearing up.
+/// Asserts that the error blames the disk, not the file and not the end of the transaction.
 #[track_caller]
 fn assert_storage(error: &Error, what: &str) {
     assert_eq!(error.kind(), ErrorKind::Storage, "{what}: {error}");
@@ -76,13 +81,15 @@ fn assert_storage(error: &Error, what: &str) {
 
 const MADE: usize = 60;
 
-/// A file of many pages: tables and indexes with inner nodes, and metadata that needs pages of its own.
+/// Creates a file with interior pages in tables and indexes, and with overflow pages.
 fn make(path: &Path) {
     let registry = Registry::open(path).unwrap();
     registry.register_event_types((0..200).map(|number| format!("agent.v{number}"))).unwrap();
     let filled = |number: usize| {
-        let filled = NewSubscription::new(format!("s{number}"), "https://example.com/", ["agent.*"]);
-        (0..number % 8).fold(filled, |filled, key| filled.metadata(format!("k{key}"), "x".repeat(900)))
+        let filled =
+            NewSubscription::new(format!("s{number}"), "https://example.com/", ["agent.*"]);
+        (0..number % 8)
+            .fold(filled, |filled, key| filled.metadata(format!("k{key}"), "x".repeat(900)))
     };
     registry.create_all((0..MADE).map(filled)).unwrap();
 }
@@ -300,7 +307,9 @@ fn child_cannot_tell_the_size_of_its_wal() {
     leave(&path, &left, &["", "-wal"]);
     drop(writer);
     // SQLite cannot make a `-shm`, and whether there are changes in the `-wal` is not known.
-    for (call, suffix) in [("open", "left.db-shm"), ("map", "left.db-shm"), ("truncate", "left.db-shm")] {
+    for (call, suffix) in
+        [("open", "left.db-shm"), ("map", "left.db-shm"), ("truncate", "left.db-shm")]
+    {
         fail(call, suffix, EIO, 0, ALWAYS);
         let error = Registry::options().read_only(true).open(&left).unwrap_err();
         assert_storage(&error, call);

@@ -20,7 +20,8 @@ pub(crate) fn document() -> Value {
 fn make() -> Value {
     let registry = Registry::in_memory().unwrap();
     registry.register_event_types(["agent.a.v1", "agent.b.v1"]).unwrap();
-    let list = ["a", "b", "c"].map(|name| new(name).description("d").metadata("k", "v").secret(SEED_SECRET));
+    let list = ["a", "b", "c"]
+        .map(|name| new(name).description("d").metadata("k", "v").secret(SEED_SECRET));
     let made = registry.create_all(list).unwrap();
     registry.rotate_secret(made[1].subscription().id(), Rotation::new().secret(OTHER)).unwrap();
     serde_json::to_value(registry.export().unwrap()).unwrap()
@@ -41,12 +42,18 @@ pub(crate) fn with(place: &str, value: Option<Value>) -> Value {
 }
 
 pub(crate) fn read(document: &Value) -> Export {
-    serde_json::from_str(&document.to_string()).unwrap_or_else(|error| panic!("{error}: {document}"))
+    serde_json::from_str(&document.to_string())
+        .unwrap_or_else(|error| panic!("{error}: {document}"))
 }
 
 /// An import that has to be refused, and leaves the registry as it was.
 #[track_caller]
-pub(crate) fn refuses(registry: &Registry, document: &Value, kind: ErrorKind, fields: &[&str]) -> String {
+pub(crate) fn refuses(
+    registry: &Registry,
+    document: &Value,
+    kind: ErrorKind,
+    fields: &[&str],
+) -> String {
     let state = || (registry.export().unwrap(), registry.last_change().unwrap());
     let before = state();
     let error = refused(registry.import(read(document)), kind, fields);
@@ -111,7 +118,10 @@ fn every_value_that_breaks_a_rule_is_told_with_its_place() {
 #[test]
 fn every_fault_of_a_secret_is_told_and_none_is_shown() {
     let of = |at: usize, key: &str| {
-        (format!("/subscriptions/1/secrets/{at}/{key}"), format!("subscriptions[1].secrets[{at}].{key}"))
+        (
+            format!("/subscriptions/1/secrets/{at}/{key}"),
+            format!("subscriptions[1].secrets[{at}].{key}"),
+        )
     };
     let table: [(usize, &str, Value, &str); 9] = [
         (0, "secret", json!(""), "cannot be empty"),
@@ -127,7 +137,8 @@ fn every_fault_of_a_secret_is_told_and_none_is_shown() {
     for (at, key, value, message) in table {
         let (place, field) = of(at, key);
         wrong(&place, value.clone(), &field, message);
-        let error = Registry::in_memory().unwrap().import(read(&with(&place, Some(value)))).unwrap_err();
+        let error =
+            Registry::in_memory().unwrap().import(read(&with(&place, Some(value)))).unwrap_err();
         let shown = format!("{error} {error:?} {:?}", error.problems());
         assert!(!shown.contains("aGlkZGVu") && !shown.contains(&OTHER[..12]), "{shown}");
     }
@@ -197,14 +208,17 @@ fn ids_rise_and_the_fault_is_the_laters() {
         swapped
     };
     let registry = Registry::in_memory().unwrap();
-    let invalid = |order, fields: &[&str]| refuses(&registry, &swapped(order), ErrorKind::Invalid, fields);
+    let invalid =
+        |order, fields: &[&str]| refuses(&registry, &swapped(order), ErrorKind::Invalid, fields);
     invalid([1, 0, 2], &["subscriptions[1].subscriptionId"]);
     invalid([2, 1, 0], &["subscriptions[1].subscriptionId", "subscriptions[2].subscriptionId"]);
     invalid([0, 2, 1], &["subscriptions[2].subscriptionId"]);
     invalid([0, 0, 1], &["subscriptions[1].subscriptionId", "subscriptions[1].name"]);
     // In small letters it is the same id, and written in large ones.
     let id = document["subscriptions"][2]["subscriptionId"].as_str().unwrap();
-    registry.import(read(&with("/subscriptions/2/subscriptionId", Some(id.to_lowercase().into())))).unwrap();
+    registry
+        .import(read(&with("/subscriptions/2/subscriptionId", Some(id.to_lowercase().into()))))
+        .unwrap();
     assert_eq!(serde_json::to_value(registry.export().unwrap()).unwrap(), document);
 }
 
@@ -238,9 +252,11 @@ fn a_registry_that_only_reads_says_so_before_all_else() {
     let path = folder.path().join("webhooks.db");
     drop(Registry::open(&path).unwrap());
     let reader = Registry::options().read_only(true).open(&path).unwrap();
-    for document in
-        [document(), with("/subscriptions/0/url", Some(json!(""))), with("/formatVersion", Some(json!(9)))]
-    {
+    for document in [
+        document(),
+        with("/subscriptions/0/url", Some(json!(""))),
+        with("/formatVersion", Some(json!(9))),
+    ] {
         refuses(&reader, &document, ErrorKind::ReadOnly, &[]);
     }
 }

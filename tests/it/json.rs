@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use webhook_registry::{
-    Catalog, ErrorKind, EventPattern, EventType, ListQuery, NewSubscription, Registry, Subscription,
-    SubscriptionId, SubscriptionUpdate,
+    Catalog, ErrorKind, EventPattern, EventType, ListQuery, NewSubscription, Registry,
+    Subscription, SubscriptionId, SubscriptionUpdate,
 };
 
 use crate::support::{SEED, SEED_SECRET, learn, new, refused};
@@ -56,8 +56,12 @@ fn a_created_subscription_is_written_with_these_keys_in_this_order() {
             )
     );
 
-    let new =
-        new("full").secret(SEED_SECRET).enabled(false).description("").metadata("b", "2").metadata("a", "1");
+    let new = new("full")
+        .secret(SEED_SECRET)
+        .enabled(false)
+        .description("")
+        .metadata("b", "2")
+        .metadata("a", "1");
     let created = registry.create(new).unwrap();
     let id = created.subscription().id();
     assert_eq!(
@@ -81,7 +85,8 @@ fn a_subscription_is_written_the_same_without_its_secret() {
     assert_eq!(text(&subscription), expected);
     assert_eq!(text(&registry.get(id).unwrap().unwrap()), expected);
     assert_eq!(text(&registry.get_by_name("full").unwrap().unwrap()), expected);
-    let changed = registry.update(id, SubscriptionUpdate::new().clear_description().clear_metadata());
+    let changed =
+        registry.update(id, SubscriptionUpdate::new().clear_description().clear_metadata());
     assert_eq!(
         text(&changed.unwrap()),
         expected
@@ -275,7 +280,11 @@ fn every_key_says_what_its_setter_says() {
 fn a_copy_of_a_subscription_is_all_but_its_secret() {
     let (registry, subscription) = full();
     let copy = NewSubscription::from(&subscription);
-    let said = new("full").enabled(true).description("for \"people\"").metadata("a", "1").metadata("b", "2");
+    let said = new("full")
+        .enabled(true)
+        .description("for \"people\"")
+        .metadata("a", "1")
+        .metadata("b", "2");
     assert_eq!(copy, said);
     registry.delete(subscription.id()).unwrap();
     let again = registry.create(copy).unwrap().into_parts().0;

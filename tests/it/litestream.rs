@@ -31,7 +31,8 @@ impl Litestream {
             println!("WEBHOOK_REGISTRY_LITESTREAM does not say where Litestream is: skipped");
             return None;
         };
-        let litestream = Litestream { program: program.into(), folder: tempfile::tempdir().unwrap() };
+        let litestream =
+            Litestream { program: program.into(), folder: tempfile::tempdir().unwrap() };
         let (pages, interval) = if checkpoints { (50, "1s") } else { (1_000_000, "1h") };
         let config = format!(
             "dbs:\n  - path: {}\n    monitor-interval: 20ms\n    checkpoint-interval: {interval}\n    \
@@ -61,7 +62,8 @@ impl Litestream {
     /// Starts to replicate, and has copied something once this returns.
     fn replicate(&self) -> Running {
         let log = fs::File::create(self.folder.path().join("log")).unwrap();
-        let running = self.command("replicate").stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+        let running =
+            self.command("replicate").stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
         let running = Running(running);
         self.wait_until("a first copy", || self.log().contains("wal segment written"));
         running
@@ -97,7 +99,8 @@ impl Litestream {
 
     /// How many times Litestream had to begin anew with a whole copy.
     fn generations(&self) -> usize {
-        let listed = self.command("generations").arg(self.path()).stderr(Stdio::inherit()).output().unwrap();
+        let listed =
+            self.command("generations").arg(self.path()).stderr(Stdio::inherit()).output().unwrap();
         String::from_utf8(listed.stdout).unwrap().lines().skip(1).count()
     }
 
@@ -219,7 +222,8 @@ fn a_file_that_is_replicated_gets_another_key_once_litestream_has_ended() {
     registry.create(new("one")).unwrap();
     let running = litestream.replicate();
     drop(registry);
-    let hasty = Registry::options().busy_timeout(Duration::from_millis(100)).leave_checkpoints(true);
+    let hasty =
+        Registry::options().busy_timeout(Duration::from_millis(100)).leave_checkpoints(true);
     refused(hasty.open(litestream.path()).unwrap().rekey(Some([7; 32])), ErrorKind::Busy, &[]);
     let registry = litestream.open();
     litestream.end(running, &registry, &Registry::options());

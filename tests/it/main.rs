@@ -11,66 +11,65 @@
 )]
 
 mod backup;
-mod beset;
-mod catalogs;
 mod changes;
 mod check;
-mod child;
+mod check_advice;
+#[cfg(unix)]
+mod checkpoints;
+mod concurrent_rotation;
+mod corruption;
 mod crash;
-mod damage;
-mod damaged_rows;
-mod declared;
 mod disk_full;
-mod documents;
+mod dispatch_cache;
 #[cfg(feature = "encryption")]
 mod encryption;
+mod ensure;
+mod error_precedence;
 mod errors;
+mod escaping;
+mod event_types;
 mod export;
+mod failure_atomicity;
 #[cfg(target_os = "linux")]
 mod faulty_disk;
-mod fixture;
-mod history;
+mod format_compat;
+mod history_limit;
+mod history_replay;
 mod import;
-mod input;
+mod import_malformed;
 mod json;
-mod kept_changes;
-mod limits;
-mod listing;
+mod json_type_errors;
+mod lists_and_ids;
 #[cfg(unix)]
 mod litestream;
+mod locked_and_replaced_files;
 mod model;
+mod multi_process;
 mod opening;
-mod oracle;
-mod others;
-mod own_rules;
+mod oversized_input;
 mod patterns;
 mod permissions;
+mod plan_equivalence;
 mod plans;
-mod races;
-mod refusals;
+mod redaction;
 mod registry;
+mod registry_policies;
 #[cfg(feature = "encryption")]
 mod rekey;
-mod remedies;
-mod remembered;
-mod replay;
-#[cfg(unix)]
-mod replicated;
 mod rotation;
-mod rotation_races;
-mod secrecy;
-mod shapes;
 #[cfg(feature = "signing")]
 mod signing;
-mod strangers;
+mod sql_clients;
 mod suggestions;
 mod support;
 #[cfg(feature = "test-util")]
 mod test_util;
 mod threads;
 mod time;
+mod undecodable_rows;
 #[cfg(unix)]
 mod unopenable_paths;
+mod unwind_safety;
 mod url_policy;
+mod validation;
 mod views;
-mod wanted;

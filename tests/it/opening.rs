@@ -79,9 +79,12 @@ fn what_can_be_no_file_is_storage() {
     let (folder, path) = folder();
     fs::write(folder.path().join("text"), "text").unwrap();
     fs::create_dir(&path).unwrap();
-    for path in
-        [PathBuf::new(), path, folder.path().join("text").join("registry.db"), folder.path().join("nul\0.db")]
-    {
+    for path in [
+        PathBuf::new(),
+        path,
+        folder.path().join("text").join("registry.db"),
+        folder.path().join("nul\0.db"),
+    ] {
         for (_, options) in ways() {
             refused(options.open(&path), ErrorKind::Storage, &[]);
         }
@@ -198,14 +201,18 @@ fn a_wal_that_another_application_left_is_not_checkpointed() {
         let (folder, path) = folder();
         let other = Connection::open(&path).unwrap();
         other.execute_batch(&format!("PRAGMA journal_mode = WAL; {before}")).unwrap();
-        other.execute_batch("PRAGMA wal_checkpoint(TRUNCATE); CREATE TABLE more AS SELECT 1 AS one").unwrap();
+        other
+            .execute_batch("PRAGMA wal_checkpoint(TRUNCATE); CREATE TABLE more AS SELECT 1 AS one")
+            .unwrap();
         let to = tempfile::tempdir_in(folder.path()).unwrap();
         let left = killed(&path, to.path());
         let wal = to.path().join("left.db-wal");
         assert!(fs::metadata(wal).unwrap().len() > 0);
         left_alone(&left, ErrorKind::Incompatible);
-        let one: i64 =
-            Connection::open(&left).unwrap().query_row("SELECT one FROM more", [], |row| row.get(0)).unwrap();
+        let one: i64 = Connection::open(&left)
+            .unwrap()
+            .query_row("SELECT one FROM more", [], |row| row.get(0))
+            .unwrap();
         assert_eq!(one, 1);
     }
 }
@@ -338,7 +345,9 @@ fn two_registries_in_memory_are_two() {
 /// sectors of 512 and pages of 4,096 bytes.
 fn journal_header(checksum: u32, pages: u32) -> Vec<u8> {
     let mut header = vec![0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
-    header.extend([u32::MAX, checksum, pages, 512, 4_096].iter().flat_map(|number| number.to_be_bytes()));
+    header.extend(
+        [u32::MAX, checksum, pages, 512, 4_096].iter().flat_map(|number| number.to_be_bytes()),
+    );
     header
 }
 
@@ -368,8 +377,10 @@ fn a_journal_left_by_a_killed_program_is_not_rolled_back_where_the_file_seems_em
         assert!(contents(to.path()) == before, "{way} changed what lay there");
     }
     // It was hot: the program itself gets its table back.
-    let kept: String =
-        Connection::open(&left).unwrap().query_row("SELECT text FROM notes", [], |row| row.get(0)).unwrap();
+    let kept: String = Connection::open(&left)
+        .unwrap()
+        .query_row("SELECT text FROM notes", [], |row| row.get(0))
+        .unwrap();
     assert_eq!(kept, "kept");
 }
 
@@ -378,7 +389,9 @@ fn a_file_whose_first_page_was_being_written_when_its_maker_was_killed_is_made_a
     for wal in [false, true] {
         let (folder, path) = folder();
         let killed = Connection::open(&path).unwrap();
-        killed.execute_batch("PRAGMA page_size = 4096; CREATE TABLE t (a); DROP TABLE t; VACUUM").unwrap();
+        killed
+            .execute_batch("PRAGMA page_size = 4096; CREATE TABLE t (a); DROP TABLE t; VACUUM")
+            .unwrap();
         drop(killed);
         assert_eq!(fs::metadata(&path).unwrap().len(), 4_096);
         let mut journal = journal_header(4_711, 0);
@@ -423,9 +436,11 @@ fn a_file_that_is_encrypted_is_refused_without_a_key_also_by_a_build_that_knows_
     conn.execute("UPDATE registry SET key_check = randomblob(40)", []).unwrap();
     drop(conn);
     let before = std::fs::read(&path).unwrap();
-    for options in
-        [Registry::options(), Registry::options().read_only(true), Registry::options().exclusive(true)]
-    {
+    for options in [
+        Registry::options(),
+        Registry::options().read_only(true),
+        Registry::options().exclusive(true),
+    ] {
         let error = refused(options.open(&path), ErrorKind::Incompatible, &[]);
         assert_eq!(error.to_string(), "the file is encrypted, and no key was given");
         assert_eq!(std::fs::read(&path).unwrap(), before);

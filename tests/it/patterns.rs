@@ -13,7 +13,7 @@ use proptest::{prop_assert, prop_assert_eq};
 use rusqlite::Connection;
 use webhook_registry::{ErrorKind, EventPattern, Registry};
 
-use crate::oracle;
+use crate::support::oracle;
 use crate::support::{STRIPE, refused, size};
 
 fn runner() -> TestRunner {
@@ -41,7 +41,12 @@ fn class() -> impl Strategy<Value = String> {
         3 => select(&["a", "b", "c", "z", ".", "_", "0", "A", ":", "/"][..]).prop_map(str::to_owned),
         2 => select(&["a-b", "a-z", "A-z", "0-9", ".-z", "b-c", "/-A"][..]).prop_map(str::to_owned),
     ];
-    (select(&["", "!"][..]), select(&["", "", "-"][..]), vec(member, 1..4), select(&["", "", "-"][..]))
+    (
+        select(&["", "!"][..]),
+        select(&["", "", "-"][..]),
+        vec(member, 1..4),
+        select(&["", "", "-"][..]),
+    )
         .prop_map(|(not, first, members, last)| format!("[{not}{first}{}{last}]", members.concat()))
 }
 
@@ -60,8 +65,8 @@ fn pattern() -> impl Strategy<Value = String> {
 fn soup() -> impl Strategy<Value = String> {
     let bit = select(
         &[
-            "a", "b", "-", "-", ".", "[", "[", "]", "]", "!", "^", "*", "?", "z", "0", " ", "é", "\0", "\\",
-            "{", ",",
+            "a", "b", "-", "-", ".", "[", "[", "]", "]", "!", "^", "*", "?", "z", "0", " ", "é",
+            "\0", "\\", "{", ",",
         ][..],
     );
     vec(bit, 0..9).prop_map(|bits| bits.concat())
@@ -139,12 +144,21 @@ fn what_is_a_pattern_is_decided_as_the_oracle_decides_it() {
                 accepted.set(accepted.get() + 1);
                 prop_assert!(oracle::accepts(&text), "accepted {:?}", text);
                 prop_assert_eq!(parsed.is_wildcard(), oracle::is_wildcard(&text));
-                prop_assert_eq!(parsed.matches(&name), glob(&conn, &text, &name), "{:?} on {:?}", text, name);
+                prop_assert_eq!(
+                    parsed.matches(&name),
+                    glob(&conn, &text, &name),
+                    "{:?} on {:?}",
+                    text,
+                    name
+                );
                 prop_assert_eq!(parsed.as_str(), &text);
                 prop_assert_eq!(parsed.to_string(), text.clone());
                 let json = serde_json::to_string(&parsed).unwrap();
                 prop_assert_eq!(json, serde_json::to_string(&text).unwrap());
-                prop_assert_eq!(parsed, serde_json::from_value::<EventPattern>(text.into()).unwrap());
+                prop_assert_eq!(
+                    parsed,
+                    serde_json::from_value::<EventPattern>(text.into()).unwrap()
+                );
             }
         }
         Ok(())
@@ -215,10 +229,10 @@ fn the_table_of_the_contract_holds() {
 fn everything_outside_the_grammar_is_invalid_on_pattern() {
     let too_long = "a".repeat(257);
     for text in [
-        "", "**", "a**", "a.**.b", "***", "[^a]", "[*]", "[?]", "[]]", "[z-a]", "[a-a]", "[]", "[!]", "]",
-        "a]b", "[", "a[b", "[!", "[a-", "[a-b-c]", "[a-c-e]", "[--a]", "[---]", "[!!]", "[a!]", "[[]",
-        "[[a]", "a b", " a", "a\n", "é", "[é]", "[a-é]", "a\0", "\\a", "{a,b}", "!a", "^a", "[ ]", "a,b",
-        "[a]]", "[!]a]", &too_long,
+        "", "**", "a**", "a.**.b", "***", "[^a]", "[*]", "[?]", "[]]", "[z-a]", "[a-a]", "[]",
+        "[!]", "]", "a]b", "[", "a[b", "[!", "[a-", "[a-b-c]", "[a-c-e]", "[--a]", "[---]", "[!!]",
+        "[a!]", "[[]", "[[a]", "a b", " a", "a\n", "é", "[é]", "[a-é]", "a\0", "\\a", "{a,b}",
+        "!a", "^a", "[ ]", "a,b", "[a]]", "[!]a]", &too_long,
     ] {
         assert!(!oracle::accepts(text), "oracle: {text:?}");
         refused(text.parse::<EventPattern>(), ErrorKind::Invalid, &["pattern"]);
@@ -258,13 +272,15 @@ fn a_pattern_is_expanded_into_just_the_names_that_the_oracle_covers() {
     let mut names: Vec<&str> = STRIPE.lines().collect();
     registry.register_event_types(names.iter().copied()).unwrap();
     names.sort_unstable();
-    let prefix = select(&["", "customer.", "c", "invoice.p", "charge.refunded", "treasury", "z"][..]);
+    let prefix =
+        select(&["", "customer.", "c", "invoice.p", "charge.refunded", "treasury", "z"][..]);
     let outcome = runner().run(&(prefix, pattern()), |(prefix, rest)| {
         let text = prefix.to_owned() + &rest;
         if !oracle::accepts(&text) {
             return Ok(());
         }
-        let expected: Vec<&str> = names.iter().copied().filter(|name| oracle::covers(&text, name)).collect();
+        let expected: Vec<&str> =
+            names.iter().copied().filter(|name| oracle::covers(&text, name)).collect();
         prop_assert_eq!(registry.expand(&text).unwrap(), expected, "{:?}", text);
         Ok(())
     });

@@ -34,7 +34,8 @@ fn again_as(user: u32, test: &str, folder: &Path) {
     let is_root = fs::metadata(folder).unwrap().uid() == 0;
     // By this link, root's child finds the program also where it may not enter the folder that holds it.
     let link = Path::new("/proc/self/exe");
-    let program = if is_root && link.exists() { link.to_owned() } else { std::env::current_exe().unwrap() };
+    let program =
+        if is_root && link.exists() { link.to_owned() } else { std::env::current_exe().unwrap() };
     let mut command = Command::new(program);
     command
         .args([&format!("permissions::{test}"), "--exact", "--nocapture"])
@@ -121,7 +122,8 @@ fn a_file_that_cannot_be_written_to_is_storage_unless_read_only() {
     let registry = read_only(&path).unwrap();
     assert_eq!(registry.len().unwrap(), 1);
     let again = registry.clone();
-    let other = std::thread::spawn(move || again.subscribers("agent.presencechanged.v1").unwrap().len());
+    let other =
+        std::thread::spawn(move || again.subscribers("agent.presencechanged.v1").unwrap().len());
     assert_eq!(other.join().unwrap(), 1);
     refused(registry.create(new("n")), ErrorKind::ReadOnly, &[]);
 }
@@ -161,10 +163,16 @@ fn a_wal_with_content_that_cannot_be_read_is_storage_and_never_an_older_answer()
         let (_first, path) = prepared();
         let (folder, copy) = left(&path, &["", "-wal"]);
         mode(folder.path(), 0o555);
-        again("a_wal_with_content_that_cannot_be_read_is_storage_and_never_an_older_answer", folder.path());
+        again(
+            "a_wal_with_content_that_cannot_be_read_is_storage_and_never_an_older_answer",
+            folder.path(),
+        );
         // Also where the `-wal` itself may not be read.
         mode(&beside(&copy, "-wal"), 0o000);
-        again("a_wal_with_content_that_cannot_be_read_is_storage_and_never_an_older_answer", folder.path());
+        again(
+            "a_wal_with_content_that_cannot_be_read_is_storage_and_never_an_older_answer",
+            folder.path(),
+        );
         mode(folder.path(), 0o755);
         return;
     };
@@ -187,7 +195,10 @@ fn a_registry_that_stands_in_an_unreadable_wal_alone_is_storage_and_not_missing(
         let (folder, _) = left(&path, &["", "-wal"]);
         drop(writer);
         mode(folder.path(), 0o555);
-        again("a_registry_that_stands_in_an_unreadable_wal_alone_is_storage_and_not_missing", folder.path());
+        again(
+            "a_registry_that_stands_in_an_unreadable_wal_alone_is_storage_and_not_missing",
+            folder.path(),
+        );
         mode(folder.path(), 0o755);
         return;
     };
@@ -220,7 +231,10 @@ fn a_live_writer_is_followed_also_in_a_folder_that_cannot_be_written_to() {
         let (folder, path) = prepared();
         let writer = second(&path);
         mode(folder.path(), 0o555);
-        again("a_live_writer_is_followed_also_in_a_folder_that_cannot_be_written_to", folder.path());
+        again(
+            "a_live_writer_is_followed_also_in_a_folder_that_cannot_be_written_to",
+            folder.path(),
+        );
         mode(folder.path(), 0o755);
         assert_eq!(writer.len().unwrap(), 2);
         return;
@@ -252,7 +266,10 @@ fn another_applications_file_is_incompatible_also_where_nothing_can_be_written()
         drop(other);
         mode(&path, 0o444);
         mode(folder.path(), 0o555);
-        again("another_applications_file_is_incompatible_also_where_nothing_can_be_written", folder.path());
+        again(
+            "another_applications_file_is_incompatible_also_where_nothing_can_be_written",
+            folder.path(),
+        );
         mode(folder.path(), 0o755);
         return;
     };
@@ -323,9 +340,11 @@ fn a_file_beside_the_registry_that_cannot_be_written_to_is_storage_at_open_and_n
         registry.create(new("two")).unwrap();
         return;
     }
-    for options in
-        [Registry::options(), Registry::options().create(false), Registry::options().keep_changes(5)]
-    {
+    for options in [
+        Registry::options(),
+        Registry::options().create(false),
+        Registry::options().keep_changes(5),
+    ] {
         let message = refused(options.open(&path), ErrorKind::Storage, &[]).to_string();
         assert!(message.contains(&format!("{named} cannot be written to")), "{message}");
     }
@@ -336,7 +355,10 @@ fn a_file_beside_the_registry_that_cannot_be_written_to_is_storage_at_open_and_n
 fn a_path_is_a_files_name_and_stays_fixed_when_the_working_directory_moves() {
     let Some(folder) = child() else {
         let (folder, _) = prepared();
-        again("a_path_is_a_files_name_and_stays_fixed_when_the_working_directory_moves", folder.path());
+        again(
+            "a_path_is_a_files_name_and_stays_fixed_when_the_working_directory_moves",
+            folder.path(),
+        );
         return;
     };
     let names = [":memory:", "file:x?mode=memory", "file:y.db", "./z.db", "%41?a=b#c.db"];

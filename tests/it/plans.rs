@@ -2,11 +2,11 @@
 //! another registry, or because half of it failed.
 
 use webhook_registry::{
-    ErrorKind, ListQuery, NewSubscription, Plan, Prune, Registry, Rotation, StepKind, SubscriptionUpdate,
-    UrlPolicy,
+    ErrorKind, ListQuery, NewSubscription, Plan, Prune, Registry, Rotation, StepKind,
+    SubscriptionUpdate, UrlPolicy,
 };
 
-use crate::child::{self, Peer};
+use crate::support::child::{self, Peer};
 use crate::support::{SEED_SECRET, contact_center, learn, new, refused};
 
 const OTHER: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqrTwjU";
@@ -57,7 +57,8 @@ fn it_shows_each_step_does_it_and_is_empty_then() {
     assert_eq!(steps.join("\n"), shown);
     let kinds: Vec<_> = plan.steps().iter().map(|step| (step.kind(), step.name())).collect();
     use StepKind::{Create, Delete, Update};
-    let expected = [(Create, "new"), (Update, "bi"), (Create, "second"), (Delete, "old"), (Delete, "older")];
+    let expected =
+        [(Create, "new"), (Update, "bi"), (Create, "second"), (Delete, "old"), (Delete, "older")];
     assert_eq!(kinds, expected);
     let fields: Vec<usize> = plan.steps().iter().map(|step| step.fields().len()).collect();
     assert_eq!(fields, [0, 4, 0, 0, 0]);
@@ -99,7 +100,10 @@ fn what_is_not_declared_stays_or_goes_as_it_is_said() {
     assert_eq!(plan.to_string(), "- delete a\n- delete c");
     registry.apply(plan).unwrap();
     assert_eq!(names(&registry), ["b"]);
-    assert_eq!(registry.event_types().unwrap().len(), contact_center().event_types().unwrap().len());
+    assert_eq!(
+        registry.event_types().unwrap().len(),
+        contact_center().event_types().unwrap().len()
+    );
     let applied = registry.apply(registry.plan([], Prune::Delete).unwrap()).unwrap();
     assert_eq!((applied.deleted().len(), registry.is_empty().unwrap()), (1, true));
     assert!(registry.plan([], Prune::Delete).unwrap().is_empty());
@@ -136,7 +140,8 @@ impl UrlIs for NewSubscription {
 fn a_secret_shows_as_changed_and_nowhere_else() {
     let registry = contact_center();
     registry.create(new("crm").secret(SEED_SECRET)).unwrap();
-    let plan = registry.plan([new("crm").secret(OTHER), new("bi").secret(OTHER)], Prune::Keep).unwrap();
+    let plan =
+        registry.plan([new("crm").secret(OTHER), new("bi").secret(OTHER)], Prune::Keep).unwrap();
     let mut shown = format!("{plan} {plan:?} {plan:#?} {:?}", plan.steps());
     assert!(shown.contains("~ update crm (secret)"), "{shown}");
     shown += &format!("{:?}", registry.apply(plan).unwrap());
@@ -193,7 +198,8 @@ fn of_what_is_there_only_what_differs_is_judged() {
     let fields = ["[0].url", "[0].events[0]", "[0].secret"];
     refused(strict.plan([other.clone()], Prune::Keep), ErrorKind::Invalid, &fields);
     // What passes where the plan is made is judged once more where it is applied, all of it, and nothing is done.
-    let list = [new("first"), other.clone().allow_unknown_events(true), new("2").url_is("http://a.com/")];
+    let list =
+        [new("first"), other.clone().allow_unknown_events(true), new("2").url_is("http://a.com/")];
     let plan = lax.plan(list, Prune::Delete).unwrap();
     assert_eq!(
         plan.to_string(),
@@ -237,7 +243,8 @@ fn whatever_has_changed_since_is_a_conflict() {
         }),
     ];
     for (what, call) in calls {
-        let plan = registry.plan([new("planned"), new("crm").description("x")], Prune::Delete).unwrap();
+        let plan =
+            registry.plan([new("planned"), new("crm").description("x")], Prune::Delete).unwrap();
         let nothing = registry.plan([], Prune::Keep).unwrap();
         call(&registry);
         println!("{what}");
@@ -318,11 +325,13 @@ fn another_process_counts_too() {
     let mut peer = Peer::spawn(&mut child::command("plans::child_applies", &path, &[]));
     peer.expect("ready");
     for round in 0..5 {
-        let plan = registry.plan([new("mine").description(round.to_string())], Prune::Keep).unwrap();
+        let plan =
+            registry.plan([new("mine").description(round.to_string())], Prune::Keep).unwrap();
         peer.say("apply");
         peer.expect("applied");
         conflict(&registry, plan, OUT_OF_DATE);
-        let again = registry.plan([new("mine").description(round.to_string())], Prune::Keep).unwrap();
+        let again =
+            registry.plan([new("mine").description(round.to_string())], Prune::Keep).unwrap();
         registry.apply(again).unwrap();
     }
     assert!(peer.finish().is_empty());

@@ -9,9 +9,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use webhook_registry::{Durability, ErrorKind, Registry, RegistryOptions, Rotation, SubscriptionUpdate};
+use webhook_registry::{
+    Durability, ErrorKind, Registry, RegistryOptions, Rotation, SubscriptionUpdate,
+};
 
-use crate::child::{self, Peer};
+use crate::support::child::{self, Peer};
 use crate::support::{Random, files_with, learn, new, refused, size};
 
 const KEY: [u8; 32] = [7; 32];
@@ -55,7 +57,10 @@ fn assert_intact(registry: &Registry, subscriptions: usize) {
         let dispatched: Vec<&str> = subscriber.secrets().map(|secret| secret.expose()).collect();
         assert_eq!(dispatched, wanted);
         let issued = registry.secrets(subscriber.id()).unwrap();
-        assert_eq!(issued.iter().map(|issued| issued.secret().expose()).collect::<Vec<_>>(), wanted);
+        assert_eq!(
+            issued.iter().map(|issued| issued.secret().expose()).collect::<Vec<_>>(),
+            wanted
+        );
     }
 }
 
@@ -93,7 +98,10 @@ fn each_change_of_key_leaves_nothing_of_before_in_any_file() {
                 assert_intact(&registry, 30);
             }
             registry
-                .update(registry.subscribers(EVENT).unwrap()[0].id(), SubscriptionUpdate::new().enabled(true))
+                .update(
+                    registry.subscribers(EVENT).unwrap()[0].id(),
+                    SubscriptionUpdate::new().enabled(true),
+                )
                 .unwrap();
         }
     }
@@ -150,7 +158,9 @@ fn while_anybody_else_has_the_file_open_nothing_is_changed() {
     let (folder, path) = prepared(Some(KEY), 3);
     let registry = options(Some(KEY)).open(&path).unwrap();
     let all = || -> Vec<Vec<u8>> {
-        ["", "-wal"].map(|end| fs::read(folder.path().join(format!("registry.db{end}"))).unwrap()).into()
+        ["", "-wal"]
+            .map(|end| fs::read(folder.path().join(format!("registry.db{end}"))).unwrap())
+            .into()
     };
     #[track_caller]
     fn busy(registry: &Registry) {
@@ -227,8 +237,12 @@ fn clones_and_the_dispatch_of_other_threads_go_on_during_and_after() {
                 for thread in 0..4 {
                     let (registry, over, calls) = (registry.clone(), &over, &calls);
                     scope.spawn(move || {
-                        let ids: Vec<_> =
-                            registry.subscribers(EVENT).unwrap().iter().map(|found| found.id()).collect();
+                        let ids: Vec<_> = registry
+                            .subscribers(EVENT)
+                            .unwrap()
+                            .iter()
+                            .map(|found| found.id())
+                            .collect();
                         while !over.load(Ordering::Relaxed) {
                             match thread {
                                 0 => assert_intact(&registry, 20),
@@ -307,7 +321,9 @@ fn those_who_come_and_go_meanwhile_find_it_as_before_or_as_after() {
                 let found = registry.subscribers(EVENT).map(|subscribers| subscribers.len());
                 let looks = rusqlite::Connection::open(&path).unwrap();
                 let sealed =
-                    looks.query_row("SELECT key_check IS NOT NULL FROM registry", [], |row| row.get(0));
+                    looks.query_row("SELECT key_check IS NOT NULL FROM registry", [], |row| {
+                        row.get(0)
+                    });
                 if (found.as_ref().ok(), sealed.as_ref().ok()) != (Some(&5), Some(&now.is_some())) {
                     over.store(true, Ordering::Relaxed);
                     panic!("after {done} changes: {found:?} subscribers, sealed: {sealed:?}");
@@ -336,8 +352,10 @@ fn child_changes_the_key() {
 /// Returns while the -wal or the -journal holds something, but waits no longer than many changes take.
 fn await_a_change_in_flight(path: &Path) {
     let since = Instant::now();
-    let in_flight = |end| fs::metadata(format!("{}{end}", path.display())).is_ok_and(|found| found.len() > 0);
-    while !in_flight("-wal") && !in_flight("-journal") && since.elapsed() < Duration::from_secs(1) {}
+    let in_flight =
+        |end| fs::metadata(format!("{}{end}", path.display())).is_ok_and(|found| found.len() > 0);
+    while !in_flight("-wal") && !in_flight("-journal") && since.elapsed() < Duration::from_secs(1) {
+    }
 }
 
 fn circle(name: &str) -> Vec<Option<[u8; 32]>> {
@@ -345,7 +363,8 @@ fn circle(name: &str) -> Vec<Option<[u8; 32]>> {
 }
 
 #[test]
-fn a_file_whose_key_was_being_changed_when_it_was_killed_opens_with_one_key_and_holds_every_secret() {
+fn a_file_whose_key_was_being_changed_when_it_was_killed_opens_with_one_key_and_holds_every_secret()
+{
     const SUBSCRIPTIONS: usize = 60;
     let mut random = Random::new();
     let (mut in_flight, mut unfinished) = (0, 0);
@@ -354,7 +373,8 @@ fn a_file_whose_key_was_being_changed_when_it_was_killed_opens_with_one_key_and_
         let name = ["sealed", "plain"][round % 2];
         let circle = circle(name);
         let (folder, path) = prepared(circle[0], SUBSCRIPTIONS);
-        let mut peer = Peer::spawn(&mut child::command("rekey::child_changes_the_key", &path, &[name]));
+        let mut peer =
+            Peer::spawn(&mut child::command("rekey::child_changes_the_key", &path, &[name]));
         let (mut done, mut took) = (0_usize, Duration::ZERO);
         for _ in 0..2 + random.below(4) {
             let since = Instant::now();
@@ -391,16 +411,24 @@ fn a_file_whose_key_was_being_changed_when_it_was_killed_opens_with_one_key_and_
             let readable = files()[2].is_empty();
             match options(key).read_only(true).open(&path) {
                 Ok(reader) => assert_intact(&reader, SUBSCRIPTIONS),
-                Err(error) if readable => assert_eq!(error.kind(), ErrorKind::Incompatible, "{error}"),
+                Err(error) if readable => {
+                    assert_eq!(error.kind(), ErrorKind::Incompatible, "{error}")
+                }
                 Err(error) => {
-                    assert!(matches!(error.kind(), ErrorKind::Storage | ErrorKind::Incompatible), "{error}");
+                    assert!(
+                        matches!(error.kind(), ErrorKind::Storage | ErrorKind::Incompatible),
+                        "{error}"
+                    );
                 }
             }
             match options(key).open(&path) {
                 Ok(registry) => {
                     fitting.push(key);
                     assert_intact(&registry, SUBSCRIPTIONS);
-                    assert_intact(&options(key).read_only(true).open(&path).unwrap(), SUBSCRIPTIONS);
+                    assert_intact(
+                        &options(key).read_only(true).open(&path).unwrap(),
+                        SUBSCRIPTIONS,
+                    );
                 }
                 Err(error) => {
                     assert_eq!(error.kind(), ErrorKind::Incompatible, "{error}");
@@ -422,7 +450,8 @@ fn a_file_whose_key_was_being_changed_when_it_was_killed_opens_with_one_key_and_
         assert_eq!(readable_in(folder.path()), [""; 0]);
         drop(registry);
         let conn = rusqlite::Connection::open(&path).unwrap();
-        let verdict: String = conn.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+        let verdict: String =
+            conn.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
         assert_eq!(verdict, "ok");
         round += 1;
     }

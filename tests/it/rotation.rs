@@ -37,7 +37,8 @@ impl Life {
 
     #[track_caller]
     fn rotate(&self, overlap: Duration) -> String {
-        let secret = self.registry.rotate_secret(self.id, Rotation::new().overlap(overlap)).unwrap();
+        let secret =
+            self.registry.rotate_secret(self.id, Rotation::new().overlap(overlap)).unwrap();
         secret.expose().to_owned()
     }
 
@@ -49,7 +50,8 @@ impl Life {
     #[track_caller]
     fn live(&self) -> Vec<String> {
         let issued = self.registry.secrets(self.id).unwrap();
-        let live: Vec<String> = issued.iter().map(|issued| issued.secret().expose().to_owned()).collect();
+        let live: Vec<String> =
+            issued.iter().map(|issued| issued.secret().expose().to_owned()).collect();
         assert_eq!(self.registry.secret(self.id).unwrap().expose(), live[0]);
         assert_eq!(live_in(&self.registry.subscribers(EVENT).unwrap()), live);
         let current = issued.iter().filter(|issued| issued.expires_at().is_none()).count();
@@ -101,11 +103,13 @@ fn the_secret_before_lives_to_the_last_millisecond_of_its_overlap_and_no_longer(
     for (number, (rotation, overlap)) in table.into_iter().enumerate() {
         let path = folder.path().join(format!("{number}.db"));
         let hands = Hands::at(START);
-        for registry in [hands.options().in_memory().unwrap(), hands.options().open(&path).unwrap()] {
+        for registry in [hands.options().in_memory().unwrap(), hands.options().open(&path).unwrap()]
+        {
             hands.set(START);
             let life = Life::begin(registry, hands.clone());
             let before = life.registry.subscribers(EVENT).unwrap();
-            let next = life.registry.rotate_secret(life.id, rotation.clone()).unwrap().expose().to_owned();
+            let next =
+                life.registry.rotate_secret(life.id, rotation.clone()).unwrap().expose().to_owned();
             let both = [next.clone(), life.first.clone()];
             assert_eq!(life.live(), both, "{overlap} ms");
             let end = START + overlap;
@@ -139,7 +143,11 @@ fn no_overlap_drops_the_current_secret_at_once_and_leaves_earlier_ones_their_tim
     let second = life.rotate(millis(1_000));
     let fetched = life.registry.subscribers(EVENT).unwrap();
     let third = life.rotate(Duration::ZERO);
-    assert_eq!(life.live(), [third.clone(), life.first.clone()], "the second is gone, the first is not");
+    assert_eq!(
+        life.live(),
+        [third.clone(), life.first.clone()],
+        "the second is gone, the first is not"
+    );
     assert_eq!(live_in(&fetched), [second, life.first.clone()], "what was known then");
     life.hands.set(START + 999);
     assert_eq!(life.live(), [third.clone(), life.first.clone()]);
@@ -163,7 +171,11 @@ fn an_overlap_of_more_than_thirty_days_is_refused() {
         assert_eq!(error.to_string(), "overlap: the overlap is at most 30 days");
     }
     let faulty = Rotation::new().overlap(Duration::MAX).secret("not base64!");
-    refused(life.registry.rotate_secret(life.id, faulty), ErrorKind::Invalid, &["secret", "overlap"]);
+    refused(
+        life.registry.rotate_secret(life.id, faulty),
+        ErrorKind::Invalid,
+        &["secret", "overlap"],
+    );
     assert_eq!(life.live(), std::slice::from_ref(&life.first));
     life.assert_at(1, START);
     life.rotate(most);
@@ -187,7 +199,10 @@ fn ten_replaced_secrets_live_at_once_and_the_eleventh_is_told_when_there_is_room
         let rotated = life.registry.rotate_secret(life.id, Rotation::new().overlap(overlap));
         let error = refused(rotated, ErrorKind::Conflict, &["secret"]);
         let message = error.to_string();
-        assert!(message.ends_with("the next of them expires at 2027-01-15T08:00:05.002Z"), "{message}");
+        assert!(
+            message.ends_with("the next of them expires at 2027-01-15T08:00:05.002Z"),
+            "{message}"
+        );
         assert!(message.contains("10 replaced secrets live already"), "{message}");
     }
     assert_eq!(life.live(), expected);
@@ -199,14 +214,22 @@ fn ten_replaced_secrets_live_at_once_and_the_eleventh_is_told_when_there_is_room
     assert_eq!(life.live(), expected);
 
     life.hands.set(START + 5_001);
-    refused(life.registry.rotate_secret(life.id, Rotation::new()), ErrorKind::Conflict, &["secret"]);
+    refused(
+        life.registry.rotate_secret(life.id, Rotation::new()),
+        ErrorKind::Conflict,
+        &["secret"],
+    );
     life.hands.set(START + 5_002);
     let newest = life.rotate(millis(DAY));
     let gone = expected.remove(expected.len() - 3);
     expected.insert(0, newest);
     assert_eq!(life.live(), expected);
     assert!(!expected.contains(&gone));
-    refused(life.registry.rotate_secret(life.id, Rotation::new()), ErrorKind::Conflict, &["secret"]);
+    refused(
+        life.registry.rotate_secret(life.id, Rotation::new()),
+        ErrorKind::Conflict,
+        &["secret"],
+    );
 }
 
 #[test]
@@ -231,17 +254,25 @@ fn a_secret_that_still_lives_cannot_be_rotated_to_and_one_that_has_expired_can()
     life.rotate_to(&given('b')).unwrap();
     for live in [given('b'), given('a'), life.first.clone()] {
         let error = refused(life.rotate_to(&live), ErrorKind::Invalid, &["secret"]);
-        assert_eq!(error.to_string(), "secret: a secret that is still live cannot take its own place");
+        assert_eq!(
+            error.to_string(),
+            "secret: a secret that is still live cannot take its own place"
+        );
     }
     life.hands.set(START + DAY - 1);
     refused(life.rotate_to(&life.first), ErrorKind::Invalid, &["secret"]);
     life.assert_at(3, START + 1);
     life.hands.set(START + DAY + 1);
     life.rotate_to(&life.first).unwrap();
-    assert_eq!(life.live(), [life.first.clone(), given('b')], "the first again, and `a` has expired");
+    assert_eq!(
+        life.live(),
+        [life.first.clone(), given('b')],
+        "the first again, and `a` has expired"
+    );
     refused(life.rotate_to(&given('b')), ErrorKind::Invalid, &["secret"]);
     life.rotate_to(&given('a')).unwrap();
-    let (before, now, end) = (time(START + 1), time(START + DAY + 1), Some(time(START + 2 * DAY + 1)));
+    let (before, now, end) =
+        (time(START + 1), time(START + DAY + 1), Some(time(START + 2 * DAY + 1)));
     assert_eq!(life.times(), [(now, None), (now, end), (before, end)]);
 }
 
@@ -329,7 +360,8 @@ fn revoking_leaves_the_current_secret_alone_and_counts_if_it_took_a_live_one() {
 #[test]
 fn an_updated_secret_takes_the_place_of_all_at_once() {
     let life = Life::in_memory();
-    let update = |text: &str| life.registry.update(life.id, SubscriptionUpdate::new().secret(text)).unwrap();
+    let update =
+        |text: &str| life.registry.update(life.id, SubscriptionUpdate::new().secret(text)).unwrap();
     life.rotate(millis(DAY));
     life.rotate(millis(DAY));
     life.hands.set(START + 7);
@@ -365,7 +397,11 @@ fn a_clock_that_steps_back_makes_no_secret_lost() {
     life.hands.set(START + 1_000);
     assert_eq!(life.live(), std::slice::from_ref(&second));
     life.hands.set(START + 999);
-    assert_eq!(life.live(), [second.clone(), life.first.clone()], "by the clock, its time is not over");
+    assert_eq!(
+        life.live(),
+        [second.clone(), life.first.clone()],
+        "by the clock, its time is not over"
+    );
     // Replaced before it was made: it has its overlap from now on all the same, and the order is that of the calls.
     life.hands.set(START - 5_000);
     let third = life.rotate(millis(10));
@@ -386,8 +422,12 @@ fn a_given_secret_keeps_the_rules_of_the_registry() {
     for (least, options) in [(32, hands.options()), (24, hands.options().min_secret_bytes(24))] {
         let life = Life::begin(options.in_memory().unwrap(), hands.clone());
         // Four characters are three bytes: 24 are 32, 33 are 44.
-        let table =
-            [("", false), ("not base64!", false), (&"a".repeat(30), false), (&"b".repeat(257), false)];
+        let table = [
+            ("", false),
+            ("not base64!", false),
+            (&"a".repeat(30), false),
+            (&"b".repeat(257), false),
+        ];
         for (text, _) in table {
             refused(life.rotate_to(text), ErrorKind::Invalid, &["secret"]);
         }
@@ -397,7 +437,10 @@ fn a_given_secret_keeps_the_rules_of_the_registry() {
             life.assert_at(2, START);
         } else {
             let error = refused(life.rotate_to(&of_24), ErrorKind::Invalid, &["secret"]);
-            assert_eq!(error.to_string(), "secret: a secret has at least 32 bytes once decoded, not 24");
+            assert_eq!(
+                error.to_string(),
+                "secret: a secret has at least 32 bytes once decoded, not 24"
+            );
             life.assert_at(1, START);
         }
         let verbatim = format!("whsec_{}==", given('d'));
@@ -411,7 +454,8 @@ fn what_is_asked_of_no_subscription_or_of_a_reader_is_refused_in_order() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
     let life = Life::begin(Registry::open(&path).unwrap(), Hands::at(START));
-    let other = life.registry.create(NewSubscription::new("other", "https://example.com/", ["*"])).unwrap();
+    let other =
+        life.registry.create(NewSubscription::new("other", "https://example.com/", ["*"])).unwrap();
     let gone = other.subscription().id();
     life.registry.delete(gone).unwrap();
     let faulty = || Rotation::new().secret("short").overlap(Duration::MAX);

@@ -9,7 +9,8 @@ use jsonwebtoken::signature::{self, Signer, Verifier};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use standardwebhooks::{Webhook, WebhookError};
 use webhook_registry::{
-    ErrorKind, Registry, RegistryOptions, Rotation, Signature, SigningSecret, Subscriber, SubscriptionId,
+    ErrorKind, Registry, RegistryOptions, Rotation, Signature, SigningSecret, Subscriber,
+    SubscriptionId,
 };
 
 use crate::support::{Hands, Random, SEED_SECRET, learn, new, refused};
@@ -40,7 +41,8 @@ fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
     for chunk in bytes.chunks(3) {
-        let number = (0..3).fold(0, |number, at| number << 8 | u32::from(*chunk.get(at).unwrap_or(&0)));
+        let number =
+            (0..3).fold(0, |number, at| number << 8 | u32::from(*chunk.get(at).unwrap_or(&0)));
         for at in 0..4 {
             let digit = DIGITS[(number >> (18 - 6 * at)) as usize & 63];
             text.push(if at <= chunk.len() { char::from(digit) } else { '=' });
@@ -50,7 +52,10 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 fn unhex(text: &str) -> Vec<u8> {
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+    (0..text.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
+        .collect()
 }
 
 #[test]
@@ -58,14 +63,16 @@ fn the_vector_of_standard_webhooks_holds() {
     let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     let subscriber = signer(&Registry::options().min_secret_bytes(24), secret);
     let payload = br#"{"test": 2432232314}"#;
-    let signature = subscriber.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", at(1_614_265_330), payload).unwrap();
+    let signature =
+        subscriber.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", at(1_614_265_330), payload).unwrap();
     let wanted = [
         ("webhook-id", "msg_p5jXN8AQM9LWM0D4loKWxJek"),
         ("webhook-timestamp", "1614265330"),
         ("webhook-signature", "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="),
     ];
     assert_eq!(signature.headers(), wanted.map(|(name, value)| (name, value.to_owned())));
-    let again = subscriber.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", at(1_614_265_330), payload).unwrap();
+    let again =
+        subscriber.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", at(1_614_265_330), payload).unwrap();
     assert_eq!((signature.clone(), signature.headers()), (again.clone(), again.headers()));
     assert!(format!("{signature:?}").contains("msg_p5jXN8AQM9LWM0D4loKWxJek"));
 }
@@ -110,9 +117,10 @@ fn what_is_signed_is_id_time_and_payload_with_the_decoded_key_of_any_length() {
     for length in [1, 2, 20, 24, 31, 32, 33, 63, 64, 65, 127, 128] {
         let key: Vec<u8> = (0..length).map(|_| random.next() as u8).collect();
         let subscriber = signer(&options, &base64(&key));
-        let payloads: [&[u8]; 5] = [b"", b"{}", b"\0\xff not UTF-8 \xc3", &[b'.'; 3], &vec![7; 100_000]];
+        let payloads: [&[u8]; 5] =
+            [b"", b"{}", b"\0\xff not UTF-8 \xc3", &[b'.'; 3], &vec![7; 100_000]];
         for payload in payloads {
-            for (id, seconds) in [("m", 0), ("msg_1", 1), ("evt:Ünï 1/2", 253_402_300_799)] {
+            for (id, seconds) in [("m", 0), ("msg_1", 1), ("evt:!~_1/2", 253_402_300_799)] {
                 let signature = subscriber.sign(id, at(seconds), payload).unwrap();
                 let content = [id.as_bytes(), format!(".{seconds}.").as_bytes(), payload].concat();
                 let wanted = format!("v1,{}", base64(&hmac_sha256::HMAC::mac(&content, &key)));
@@ -137,17 +145,50 @@ fn a_time_is_cut_to_whole_seconds() {
 #[test]
 fn an_id_that_would_make_two_readings_or_a_time_before_1970_is_refused() {
     let subscriber = signer(&Registry::options(), SEED_SECRET);
-    for id in ["", ".", "a.b", "a.", ".a", "a\n", "a\r\nb", "\0", "\t", "\u{7f}", "a\u{85}b"] {
+    for id in [
+        "",
+        ".",
+        "a.b",
+        "a.",
+        ".a",
+        "a\n",
+        "a\r\nb",
+        "\0",
+        "\t",
+        "\u{7f}",
+        "a\u{85}b",
+        " msg",
+        "msg ",
+        " ",
+        "a b",
+        "é",
+        "evt:Ünï",
+        "\u{201c}",
+        "a\u{a0}",
+        "\u{200b}a",
+        "\u{ff41}",
+    ] {
         let error = refused(subscriber.sign(id, at(5), b"x"), ErrorKind::Invalid, &["messageId"]);
         assert!(error.to_string().starts_with("messageId: "), "{error}");
     }
     for time in [UNIX_EPOCH - Duration::from_nanos(1), UNIX_EPOCH - Duration::from_secs(1 << 40)] {
         refused(subscriber.sign("m", time, b"x"), ErrorKind::Invalid, &["timestamp"]);
-        refused(subscriber.sign("a.b", time, b"x"), ErrorKind::Invalid, &["messageId", "timestamp"]);
+        refused(
+            subscriber.sign("a.b", time, b"x"),
+            ErrorKind::Invalid,
+            &["messageId", "timestamp"],
+        );
     }
-    for id in
-        ["a", "msg_2KWPBgLlAfxdpx2AI54pPJ85f4W", "01K9V3T0Z2B4C6D8E0F2G4H6J8", "a b", "é", "a,b", "\u{201c}"]
-    {
+    for id in [
+        "a",
+        "msg_2KWPBgLlAfxdpx2AI54pPJ85f4W",
+        "01K9V3T0Z2B4C6D8E0F2G4H6J8",
+        "a,b",
+        "a\"b",
+        "!",
+        "~",
+        "urn:a/b?c=%20",
+    ] {
         subscriber.sign(id, at(5), b"x").unwrap();
     }
 }
@@ -163,7 +204,8 @@ fn to_rotate() -> (Registry, Hands, SubscriptionId, SigningSecret) {
 }
 
 #[test]
-fn an_independent_receiver_verifies_with_the_old_and_the_new_key_and_after_the_overlap_with_the_new() {
+fn an_independent_receiver_verifies_with_the_old_and_the_new_key_and_after_the_overlap_with_the_new()
+ {
     let (registry, hands, id, old) = to_rotate();
     let before = registry.subscribers(EVENT).unwrap()[0].clone();
     let rotation = Rotation::new().overlap(Duration::from_millis(500));
@@ -183,8 +225,12 @@ fn an_independent_receiver_verifies_with_the_old_and_the_new_key_and_after_the_o
     let stranger = SigningSecret::generate().unwrap();
 
     let with_one = sign(&before);
-    assert_eq!([&old, &new, &stranger].map(|key| verdict(key, &with_one, payload)), [true, false, false]);
-    for (millis, expected) in [(1_000, [true, true]), (1_499, [true, true]), (1_500, [false, true])] {
+    assert_eq!(
+        [&old, &new, &stranger].map(|key| verdict(key, &with_one, payload)),
+        [true, false, false]
+    );
+    for (millis, expected) in [(1_000, [true, true]), (1_499, [true, true]), (1_500, [false, true])]
+    {
         hands.set(millis);
         let both = sign(&subscriber);
         assert_eq!([&old, &new].map(|key| verdict(key, &both, payload)), expected, "at {millis}");
@@ -192,7 +238,8 @@ fn an_independent_receiver_verifies_with_the_old_and_the_new_key_and_after_the_o
     }
     // The independent library's own signature is the same text.
     let seconds = now.duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let theirs = Webhook::new(new.expose()).unwrap().sign("msg_1", seconds as i64, payload).unwrap();
+    let theirs =
+        Webhook::new(new.expose()).unwrap().sign("msg_1", seconds as i64, payload).unwrap();
     assert_eq!(sign(&subscriber)["webhook-signature"], theirs);
 }
 
@@ -207,7 +254,8 @@ fn signatures_stand_newest_first_one_for_each_live_secret() {
     let signature = |secret: &SigningSecret| {
         Webhook::new(secret.expose()).unwrap().sign("m", 1_700_000_000, b"payload").unwrap()
     };
-    let told = || subscriber.sign("m", at(1_700_000_000), b"payload").unwrap().headers()[2].1.clone();
+    let told =
+        || subscriber.sign("m", at(1_700_000_000), b"payload").unwrap().headers()[2].1.clone();
     let all: Vec<String> = secrets.iter().map(signature).collect();
     assert_eq!((told(), all.len()), (all.join(" "), 11));
     hands.set(1_000 + 24 * 60 * 60 * 1_000);
@@ -268,16 +316,23 @@ fn a_receiver_verifies_a_jwt_that_was_made_with_the_key_and_the_text_decoded() {
     let subscriber = registry.subscribers(EVENT).unwrap()[0].clone();
     let claims = serde_json::json!({"iss": "contact-center", "payload": {"agent": 7}});
     let token = |secret: &SigningSecret| {
-        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(secret.key()))
-            .unwrap()
+        jsonwebtoken::encode(
+            &Header::new(Algorithm::HS256),
+            &claims,
+            &EncodingKey::from_secret(secret.key()),
+        )
+        .unwrap()
     };
     // The receiver has the text that it was given, and no line of this library.
-    let receiver = |secret: &SigningSecret| DecodingKey::from_base64_secret(secret.expose()).unwrap();
+    let receiver =
+        |secret: &SigningSecret| DecodingKey::from_base64_secret(secret.expose()).unwrap();
     let tokens: Vec<String> = subscriber.secrets().map(token).collect();
     assert_eq!(tokens.len(), 2);
     assert_eq!(read(&tokens[0], &receiver(&new)).unwrap(), claims);
     assert_eq!(read(&tokens[1], &receiver(&old)).unwrap(), claims);
-    assert!(read(&tokens[0], &receiver(&old)).is_err() && read(&tokens[1], &receiver(&new)).is_err());
+    assert!(
+        read(&tokens[0], &receiver(&old)).is_err() && read(&tokens[1], &receiver(&new)).is_err()
+    );
     // And the other way round: what the receiver makes, the key verifies.
     let theirs = EncodingKey::from_base64_secret(new.expose()).unwrap();
     let theirs = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &theirs).unwrap();

@@ -4,7 +4,8 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use webhook_registry::{
-    ErrorKind, ListQuery, ManualClock, NewSubscription, Prune, Registry, Rotation, SubscriptionUpdate,
+    ErrorKind, ListQuery, ManualClock, NewSubscription, Prune, Registry, Rotation,
+    SubscriptionUpdate,
 };
 
 use crate::support::{contact_center, learn, new, refused};
@@ -133,7 +134,8 @@ fn time_gains_a_millisecond_with_each_call_that_changed_something() {
     registry.delete(id).unwrap();
     registry.create(new("d")).unwrap();
     assert_eq!(time("d"), at(5));
-    let times: Vec<_> = registry.changes(0, 100).unwrap().iter().map(|change| change.at()).collect();
+    let times: Vec<_> =
+        registry.changes(0, 100).unwrap().iter().map(|change| change.at()).collect();
     assert_eq!(times, [at(0), at(1), at(2), at(3), at(3), at(4), at(5)]);
     // How many changes are kept is no change.
     let registry = Registry::options().deterministic(1).keep_changes(0).in_memory().unwrap();
@@ -148,7 +150,11 @@ fn a_call_that_fails_leaves_no_trace_in_what_is_drawn_next() {
         registry.create(new("a")).unwrap();
         if fail {
             refused(registry.create(new("a")), ErrorKind::Conflict, &["name"]);
-            refused(registry.create_all([new("b"), new("c"), new("a")]), ErrorKind::Conflict, &["[2].name"]);
+            refused(
+                registry.create_all([new("b"), new("c"), new("a")]),
+                ErrorKind::Conflict,
+                &["[2].name"],
+            );
             refused(registry.create(new("").secret("x")), ErrorKind::Invalid, &["name", "secret"]);
         }
         registry.create(new("b")).unwrap();
@@ -188,7 +194,11 @@ fn a_deterministic_registry_is_in_memory_only() {
     let options = Registry::options().deterministic(1);
     refused(options.open(&path), ErrorKind::Invalid, &["deterministic"]);
     let both = options.min_secret_bytes(0).read_only(true).exclusive(true);
-    refused(both.open(&path), ErrorKind::Invalid, &["exclusive", "deterministic", "min_secret_bytes"]);
+    refused(
+        both.open(&path),
+        ErrorKind::Invalid,
+        &["exclusive", "deterministic", "min_secret_bytes"],
+    );
     assert!(!path.exists());
 }
 
@@ -306,7 +316,9 @@ fn a_fork_is_of_one_moment_while_others_write() {
         scope.spawn(|| {
             for round in 0..40 {
                 // Pairs: an odd number in a fork is half a call.
-                registry.create_all([new(&format!("{round} a")), new(&format!("{round} b"))]).unwrap();
+                registry
+                    .create_all([new(&format!("{round} a")), new(&format!("{round} b"))])
+                    .unwrap();
             }
         });
         for _ in 0..40 {

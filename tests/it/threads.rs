@@ -29,7 +29,10 @@ fn events(stamp: u64) -> [&'static str; 2] {
 }
 
 fn update(stamp: u64) -> SubscriptionUpdate {
-    SubscriptionUpdate::new().url(url(stamp)).events(events(stamp)).metadata("stamp", stamp.to_string())
+    SubscriptionUpdate::new()
+        .url(url(stamp))
+        .events(events(stamp))
+        .metadata("stamp", stamp.to_string())
 }
 
 fn subscription(name: &str, stamp: u64) -> NewSubscription {
@@ -49,8 +52,8 @@ struct Shared {
 impl Shared {
     fn new(registry: Registry, time: Duration) -> Shared {
         registry.register_event_types(["all.v1", "even.v1", "odd.v1"]).unwrap();
-        let made =
-            registry.create_all((0..SHARED).map(|number| subscription(&format!("shared {number}"), 0)));
+        let made = registry
+            .create_all((0..SHARED).map(|number| subscription(&format!("shared {number}"), 0)));
         Shared {
             registry,
             ids: made.unwrap().iter().map(|made| made.subscription().id()).collect(),
@@ -98,8 +101,9 @@ impl Shared {
         let registry = &self.registry;
         let made = registry.create(subscription(name, 2)).unwrap();
         let id = made.subscription().id();
-        let gets =
-            |event_type: &str| registry.subscribers(event_type).unwrap().iter().any(|one| one.id() == id);
+        let gets = |event_type: &str| {
+            registry.subscribers(event_type).unwrap().iter().any(|one| one.id() == id)
+        };
         assert_eq!(registry.get(id).unwrap().as_ref(), Some(made.subscription()));
         assert_eq!(registry.get_by_name(name).unwrap().map(|found| found.id()), Some(id));
         assert!(gets("even.v1") && !gets("odd.v1"));
@@ -146,7 +150,8 @@ impl Shared {
                 3 => {
                     // One moment: of what is in pairs, never half.
                     let page = self.registry.list(ListQuery::new().event_type("all.v1")).unwrap();
-                    let shared = page.subscriptions().iter().filter(|one| one.name().starts_with("shared"));
+                    let shared =
+                        page.subscriptions().iter().filter(|one| one.name().starts_with("shared"));
                     assert_eq!(shared.count(), SHARED);
                 }
                 _ => self.look(&mut random),
@@ -192,7 +197,7 @@ fn threads_share_a_registry_that_has_the_file_to_itself() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("registry.db");
     run("exclusive", &[Registry::options().exclusive(true).open(&path).unwrap()]);
-    crate::history::assert_whole(&path);
+    crate::support::history::assert_whole(&path);
 }
 
 #[test]
@@ -230,5 +235,5 @@ fn clones_dropped_in_the_middle_of_anything_leave_the_file_whole() {
         }
     });
     assert_eq!(Registry::open(&path).unwrap().len().unwrap(), THREADS as u64 * size(8, 200));
-    crate::history::assert_whole(&path);
+    crate::support::history::assert_whole(&path);
 }

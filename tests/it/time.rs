@@ -51,7 +51,13 @@ fn times(subscription: &Subscription) -> (String, String) {
 
 /// Sets the clock, creates, and checks what the JSON says and that the id is above all before.
 #[track_caller]
-fn created_at(registry: &Registry, clock: &Clock, millis: i64, expected: &str, before: &mut SubscriptionId) {
+fn created_at(
+    registry: &Registry,
+    clock: &Clock,
+    millis: i64,
+    expected: &str,
+    before: &mut SubscriptionId,
+) {
     clock.set(millis);
     let made = registry.create(new(&format!("at {millis} after {before}"))).unwrap();
     let made = made.subscription();
@@ -190,7 +196,9 @@ fn a_clock_that_panics_costs_its_own_call_and_no_other() {
                 assert!(catch_unwind(AssertUnwindSafe(call)).is_err(), "it asked the clock");
             }
             // On another thread too.
-            std::thread::scope(|scope| scope.spawn(|| registry.create(new("two"))).join().unwrap_err());
+            std::thread::scope(|scope| {
+                scope.spawn(|| registry.create(new("two"))).join().unwrap_err()
+            });
             panics.store(false, Ordering::Relaxed);
             assert_eq!(registry.get(id).unwrap(), before, "a failed call changes nothing");
             assert_eq!(registry.len().unwrap(), 1 + round);

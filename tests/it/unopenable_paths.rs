@@ -1,5 +1,5 @@
-//! Guards against a failed open that leaves something behind: an empty file at a path that SQLite cannot open, a journal
-//! beside a device.
+//! Guards against a failed open that leaves something behind: an empty file at a path that SQLite
+//! cannot open, or a journal beside a device.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -47,9 +47,12 @@ fn a_path_that_sqlite_cannot_open_is_storage_and_nothing_is_left_there() {
         path.join("f".repeat(rest))
     };
     let name = |length: usize| folder.path().join("n".repeat(length));
-    // SQLite opens no path of more than 512 bytes, and no file system here has a name of more than 255, with `-journal`.
+    // With `-journal`, SQLite opens no path of more than 512 bytes, and file systems here allow no
+    // name of more than 255.
     let (last_path, last_name) = (of_bytes(504), name(247));
-    for path in [of_bytes(505), of_bytes(513), of_bytes(800), name(248), name(251), name(255), name(300)] {
+    for path in
+        [of_bytes(505), of_bytes(513), of_bytes(800), name(248), name(251), name(255), name(300)]
+    {
         let before = names(path.parent().unwrap());
         for (way, options) in ways() {
             let error = options.open(&path).unwrap_err();
@@ -99,13 +102,20 @@ fn what_is_no_regular_file_is_storage_and_nothing_is_left_beside_it() {
     }
     refused(Registry::open("/dev/null"), ErrorKind::Storage, &[]);
     assert_eq!(names(folder.path()), before);
-    assert!(names(Path::new("/dev")).iter().all(|name| devices.contains(name) || !name.starts_with("null")));
+    assert!(
+        names(Path::new("/dev"))
+            .iter()
+            .all(|name| devices.contains(name) || !name.starts_with("null"))
+    );
     // Nor where what SQLite would put beside a new file is no file.
     for suffix in ["-journal", "-wal", "-shm"] {
         let beside = folder.path().join(format!("registry.db{suffix}"));
         fs::create_dir(&beside).unwrap();
         let error = refused(Registry::open(&path), ErrorKind::Storage, &[]);
-        assert!(error.to_string().contains(&format!("registry.db{suffix} is not a regular file")), "{error}");
+        assert!(
+            error.to_string().contains(&format!("registry.db{suffix} is not a regular file")),
+            "{error}"
+        );
         assert!(!path.exists());
         fs::remove_dir(beside).unwrap();
     }

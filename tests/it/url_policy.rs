@@ -17,13 +17,14 @@ const NOT_PUBLIC: &[(&str, &str)] = &[
          017700000001 0177.1 127.0.0.1. 127.1. １２７.０.０.１ 127。0。0。1 ①②⑦.0.0.1 %31%32%37.0.0.1 127%2e0%2E0.1 \
          127.0.0.\u{ad}1 [::1] [0:0:0:0:0:0:0:1] [0000::0001] [::0.0.0.1] [::ffff:127.0.0.1] \
          [::FFFF:7f00:1] [0:0:0:0:0:ffff:127.1.2.3] [64:ff9b::127.0.0.1] [64:ff9b::7f00:1] [2002:7f00:1::] \
-         [2002:7f00:0001:1:2:3:4:5]",
+         [2002:7f00:0001:1:2:3:4:5] [::ffff:0:127.0.0.1] [::FFFF:0:7f00:1] [2606:4700::5efe:127.0.0.1] \
+         [2606:4700::200:5efe:7f00:1]",
     ),
     (
         "private",
         "10.0.0.1 10.1 0xa.0.0.1 012.0.0.1 167772161 172.16.0.1 172.31.255.255 192.168.0.1 192.168.257 \
          3232235777 0xc0a80101 １０.0.0.1 [fc00::1] [fd12:3456:789a::1] [::ffff:10.0.0.1] [::ffff:c0a8:101] \
-         [64:ff9b::192.168.1.1] [2002:c0a8:101::1]",
+         [64:ff9b::192.168.1.1] [2002:c0a8:101::1] [::ffff:0:10.0.0.1]",
     ),
     ("link-local", "169.254.169.254 2852039166 0xa9fea9fe [fe80::1] [::ffff:169.254.169.254]"),
     ("site-local", "[fec0::1]"),
@@ -45,7 +46,15 @@ const NOT_PUBLIC: &[(&str, &str)] = &[
         "local name",
         "localhost LOCALHOST LocalHost ｌｏｃａｌｈｏｓｔ %6cocalhost local\u{ad}host a.localhost a.b.localhost \
          printer.local local db.internal metadata.google.internal internal nas.home.arpa home.arpa \
-         NAS.Home.Arpa printer。local",
+         NAS.Home.Arpa printer。local localhost.localdomain LOCALHOST.LocalDomain localdomain a.b.localdomain \
+         localhost4.localdomain4 localhost6.localdomain6 ｌｏｃａｌｈｏｓｔ．localdomain",
+    ),
+    ("kept invalid", "example.invalid a.b.INVALID invalid"),
+    ("empty label", "a..b .example.com a..example.com ..com a%2e%2eb a。.b example..com .com"),
+    (
+        "character that no host name has",
+        "*.example.com a*b.com a!b.com a'b.com (a).com a+b.com a,b.com a;b.com a=b.com a~b.com $a.com a&b.com \
+         {a}.com `a`.com \"a\".com",
     ),
     ("one label", "intranet crm com xn--mnchen-3ya münchen a-b x1"),
     (
@@ -68,7 +77,8 @@ const PUBLIC: &str = "\
     198.17.1.1 198.20.1.1 203.0.112.1 223.255.255.255 [2606:4700:4700::1111] [2a00:1450:4001:80b::200e] \
     [2001:4860:4860::8888] [2001:1::1] [2001:1::2] [2001:1::3] [2001:3::1] [2001:4:112::1] [2001:20::1] \
     [2001:30::1] [2001:200::1] [2620:4f:8000::1] [::ffff:8.8.8.8] [::ffff:192.0.0.9] [64:ff9b::8.8.8.8] \
-    [2002:808:808::1] [2002:808:808:a00:1::] [2003::1]";
+    [2002:808:808::1] [2002:808:808:a00:1::] [2003::1] [::ffff:0:8.8.8.8] [2606:4700::5efe:8.8.8.8] \
+    [2606:4700::100:5efe:7f00:1] localdomain.com notlocaldomain.net xinvalid.com invalid.com -a-.example.com";
 
 /// All of IPv4 that is refused: first and last address, with a public one before and behind.
 const REFUSED_IPV4: &[(&str, &str)] = &[
@@ -134,11 +144,12 @@ fn judged(host: &str, public: bool) {
 #[test]
 fn every_spelling_of_a_host_that_is_not_public_is_refused_and_named() {
     let count: usize = NOT_PUBLIC.iter().map(|(_, hosts)| hosts.split_whitespace().count()).sum();
-    assert_eq!(count, 138);
+    assert_eq!(count, 176);
     for (kind, hosts) in NOT_PUBLIC {
         for host in hosts.split_whitespace() {
             for rest in ["", "/hook?x=1", ":8443/", "?x"] {
-                let error = is_refused(&UrlPolicy::public_https(), &format!("HTTPS://{host}{rest}"));
+                let error =
+                    is_refused(&UrlPolicy::public_https(), &format!("HTTPS://{host}{rest}"));
                 assert!(error.to_string().contains(kind), "{host}: {error}");
             }
             passes(&UrlPolicy::https_only(), &format!("https://{host}/"));
@@ -149,7 +160,7 @@ fn every_spelling_of_a_host_that_is_not_public_is_refused_and_named() {
 
 #[test]
 fn public_hosts_pass() {
-    assert_eq!(PUBLIC.split_whitespace().count(), 79);
+    assert_eq!(PUBLIC.split_whitespace().count(), 87);
     for host in PUBLIC.split_whitespace() {
         for rest in ["", "/hook?x=127.0.0.1", ":8443/localhost", "/ends.in.a."] {
             passes(&UrlPolicy::public_https(), &format!("https://{host}{rest}"));
@@ -163,12 +174,16 @@ fn every_range_ends_where_it_should() {
         let [first, last]: [Ipv4Addr; 2] = [first, last].map(|text| text.parse().unwrap());
         let before = first.to_bits().checked_sub(1).map(Ipv4Addr::from);
         let behind = last.to_bits().checked_add(1).map(Ipv4Addr::from);
-        for (address, public) in [(Some(first), false), (Some(last), false), (before, true), (behind, true)] {
+        for (address, public) in
+            [(Some(first), false), (Some(last), false), (before, true), (behind, true)]
+        {
             let Some(address) = address else { continue };
             judged(&address.to_string(), public);
             judged(&format!("{:#x}", address.to_bits()), public);
             judged(&format!("[::ffff:{address}]"), public);
+            judged(&format!("[::ffff:0:{address}]"), public);
             judged(&format!("[64:ff9b::{address}]"), public);
+            judged(&format!("[2606:4700:1:2:0:5efe:{address}]"), public);
             let [a, b, c, d] = address.octets();
             judged(&format!("[2002:{a:x}{b:02x}:{c:x}{d:02x}::1]"), public);
         }
@@ -177,7 +192,9 @@ fn every_range_ends_where_it_should() {
         let [first, last]: [Ipv6Addr; 2] = [first, last].map(|text| text.parse().unwrap());
         let before = first.to_bits().checked_sub(1).map(Ipv6Addr::from);
         let behind = last.to_bits().checked_add(1).map(Ipv6Addr::from);
-        for (address, public) in [(Some(first), false), (Some(last), false), (before, true), (behind, true)] {
+        for (address, public) in
+            [(Some(first), false), (Some(last), false), (before, true), (behind, true)]
+        {
             if let Some(address) = address {
                 judged(&format!("[{address}]"), public);
             }
@@ -186,9 +203,55 @@ fn every_range_ends_where_it_should() {
 }
 
 #[test]
+fn names_are_no_longer_than_dns_can_carry() {
+    let label = |length| "a".repeat(length);
+    for (host, reason) in [
+        (format!("{}.com", label(63)), None),
+        (format!("{}.com", label(64)), Some("label of more than 63 bytes")),
+        (format!("a.{}", label(64)), Some("label of more than 63 bytes")),
+        // Counted are the bytes that DNS carries, and `ü` takes more of them than one.
+        (format!("{}ü.com", label(52)), None),
+        (format!("{}ü.com", label(63)), Some("label of more than 63 bytes")),
+        (format!("{}com", format!("{}.", label(49)).repeat(5)), None),
+        (format!("{}com", format!("{}.", label(50)).repeat(5)), Some("more than 253 bytes")),
+        (format!("{}abc", "a.".repeat(125)), None),
+        (format!("{}abcd", "a.".repeat(125)), Some("more than 253 bytes")),
+    ] {
+        let url = format!("https://{host}/");
+        passes(&UrlPolicy::https_only(), &url);
+        match reason {
+            None => passes(&UrlPolicy::public_https(), &url),
+            Some(reason) => {
+                let error = is_refused(&UrlPolicy::public_https(), &url);
+                assert!(error.to_string().contains(reason), "{host}: {error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_port_0_is_refused_whatever_the_host() {
+    for host in ["example.com", "8.8.8.8", "[2606:4700:4700::1111]"] {
+        for port in ["0", "00000", "000"] {
+            let url = format!("https://{host}:{port}/");
+            let error = is_refused(&UrlPolicy::public_https(), &url);
+            assert_eq!(error.to_string(), "url: the port cannot be 0, which nothing can listen on");
+            passes(&UrlPolicy::https_only(), &url);
+        }
+        for port in ["", "1", "443", "65535"] {
+            passes(&UrlPolicy::public_https(), &format!("https://{host}:{port}/"));
+        }
+    }
+    let error = is_refused(&UrlPolicy::public_https(), "http://localhost:0/");
+    assert_eq!(error.to_string().matches("; ").count(), 2, "{error}");
+}
+
+#[test]
 fn nothing_else_of_ipv4_is_refused() {
-    let ranges: Vec<(Ipv4Addr, Ipv4Addr)> =
-        REFUSED_IPV4.iter().map(|(first, last)| (first.parse().unwrap(), last.parse().unwrap())).collect();
+    let ranges: Vec<(Ipv4Addr, Ipv4Addr)> = REFUSED_IPV4
+        .iter()
+        .map(|(first, last)| (first.parse().unwrap(), last.parse().unwrap()))
+        .collect();
     // One address of every /14, and all of 192.0/16 and 192.88/16 by /24: where ranges are small.
     let wide = (0..1 << 14).map(|block: u32| block << 18);
     let narrow = [[192, 0, 0, 7], [192, 88, 0, 7]]
@@ -211,6 +274,10 @@ fn holders_of_ipv4_end_where_they_should() {
         "[64:ff9b::1:7f00:1]",
         "[64:ff9c::7f00:1]",
         "[2003:7f00:1::]",
+        "[::fffe:0:7f00:1]",
+        "[::ffff:1:7f00:1]",
+        "[2606:4700::5efd:7f00:1]",
+        "[2606:4700::5eff:7f00:1]",
     ] {
         judged(host, true);
     }
@@ -223,7 +290,8 @@ fn a_policy_asks_for_its_scheme_in_any_case() {
             passes(&policy, url);
         }
     }
-    for url in ["http://example.com/", "HTTP://example.com:443/", "http://[2606:4700:4700::1111]/"] {
+    for url in ["http://example.com/", "HTTP://example.com:443/", "http://[2606:4700:4700::1111]/"]
+    {
         passes(&UrlPolicy::any(), url);
         for policy in [UrlPolicy::https_only(), UrlPolicy::public_https()] {
             let error = is_refused(&policy, url);
@@ -304,7 +372,8 @@ fn no_reason_repeats_a_password_a_path_or_a_query() {
 
 #[test]
 fn a_long_host_is_cut_in_the_reason() {
-    let error = is_refused(&UrlPolicy::public_https(), &format!("https://{}localhost/", "a.".repeat(900)));
+    let error =
+        is_refused(&UrlPolicy::public_https(), &format!("https://{}localhost/", "a.".repeat(900)));
     assert!(error.to_string().len() < 400, "{error}");
 }
 

@@ -68,7 +68,10 @@ fn the_columns_stand_by_name_and_order() {
     let (_folder, path, _registry) = filled();
     let conn = reader(&path);
     for (view, columns) in [
-        ("subscriptions", "id name url enabled events description metadata created_at updated_at revision"),
+        (
+            "subscriptions",
+            "id name url enabled events description metadata created_at updated_at revision",
+        ),
         ("event_types", "name description json_schema"),
         ("subscribers", "event_type id name url"),
     ] {
@@ -155,7 +158,12 @@ fn subscribers_agree(conn: &Connection, registry: &Registry) -> usize {
     let mut expected = Vec::new();
     for event_type in registry.event_types().unwrap() {
         for one in &registry.subscribers(event_type.name()).unwrap() {
-            expected.push(vec![text(event_type.name()), text(one.id()), text(one.name()), text(one.url())]);
+            expected.push(vec![
+                text(event_type.name()),
+                text(one.id()),
+                text(one.name()),
+                text(one.url()),
+            ]);
         }
     }
     assert_eq!(found, expected);
@@ -185,7 +193,8 @@ fn subscribers_are_what_the_api_answers_also_after_changes() {
 fn no_view_shows_a_secret() {
     let (_folder, path, registry) = filled();
     let conn = reader(&path);
-    let (_, views) = rows(&conn, "SELECT name FROM sqlite_schema WHERE type = 'view' ORDER BY name");
+    let (_, views) =
+        rows(&conn, "SELECT name FROM sqlite_schema WHERE type = 'view' ORDER BY name");
     assert_eq!(views, [[text("event_types")], [text("subscribers")], [text("subscriptions")]]);
     let mut secrets = vec![SEED_SECRET.to_owned()];
     for one in &registry.subscribers("agent.other").unwrap() {

@@ -4,7 +4,7 @@ use webhook_registry::{Error, ErrorKind, ListQuery, Registry, Subscription};
 
 use super::naive::{Naive, Refusal, Sub, refusal};
 use super::{KEYS, NAMES, PATTERNS, TYPES, World, flat, plain};
-use crate::oracle;
+use crate::support::oracle;
 
 impl World {
     fn query(&mut self) -> (ListQuery, Result<Vec<Sub>, Refusal>) {
@@ -41,9 +41,11 @@ impl World {
             let count = plain(registry.count(query.clone()));
             assert_eq!(count, expected.clone().map(|subs| subs.len() as u64), "{query:?}");
             let limit = 1 + self.random.below(3);
-            let pages: Result<Vec<Subscription>, Error> = registry.iter(query.clone().limit(limit)).collect();
-            let flat_all =
-                |all: &[Subscription]| -> Vec<Sub> { all.iter().map(|found| flat(found, None)).collect() };
+            let pages: Result<Vec<Subscription>, Error> =
+                registry.iter(query.clone().limit(limit)).collect();
+            let flat_all = |all: &[Subscription]| -> Vec<Sub> {
+                all.iter().map(|found| flat(found, None)).collect()
+            };
             let blank = |subs: &[Sub]| -> Vec<Sub> {
                 subs.iter().map(|sub| Sub { secret: None, ..sub.clone() }).collect()
             };
@@ -74,7 +76,10 @@ impl World {
         }
         for name in NAMES {
             let found = registry.get_by_name(name).unwrap().map(|found| found.id());
-            assert_eq!(found, naive.subs.iter().find(|sub| sub.name == name).and_then(|sub| sub.id));
+            assert_eq!(
+                found,
+                naive.subs.iter().find(|sub| sub.name == name).and_then(|sub| sub.id)
+            );
         }
         let types = registry.event_types().unwrap();
         let types: Vec<_> = types.iter().map(|it| (it.name(), it.description())).collect();
@@ -97,8 +102,15 @@ fn compare_dispatch(registry: &Registry, naive: &Naive, name: &str) {
     assert_eq!(registry.event_type(name).unwrap().is_some(), known);
     let found = plain(registry.subscribers(name)).map(|all| {
         let one = |it: &webhook_registry::Subscriber| {
-            let secrets: Vec<String> = it.secrets().map(|secret| secret.expose().to_owned()).collect();
-            (Some(it.id()), it.name().to_owned(), it.url().to_owned(), it.metadata().clone(), secrets)
+            let secrets: Vec<String> =
+                it.secrets().map(|secret| secret.expose().to_owned()).collect();
+            (
+                Some(it.id()),
+                it.name().to_owned(),
+                it.url().to_owned(),
+                it.metadata().clone(),
+                secrets,
+            )
         };
         all.iter().map(one).collect::<Vec<_>>()
     });
@@ -107,7 +119,11 @@ fn compare_dispatch(registry: &Registry, naive: &Naive, name: &str) {
         (sub.id, sub.name.clone(), sub.url.clone(), sub.metadata.clone(), secrets)
     };
     let expected: Vec<_> = covering().filter(|sub| sub.enabled).map(one).collect();
-    assert_eq!(found, if known { Ok(expected) } else { refusal(ErrorKind::NotFound, []) }, "{name}");
+    assert_eq!(
+        found,
+        if known { Ok(expected) } else { refusal(ErrorKind::NotFound, []) },
+        "{name}"
+    );
     let found = plain(registry.explain(name)).map(|explanation| {
         let one = |it: &webhook_registry::ExplanationEntry| {
             let patterns: Vec<String> = it.patterns().iter().map(ToString::to_string).collect();
@@ -121,7 +137,11 @@ fn compare_dispatch(registry: &Registry, naive: &Naive, name: &str) {
         (sub.id, sub.name.clone(), sub.enabled, patterns)
     };
     let expected: Vec<_> = covering().map(one).collect();
-    assert_eq!(found, if known { Ok(expected) } else { refusal(ErrorKind::NotFound, []) }, "{name}");
+    assert_eq!(
+        found,
+        if known { Ok(expected) } else { refusal(ErrorKind::NotFound, []) },
+        "{name}"
+    );
 }
 
 /// What lies in the file in the end, read by a plain connection.
@@ -130,10 +150,10 @@ pub(super) fn audit(path: &std::path::Path, naive: &Naive) {
     let text = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
     assert_eq!(text("PRAGMA integrity_check"), "ok");
     assert_eq!(text("SELECT count(*) || '' FROM pragma_foreign_key_check"), "0");
-    let orphans =
-        "SELECT count(*) || '' FROM pattern WHERE id NOT IN (SELECT pattern FROM subscription_pattern)";
+    let orphans = "SELECT count(*) || '' FROM pattern WHERE id NOT IN (SELECT pattern FROM subscription_pattern)";
     assert_eq!(text(orphans), "0", "patterns that nobody has");
-    let mut statement = conn.prepare("SELECT event_type || ' ' || id FROM subscribers ORDER BY 1").unwrap();
+    let mut statement =
+        conn.prepare("SELECT event_type || ' ' || id FROM subscribers ORDER BY 1").unwrap();
     let rows = statement.query_map([], |row| row.get::<_, String>(0)).unwrap();
     let mut expected: Vec<String> = Vec::new();
     for name in naive.types.keys() {

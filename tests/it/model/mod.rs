@@ -113,7 +113,9 @@ impl World {
     fn open(&self) -> Registry {
         match &self.path {
             Some(path) => self.options().open(path).unwrap(),
-            None => self.handles.first().cloned().unwrap_or_else(|| self.options().in_memory().unwrap()),
+            None => {
+                self.handles.first().cloned().unwrap_or_else(|| self.options().in_memory().unwrap())
+            }
         }
     }
 
@@ -145,7 +147,11 @@ impl World {
         }
         let count = 1 + self.random.below(4);
         let mut event = || {
-            if self.random.chance(3) { "a**".to_owned() } else { (*self.random.pick(&PATTERNS)).to_owned() }
+            if self.random.chance(3) {
+                "a**".to_owned()
+            } else {
+                (*self.random.pick(&PATTERNS)).to_owned()
+            }
         };
         (0..count).map(|_| event()).collect()
     }
@@ -237,7 +243,9 @@ impl World {
                 let expected = self.naive.create_all(&wishes, now);
                 let found = plain(registry.create_all(wishes.iter().map(Wish::to_new)));
                 assert_eq!(found.as_ref().err(), expected.as_ref().err(), "{wishes:?}");
-                for (created, sub) in found.into_iter().flatten().zip(expected.into_iter().flatten()) {
+                for (created, sub) in
+                    found.into_iter().flatten().zip(expected.into_iter().flatten())
+                {
                     self.made(sub, &created);
                 }
             }
@@ -266,7 +274,11 @@ impl World {
             13..=15 => {
                 let given: Vec<(String, Option<String>)> = (0..self.random.below(4))
                     .map(|_| {
-                        let name = if self.random.chance(4) { "no name" } else { *self.random.pick(&TYPES) };
+                        let name = if self.random.chance(4) {
+                            "no name"
+                        } else {
+                            *self.random.pick(&TYPES)
+                        };
                         (name.to_owned(), self.random.chance(50).then(|| self.steps.to_string()))
                     })
                     .collect();
@@ -278,7 +290,8 @@ impl World {
                 assert_eq!(found, self.naive.register(&given), "{given:?}");
             }
             16 | 17 => {
-                let name = *self.random.pick(&["a", "a.b", "a.c", "z_1", "B:c/d", "*", "", "no name"]);
+                let name =
+                    *self.random.pick(&["a", "a.b", "a.c", "z_1", "B:c/d", "*", "", "no name"]);
                 assert_eq!(plain(registry.remove_event_type(name)), self.naive.remove(name));
             }
             18 => {

@@ -4,17 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use webhook_registry::{ErrorKind, NewSubscription, SubscriptionId, SubscriptionUpdate};
 
-use crate::oracle;
+use crate::support::oracle;
 
 /// A kind, and the fields at fault, sorted and once each.
 pub(crate) type Refusal = (ErrorKind, Vec<String>);
 
-pub(crate) fn refusal<T>(kind: ErrorKind, fields: impl IntoIterator<Item = String>) -> Result<T, Refusal> {
+pub(crate) fn refusal<T>(
+    kind: ErrorKind,
+    fields: impl IntoIterator<Item = String>,
+) -> Result<T, Refusal> {
     let fields: BTreeSet<String> = fields.into_iter().collect();
     Err((kind, fields.into_iter().collect()))
 }
 
-pub(crate) const URLS: [&str; 3] = ["https://example.com/a", "http://b.example", "HTTPS://example.com:1/c?d"];
+pub(crate) const URLS: [&str; 3] =
+    ["https://example.com/a", "http://b.example", "HTTPS://example.com:1/c?d"];
 pub(crate) const SECRETS: [&str; 3] = [
     "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE=",
     "whsec_QkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkI",
@@ -41,7 +45,8 @@ pub(crate) struct Wish {
 
 impl Wish {
     pub(crate) fn to_new(&self) -> NewSubscription {
-        let Wish { name, url, events, enabled, secret, description, metadata, allow } = self.clone();
+        let Wish { name, url, events, enabled, secret, description, metadata, allow } =
+            self.clone();
         let mut new = NewSubscription::new(name, url, events).allow_unknown_events(allow);
         if let Some(enabled) = enabled {
             new = new.enabled(enabled);
@@ -138,7 +143,8 @@ impl Naive {
             faults.push("events".to_owned());
         } else {
             let bad = |text: &String| {
-                !oracle::accepts(text) || (!allow && !known.contains(text) && self.expand(text).is_empty())
+                !oracle::accepts(text)
+                    || (!allow && !known.contains(text) && self.expand(text).is_empty())
             };
             let indices = (0..given.len()).filter(|&index| bad(&given[index]));
             faults.extend(indices.map(|index| format!("events[{index}]")));
@@ -216,7 +222,12 @@ impl Naive {
         }
     }
 
-    pub(crate) fn update(&self, id: SubscriptionId, edits: &[Edit], now: u64) -> Result<Sub, Refusal> {
+    pub(crate) fn update(
+        &self,
+        id: SubscriptionId,
+        edits: &[Edit],
+        now: u64,
+    ) -> Result<Sub, Refusal> {
         let Some(before) = self.find(id) else {
             return refusal(ErrorKind::NotFound, []);
         };
@@ -264,7 +275,11 @@ impl Naive {
         Ok(after)
     }
 
-    pub(crate) fn delete(&mut self, id: SubscriptionId, expected: Option<u64>) -> Result<(), Refusal> {
+    pub(crate) fn delete(
+        &mut self,
+        id: SubscriptionId,
+        expected: Option<u64>,
+    ) -> Result<(), Refusal> {
         let Some(sub) = self.find(id) else {
             return refusal(ErrorKind::NotFound, []);
         };

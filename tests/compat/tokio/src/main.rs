@@ -17,7 +17,8 @@ async fn ask(registry: Registry, task: usize) -> Result {
     let event = [EVENT, "channel.ended.v1", "agent.paused.v1"][task % 3];
     let answer = spawn_blocking(move || registry.subscribers(event)).await??;
     // `crm` comes and goes; the others stay.
-    let names: Vec<&str> = answer.iter().map(|one| one.name()).filter(|name| *name != "crm").collect();
+    let names: Vec<&str> =
+        answer.iter().map(|one| one.name()).filter(|name| *name != "crm").collect();
     let expected: &[&str] = if task % 3 == 2 { &["bi", "wfm"] } else { &["bi"] };
     if names == expected { Ok(()) } else { Err(format!("{event}: {names:?}").into()) }
 }
@@ -35,7 +36,9 @@ async fn main() -> Result {
     let writer = registry.clone();
     let crm = registry.get_by_name("crm")?.ok_or("no crm")?.id();
     let changes = spawn_blocking(move || {
-        (0..50).try_for_each(|n| writer.update(crm, SubscriptionUpdate::new().enabled(n % 2 == 1)).map(drop))
+        (0..50).try_for_each(|n| {
+            writer.update(crm, SubscriptionUpdate::new().enabled(n % 2 == 1)).map(drop)
+        })
     });
     let mut done = 0;
     while let Some(task) = tasks.join_next().await {

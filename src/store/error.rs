@@ -1,0 +1,110 @@
+//! What SQLite says, in the crate's own kinds.
+
+use std::error::Error as _;
+use std::iter;
+
+use rusqlite::{Error as SqlError, ErrorCode, ffi};
+
+use crate::error::{Error, ErrorKind, Result};
+
+pub(super) trait MapSqliteErr<T> {
+    /// Turns SQLite's error into the crate's.
+    fn map_sqlite_err(self) -> Result<T>;
+}
+
+impl<T> MapSqliteErr<T> for rusqlite::Result<T> {
+    fn map_sqlite_err(self) -> Result<T> {
+        self.map_err(fault)
+    }
+}
+
+pub(super) fn fault(cause: SqlError) -> Error {
+    let kind = kind(&cause);
+    let what = match kind {
+        ErrorKind::Busy => "another process kept the file locked past the busy timeout",
+        ErrorKind::Corrupt => "the file is damaged",
+        _ => "the file could not be read or written",
+    };
+    Error::new(kind, format!("{what}: {cause}")).with_source(cause)
+}
+
+fn kind(cause: &SqlError) -> ErrorKind {
+    let SqlError::SqliteFailure(failure, _) = cause else {
+        // Anything else is a row, or a schema, that is not as this crate writes it.
+        return ErrorKind::Corrupt;
+    };
+    match failure.code {
+        ErrorCode::DatabaseBusy
+        | ErrorCode::DatabaseLocked
+        | ErrorCode::FileLockingProtocolFailed => ErrorKind::Busy,
+        ErrorCode::DatabaseCorrupt
+        | ErrorCode::NotADatabase
+        | ErrorCode::ConstraintViolation
+        | ErrorCode::TypeMismatch
+        | ErrorCode::Unknown => ErrorKind::Corrupt,
+        ErrorCode::SystemIoFailure if is_short(failure.extended_code) => ErrorKind::Corrupt,
+        _ => ErrorKind::Storage,
+    }
+}
+
+/// Returns whether the file ends before it should, or a checksum of it is wrong.
+/// `SQLITE_IOERR_CORRUPTFS` is neither: it is SQLite's code for a read that failed with `EIO`.
+fn is_short(code: i32) -> bool {
+    matches!(code, ffi::SQLITE_IOERR_SHORT_READ | ffi::SQLITE_IOERR_DATA)
+}
+
+/// Returns whether this code says that input or output failed, not that the file is damaged.
+pub(super) fn is_io_code(code: i32) -> bool {
+    code & 0xff == ffi::SQLITE_IOERR && !is_short(code)
+}
+
+/// Whether a statement failed because this column has to be unique.
+pub(super) fn is_taken(cause: &SqlError, column: &str) -> bool {
+    matches!(
+        cause,
+        SqlError::SqliteFailure(failure, Some(message))
+            if failure.extended_code == ffi::SQLITE_CONSTRAINT_UNIQUE && message.ends_with(column)
+    )
+}
+
+pub(super) fn is(cause: &SqlError, code: ErrorCode) -> bool {
+    cause.sqlite_error_code() == Some(code)
+}
+
+/// Returns whether SQLite refused to write, because of the file or of one beside it.
+pub(super) fn is_read_only(error: &Error) -> bool {
+    sql_code(error).is_some_and(|code| code & 0xff == ffi::SQLITE_READONLY)
+}
+
+/// Returns SQLite's extended code behind an error.
+pub(super) fn sql_code(error: &Error) -> Option<i32> {
+    let causes = iter::successors(error.source(), |&cause| cause.source());
+    causes.filter_map(|cause| cause.downcast_ref::<SqlError>()).find_map(|cause| match cause {
+        SqlError::SqliteFailure(failure, _) => Some(failure.extended_code),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What no disk at hand does.
+    #[test]
+    fn a_disk_that_answers_short_or_wrong_is_damage_and_one_that_fails_or_is_read_only_is_not() {
+        for (code, expected) in [
+            (ffi::SQLITE_IOERR_SHORT_READ, ErrorKind::Corrupt),
+            (ffi::SQLITE_IOERR_DATA, ErrorKind::Corrupt),
+            (ffi::SQLITE_IOERR_CORRUPTFS, ErrorKind::Storage),
+            (ffi::SQLITE_IOERR_READ, ErrorKind::Storage),
+            (ffi::SQLITE_IOERR_FSYNC, ErrorKind::Storage),
+            (ffi::SQLITE_READONLY, ErrorKind::Storage),
+            (ffi::SQLITE_READONLY_RECOVERY, ErrorKind::Storage),
+            (ffi::SQLITE_READONLY_CANTINIT, ErrorKind::Storage),
+            (ffi::SQLITE_READONLY_ROLLBACK, ErrorKind::Storage),
+        ] {
+            let failure = SqlError::SqliteFailure(ffi::Error::new(code), None);
+            assert_eq!(fault(failure).kind(), expected, "{code}");
+        }
+    }
+}

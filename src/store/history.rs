@@ -1,0 +1,258 @@
+//! The history of changes: written in the transaction of the change.
+
+use std::cell::Cell;
+
+use rusqlite::{Row, params};
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
+use serde_json::Value;
+
+use super::error::{MapSqliteErr as _, fault};
+use super::rows::{integer, millis, natural};
+use super::{Read, Write, secret_codec};
+use crate::change::{Change, ChangeKind, FieldChange};
+use crate::error::{Error, ErrorKind, Result};
+use crate::time::Millis;
+
+/// What is no longer kept is deleted so many at a time: one a change would cost every change a page.
+const BATCH: u64 = 64;
+
+/// How far the history goes.
+#[derive(Clone, Copy)]
+struct HistoryRange {
+    keep: u64,
+    /// The first that is there; 0 where none is.
+    first: u64,
+    last: u64,
+}
+
+impl HistoryRange {
+    /// What comes after this one can be read back.
+    fn begins(self) -> u64 {
+        // There is less than is to be kept where fewer were to be kept before.
+        let there = if self.first == 0 { self.last } else { self.first.saturating_sub(1) };
+        self.last.saturating_sub(self.keep).max(there)
+    }
+}
+
+/// What a transaction adds to the history.
+pub(super) struct ChangeRecorder {
+    /// As the transaction found it, but for its last.
+    extent: Cell<Option<HistoryRange>>,
+    /// How many changes are still to come that leave no room for those before. Such as are not kept anyway are counted
+    /// and not written.
+    to_come: Cell<u64>,
+    /// Whether some were counted only. Then those before go at once, because behind them is a gap.
+    skipped: Cell<bool>,
+}
+
+impl ChangeRecorder {
+    pub(super) fn new() -> ChangeRecorder {
+        ChangeRecorder { extent: Cell::new(None), to_come: Cell::new(0), skipped: Cell::new(false) }
+    }
+
+    /// Whether a change was recorded, kept or not.
+    #[cfg(feature = "test-util")]
+    pub(super) fn has_entries(&self) -> bool {
+        self.extent.get().is_some()
+    }
+}
+
+impl Read<'_> {
+    fn extent(&self) -> Result<HistoryRange> {
+        let sql = "SELECT keep_changes, max(last_change, coalesce((SELECT max(sequence) FROM change), 0)), \
+                          coalesce((SELECT min(sequence) FROM change), 0) FROM registry";
+        let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
+        let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+        let (keep, last, first): (i64, i64, i64) = statement.query_row([], row).map_sqlite_err()?;
+        Ok(HistoryRange { keep: natural(keep)?, first: natural(first)?, last: natural(last)? })
+    }
+
+    /// Whether the file keeps so many changes already.
+    pub(crate) fn keeps_changes(&self, keep: u64) -> Result<bool> {
+        Ok(self.extent()?.keep == storable(keep))
+    }
+
+    /// The sequence of the last change; 0 when there was none.
+    pub(crate) fn last_change(&self) -> Result<u64> {
+        Ok(self.extent()?.last)
+    }
+
+    /// What tells this file from others.
+    pub(crate) fn file_id(&self) -> Result<Vec<u8>> {
+        secret_codec::file_id(self.conn)
+    }
+
+    /// The changes after that sequence, at most `limit`.
+    pub(crate) fn changes(&self, after: u64, limit: usize) -> Result<Vec<Change>> {
+        let extent = self.extent()?;
+        let (begins, last) = (extent.begins(), extent.last);
+        let gone = |why: String| Err(Error::new(ErrorKind::Gone, why));
+        if after > last {
+            return gone(format!(
+                "the history ends at {last}; {after} is another file's, or one's before a restore"
+            ));
+        }
+        if after < begins {
+            return gone(format!(
+                "the changes after {after} are no longer kept; the history begins after {begins}"
+            ));
+        }
+        let sql = "SELECT sequence, at, kind, subject, fields FROM change WHERE sequence > ?1 ORDER BY sequence LIMIT ?2";
+        let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
+        let most = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut rows = statement.query(params![integer(after)?, most]).map_sqlite_err()?;
+        let missing = |sequence| {
+            Error::corrupt(format_args!("change {sequence} is missing from the history"))
+        };
+        let (mut changes, mut next) = (Vec::new(), after.saturating_add(1));
+        while let Some(row) = rows.next().map_sqlite_err()? {
+            let change = decode(row)?;
+            if change.sequence != next {
+                return Err(missing(next));
+            }
+            changes.push(change);
+            next = next.saturating_add(1);
+        }
+        if changes.len() < limit && next <= last { Err(missing(next)) } else { Ok(changes) }
+    }
+
+    /// Whether every change decodes.
+    pub(super) fn decode_changes(&self) -> Result<()> {
+        let sql = "SELECT sequence, at, kind, subject, fields FROM change ORDER BY sequence";
+        let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
+        let mut rows = statement.query([]).map_sqlite_err()?;
+        while let Some(row) = rows.next().map_sqlite_err()? {
+            decode(row)?;
+        }
+        Ok(())
+    }
+}
+
+impl Write<'_> {
+    /// Says that so many changes will be recorded, no more and no fewer.
+    pub(crate) fn expect_changes(&self, count: usize) {
+        self.ledger.to_come.set(u64::try_from(count).unwrap_or(u64::MAX));
+    }
+
+    /// Adds a change to the history. Its fields are worked out only if it is kept.
+    pub(crate) fn record(
+        &self,
+        now: Millis,
+        kind: ChangeKind,
+        subject: &str,
+        fields: impl FnOnce() -> Vec<FieldChange>,
+    ) -> Result<()> {
+        let extent = match self.ledger.extent.get() {
+            Some(extent) => extent,
+            None => self.extent()?,
+        };
+        let sequence = extent.last.saturating_add(1);
+        self.ledger.extent.set(Some(HistoryRange { last: sequence, ..extent }));
+        let to_come = self.ledger.to_come.get().saturating_sub(1);
+        self.ledger.to_come.set(to_come);
+        if to_come >= extent.keep {
+            self.ledger.skipped.set(true);
+            return Ok(());
+        }
+        self.execute(
+            "INSERT INTO change (sequence, at, kind, subject, fields) VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![integer(sequence)?, millis(now)?, kind.as_str(), subject, encode(&fields())?],
+        )
+    }
+
+    /// Deletes what is no longer kept, now and then, before the transaction is committed.
+    pub(super) fn settle(&self) -> Result<()> {
+        let Some(HistoryRange { keep, first, last }) = self.ledger.extent.get() else {
+            return Ok(());
+        };
+        if keep == 0 {
+            // None is there: whoever lowered it to this has trimmed the rest.
+            return self.execute("UPDATE registry SET last_change = ?1", params![integer(last)?]);
+        }
+        let surplus = last.saturating_sub(keep).saturating_add(1).saturating_sub(first);
+        let due = surplus >= BATCH || keep < BATCH || self.ledger.skipped.get();
+        if due { self.trim(last, keep) } else { Ok(()) }
+    }
+
+    fn trim(&self, last: u64, keep: u64) -> Result<()> {
+        self.execute(
+            "DELETE FROM change WHERE sequence <= ?1",
+            params![integer(last.saturating_sub(keep))?],
+        )
+    }
+
+    /// Keeps from now on so many changes in this file.
+    pub(crate) fn keep_changes(&self, keep: u64) -> Result<()> {
+        let HistoryRange { keep: before, first: _, last } = self.extent()?;
+        let keep = storable(keep);
+        if keep == before {
+            return Ok(());
+        }
+        self.execute(
+            "UPDATE registry SET keep_changes = ?1, last_change = ?2",
+            params![integer(keep)?, integer(last)?],
+        )?;
+        self.trim(last, keep)
+    }
+}
+
+/// The number of changes to keep as the file can hold it. A number past SQLite's greatest integer keeps every change.
+fn storable(keep: u64) -> u64 {
+    keep.min(i64::MAX.unsigned_abs())
+}
+
+/// How a field is written: as it stands, because a tree of values would take longer than the row.
+struct Written<'f>(&'f FieldChange);
+
+impl Serialize for Written<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let FieldChange { name, before, after } = self.0;
+        let mut object = serializer.serialize_map(None)?;
+        object.serialize_entry("name", name)?;
+        if let Some(before) = before {
+            object.serialize_entry("before", before)?;
+        }
+        if let Some(after) = after {
+            object.serialize_entry("after", after)?;
+        }
+        object.end()
+    }
+}
+
+fn encode(fields: &[FieldChange]) -> Result<String> {
+    let fields: Vec<Written<'_>> = fields.iter().map(Written).collect();
+    serde_json::to_string(&fields)
+        .map_err(|cause| Error::corrupt("a change that is no JSON").with_source(cause))
+}
+
+fn decode(row: &Row<'_>) -> Result<Change> {
+    let sequence = row.get(0).map_err(fault).and_then(natural)?;
+    let damaged = || {
+        Error::corrupt(format_args!("change {sequence} of the history is not as it was written"))
+    };
+    let kind = row.get_ref(2).and_then(|kind| Ok(kind.as_str()?)).map_sqlite_err()?;
+    let fields = row.get_ref(4).and_then(|fields| Ok(fields.as_str()?)).map_sqlite_err()?;
+    Ok(Change {
+        sequence,
+        at: row.get(1).map_sqlite_err().map(Millis::from_stored)?.ok_or_else(damaged)?,
+        kind: ChangeKind::from_stored(kind).ok_or_else(damaged)?,
+        subject: row.get(3).map_sqlite_err()?,
+        fields: decode_fields(fields).ok_or_else(damaged)?,
+    })
+}
+
+fn decode_fields(text: &str) -> Option<Vec<FieldChange>> {
+    let Value::Array(fields) = serde_json::from_str(text).ok()? else {
+        return None;
+    };
+    let field = |field| {
+        let Value::Object(mut object) = field else {
+            return None;
+        };
+        let Value::String(name) = object.remove("name")? else {
+            return None;
+        };
+        Some(FieldChange { name, before: object.remove("before"), after: object.remove("after") })
+    };
+    fields.into_iter().map(field).collect()
+}

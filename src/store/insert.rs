@@ -1,0 +1,108 @@
+//! Adding subscriptions: one, or a hundred thousand in one transaction.
+
+use std::collections::HashMap;
+
+use rusqlite::{CachedStatement, params};
+
+use super::Write;
+use super::catalog::CatalogLookup;
+use super::error::{MapSqliteErr as _, is_taken};
+use super::rows::{encode_metadata, integer, millis};
+use super::secrets::INSERT_SECRET;
+use super::subscriptions::NameTaken;
+use crate::error::Result;
+use crate::pattern::EventPattern;
+use crate::secret::IssuedSecret;
+use crate::subscription::Subscription;
+
+pub(super) const INSERT_EVENT: &str = "INSERT INTO subscription_pattern (subscription, position, pattern, enabled) VALUES (?1, ?2, ?3, ?4)";
+
+/// Holds what each of many subscriptions needs: the statements, and the rows of the patterns that they share. While it
+/// is there, no pattern may be dropped.
+pub(crate) struct Inserter<'w> {
+    write: &'w Write<'w>,
+    knowledge: Option<&'w CatalogLookup<'w>>,
+    subscription: CachedStatement<'w>,
+    event: CachedStatement<'w>,
+    secret: CachedStatement<'w>,
+    patterns: HashMap<Box<str>, i64>,
+}
+
+impl Write<'_> {
+    /// What the rules asked of the catalog spares looking it up again, if no pattern was dropped since.
+    pub(crate) fn inserter<'w>(
+        &'w self,
+        knowledge: Option<&'w CatalogLookup<'w>>,
+    ) -> Result<Inserter<'w>> {
+        let prepare = |sql| self.conn.prepare_cached(sql).map_sqlite_err();
+        let subscription = prepare(
+            "INSERT INTO subscription \
+             (id, name, url, enabled, description, metadata, created_at, updated_at, revision) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        )?;
+        let (event, secret) = (prepare(INSERT_EVENT)?, prepare(INSERT_SECRET)?);
+        Ok(Inserter {
+            write: self,
+            knowledge,
+            subscription,
+            event,
+            secret,
+            patterns: HashMap::new(),
+        })
+    }
+}
+
+impl Inserter<'_> {
+    /// Adds a subscription, unless its name is taken. Which it is, the database says.
+    pub(crate) fn insert(
+        &mut self,
+        subscription: &Subscription,
+        secrets: &[IssuedSecret],
+    ) -> Result<Result<(), NameTaken>> {
+        let Subscription {
+            id,
+            name,
+            url,
+            events,
+            enabled,
+            description,
+            metadata,
+            created_at,
+            updated_at,
+            revision,
+        } = subscription;
+        let row = params![
+            id.to_string(),
+            name,
+            url,
+            enabled,
+            description,
+            encode_metadata(metadata)?,
+            millis(*created_at)?,
+            millis(*updated_at)?,
+            integer(*revision)?,
+        ];
+        let seq = match self.subscription.insert(row) {
+            Err(cause) if is_taken(&cause, "subscription.name") => {
+                return self.write.holder(name).map(Err);
+            }
+            result => result.map_sqlite_err()?,
+        };
+        for (position, pattern) in (0_i64..).zip(events) {
+            let row = self.row(pattern)?;
+            self.event.execute(params![seq, position, row, enabled]).map_sqlite_err()?;
+        }
+        self.write.add_secrets(&mut self.secret, seq, *id, secrets)?;
+        Ok(Ok(()))
+    }
+
+    fn row(&mut self, pattern: &EventPattern) -> Result<i64> {
+        let met = || self.knowledge?.row(pattern);
+        if let Some(row) = met().or_else(|| self.patterns.get(pattern.as_str()).copied()) {
+            return Ok(row);
+        }
+        let row = self.write.intern(pattern)?;
+        self.patterns.insert(pattern.as_str().into(), row);
+        Ok(row)
+    }
+}

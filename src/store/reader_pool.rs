@@ -1,0 +1,140 @@
+//! Connections that only read, so that readers queue neither behind each other nor behind a writer.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rusqlite::Connection;
+
+use super::{Access, open};
+use crate::error::{Error, ErrorKind, Result};
+
+/// How many connections are kept for the next readers. More are opened while more threads read at once.
+const KEPT: usize = 8;
+
+pub(super) struct ReaderPool {
+    path: PathBuf,
+    open: Mutex<Open>,
+}
+
+struct Open {
+    file: Option<FileId>,
+    idle: Vec<Connection>,
+}
+
+/// Which file a path leads to, where the platform tells.
+pub(super) type FileId = (u64, u64);
+
+impl ReaderPool {
+    /// `first` is a connection that is open already.
+    pub(super) fn new(path: &Path, file: Option<FileId>, first: Option<Connection>) -> ReaderPool {
+        let open = Open { file, idle: Vec::from_iter(first) };
+        ReaderPool { path: path.to_owned(), open: Mutex::new(open) }
+    }
+
+    /// The file that is read.
+    pub(super) fn file(&self) -> Option<FileId> {
+        self.open().file
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn take(&self) -> Result<Connection> {
+        let (file, idle) = {
+            let mut open = self.open();
+            (open.file, open.idle.pop())
+        };
+        match idle {
+            Some(conn) => Ok(conn),
+            None => {
+                let conn = open::connect(&self.path, Access::Read)?;
+                same_file(&self.path, file)?;
+                Ok(conn)
+            }
+        }
+    }
+
+    /// A connection that was left in the middle of something is not kept.
+    pub(super) fn give_back(&self, conn: Connection) {
+        if !conn.is_autocommit() {
+            return;
+        }
+        let mut open = self.open();
+        if open.idle.len() < KEPT {
+            open.idle.push(conn);
+        }
+    }
+
+    /// Closes those that nobody uses.
+    #[cfg(feature = "encryption")]
+    pub(super) fn close(&self) {
+        self.open().idle.clear();
+    }
+
+    /// Closes those that nobody uses, and reads this file from now on. No other connection may be in use.
+    pub(super) fn begin_anew(&self, file: Option<FileId>) {
+        *self.open() = Open { file, idle: Vec::new() };
+    }
+}
+
+/// Refuses a path that leads elsewhere since it was opened: two connections of one registry must not read two files, and
+/// a change of a file that is gone would be lost.
+pub(super) fn same_file(path: &Path, opened: Option<FileId>) -> Result<()> {
+    if file_id(path) == opened {
+        return Ok(());
+    }
+    let what =
+        format!("{} was replaced or removed since it was opened; open it anew", path.display());
+    Err(Error::new(ErrorKind::Storage, what))
+}
+
+pub(super) fn file_id(path: &Path) -> Option<FileId> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn readers() -> (tempfile::TempDir, ReaderPool) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file.db");
+        Connection::open(&path).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
+        let readers = ReaderPool::new(&path, file_id(&path), None);
+        (folder, readers)
+    }
+
+    #[test]
+    fn what_was_given_back_is_taken_again_unless_it_is_in_the_middle_of_something() {
+        let (_folder, readers) = readers();
+        let is_marked = |conn: &Connection| conn.prepare("SELECT * FROM temp.mark").is_ok();
+        let conn = readers.take().unwrap();
+        conn.execute_batch("CREATE TEMP TABLE mark (a)").unwrap();
+        readers.give_back(conn);
+        let conn = readers.take().unwrap();
+        assert!(is_marked(&conn));
+        assert!(!is_marked(&readers.take().unwrap()), "another one is in use");
+        conn.execute_batch("BEGIN").unwrap();
+        readers.give_back(conn);
+        let conn = readers.take().unwrap();
+        assert!(!is_marked(&conn) && conn.is_autocommit());
+    }
+
+    #[test]
+    fn no_more_are_kept_than_a_few() {
+        let (_folder, readers) = readers();
+        let in_use: Vec<Connection> = (0..KEPT + 2).map(|_| readers.take().unwrap()).collect();
+        in_use.into_iter().for_each(|conn| readers.give_back(conn));
+        assert_eq!(readers.open().idle.len(), KEPT);
+    }
+}

@@ -1,0 +1,160 @@
+//! Guards against a finding of `check` that says to do what does not help. Each damage is done by hand; then what the
+//! findings say is done, and nothing else, and after it the registry has to be sound, with all that was not damaged.
+
+use std::path::Path;
+
+use webhook_registry::{
+    Finding, ListQuery, NewSubscription, Registry, Report, Rotation, SubscriptionId,
+    SubscriptionUpdate,
+};
+
+use crate::support::SEED_SECRET;
+
+const TYPES: [&str; 5] = ["agent.a.v1", "agent.b.v1", "channel.a.v1", "channel.b.v2", "queue.v1"];
+
+fn damaged(path: &Path, sql: &str) -> Registry {
+    let registry = Registry::open(path).unwrap();
+    registry.register_event_types(TYPES).unwrap();
+    let at = |name: &str, events: &[&str]| {
+        NewSubscription::new(name, format!("https://{name}.com/"), events)
+    };
+    let all = [
+        at("crm", &["agent.*", "channel.*"]),
+        at("bi", &["*.v1"]),
+        at("off", &["queue.*"]).enabled(false),
+    ];
+    let made = registry.create_all(all).unwrap();
+    registry.rotate_secret(made[1].subscription().id(), Rotation::new()).unwrap();
+    drop(registry);
+    let conn = rusqlite::Connection::open(path).unwrap();
+    conn.execute_batch("PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON").unwrap();
+    conn.execute_batch(sql).unwrap_or_else(|cause| panic!("{sql}: {cause}"));
+    drop(conn);
+    Registry::open(path).unwrap()
+}
+
+/// Does what a finding says; false where there is nothing to do but to begin a new file.
+fn heed(registry: &Registry, finding: &Finding) -> bool {
+    let Some(id) = finding.subscription_id() else {
+        // Of each of those it is said, too.
+        return finding.message().contains("or delete the subscriptions that have it");
+    };
+    let does = |what: &str| finding.message().contains(what);
+    let update = |update| drop(registry.update(id, update).unwrap());
+    if registry.get(id).is_ok_and(|found| found.is_none()) {
+        return true;
+    }
+    if does("or delete it by its id and create it anew") {
+        registry.delete(id).unwrap();
+    } else if does("end it with revoke_old_secrets") {
+        registry.revoke_old_secrets(id).unwrap();
+    } else if does("give it one with rotate_secret") {
+        registry.rotate_secret(id, Rotation::new()).unwrap();
+    } else if does("set `enabled` to the other value and back") {
+        let enabled = registry.get(id).unwrap().unwrap().enabled();
+        update(SubscriptionUpdate::new().enabled(!enabled));
+        update(SubscriptionUpdate::new().enabled(enabled));
+    } else if does("its url: ") && does("; update it") {
+        update(SubscriptionUpdate::new().url("https://mended.com/"));
+    } else if does("its name: ") && does("; update it") {
+        update(SubscriptionUpdate::new().name("mended"));
+    } else if does("its description: ") && does("; update it") {
+        update(SubscriptionUpdate::new().clear_description());
+    } else if does("its events: ") && does("; update it") {
+        update(SubscriptionUpdate::new().events(["*"]));
+    } else if does("its metadata: ") && does("; update it") {
+        update(SubscriptionUpdate::new().clear_metadata());
+    } else {
+        return false;
+    }
+    true
+}
+
+/// The registry once all was done that the findings say.
+fn mended(registry: Registry, fresh: &Path) -> (Registry, Report) {
+    let before = registry.check().unwrap();
+    assert!(!before.is_sound());
+    let rest: Vec<&Finding> =
+        before.findings().iter().filter(|finding| !heed(&registry, finding)).collect();
+    if rest.is_empty() {
+        return (registry, before);
+    }
+    for finding in rest {
+        let said = finding.message();
+        assert!(
+            said.contains("; export the registry and import it into a new file"),
+            "nothing to do: {said}"
+        );
+    }
+    let new = Registry::open(fresh).unwrap();
+    new.import(registry.export().unwrap_or_else(|error| panic!("{error}: {before}"))).unwrap();
+    (new, before)
+}
+
+#[test]
+fn doing_what_each_finding_says_makes_the_registry_sound() {
+    let set = |what: &str| format!("UPDATE subscription SET {what} WHERE name = 'bi'");
+    let many = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 300) \
+                INSERT INTO pattern (text, wildcard) SELECT 'queue.v1' || n, 0 FROM n; \
+                INSERT INTO subscription_pattern SELECT 2, id + 10, id, 1 FROM pattern WHERE text GLOB 'queue.v1?*'";
+    let table = [
+        "DELETE FROM expansion".to_owned(),
+        "INSERT OR IGNORE INTO expansion SELECT t.id, p.id FROM event_type t, pattern p".to_owned(),
+        "UPDATE pattern SET wildcard = 1 - wildcard".to_owned(),
+        "INSERT INTO pattern (text, wildcard) VALUES ('nobody.*', 1)".to_owned(),
+        "INSERT INTO event_type (name) VALUES ('agent.new.v1')".to_owned(),
+        "UPDATE registry SET last_id = (SELECT max(id) FROM subscription)".to_owned(),
+        "DELETE FROM change WHERE sequence = 3".to_owned(),
+        "UPDATE registry SET last_change = 99".to_owned(),
+        "DELETE FROM subscription WHERE name = 'bi'".to_owned(),
+        "DELETE FROM subscription WHERE name = 'crm'".to_owned(),
+        "DELETE FROM subscription WHERE name = 'off'".to_owned(),
+        "DELETE FROM event_type WHERE name = 'agent.a.v1'".to_owned(),
+        "DELETE FROM pattern WHERE text = '*.v1'".to_owned(),
+        "DELETE FROM subscription_pattern WHERE subscription = 2".to_owned(),
+        "DELETE FROM secret WHERE subscription = 2".to_owned(),
+        "DELETE FROM secret WHERE subscription = 2 AND expires_at IS NULL".to_owned(),
+        "UPDATE secret SET expires_at = NULL".to_owned(),
+        "UPDATE secret SET expires_at = 9 WHERE subscription = 2 AND expires_at IS NULL".to_owned(),
+        "UPDATE secret SET text = '*' WHERE subscription = 2".to_owned(),
+        "UPDATE secret SET created_at = -1 WHERE subscription = 2".to_owned(),
+        "UPDATE subscription_pattern SET enabled = 1 - enabled".to_owned(),
+        "UPDATE subscription_pattern SET enabled = 7 WHERE subscription = 2".to_owned(),
+        "UPDATE pattern SET text = '**' WHERE text = '*.v1'".to_owned(),
+        many.to_owned(),
+        set("enabled = 0"),
+        set("enabled = 7"),
+        set("revision = 0"),
+        set("created_at = -1"),
+        set("metadata = '['"),
+        set("metadata = '{\"\": \"v\"}'"),
+        set("url = 'ftp://x'"),
+        set("url = CAST(x'ff' AS TEXT)"),
+        set("name = ' x'"),
+        set("description = printf('%.*c', 5000, 'x')"),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    for (n, sql) in table.iter().enumerate() {
+        let path = |what: &str| folder.path().join(format!("{n}.{what}"));
+        let registry = damaged(&path("db"), sql);
+        let (registry, before) = mended(registry, &path("new"));
+        let report = registry.check().unwrap();
+        assert!(report.is_sound(), "{sql}: {before}\nthen: {report}");
+        // Those that were not damaged get what they got.
+        let names: Vec<String> =
+            registry.iter(ListQuery::new()).map(|found| found.unwrap().name().to_owned()).collect();
+        let lost = |name: &str| sql.contains(&format!("FROM subscription WHERE name = '{name}'"));
+        for (name, event) in [("crm", "channel.b.v2"), ("off", "queue.v1")] {
+            if !lost(name) {
+                assert!(names.iter().any(|found| found == name), "{sql}: {names:?}");
+                let getting = registry.subscribers(event).unwrap();
+                let gets = getting.iter().any(|subscriber| subscriber.name() == name);
+                assert_eq!(gets, name == "crm", "{sql}: {event} goes to {getting:?}");
+            }
+        }
+        let new = NewSubscription::new("later", "https://later.com/", ["*"]).secret(SEED_SECRET);
+        let last: Option<SubscriptionId> =
+            registry.iter(ListQuery::new()).map(|found| found.unwrap().id()).last();
+        assert!(Some(registry.create(new).unwrap().subscription().id()) > last);
+    }
+}

@@ -1,0 +1,196 @@
+//! Guards against a secret that was handed out and is not in the file, because two rotated at once, and against one that
+//! was replaced and still is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Barrier;
+use std::thread;
+use std::time::Duration;
+
+use webhook_registry::{
+    Durability, ErrorKind, ListQuery, Registry, Rotation, SubscriptionId, SubscriptionUpdate,
+};
+
+use crate::support::child::{self, Peer};
+use crate::support::{Hands, files_with, learn, new, refused, size};
+
+/// Two who rotate this often leave one current secret and ten old ones, the most there can be.
+const EACH: usize = 5;
+
+/// Every secret that was returned lives, each once, and beside them only the first.
+#[track_caller]
+fn assert_none_lost(registry: &Registry, id: SubscriptionId, returned: &BTreeSet<String>) {
+    let issued = registry.secrets(id).unwrap();
+    let live: BTreeSet<String> =
+        issued.iter().map(|issued| issued.secret().expose().to_owned()).collect();
+    assert_eq!((returned.len(), live.len(), issued.len()), (2 * EACH, 2 * EACH + 1, 2 * EACH + 1));
+    assert!(live.is_superset(returned), "one that was returned is lost");
+    assert!(
+        !returned.contains(issued.last().unwrap().secret().expose()),
+        "the oldest is the first"
+    );
+    let current: Vec<bool> = issued.iter().map(|issued| issued.expires_at().is_none()).collect();
+    assert_eq!(current.iter().filter(|current| **current).count(), 1);
+    assert!(current[0] && issued.is_sorted_by_key(|issued| std::cmp::Reverse(issued.created_at())));
+    assert_eq!(registry.get(id).unwrap().unwrap().revision(), 1 + 2 * EACH as u64);
+    refused(registry.rotate_secret(id, Rotation::new()), ErrorKind::Conflict, &["secret"]);
+}
+
+#[test]
+fn threads_that_rotate_against_each_other_lose_no_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.db");
+    let shared = Registry::options().durability(Durability::Relaxed).open(&path).unwrap();
+    learn(&shared);
+    for round in 0..size(10, 100) {
+        let id = shared.create(new(&format!("s{round}"))).unwrap().subscription().id();
+        // By one handle, and by one each.
+        let second = if round % 2 == 0 { shared.clone() } else { Registry::open(&path).unwrap() };
+        let start = Barrier::new(2);
+        let rotate = |registry: &Registry| {
+            start.wait();
+            let made = (0..EACH).map(|_| registry.rotate_secret(id, Rotation::new()).unwrap());
+            made.map(|secret| secret.expose().to_owned()).collect::<Vec<_>>()
+        };
+        let returned = thread::scope(|scope| {
+            let other = scope.spawn(|| rotate(&second));
+            [rotate(&shared), other.join().unwrap()].concat()
+        });
+        assert_none_lost(&shared, id, &returned.into_iter().collect());
+    }
+}
+
+#[test]
+fn of_two_threads_that_rotate_to_one_secret_one_is_refused() {
+    let registry = Registry::in_memory().unwrap();
+    learn(&registry);
+    let id = registry.create(new("crm")).unwrap().subscription().id();
+    for round in 0..50_u64 {
+        let secret = format!("{round:086}");
+        let start = Barrier::new(2);
+        let rotate = || {
+            start.wait();
+            registry.rotate_secret(id, Rotation::new().secret(&*secret).overlap(Duration::ZERO))
+        };
+        let results = thread::scope(|scope| {
+            let other = scope.spawn(rotate);
+            [rotate(), other.join().unwrap()]
+        });
+        let lost: Vec<ErrorKind> =
+            results.iter().filter_map(|result| Some(result.as_ref().err()?.kind())).collect();
+        assert_eq!(lost, [ErrorKind::Invalid]);
+        assert_eq!(registry.secret(id).unwrap().expose(), secret);
+        assert_eq!(registry.get(id).unwrap().unwrap().revision(), 2 + round);
+    }
+}
+
+#[test]
+fn child_rotates() {
+    let Some((path, _)) = child::role() else { return };
+    let registry = Registry::options().durability(Durability::Relaxed).open(path).unwrap();
+    let ids: Vec<SubscriptionId> =
+        registry.iter(ListQuery::new()).map(|found| found.unwrap().id()).collect();
+    child::tell("ready");
+    child::await_word();
+    for id in ids {
+        for _ in 0..EACH {
+            let secret = registry.rotate_secret(id, Rotation::new()).unwrap();
+            let issued = registry.secrets(id).unwrap();
+            assert!(issued.iter().any(|issued| *issued.secret() == secret), "it is live at once");
+            child::tell(format!("{id} {}", secret.expose()));
+        }
+    }
+}
+
+#[test]
+fn processes_that_rotate_against_each_other_lose_no_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.db");
+    let registry = Registry::open(&path).unwrap();
+    learn(&registry);
+    let subscriptions = size(20, 200);
+    registry.create_all((0..subscriptions).map(|number| new(&format!("s{number}")))).unwrap();
+    let mut peers: Vec<Peer> = (0..2)
+        .map(|_| Peer::spawn(&mut child::command("concurrent_rotation::child_rotates", &path, &[])))
+        .collect();
+    peers.iter_mut().for_each(|peer| peer.expect("ready"));
+    peers.iter_mut().for_each(|peer| peer.say("go"));
+    let mut returned: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let ears: Vec<_> = peers.into_iter().map(|peer| thread::spawn(|| peer.finish())).collect();
+    let told: Vec<Vec<String>> = ears.into_iter().map(|ear| ear.join().unwrap()).collect();
+    for line in told.iter().flatten() {
+        let (id, secret) = line.split_once(' ').unwrap();
+        assert!(
+            returned.entry(id.to_owned()).or_default().insert(secret.to_owned()),
+            "{line} twice"
+        );
+    }
+    assert_eq!(returned.len(), subscriptions);
+    for (id, returned) in &returned {
+        assert_none_lost(&registry, id.parse().unwrap(), returned);
+    }
+}
+
+/// Empties the `-wal` into the file, as SQLite does it by itself sooner or later.
+fn checkpoint(path: &Path) {
+    let conn = rusqlite::Connection::open(path).unwrap();
+    let busy: i64 =
+        conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).unwrap();
+    assert_eq!(busy, 0);
+}
+
+#[test]
+fn what_was_dropped_is_gone_from_the_raw_bytes_after_a_checkpoint() {
+    type Act = fn(&Registry, SubscriptionId, &Hands);
+    let table: [(&str, Act); 6] = [
+        ("expired, and another rotation", |registry, id, hands| {
+            hands.set(2_000);
+            registry.rotate_secret(id, Rotation::new().secret("c".repeat(86))).unwrap();
+        }),
+        ("expired, and a rotation without overlap", |registry, id, hands| {
+            hands.set(2_000);
+            registry.rotate_secret(id, Rotation::new().overlap(Duration::ZERO)).unwrap();
+        }),
+        ("revoked", |registry, id, _| registry.revoke_old_secrets(id).unwrap()),
+        ("expired, and revoked", |registry, id, hands| {
+            hands.set(2_000);
+            registry.revoke_old_secrets(id).unwrap();
+        }),
+        ("updated", |registry, id, _| {
+            registry
+                .update(id, SubscriptionUpdate::new().secret("c".repeat(86)))
+                .map(drop)
+                .unwrap();
+        }),
+        ("deleted", |registry, id, _| registry.delete(id).unwrap()),
+    ];
+    for (how, act) in table {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("registry.db");
+        let hands = Hands::at(1_000);
+        let registry = hands.options().open(&path).unwrap();
+        learn(&registry);
+        let (first, second) = ("Sought/First+".repeat(7), "Sought/Second".repeat(7));
+        let created = registry.create(new("crm").secret(&*first)).unwrap();
+        registry.create(new("other")).unwrap();
+        let id = created.subscription().id();
+        registry
+            .rotate_secret(
+                id,
+                Rotation::new().secret(&*second).overlap(Duration::from_millis(1_000)),
+            )
+            .unwrap();
+        checkpoint(&path);
+        let found = || files_with(folder.path(), b"Sought/First");
+        assert_eq!(found(), ["registry.db"], "the search finds what is there");
+        act(&registry, id, &hands);
+        assert!(found().contains(&"registry.db".to_owned()), "{how}: only the -wal says so yet");
+        checkpoint(&path);
+        assert_eq!(found(), [""; 0], "{how}");
+        // The newest is there where it was to stay.
+        let stays = registry
+            .secrets(id)
+            .is_ok_and(|issued| issued.iter().any(|issued| issued.secret().expose() == second));
+        assert_eq!(files_with(folder.path(), b"Sought/Second").len(), usize::from(stays), "{how}");
+    }
+}

@@ -1,0 +1,338 @@
+//! Guards against a damaged file that is believed: a panic or a hang while it is read, or worse, an answer that is
+//! wrong, "no subscribers" above all. Whatever bytes are broken, the answer is the right one or `Corrupt` (or
+//! `Incompatible`, where it no longer looks like a registry at all). The one limit: SQLite keeps checksums in the `-wal`
+//! but not in the file, so a bit that flips within a text there yields that other text; such answers are counted, and
+//! everything else about them has to hold. Rows that no registry writes are in `damaged_rows.rs`.
+
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use webhook_registry::{Error, ErrorKind, ListQuery, Registry, SubscriptionUpdate};
+
+use crate::support::{Random, learn, new, size};
+
+/// Every answer that the registry gives, as text.
+fn answers(registry: &Registry) -> Vec<Result<String, Error>> {
+    let mut all = vec![
+        registry.len().map(|len| len.to_string()),
+        registry.list(ListQuery::new()).map(|page| format!("{page:?}")),
+        registry.count(ListQuery::new().metadata("k", "1")).map(|count| count.to_string()),
+        registry
+            .list(ListQuery::new().event_type("agent.presencechanged.v1"))
+            .map(|page| format!("{page:?}")),
+        registry.event_types().map(|all| format!("{all:?}")),
+        registry.expand("*.v1").map(|all| format!("{all:?}")),
+    ];
+    for number in 0..8 {
+        all.push(registry.get_by_name(&format!("s{number}")).map(|found| format!("{found:?}")));
+    }
+    for name in ["agent.presencechanged.v1", "channel.connected.v1", "no.such.v1"] {
+        all.push(registry.subscribers(name).map(|all| {
+            let secrets = |one: &webhook_registry::Subscriber| {
+                one.secrets().map(|secret| secret.expose().to_owned()).collect::<Vec<_>>()
+            };
+            all.iter().map(|one| format!("{one:?} {:?}", secrets(one))).collect::<String>()
+        }));
+        all.push(registry.explain(name).map(|explanation| explanation.to_string()));
+    }
+    all
+}
+
+fn fill(registry: &Registry) {
+    learn(registry);
+    for number in 0..8 {
+        let events = [["agent.*", "*.v1"], ["*", "agent.presencechanged.v1"]][number % 2];
+        let new = webhook_registry::NewSubscription::new(
+            format!("s{number}"),
+            "https://example.com/",
+            events,
+        )
+        .metadata("k", (number % 3).to_string())
+        .description("d".repeat(number * 200))
+        .enabled(number % 4 != 3);
+        registry.create(new).unwrap();
+    }
+}
+
+/// A small file, its `-wal` where one is wanted, and the right answers.
+struct Sound {
+    file: Vec<u8>,
+    wal: Vec<u8>,
+    expected: Vec<Result<String, ErrorKind>>,
+    /// Without what is in the `-wal`.
+    earlier: Vec<Result<String, ErrorKind>>,
+}
+
+fn kinds(answers: Vec<Result<String, Error>>) -> Vec<Result<String, ErrorKind>> {
+    answers.into_iter().map(|answer| answer.map_err(|error| error.kind())).collect()
+}
+
+impl Sound {
+    fn make() -> Sound {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("registry.db");
+        let registry = Registry::open(&path).unwrap();
+        fill(&registry);
+        let earlier = kinds(answers(&registry));
+        drop(registry);
+        let before = fs::read(&path).unwrap();
+        let registry = Registry::open(&path).unwrap();
+        let id = registry.get_by_name("s0").unwrap().unwrap().id();
+        registry
+            .update(id, SubscriptionUpdate::new().events(["channel.*"]).metadata("k", "9"))
+            .unwrap();
+        let expected = kinds(answers(&registry));
+        // Copied while it is open, so that the -wal has content. Nothing is opened here any more after that.
+        let wal = copy_by_another_process(&wal_of(&path));
+        drop(registry);
+        Sound { file: before, wal, expected, earlier }
+    }
+}
+
+/// Not read here: closing a second descriptor would drop SQLite's locks.
+fn copy_by_another_process(path: &Path) -> Vec<u8> {
+    let copy = path.with_extension("copy");
+    assert!(std::process::Command::new("cp").args([path, &copy]).status().unwrap().success());
+    fs::read(copy).unwrap()
+}
+
+fn wal_of(path: &Path) -> PathBuf {
+    path.with_extension("db-wal")
+}
+
+/// A folder in memory, where there is one: thousands of files are made and thrown away.
+fn scratch() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
+}
+
+type Answers = [Result<String, ErrorKind>];
+
+#[derive(Default, Debug)]
+struct Tally {
+    right: usize,
+    told_at_open: usize,
+    told_by_a_call: usize,
+}
+
+/// Opens a damaged file, asks everything, changes something, and judges each answer.
+///
+/// `allowed` are the right answers; where it is empty, another text may stand in them.
+fn judge(file: &[u8], wal: &[u8], allowed: &[&Answers], what: &str, tally: &mut Tally) {
+    let folder = scratch();
+    let path = folder.path().join("registry.db");
+    fs::write(&path, file).unwrap();
+    if !wal.is_empty() {
+        fs::write(wal_of(&path), wal).unwrap();
+    }
+    let began = Instant::now();
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let registry = match Registry::open(&path) {
+            Ok(registry) => registry,
+            Err(error) => {
+                let told = matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Incompatible);
+                assert!(told, "at open: {error:?}");
+                return (false, None);
+            }
+        };
+        let found = answers(&registry);
+        // A change may work or be refused; it may not panic, and must leave an answer.
+        let change = registry.create(new("another"));
+        if let Err(error) = change {
+            let told = matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Invalid);
+            assert!(told, "creating: {error:?}");
+        }
+        (true, Some(found))
+    }));
+    let Ok((opened, found)) = outcome else { panic!("panicked: {what}") };
+    assert!(
+        began.elapsed() < Duration::from_secs(60),
+        "it hung, for {:?}: {what}",
+        began.elapsed()
+    );
+    let Some(found) = found else {
+        assert!(!opened);
+        tally.told_at_open += 1;
+        return;
+    };
+    let mut told = false;
+    for (index, answer) in found.iter().enumerate() {
+        match answer {
+            Err(error) if error.kind() == ErrorKind::Corrupt => told = true,
+            answer => {
+                let plain = answer.as_ref().map_err(|error| error.kind()).cloned();
+                let right = allowed.iter().any(|answers| answers[index] == plain);
+                assert!(
+                    right || allowed.is_empty(),
+                    "answer {index} is wrong after {what}: {answer:?}"
+                );
+                if let Err(kind) = plain {
+                    assert_eq!(
+                        kind,
+                        ErrorKind::NotFound,
+                        "answer {index} after {what}: {answer:?}"
+                    );
+                }
+            }
+        }
+    }
+    if told {
+        tally.told_by_a_call += 1;
+    } else {
+        tally.right += 1;
+    }
+}
+
+const PAGE: usize = 4_096;
+
+#[test]
+fn a_page_that_is_gone_is_told() {
+    let (sound, mut random, mut tally) = (Sound::make(), Random::new(), Tally::default());
+    let pages = sound.file.len() / PAGE;
+    assert!(pages > 15, "{pages}");
+    for page in 0..pages {
+        let mut file = sound.file.clone();
+        file[page * PAGE..(page + 1) * PAGE].fill(0);
+        judge(&file, &[], &[&sound.earlier], &format!("page {page} zeroed"), &mut tally);
+        for _ in 0..size(2, 60) {
+            file[page * PAGE..(page + 1) * PAGE].fill_with(|| random.next() as u8);
+            judge(&file, &[], &[&sound.earlier], &format!("page {page} overwritten"), &mut tally);
+        }
+        let other = random.below(pages);
+        file[page * PAGE..(page + 1) * PAGE]
+            .copy_from_slice(&sound.file[other * PAGE..(other + 1) * PAGE]);
+        // Another page in its place can be one that fits: an older root of the same table, for one.
+        judge(&file, &[], &[], &format!("page {other} instead of {page}"), &mut tally);
+    }
+    println!("{tally:?}");
+    assert!(tally.told_at_open > 0 && tally.told_by_a_call > pages / 2, "{tally:?}");
+}
+
+#[test]
+fn a_file_that_ends_too_soon_is_told() {
+    let (sound, mut tally) = (Sound::make(), Tally::default());
+    for length in (PAGE..sound.file.len()).step_by(PAGE) {
+        judge(
+            &sound.file[..length],
+            &[],
+            &[&sound.earlier],
+            &format!("cut at {length}"),
+            &mut tally,
+        );
+        let within = length + PAGE / 2;
+        judge(
+            &sound.file[..within],
+            &[],
+            &[&sound.earlier],
+            &format!("cut at {within}"),
+            &mut tally,
+        );
+    }
+    for length in [1, 2, 15, 16, 99, 100, 101, 512, 4_095] {
+        judge(
+            &sound.file[..length],
+            &[],
+            &[&sound.earlier],
+            &format!("cut at {length}"),
+            &mut tally,
+        );
+    }
+    println!("{tally:?}");
+    assert_eq!(tally.right, 0, "the last page is in use too");
+}
+
+#[test]
+fn broken_bytes_in_the_file_make_nothing_panic_or_hang() {
+    let (sound, mut random, mut tally) = (Sound::make(), Random::new(), Tally::default());
+    let pages = sound.file.len() / PAGE;
+    for page in 0..pages {
+        for _ in 0..size(8, 400) {
+            let mut file = sound.file.clone();
+            let what = break_page(&mut file[page * PAGE..(page + 1) * PAGE], &mut random);
+            judge(&file, &[], &[], &format!("page {page}: {what}"), &mut tally);
+        }
+    }
+    println!("{tally:?}");
+    assert!(tally.right > 0 && tally.told_by_a_call > 0, "{tally:?}");
+}
+
+#[test]
+fn every_broken_byte_of_the_header_is_told_or_does_not_matter() {
+    let (sound, mut random, mut tally) = (Sound::make(), Random::new(), Tally::default());
+    for at in 0..100 {
+        for _ in 0..size(2, 255) {
+            let mut file = sound.file.clone();
+            file[at] ^= 1 + random.below(255) as u8;
+            judge(&file, &[], &[&sound.earlier], &format!("byte {at} is {}", file[at]), &mut tally);
+        }
+    }
+    println!("{tally:?}");
+}
+
+#[test]
+fn a_broken_wal_is_read_up_to_the_last_whole_commit() {
+    let (sound, mut random, mut tally) = (Sound::make(), Random::new(), Tally::default());
+    let allowed: [&Answers; 2] = [&sound.expected, &sound.earlier];
+    judge(&sound.file, &sound.wal, &allowed[..1], "nothing", &mut tally);
+    for _ in 0..size(60, 5_000) {
+        let mut wal = sound.wal.clone();
+        let from = random.below(wal.len());
+        let to = wal.len().min(from + [1, 8, 24, 512, 4_120][random.below(5)]);
+        let what = match random.below(3) {
+            0 => {
+                wal[from..to].fill(0);
+                "zeroed"
+            }
+            1 => {
+                wal[from] ^= 1 << random.below(8);
+                "a bit flipped"
+            }
+            _ => {
+                wal.truncate(from);
+                "cut"
+            }
+        };
+        judge(&sound.file, &wal, &allowed, &format!("-wal at {from}: {what}"), &mut tally);
+    }
+    for at in 0..32 {
+        let mut wal = sound.wal.clone();
+        wal[at] ^= 0xFF;
+        judge(&sound.file, &wal, &allowed, &format!("-wal header at {at}"), &mut tally);
+    }
+    println!("{tally:?}");
+}
+
+/// Where to break a page of SQLite's, and how.
+fn break_page(page: &mut [u8], random: &mut Random) -> &'static str {
+    match random.below(5) {
+        0 => {
+            page.fill(0);
+            "zeroed"
+        }
+        1 => {
+            let from = random.below(page.len());
+            let to = page.len().min(from + 512);
+            page[from..to].fill(0);
+            "a sector zeroed"
+        }
+        2 => {
+            for _ in 0..8 {
+                let at = random.below(page.len());
+                page[at] ^= 1 << random.below(8);
+            }
+            "eight bits flipped"
+        }
+        3 => {
+            // Header, cell pointers.
+            let at = random.below(64.min(page.len()));
+            page[at] = random.next() as u8;
+            "a byte of the header overwritten"
+        }
+        _ => {
+            page.fill_with(|| random.next() as u8);
+            "overwritten with rubbish"
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Guards what dispatch remembers: an answer that is made of one before and has missed what changed since, and one that is
+//! made anew although nothing in it has.
+
+use std::time::Duration;
+
+use webhook_registry::{
+    NewSubscription, Registry, Rotation, Subscriber, SubscriptionId, SubscriptionUpdate,
+};
+
+use crate::support::{Hands, learn};
+
+const EVENT: &str = "agent.presencechanged.v1";
+
+fn told(subscriber: &Subscriber) -> String {
+    let secrets: Vec<_> =
+        subscriber.secrets().map(webhook_registry::SigningSecret::expose).collect();
+    let (id, name, url) = (subscriber.id(), subscriber.name(), subscriber.url());
+    format!("{id} {name} {url} {:?} {secrets:?}", subscriber.metadata())
+}
+
+fn all(registry: &Registry) -> Vec<String> {
+    registry.subscribers(EVENT).unwrap().iter().map(told).collect()
+}
+
+/// By two patterns: it is an answer's once all the same.
+fn subscribe(registry: &Registry, name: &str) -> SubscriptionId {
+    let twice = NewSubscription::new(name, "https://example.com/hook", ["agent.*", "*.v1"]);
+    registry.create(twice.metadata("team", "crm")).unwrap().subscription().id()
+}
+
+type Change = fn(&Registry, SubscriptionId);
+
+const CHANGES: [(&str, Change); 11] = [
+    ("name", |registry, id| {
+        drop(registry.update(id, SubscriptionUpdate::new().name("another")).unwrap())
+    }),
+    ("url", |registry, id| {
+        drop(registry.update(id, SubscriptionUpdate::new().url("https://b.example/")).unwrap())
+    }),
+    ("metadata", |registry, id| {
+        registry.update(id, SubscriptionUpdate::new().metadata("team", "bi")).unwrap();
+    }),
+    ("no metadata", |registry, id| {
+        registry.update(id, SubscriptionUpdate::new().remove_metadata("team")).unwrap();
+    }),
+    ("a new secret beside the one before", |registry, id| {
+        registry.rotate_secret(id, Rotation::new().overlap(Duration::from_secs(60))).unwrap();
+    }),
+    ("a third", |registry, id| drop(registry.rotate_secret(id, Rotation::new()).unwrap())),
+    ("only the current secret", |registry, id| registry.revoke_old_secrets(id).unwrap()),
+    ("a secret in its place", |registry, id| {
+        registry.rotate_secret(id, Rotation::new().overlap(Duration::ZERO)).unwrap();
+    }),
+    ("disabled", |registry, id| {
+        drop(registry.update(id, SubscriptionUpdate::new().enabled(false)).unwrap())
+    }),
+    ("enabled", |registry, id| {
+        drop(registry.update(id, SubscriptionUpdate::new().enabled(true)).unwrap())
+    }),
+    ("deleted", |registry, id| registry.delete(id).unwrap()),
+];
+
+fn each_change_is_seen(changes: &Registry, asks: &Registry, fresh: impl Fn() -> Registry) {
+    learn(changes);
+    let ids = ["one", "two", "three"].map(|name| subscribe(changes, name));
+    assert_eq!(all(asks).len(), 3);
+    for (what, change) in CHANGES {
+        let before = all(asks);
+        change(changes, ids[1]);
+        let after = all(asks);
+        assert_ne!(after, before, "{what}");
+        assert_eq!(after, all(&fresh()), "{what}");
+        assert_eq!(
+            (&after[0], after.last()),
+            (&before[0], before.last()),
+            "{what}: of the others nothing changed"
+        );
+    }
+    subscribe(changes, "four");
+    assert_eq!(all(asks), all(&fresh()));
+}
+
+#[test]
+fn each_change_of_another_is_seen_in_what_was_answered_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("webhooks.db");
+    let clock = Hands::at(1_800_000_000_000);
+    let open = || clock.options().open(&path).unwrap();
+    each_change_is_seen(&open(), &open(), open);
+}
+
+#[test]
+fn each_change_of_its_own_is_seen_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("webhooks.db");
+    let registry = Registry::open(&path).unwrap();
+    each_change_is_seen(&registry, &registry, || Registry::open(&path).unwrap());
+}
+
+#[cfg(feature = "encryption")]
+#[test]
+fn each_change_of_another_is_seen_through_sealed_secrets() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("webhooks.db");
+    let open = || Registry::options().encryption_key([7; 32]).open(&path).unwrap();
+    each_change_is_seen(&open(), &open(), open);
+}
+
+/// Whatever is changed by hand, and decodes, is seen: each column that an answer is made of.
+#[test]
+fn what_other_programs_change_in_a_row_is_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("webhooks.db");
+    let registry = Registry::open(&path).unwrap();
+    learn(&registry);
+    let id = subscribe(&registry, "one");
+    registry.rotate_secret(id, Rotation::new()).unwrap();
+    let other = rusqlite::Connection::open(&path).unwrap();
+    for sql in [
+        "UPDATE subscription SET name = 'another'",
+        "UPDATE subscription SET url = 'https://b.example/'",
+        "UPDATE subscription SET metadata = '{}'",
+        "UPDATE subscription SET metadata = '{\"a\":\"b\"}'",
+        "UPDATE subscription SET id = '01K9V3T0Z2B4C6D8E0F2G4H6J8'",
+        "UPDATE secret SET text = 'MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=' WHERE serial = 2",
+        "UPDATE secret SET text = 'MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI=' WHERE serial = 1",
+        "UPDATE secret SET expires_at = 1 WHERE serial = 1",
+        "UPDATE secret SET expires_at = 253402300799999 WHERE serial = 1",
+        "DELETE FROM secret WHERE serial = 1",
+    ] {
+        let before = all(&registry);
+        assert!(other.execute(sql, []).unwrap() > 0);
+        let after = all(&registry);
+        assert_ne!(after, before, "{sql}");
+        assert_eq!(after, all(&Registry::open(&path).unwrap()), "{sql}");
+    }
+}
+
+#[test]
+fn what_has_not_changed_is_not_made_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("webhooks.db");
+    let (asks, changes) = (Registry::open(&path).unwrap(), Registry::open(&path).unwrap());
+    learn(&changes);
+    let ids = ["one", "two"].map(|name| subscribe(&changes, name));
+    changes.rotate_secret(ids[0], Rotation::new()).unwrap();
+    let before = asks.subscribers(EVENT).unwrap();
+    changes.update(ids[1], SubscriptionUpdate::new().url("https://b.example/")).unwrap();
+    let after = asks.subscribers(EVENT).unwrap();
+    let kept = |at: usize| std::ptr::eq(before[at].name(), after[at].name());
+    assert_eq!([kept(0), kept(1)], [true, false]);
+    // Also behind one that is gone.
+    changes.delete(ids[0]).unwrap();
+    let behind = asks.subscribers(EVENT).unwrap();
+    assert!(std::ptr::eq(after[1].name(), behind[0].name()));
+}
+
+/// However many answers a subscriber stands in, it is kept once: what 50,000 answers weigh hangs on it.
+#[test]
+fn answers_share_their_subscribers() {
+    let folder = tempfile::tempdir().unwrap();
+    for registry in
+        [Registry::in_memory().unwrap(), Registry::open(folder.path().join("webhooks.db")).unwrap()]
+    {
+        learn(&registry);
+        registry.register_event_type("agent.other.v1").unwrap();
+        subscribe(&registry, "one");
+        let (one, other) =
+            (registry.subscribers(EVENT).unwrap(), registry.subscribers("agent.other.v1").unwrap());
+        assert!(std::ptr::eq(one[0].name(), other[0].name()));
+    }
+}

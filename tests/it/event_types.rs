@@ -1,0 +1,391 @@
+//! The catalog, on two real ones. The expansions were counted by hand (`grep -c` on the fixture), so that a wildcard
+//! that covers one name too few, which nobody would miss until a delivery is asked after, fails here.
+
+use serde_json::json;
+use webhook_registry::{
+    Catalog, Error, ErrorKind, EventType, ListQuery, NewSubscription, Registry, SubscriptionUpdate,
+};
+
+use crate::support::{CONTACT_CENTER, STRIPE, contact_center, new, refused};
+
+fn stripe() -> Registry {
+    let registry = Registry::in_memory().unwrap();
+    registry.register_event_types(STRIPE.lines()).unwrap();
+    registry
+}
+
+/// A subscription to these patterns, known or not.
+fn to(name: &str, patterns: &[&str]) -> NewSubscription {
+    NewSubscription::new(name, "https://example.com/hook", patterns).allow_unknown_events(true)
+}
+
+fn names(registry: &Registry) -> Vec<String> {
+    let all = registry.event_types().unwrap();
+    all.iter().map(|event_type| event_type.name().to_owned()).collect()
+}
+
+/// Who gets the event, by name.
+#[track_caller]
+fn get(registry: &Registry, event_type: &str, expected: &[&str]) {
+    let subscribers = registry.subscribers(event_type).unwrap();
+    let found: Vec<&str> = subscribers.iter().map(|who| who.name()).collect();
+    assert_eq!(found, expected, "{event_type}");
+}
+
+#[test]
+fn the_contact_centers_catalog_is_read_as_it_stands() {
+    let catalog: Catalog = serde_json::from_str(CONTACT_CENTER).unwrap();
+    assert_eq!(catalog.event_types.len(), 7);
+    let presence = &catalog.event_types[0];
+    assert_eq!(presence.name(), "agent.presencechanged.v1");
+    assert_eq!(presence.description(), Some("An agent's presence has changed."));
+    let schema = presence.json_schema().unwrap();
+    assert_eq!(schema["required"], json!(["timestamp", "presence", "user"]));
+    assert_eq!(catalog.event_types[1].json_schema(), None);
+
+    let registry = contact_center();
+    assert_eq!(registry.event_types().unwrap(), catalog.event_types);
+    assert_eq!(registry.event_type("agent.presencechanged.v1").unwrap().as_ref(), Some(presence));
+    // Keys and values of a schema come back in whatever order, but none is lost.
+    let given: serde_json::Value = serde_json::from_str(CONTACT_CENTER).unwrap();
+    let answer = Catalog::from(registry.event_types().unwrap());
+    assert_eq!(serde_json::to_value(&answer).unwrap(), given);
+    let again: Catalog = serde_json::from_str(&serde_json::to_string(&answer).unwrap()).unwrap();
+    assert_eq!(again, catalog);
+}
+
+#[test]
+fn the_contact_centers_wildcards_cover_what_was_counted_by_hand() {
+    let registry = contact_center();
+    for (pattern, expected) in [
+        ("agent.*", &["agent.presencechanged.v1"][..]),
+        ("channel.held.v1", &["channel.held.v1"]),
+        ("*connected*", &["channel.connected.v1", "channel.disconnected.v1"]),
+        ("channel.[hr]*", &["channel.held.v1", "channel.retrieved.v1"]),
+        ("channel.????.v1", &["channel.held.v1"]),
+        ("channel.[!a-d]*", &["channel.held.v1", "channel.retrieved.v1", "channel.wrapstarted.v1"]),
+        ("*.v2", &[]),
+        ("channel", &[]),
+        ("channel.", &[]),
+        ("CHANNEL.*", &[]),
+        ("*channel.held.v1*", &["channel.held.v1"]),
+    ] {
+        assert_eq!(registry.expand(pattern).unwrap(), expected, "{pattern}");
+    }
+    assert_eq!(registry.expand("channel.*").unwrap().len(), 6);
+    assert_eq!(registry.expand("*.v1").unwrap().len(), 7);
+}
+
+#[test]
+fn stripes_wildcards_cover_what_was_counted_by_hand() {
+    let registry = stripe();
+    assert_eq!(registry.event_types().unwrap().len(), 275);
+    for (pattern, expected) in [
+        ("*", 275),
+        ("?*", 275),
+        ("customer.*", 21),
+        ("customer.subscription.*", 8),
+        ("*.created", 60),
+        ("*.updated", 47),
+        ("payment_intent.*", 8),
+        ("charge.*", 13),
+        ("charge.??????", 1),
+        ("invoice.*", 17),
+        ("invoice.p*", 5),
+        ("issuing_*.created", 6),
+        ("checkout.session.async_payment_*", 2),
+        ("payout.[a-f]*", 3),
+        ("*refund*", 8),
+        ("*_*", 165),
+        ("[a-c]*", 79),
+        ("[!a-c]*", 196),
+        ("account.updated", 1),
+        ("v*", 0),
+        ("account", 0),
+    ] {
+        let covered = registry.expand(pattern).unwrap();
+        assert_eq!(covered.len(), expected, "{pattern}: {covered:?}");
+    }
+    assert_eq!(
+        registry.expand("payout.*ed").unwrap(),
+        [
+            "payout.canceled",
+            "payout.created",
+            "payout.failed",
+            "payout.reconciliation_completed",
+            "payout.updated"
+        ]
+    );
+    assert_eq!(
+        registry.expand("*plan.[cu]*").unwrap(),
+        ["plan.created", "plan.updated", "reserve.plan.created", "reserve.plan.updated"]
+    );
+}
+
+#[test]
+fn a_pattern_that_is_none_cannot_be_expanded() {
+    let registry = contact_center();
+    for pattern in ["", "**", "[^a]", "a b"] {
+        refused(registry.expand(pattern), ErrorKind::Invalid, &["pattern"]);
+    }
+}
+
+#[test]
+fn event_types_are_ordered_byte_for_byte() {
+    let registry = Registry::in_memory().unwrap();
+    let in_order =
+        ["-", ".", "/", "0", "10", "9", ":", "A", "Z", "_", "a", "a-b", "a.b", "aa", "b"];
+    let mut shuffled = in_order;
+    shuffled.reverse();
+    shuffled.swap(2, 9);
+    registry.register_event_types(shuffled).unwrap();
+    assert_eq!(names(&registry), in_order);
+    assert_eq!(registry.expand("*").unwrap(), in_order);
+    assert_eq!(registry.expand("a*").unwrap(), ["a", "a-b", "a.b", "aa"]);
+}
+
+#[test]
+fn the_later_of_two_with_one_name_counts() {
+    let registry = Registry::in_memory().unwrap();
+    let first = EventType::new("a").with_description("first");
+    let second = EventType::new("a").with_json_schema(json!({"n": 2}));
+    registry.register_event_types([first, EventType::new("b"), second.clone()]).unwrap();
+    assert_eq!(registry.event_types().unwrap(), [second, EventType::new("b")]);
+}
+
+#[test]
+fn registering_anew_replaces_description_and_schema_whole() {
+    let registry = Registry::in_memory().unwrap();
+    registry
+        .create(to("literal", &["a.b"]))
+        .and(registry.create(to("wildcard", &["a.*"])))
+        .unwrap();
+    let full =
+        EventType::new("a.b").with_description("text").with_json_schema(json!({"type": "object"}));
+    for event_type in
+        [full.clone(), EventType::new("a.b").with_description(""), full, EventType::new("a.b")]
+    {
+        registry.register_event_type(event_type.clone()).unwrap();
+        assert_eq!(registry.event_types().unwrap(), [event_type]);
+        get(&registry, "a.b", &["literal", "wildcard"]);
+    }
+    registry.register_event_type("a.b".to_owned()).unwrap();
+    assert_eq!(names(&registry), ["a.b"]);
+}
+
+#[test]
+fn a_new_type_goes_at_once_to_every_pattern_that_covers_it() {
+    let registry = Registry::in_memory().unwrap();
+    registry
+        .create_all([
+            to("star", &["*"]),
+            to("prefix", &["a.*", "a.b*"]),
+            to("literal", &["a.b"]),
+            to("class", &["a.[a-c]"]),
+            to("other", &["b.*"]),
+            to("off", &["a.*"]).enabled(false),
+        ])
+        .unwrap();
+    refused(registry.subscribers("a.b"), ErrorKind::NotFound, &[]);
+    registry.register_event_type("a.b").unwrap();
+    get(&registry, "a.b", &["star", "prefix", "literal", "class"]);
+    registry.register_event_types(["a.d", "b.", "c"]).unwrap();
+    get(&registry, "a.d", &["star", "prefix"]);
+    get(&registry, "b.", &["star", "other"]);
+    get(&registry, "c", &["star"]);
+    let all = registry.iter(ListQuery::new()).map(|found| found.unwrap());
+    assert!(all.into_iter().all(|subscription| subscription.revision() == 1));
+}
+
+#[test]
+fn a_removed_type_leaves_the_wildcards_and_comes_back_to_them() {
+    let registry = Registry::in_memory().unwrap();
+    registry.register_event_types(["a.b", "c"]).unwrap();
+    let before = registry.create(to("wildcard", &["a.*"])).unwrap().into_parts().0;
+    registry.remove_event_type("a.b").unwrap();
+    assert_eq!(names(&registry), ["c"]);
+    assert_eq!(registry.expand("a.*").unwrap(), [""; 0]);
+    assert_eq!(registry.event_type("a.b").unwrap(), None);
+    refused(registry.subscribers("a.b"), ErrorKind::NotFound, &[]);
+    assert_eq!(registry.get(before.id()).unwrap(), Some(before));
+    get(&registry, "c", &[]);
+
+    registry.register_event_type("a.b").unwrap();
+    get(&registry, "a.b", &["wildcard"]);
+}
+
+#[test]
+fn a_type_that_is_named_literally_cannot_be_removed_and_at_most_ten_are_told() {
+    for (count, more) in [(1, None), (10, None), (11, Some("and 1 more")), (12, Some("and 2 more"))]
+    {
+        let registry = contact_center();
+        let list = (0..count).map(|n| to(&format!("n{n:02}"), &["channel.*", "channel.held.v1"]));
+        let created = registry.create_all(list).unwrap();
+        registry.create(to("wildcard", &["*"])).unwrap();
+
+        let result = registry.remove_event_type("channel.held.v1");
+        let message = refused(result, ErrorKind::Conflict, &["name"]).to_string();
+        for (n, created) in created.iter().enumerate() {
+            let id = created.subscription().id().to_string();
+            assert_eq!(message.contains(&id), n < 10, "{count}: {message}");
+            assert_eq!(message.contains(&format!("n{n:02}")), n < 10, "{message}");
+        }
+        assert_eq!(message.contains(" more"), more.is_some(), "{message}");
+        assert!(message.contains(more.unwrap_or("channel.held.v1")), "{message}");
+        assert!(!message.contains("wildcard"), "{message}");
+        assert_eq!(names(&registry).len(), 7);
+        get(&registry, "channel.held.v1", &{
+            let mut all: Vec<&str> = created.iter().map(|one| one.subscription().name()).collect();
+            all.push("wildcard");
+            all
+        });
+    }
+}
+
+#[test]
+fn a_disabled_subscription_holds_its_types_too_until_it_lets_go() {
+    let registry = contact_center();
+    let name = "channel.held.v1";
+    let off = registry.create(to("off", &[name]).enabled(false)).unwrap();
+    let gone = registry.create(to("gone", &[name])).unwrap();
+    registry.delete(gone.subscription().id()).unwrap();
+    let error = refused(registry.remove_event_type(name), ErrorKind::Conflict, &["name"]);
+    assert!(!error.to_string().contains("gone"), "{error}");
+    let other = SubscriptionUpdate::new().events(["channel.*"]);
+    registry.update(off.subscription().id(), other).unwrap();
+    registry.remove_event_type(name).unwrap();
+    refused(registry.remove_event_type(name), ErrorKind::NotFound, &[]);
+}
+
+#[test]
+fn unknown_names_are_not_found_with_the_nearest_that_is_known() {
+    let registry = contact_center();
+    type Ask = fn(&Registry, &str) -> Result<(), Error>;
+    let ask: [Ask; 5] = [
+        |registry, name| registry.subscribers(name).map(drop),
+        |registry, name| registry.explain(name).map(drop),
+        |registry, name| registry.list(ListQuery::new().event_type(name)).map(drop),
+        |registry, name| registry.count(ListQuery::new().event_type(name)).map(drop),
+        |registry, name| registry.remove_event_type(name),
+    ];
+    let (presence, held) = ("agent.presencechanged.v1", "channel.held.v1");
+    for (name, near) in [
+        ("agent.presencechange.v1", Some(presence)),
+        ("agent.presencechagned.v1", Some(presence)),
+        ("AGENT.PRESENCECHANGED.V1", Some(presence)),
+        ("channel.held", Some(held)),
+        ("channel.held.v1 ", Some(held)),
+        ("channel.h*d.v1", Some(held)),
+        ("channel.held.v1\n", Some(held)),
+        ("fax", None),
+        ("", None),
+        ("*", None),
+        ("\u{0}", None),
+    ] {
+        for call in ask {
+            let error = refused(call(&registry, name), ErrorKind::NotFound, &[]);
+            let message = error.to_string();
+            match near {
+                Some(near) => {
+                    let hint = format!("did you mean {near:?}?");
+                    assert!(message.contains(&hint), "{message}");
+                }
+                None => assert!(!message.contains("did you mean"), "{message}"),
+            }
+            assert!(!message.contains(['\n', '\u{0}']), "{message:?}");
+        }
+        assert_eq!(registry.event_type(name).unwrap(), None);
+        let first = registry.iter(ListQuery::new().event_type(name)).next().unwrap();
+        refused(first, ErrorKind::NotFound, &[]);
+    }
+    // A name outside the catalog is outside it also where a subscription waits for it.
+    registry.create(to("waits", &["fax.*", "fax"])).unwrap();
+    for call in ask {
+        refused(call(&registry, "fax"), ErrorKind::NotFound, &[]);
+    }
+}
+
+#[test]
+fn explaining_tells_the_covering_patterns_and_the_disabled_too() {
+    let registry = contact_center();
+    registry
+        .create_all([
+            to("all", &["*.v1", "channel.*", "agent.*", "*"]),
+            to("other", &["channel.*"]),
+            to("off", &["agent.presencechanged.v1"]).enabled(false),
+        ])
+        .unwrap();
+    let explanation = registry.explain("agent.presencechanged.v1").unwrap();
+    assert_eq!(explanation.event_type(), "agent.presencechanged.v1");
+    let [all, off] = explanation.entries() else {
+        panic!("two cover it: {explanation}");
+    };
+    assert_eq!((all.name(), all.enabled(), all.patterns().len()), ("all", true, 3));
+    assert_eq!(all.patterns(), ["*.v1", "agent.*", "*"]);
+    assert_eq!((off.name(), off.enabled()), ("off", false));
+    assert_eq!(off.patterns(), ["agent.presencechanged.v1"]);
+    let by_name = registry.get_by_name("off").unwrap().unwrap();
+    assert_eq!(off.subscription_id(), by_name.id());
+    let table = explanation.to_string();
+    assert!(
+        table.contains("all") && table.contains("enabled") && table.contains("*.v1, agent.*, *")
+    );
+    assert!(table.contains("off  disabled  agent.presencechanged.v1"), "{table}");
+
+    let held = registry.explain("channel.held.v1").unwrap();
+    assert_eq!(held.entries().len(), 2);
+    get(&registry, "agent.presencechanged.v1", &["all"]);
+}
+
+#[test]
+fn a_subscription_gets_an_event_once_however_many_patterns_cover_it() {
+    let registry = stripe();
+    registry.create(to("many", &["*", "charge.*", "charge.failed", "*.failed"])).unwrap();
+    registry.create(new("agent").allow_unknown_events(true)).unwrap();
+    get(&registry, "charge.failed", &["many"]);
+    let reached =
+        STRIPE.lines().filter(|name| registry.subscribers(name).unwrap().len() == 1).count();
+    assert_eq!(reached, 275);
+}
+
+#[test]
+fn event_types_are_judged_by_their_limits() {
+    let schema = |bytes: usize| json!("s".repeat(bytes - 2));
+    let named = |name: &str| EventType::new(name);
+    let registry = Registry::in_memory().unwrap();
+    for event_type in [
+        named("a"),
+        named("AZaz09_-.:/"),
+        named(&"n".repeat(256)),
+        named("a").with_description("d".repeat(4_096)),
+        named("a").with_json_schema(schema(256 * 1_024)),
+    ] {
+        registry.register_event_type(event_type.clone()).unwrap();
+        assert_eq!(registry.event_type(event_type.name()).unwrap(), Some(event_type));
+    }
+    let before = registry.event_types().unwrap();
+    for (event_type, field) in [
+        (named(""), "name"),
+        (named(&"n".repeat(257)), "name"),
+        (named("a b"), "name"),
+        (named("a\n"), "name"),
+        (named("a\u{0}"), "name"),
+        (named("a*"), "name"),
+        (named("a?"), "name"),
+        (named("[a]"), "name"),
+        (named("é"), "name"),
+        (named("a@b"), "name"),
+        (named("a").with_description("d".repeat(4_097)), "description"),
+        (named("a").with_description("\u{0}"), "description"),
+        (named("a").with_json_schema(schema(256 * 1_024 + 1)), "jsonSchema"),
+    ] {
+        let one = registry.register_event_type(event_type.clone());
+        refused(one, ErrorKind::Invalid, &[field]);
+        let many = registry.register_event_types([named("new"), event_type]);
+        refused(many, ErrorKind::Invalid, &[&format!("[1].{field}")]);
+    }
+    let all = named("").with_description("\u{0}").with_json_schema(schema(256 * 1_024 + 1));
+    let fields = ["name", "description", "jsonSchema"];
+    refused(registry.register_event_type(all), ErrorKind::Invalid, &fields);
+    assert_eq!(registry.event_types().unwrap(), before);
+}

@@ -1,0 +1,234 @@
+//! Guards against a document that is not what it seems: cut off, of another format, of another shape, or changed at random.
+//! Whatever passes has to make a sound registry; what does not is told by its place, and never by a value, which can be a
+//! secret under the wrong key.
+
+use serde_json::{Value, json};
+use webhook_registry::{ErrorKind, Export, ListQuery, Registry};
+
+use crate::import::{OTHER, document, read, refuses, with};
+use crate::support::{Random, SEED_SECRET, refused, size};
+
+#[test]
+fn another_format_is_incompatible_whatever_is_in_it() {
+    let registry = Registry::in_memory().unwrap();
+    for version in [0, 2, 3, u64::MAX] {
+        let told = |document: &Value| refuses(&registry, document, ErrorKind::Incompatible, &[]);
+        let expected = format!("the document's format is {version}; the one that is known is 1");
+        assert_eq!(told(&with("/formatVersion", Some(json!(version)))), expected);
+        assert_eq!(told(&json!({"formatVersion": version})), expected);
+        let unknown = json!({"formatVersion": version, "eventTypes": {"a": 1}, "subscriptions": 7, "tenants": []});
+        // The version stands first in what is written; only then can the rest be left alone.
+        let text = format!(r#"{{"formatVersion":{version},"#)
+            + &unknown.to_string()[1..].replace(&format!(r#","formatVersion":{version}"#), "");
+        let error = refused(
+            registry.import(serde_json::from_str(&text).unwrap()),
+            ErrorKind::Incompatible,
+            &[],
+        );
+        assert_eq!(error.to_string(), expected);
+    }
+    for version in [json!("1"), json!(1.5), json!(-1), json!(null), json!([1])] {
+        let error =
+            serde_json::from_value::<Export>(with("/formatVersion", Some(version))).unwrap_err();
+        assert!(
+            error.to_string().starts_with("formatVersion: expected a whole number from 0"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_wrong_shape_is_told_by_its_place_and_never_by_its_value() {
+    let table: [(&str, Option<Value>, &str); 19] = [
+        ("/formatVersion", None, "missing key formatVersion"),
+        ("/eventTypes", None, "missing key eventTypes"),
+        ("/subscriptions", None, "missing key subscriptions"),
+        (
+            "/subscriptions",
+            Some(json!({"hidden": 1})),
+            "subscriptions: expected an array, found an object",
+        ),
+        (
+            "/eventTypes/1",
+            Some(json!("hidden")),
+            "eventTypes[1]: expected an object, found a string",
+        ),
+        (
+            "/eventTypes/1/name",
+            Some(json!(7)),
+            "eventTypes[1].name: expected a string, found a number",
+        ),
+        ("/eventTypes/1/name", None, "eventTypes[1]: missing key name"),
+        (
+            "/hidden",
+            Some(json!(1)),
+            "unknown key \"hidden\"; the keys are formatVersion, eventTypes, subscriptions",
+        ),
+        ("/subscriptions/2/secret", Some(json!(OTHER)), "subscriptions[2]: unknown key \"secret\""),
+        ("/subscriptions/2/url", None, "subscriptions[2]: missing key url"),
+        ("/subscriptions/2/secrets", None, "subscriptions[2]: missing key secrets"),
+        (
+            "/subscriptions/2/enabled",
+            Some(json!(OTHER)),
+            "subscriptions[2].enabled: expected a boolean, found a string",
+        ),
+        (
+            "/subscriptions/2/enabled",
+            Some(json!(null)),
+            "subscriptions[2].enabled: expected a boolean, found null",
+        ),
+        (
+            "/subscriptions/2/events/0",
+            Some(json!(OTHER.len())),
+            "subscriptions[2].events[0]: expected a string",
+        ),
+        (
+            "/subscriptions/2/revision",
+            Some(json!(-1)),
+            "subscriptions[2].revision: expected a whole number from 0",
+        ),
+        (
+            "/subscriptions/2/metadata/k",
+            Some(json!([OTHER])),
+            "subscriptions[2].metadata[\"k\"]: expected a string",
+        ),
+        (
+            "/subscriptions/1/secrets/1",
+            Some(json!(OTHER)),
+            "subscriptions[1].secrets[1]: expected an object, found a string",
+        ),
+        (
+            "/subscriptions/1/secrets/1/secret",
+            Some(json!([OTHER])),
+            "subscriptions[1].secrets[1].secret: expected a string, found an array",
+        ),
+        (
+            "/subscriptions/1/secrets/1/createdAt",
+            None,
+            "subscriptions[1].secrets[1]: missing key createdAt",
+        ),
+    ];
+    for (place, value, message) in table {
+        let document = with(place, value);
+        let pretty = serde_json::to_string_pretty(&document).unwrap();
+        for error in [
+            serde_json::from_str::<Export>(&document.to_string()).unwrap_err(),
+            serde_json::from_str::<Export>(&pretty).unwrap_err(),
+            serde_json::from_value::<Export>(document).unwrap_err(),
+        ] {
+            assert!(error.to_string().starts_with(message), "{place}: {error}");
+            assert!(!format!("{error} {error:?}").contains(&OTHER[6..14]), "{error}");
+        }
+    }
+    let twice = document().to_string().replacen(
+        r#""formatVersion""#,
+        r#""formatVersion":1,"formatVersion""#,
+        1,
+    );
+    let error = serde_json::from_str::<Export>(&twice).unwrap_err();
+    assert!(error.to_string().starts_with("the key formatVersion stands twice"), "{error}");
+    for text in ["", "null", "[]", "7", "\"x\"", "{", "{}"] {
+        serde_json::from_str::<Export>(text).unwrap_err();
+    }
+    // What may be absent may be null.
+    for place in ["/subscriptions/2/description", "/subscriptions/2/metadata"] {
+        assert_eq!(read(&with(place, Some(Value::Null))), read(&with(place, None)));
+    }
+}
+
+#[test]
+fn a_document_that_is_cut_off_is_refused_wherever_that_is() {
+    let text = document().to_string();
+    assert!(serde_json::from_str::<Export>(&text).is_ok());
+    for end in 0..text.len() {
+        let error = serde_json::from_str::<Export>(&text[..end]).unwrap_err();
+        assert!(!error.to_string().contains(&SEED_SECRET[..8]), "{error}");
+    }
+    assert!(serde_json::from_str::<Export>(&(text + "x")).is_err());
+}
+
+/// A place in the document, drawn by chance.
+fn place(value: &Value, random: &mut Random) -> String {
+    let step = |key: String, inner: &Value, random: &mut Random| match inner {
+        Value::Object(_) | Value::Array(_) if random.chance(80) => {
+            format!("/{key}{}", place(inner, random))
+        }
+        _ => format!("/{key}"),
+    };
+    match value {
+        Value::Object(object) if !object.is_empty() => {
+            let (key, inner) = object.iter().nth(random.below(object.len())).unwrap();
+            step(key.clone(), inner, random)
+        }
+        Value::Array(items) if !items.is_empty() => {
+            let at = random.below(items.len());
+            step(at.to_string(), &items[at], random)
+        }
+        _ => String::new(),
+    }
+}
+
+#[test]
+fn whatever_passes_makes_a_sound_registry_and_whatever_does_not_leaves_it_empty() {
+    let mut random = Random::new();
+    let values = [
+        Value::Null,
+        json!(true),
+        json!(0),
+        json!(1),
+        json!(-1),
+        json!(1e300),
+        json!(""),
+        json!("a"),
+        json!("b"),
+        json!("*"),
+        json!("agent.a.v1"),
+        json!(SEED_SECRET),
+        json!(OTHER),
+        json!("2026-01-01T00:00:00Z"),
+        json!([]),
+        json!({}),
+        json!(["*"]),
+        json!("https://example.com"),
+        json!("9999-12-31T23:59:59.999999Z"),
+        json!("7ZZZZZZZZZZZZZZZZZZZZZZZZZ"),
+        json!("00000000000000000000000000"),
+        json!(i64::MAX),
+    ];
+    let (mut taken, mut refusals) = (0, 0);
+    for _ in 0..size(1_500, 30_000) {
+        let mut document = document();
+        document["subscriptions"].as_array_mut().unwrap().truncate(random.below(4));
+        for _ in 0..1 + random.below(3) {
+            let place = place(&document, &mut random);
+            let Some(found) = document.pointer_mut(&place) else { continue };
+            *found = random.pick(&values).clone();
+        }
+        let Ok(export) = serde_json::from_str::<Export>(&document.to_string()) else {
+            refusals += 1;
+            continue;
+        };
+        let registry = Registry::in_memory().unwrap();
+        match registry.import(export) {
+            Ok(()) => {
+                taken += 1;
+                let report = registry.check().unwrap();
+                assert!(report.is_sound(), "{report}: {document}");
+                let again = Registry::in_memory().unwrap();
+                again.import(registry.export().unwrap()).unwrap();
+                assert_eq!(again.export().unwrap(), registry.export().unwrap());
+            }
+            Err(error) => {
+                refusals += 1;
+                assert!(
+                    matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Incompatible),
+                    "{error}"
+                );
+                assert_eq!(registry.list(ListQuery::new()).unwrap().subscriptions(), []);
+                assert!(registry.event_types().unwrap().is_empty());
+                assert_eq!(registry.last_change().unwrap(), 0);
+            }
+        }
+    }
+    assert!(taken > 50 && refusals > 50, "{taken} taken, {refusals} refused");
+}

@@ -1,0 +1,326 @@
+//! Guards against what others do to the file: a program that holds the lock, a person who moves, deletes or replaces
+//! the file under an open registry, a working directory that changes, a path that is a link or no UTF-8. The answer is
+//! `Busy` after the timeout and no sooner, a clear error, or correct work; never an answer from another file.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use tempfile::TempDir;
+use webhook_registry::{Error, ErrorKind, Registry};
+
+use crate::support::child::{self, Peer};
+use crate::support::{new, refused};
+
+fn fresh() -> (TempDir, PathBuf, Registry) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.db");
+    let registry =
+        Registry::options().busy_timeout(Duration::from_millis(300)).open(&path).unwrap();
+    registry.register_event_type("agent.v1").unwrap();
+    registry.create(new("one")).unwrap();
+    (folder, path, registry)
+}
+
+/// Checks that a call waits for the timeout, and not much longer.
+#[track_caller]
+fn busy<T: std::fmt::Debug>(timeout: Duration, call: impl FnOnce() -> Result<T, Error>) {
+    let began = Instant::now();
+    refused(call(), ErrorKind::Busy, &[]);
+    let waited = began.elapsed();
+    assert!(waited >= timeout, "gave up after {waited:?}");
+    assert!(waited < timeout + Duration::from_secs(2), "waited {waited:?}");
+}
+
+#[test]
+fn a_strangers_lock_is_waited_for_as_long_as_was_said() {
+    let (_folder, path, registry) = fresh();
+    let stranger = Connection::open(&path).unwrap();
+    stranger.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let timeout = Duration::from_millis(300);
+    busy(timeout, || registry.create(new("two")));
+    busy(timeout, || registry.register_event_type("queue.v1"));
+    // Another thread of the same registry has the same patience, and waits in its own time.
+    std::thread::scope(|scope| {
+        scope.spawn(|| busy(timeout, || registry.create(new("two")))).join().unwrap()
+    });
+    let hasty = Registry::options().busy_timeout(Duration::ZERO).open(&path).unwrap();
+    busy(Duration::ZERO, || hasty.create(new("two")));
+    // Readers are not kept.
+    assert_eq!(registry.subscribers("agent.v1").unwrap().len(), 1);
+    assert_eq!(Registry::open(&path).unwrap().len().unwrap(), 1);
+    stranger.execute_batch("COMMIT").unwrap();
+    registry.create(new("two")).unwrap();
+    assert_eq!(hasty.len().unwrap(), 2);
+}
+
+#[test]
+fn a_lock_that_is_given_back_in_time_is_nobodys_failure() {
+    let (_folder, path, registry) = fresh();
+    let stranger = Connection::open(&path).unwrap();
+    for name in ["a", "b", "c"] {
+        stranger.execute_batch("BEGIN IMMEDIATE").unwrap();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| registry.create(new(name)));
+            std::thread::sleep(Duration::from_millis(100));
+            stranger.execute_batch("COMMIT").unwrap();
+            waiting.join().unwrap().unwrap();
+        });
+    }
+    assert_eq!(registry.len().unwrap(), 4);
+}
+
+#[test]
+fn a_lock_on_a_file_that_is_still_empty_is_waited_for_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.db");
+    let stranger = Connection::open(&path).unwrap();
+    stranger.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let timeout = Duration::from_millis(200);
+    busy(timeout, || Registry::options().busy_timeout(timeout).open(&path));
+    stranger.execute_batch("ROLLBACK").unwrap();
+    drop(stranger);
+    assert!(Registry::open(&path).unwrap().is_empty().unwrap());
+}
+
+#[test]
+fn what_a_stranger_has_written_half_is_waited_for_and_not_judged() {
+    let (_folder, path, registry) = fresh();
+    drop(registry);
+    let stranger = Connection::open(&path).unwrap();
+    stranger.execute_batch("PRAGMA journal_mode = DELETE; PRAGMA cache_size = 1").unwrap();
+    let before = fs::read(&path).unwrap();
+    stranger
+        .execute_batch(
+            "BEGIN EXCLUSIVE; PRAGMA foreign_keys = OFF; DROP VIEW subscriptions; DROP TABLE registry; \
+             CREATE TABLE mine (x); INSERT INTO mine VALUES (zeroblob(4000000))",
+        )
+        .unwrap();
+    let half = fs::read(&path).unwrap();
+    assert!(
+        half[4_096..before.len()] != before[4_096..],
+        "what is dropped is gone from the file already"
+    );
+    let timeout = Duration::from_millis(200);
+    busy(timeout, || Registry::options().busy_timeout(timeout).open(&path));
+    busy(timeout, || Registry::options().busy_timeout(timeout).read_only(true).open(&path));
+    stranger.execute_batch("ROLLBACK").unwrap();
+    drop(stranger);
+    assert!(Registry::open(&path).unwrap().check().unwrap().is_sound());
+}
+
+/// Another registry's file in place of the first, as one has to do it: with the `-wal` and `-shm` of the old one taken
+/// away. SQLite cannot tell to which file a `-wal` belongs, so one that is left is read into the new file.
+fn replace(path: &Path) {
+    let other = path.with_file_name("other.db");
+    let registry = Registry::open(&other).unwrap();
+    registry.register_event_types(["agent.v1", "queue.v1"]).unwrap();
+    registry.create_all(["x", "y", "z"].map(new)).unwrap();
+    drop(registry);
+    for left in [path.with_extension("db-wal"), path.with_extension("db-shm")] {
+        fs::remove_file(left).unwrap();
+    }
+    fs::rename(other, path).unwrap();
+}
+
+/// Reads on many threads at once, so that connections are opened anew, and checks that no answer is another file's.
+#[track_caller]
+fn reads_the_old_file_or_says_so(registry: &Registry) {
+    let start = std::sync::Barrier::new(12);
+    std::thread::scope(|scope| {
+        for _ in 0..12 {
+            scope.spawn(|| {
+                start.wait();
+                for _ in 0..20 {
+                    match registry.subscribers("agent.v1") {
+                        Ok(found) => {
+                            let names: Vec<&str> = found.iter().map(|one| one.name()).collect();
+                            assert_eq!(names, ["one"]);
+                        }
+                        Err(error) => assert_eq!(error.kind(), ErrorKind::Storage, "{error}"),
+                    }
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a_file_replaced_under_an_open_registry_is_never_mixed_with_the_old_one() {
+    let (_folder, path, registry) = fresh();
+    replace(&path);
+    reads_the_old_file_or_says_so(&registry);
+    // What lies there now is whole, and stays so when the old handle goes.
+    drop(registry);
+    let now = Registry::open(&path).unwrap();
+    assert_eq!(now.len().unwrap(), 3);
+    now.create(new("four")).unwrap();
+}
+
+#[test]
+fn a_file_deleted_under_an_open_registry_is_read_to_the_end_or_an_error() {
+    let (_folder, path, registry) = fresh();
+    for left in [path.clone(), path.with_extension("db-wal"), path.with_extension("db-shm")] {
+        fs::remove_file(left).unwrap();
+    }
+    reads_the_old_file_or_says_so(&registry);
+    drop(registry);
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_change_of_a_file_that_is_gone_is_refused() {
+    let (_folder, path, registry) = fresh();
+    fs::remove_file(&path).unwrap();
+    refused(registry.create(new("two")), ErrorKind::Storage, &[]);
+    let (_folder, path, registry) = fresh();
+    replace(&path);
+    refused(registry.create(new("two")), ErrorKind::Storage, &[]);
+    assert_eq!(Registry::open(&path).unwrap().len().unwrap(), 3);
+}
+
+#[test]
+fn child_changes_its_directory() {
+    let Some((folder, _)) = child::role() else { return };
+    std::env::set_current_dir(&folder).unwrap();
+    for name in
+        ["registry.db", ":memory:", "file:x?mode=memory", "a%41?b#c.db", "./sub/../registry2.db"]
+    {
+        std::env::set_current_dir(&folder).unwrap();
+        let registry = Registry::open(name).unwrap();
+        assert!(registry.path().unwrap().is_absolute());
+        std::env::set_current_dir("/").unwrap();
+        registry.register_event_type("agent.v1").unwrap();
+        let id = registry.create(new("one")).unwrap().subscription().id();
+        assert_eq!(registry.subscribers("agent.v1").unwrap()[0].id(), id);
+        let again = Registry::open(registry.path().unwrap()).unwrap();
+        assert_eq!(again.get(id).unwrap().unwrap().name(), "one");
+        drop((registry, again));
+        // It lies where the directory was then, under just this name.
+        assert!(folder.join(name).exists(), "{name}");
+        assert_eq!(Registry::open(folder.join(name)).unwrap().len().unwrap(), 1, "{name}");
+    }
+    child::tell("done");
+}
+
+#[test]
+fn a_path_is_fixed_at_open_whatever_directory_comes_later() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("sub")).unwrap();
+    let role = "locked_and_replaced_files::child_changes_its_directory";
+    let heard = Peer::spawn(&mut child::command(role, folder.path(), &[])).finish();
+    assert_eq!(heard, ["done"]);
+}
+
+#[test]
+fn a_link_leads_to_the_same_registry() {
+    let (folder, path, registry) = fresh();
+    let link = folder.path().join("link.db");
+    symlink(&path, &link).unwrap();
+    let linked = Registry::open(&link).unwrap();
+    linked.create(new("two")).unwrap();
+    assert_eq!(registry.len().unwrap(), 2);
+    registry.create(new("three")).unwrap();
+    assert_eq!(linked.subscribers("agent.v1").unwrap().len(), 3);
+    assert!(!folder.path().join("link.db-wal").exists(), "one -wal for both");
+    let reader = Registry::options().read_only(true).open(&link).unwrap();
+    assert_eq!(reader.len().unwrap(), 3);
+}
+
+#[test]
+fn a_link_that_leads_nowhere_yet_is_followed_or_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, link) = (folder.path().join("registry.db"), folder.path().join("link.db"));
+    symlink(&path, &link).unwrap();
+    match Registry::open(&link) {
+        Ok(registry) => {
+            registry.register_event_type("agent.v1").unwrap();
+            assert_eq!(Registry::open(&path).unwrap().event_types().unwrap().len(), 1);
+            assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        }
+        Err(error) => assert_eq!(error.kind(), ErrorKind::Storage, "{error}"),
+    }
+}
+
+#[test]
+fn a_path_need_not_be_utf_8() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(OsStr::from_bytes(b"r\xFF\xFE ?%#\n.db"));
+    let registry = Registry::open(&path).unwrap();
+    registry.register_event_type("agent.v1").unwrap();
+    registry.create(new("one")).unwrap();
+    assert_eq!(registry.path(), Some(&*path));
+    assert_eq!(registry.subscribers("agent.v1").unwrap().len(), 1);
+    drop(registry);
+    assert_eq!(Registry::options().read_only(true).open(&path).unwrap().len().unwrap(), 1);
+    fs::write(&path, "no registry at all").unwrap();
+    refused(Registry::open(&path), ErrorKind::Incompatible, &[]);
+    refused(Registry::open(path.join("x")), ErrorKind::Storage, &[]);
+    refused(Registry::open(OsStr::from_bytes(b"a\0b")), ErrorKind::Storage, &[]);
+}
+
+#[test]
+fn child_is_nobody() {
+    let Some((path, arguments)) = child::role() else {
+        return;
+    };
+    let open = |read_only| match Registry::options().read_only(read_only).open(&path) {
+        Ok(registry) => registry.len().unwrap().to_string(),
+        Err(error) => format!("{:?}", error.kind()),
+    };
+    child::tell(open(arguments[0] == "read-only"));
+}
+
+/// Opens the file as a user to whom it does not belong.
+fn as_nobody(path: &Path, how: &str) -> Option<String> {
+    let before = if rustix::process::geteuid().is_root() {
+        "exec setpriv --reuid=65534 --regid=65534 --clear-groups \"$0\" \"$@\""
+    } else {
+        return None;
+    };
+    let mut peer = Peer::spawn(&mut child::command_after(
+        before,
+        "locked_and_replaced_files::child_is_nobody",
+        path,
+        &[how],
+    ));
+    peer.hear()
+}
+
+#[test]
+fn a_file_that_may_not_be_read_is_storage_and_one_that_may_is_read() {
+    let (folder, path, registry) = fresh();
+    drop(registry);
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let chmod = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    for (mode, how, expected) in [
+        (0o600, "write", "Storage"),
+        (0o600, "read-only", "Storage"),
+        (0o644, "write", "Storage"),
+        (0o644, "read-only", "1"),
+        (0o666, "read-only", "1"),
+    ] {
+        chmod(mode);
+        let Some(found) = as_nobody(&path, how) else {
+            println!("skipped: only root can become somebody else");
+            return;
+        };
+        assert_eq!(found, expected, "{mode:o} {how}");
+    }
+    assert_eq!(Registry::open(&path).unwrap().len().unwrap(), 1);
+}
+
+#[test]
+fn a_file_made_unreadable_under_an_open_registry_goes_on_or_says_so() {
+    let (_folder, path, registry) = fresh();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
+    reads_the_old_file_or_says_so(&registry);
+    match registry.create(new("two")) {
+        Ok(_) => assert_eq!(registry.len().unwrap(), 2),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::Storage, "{error}"),
+    }
+}

@@ -1,0 +1,316 @@
+//! Guards against input that is small to send and dear to take: ten megabytes of JSON, a million keys, patterns made to
+//! be slow. It is accepted, or refused in a moment with a message that a person can read, and never kept in part.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use webhook_registry::{
+    Catalog, ErrorKind, EventType, ListQuery, NewSubscription, Registry, SubscriptionId,
+    SubscriptionUpdate,
+};
+
+use crate::support::{contact_center, new, refused, size};
+
+/// Runs it, and checks that it took no work worth mentioning, also without optimization: by the thread's own clock,
+/// which other programs on the machine do not move.
+#[track_caller]
+fn quick<T>(limit: Duration, what: impl FnOnce() -> T) -> T {
+    let began = worked();
+    let result = what();
+    let took = worked() - began;
+    assert!(took < limit, "took {took:?}");
+    result
+}
+
+/// How long this thread has been at work.
+fn worked() -> Duration {
+    #[cfg(unix)]
+    {
+        let worked = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        Duration::try_from(worked).unwrap()
+    }
+    #[cfg(not(unix))]
+    {
+        use std::time::Instant;
+        static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
+        START.elapsed()
+    }
+}
+
+const MOMENT: Duration = Duration::from_secs(4);
+
+#[track_caller]
+fn readable(error: impl std::fmt::Display + std::fmt::Debug) {
+    let (shown, debugged) = (error.to_string(), format!("{error:?}"));
+    assert!(shown.len() < 8_192, "{} bytes of message", shown.len());
+    assert!(debugged.len() < 65_536, "{} bytes of Debug", debugged.len());
+}
+
+/// A body of `create` with one field of the given JSON.
+fn body(field: &str, json: &str) -> String {
+    let mut body = r#"{"name":"a","url":"https://example.com/","events":["agent.*"]"#.to_owned();
+    write!(body, r#","{field}":{json}}}"#).unwrap();
+    body
+}
+
+#[test]
+fn a_json_body_of_ten_megabytes_is_refused_in_a_moment() {
+    let registry = contact_center();
+    let large = "x".repeat(10 << 20);
+    for (name, url, events, field) in [
+        (&*large, "https://example.com/", "agent.*", "name"),
+        ("a", &*("https://example.com/".to_owned() + &large), "agent.*", "url"),
+        ("a", "https://example.com/", &*large, "events[0]"),
+    ] {
+        let json = serde_json::json!({ "name": name, "url": url, "events": [events] }).to_string();
+        let error = quick(MOMENT, || {
+            let new: NewSubscription = serde_json::from_str(&json).unwrap();
+            refused(registry.create(new), ErrorKind::Invalid, &[field])
+        });
+        readable(error);
+    }
+    for (field, value) in [
+        ("description", format!("\"{large}\"")),
+        ("secret", format!("\"{}\"", "A".repeat(10 << 20))),
+        ("metadata", format!("{{\"k\":\"{large}\"}}")),
+        ("metadata", format!("{{\"{large}\":\"v\"}}")),
+    ] {
+        let json = body(field, &value);
+        let error = quick(MOMENT, || {
+            let new: NewSubscription = serde_json::from_str(&json).unwrap();
+            refused(registry.create(new), ErrorKind::Invalid, &[field])
+        });
+        readable(error);
+    }
+    // What serde refuses, it refuses with as short a word.
+    for (field, value) in [
+        ("enabled", format!("\"{large}\"")),
+        (&*large, "1".to_owned()),
+        ("metadata", format!("{{\"{large}\":1}}")),
+        ("description", "[".repeat(10 << 20)),
+    ] {
+        let json = body(field, &value);
+        readable(quick(MOMENT, || serde_json::from_str::<NewSubscription>(&json).unwrap_err()));
+    }
+    assert!(registry.is_empty().unwrap());
+}
+
+#[test]
+fn a_million_metadata_keys_are_refused_and_ten_are_kept() {
+    let registry = contact_center();
+    let keys = |count: usize| -> String {
+        let all: Vec<String> = (0..count).map(|number| format!("\"{number}\":\"\"")).collect();
+        format!("{{{}}}", all.join(","))
+    };
+    let json = body("metadata", &keys(size(200_000, 1_000_000)));
+    let began = worked();
+    let new: NewSubscription = serde_json::from_str(&json).unwrap();
+    readable(refused(registry.create(new), ErrorKind::Invalid, &["metadata"]));
+    let update: SubscriptionUpdate =
+        serde_json::from_str(&format!("{{\"metadata\":{}}}", keys(size(200_000, 1_000_000))))
+            .unwrap();
+    let new: NewSubscription = serde_json::from_str(&body("metadata", &keys(10))).unwrap();
+    let id = registry.create(new).unwrap().subscription().id();
+    let before = registry.get(id).unwrap();
+    readable(refused(registry.update(id, update), ErrorKind::Invalid, &["metadata"]));
+    assert_eq!(registry.get(id).unwrap(), before);
+    let took = worked() - began;
+    assert!(took < Duration::from_secs(20), "took {took:?}");
+    // A null for each of a million keys removes nothing, and changes nothing.
+    let nulls =
+        keys(size(50_000, 1_000_000)).replace("\"\"", "null").replace("{\"0\":", "{\"zero\":");
+    let update: SubscriptionUpdate =
+        serde_json::from_str(&format!("{{\"metadata\":{nulls}}}")).unwrap();
+    let after = registry.update(id, update).unwrap();
+    assert_eq!(after.metadata().len(), 1, "all but \"0\" are removed");
+}
+
+#[test]
+fn metadata_that_no_longer_fits_can_be_made_less() {
+    let registry = contact_center();
+    let full = (0..50).fold(new("a"), |new, key| new.metadata(key.to_string(), "v"));
+    let id = registry.create(full).unwrap().subscription().id();
+    let more = SubscriptionUpdate::new().metadata("one more", "v");
+    refused(registry.update(id, more.clone()), ErrorKind::Invalid, &["metadata"]);
+    assert_eq!(registry.update(id, more.remove_metadata("0")).unwrap().metadata().len(), 50);
+}
+
+/// A registry with one subscription, of which another program has set a column to what no call would let in.
+fn altered(column: &str, value: &str) -> (TempDir, Registry, SubscriptionId) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("webhooks.db");
+    let registry = Registry::open(&path).unwrap();
+    registry.register_event_type("agent.v1").unwrap();
+    let id = registry.create(new("a")).unwrap().subscription().id();
+    let by_hand = rusqlite::Connection::open(&path).unwrap();
+    by_hand.execute(&format!("UPDATE subscription SET {column} = ?1"), [value]).unwrap();
+    (folder, registry, id)
+}
+
+#[test]
+fn more_metadata_than_fits_can_be_changed_and_not_added_to() {
+    let many = serde_json::to_string(
+        &(0..60).map(|key| (key.to_string(), "v")).collect::<BTreeMap<_, _>>(),
+    );
+    let (_folder, registry, id) = altered("metadata", &many.unwrap());
+    let update = SubscriptionUpdate::new;
+    assert_eq!(registry.update(id, update().metadata("0", "w")).unwrap().metadata().len(), 60);
+    refused(registry.update(id, update().metadata("60", "v")), ErrorKind::Invalid, &["metadata"]);
+    let other = update().remove_metadata("0").metadata("60", "v");
+    assert_eq!(registry.update(id, other).unwrap().metadata().len(), 60);
+    assert_eq!(registry.update(id, update().remove_metadata("1")).unwrap().metadata().len(), 59);
+}
+
+#[test]
+fn a_description_that_does_not_fit_can_be_said_again_and_not_anew() {
+    let long = "d".repeat(5_000);
+    let (_folder, registry, id) = altered("description", &long);
+    let update = SubscriptionUpdate::new;
+    let renamed = registry.update(id, update().name("b").description(long.as_str())).unwrap();
+    assert_eq!((renamed.name(), renamed.description()), ("b", Some(long.as_str())));
+    refused(
+        registry.update(id, update().description(long + "d")),
+        ErrorKind::Invalid,
+        &["description"],
+    );
+}
+
+#[test]
+fn two_hundred_and_fifty_six_hostile_patterns_are_taken_in_a_moment() {
+    let registry = Registry::in_memory().unwrap();
+    let names: Vec<String> =
+        (0..size(100, 1_000)).map(|number| format!("{}{number}", "a".repeat(250))).collect();
+    registry.register_event_types(names).unwrap();
+    let patterns: Vec<String> =
+        (0..256).map(|number| "*a".repeat(120) + &format!("*{number}")).collect();
+    let hostile = NewSubscription::new("hostile", "https://example.com/", &patterns)
+        .allow_unknown_events(true);
+    let limit = Duration::from_secs(size(4, 60));
+    let made = quick(limit, || registry.create(hostile).unwrap());
+    assert_eq!(made.subscription().events().len(), 256);
+    let name = "a".repeat(250) + "new255";
+    quick(limit, || registry.register_event_type(name.as_str()).unwrap());
+    assert_eq!(registry.subscribers(&name).unwrap().len(), 1);
+    // All of them misspelt: suggestions are looked for, but not without end.
+    let registry = contact_center();
+    let unknown: Vec<String> =
+        (0..256).map(|number| "b".repeat(250) + &number.to_string()).collect();
+    let error = quick(limit, || {
+        registry
+            .create(NewSubscription::new("unknown", "https://example.com/", unknown))
+            .unwrap_err()
+    });
+    assert_eq!(error.problems().len(), 256, "one problem each");
+    readable(error);
+    let one_more = vec!["*"; 257];
+    let error = registry.create(NewSubscription::new("b", "https://example.com/", one_more));
+    refused(error, ErrorKind::Invalid, &["events"]);
+    let million = vec!["?"; size(100_000, 1_000_000)];
+    let new = NewSubscription::new("b", "https://example.com/", million);
+    readable(quick(MOMENT, || refused(registry.create(new), ErrorKind::Invalid, &["events"])));
+}
+
+#[test]
+fn a_thousand_faults_in_one_list_are_all_told_and_few_are_shown() {
+    let registry = contact_center();
+    let all =
+        (0..1_000).map(|_| NewSubscription::new("", "ftp://x", ["a b", "**"]).secret("short"));
+    let error = quick(MOMENT, || registry.create_all(all).unwrap_err());
+    assert_eq!(error.problems().len(), 1_000 * 5, "one a field: each name is empty already");
+    readable_but_for_debug(&error);
+    assert!(registry.is_empty().unwrap());
+}
+
+fn readable_but_for_debug(error: &webhook_registry::Error) {
+    assert!(error.to_string().len() < 8_192);
+    assert!(error.to_string().contains("more"), "{error}");
+}
+
+#[test]
+fn a_schema_as_deep_or_large_as_can_be_comes_back_and_one_past_it_is_refused() {
+    let registry = Registry::in_memory().unwrap();
+    let array = |inner| serde_json::Value::Array(vec![inner]);
+    let object = |inner| serde_json::json!({ "k": inner });
+    for nest in [array, object] {
+        let nested =
+            |depth: usize| (0..depth).fold(serde_json::Value::Null, |inner, _| nest(inner));
+        // serde_json reads 127 levels, and each document that holds a schema adds some.
+        let registry = Registry::in_memory().unwrap();
+        let deep = EventType::new("deep").with_json_schema(nested(124));
+        registry.register_event_type(deep.clone()).unwrap();
+        assert_eq!(registry.event_type("deep").unwrap(), Some(deep.clone()));
+        assert_eq!(registry.changes(0, 1).unwrap()[0].fields()[1].after(), deep.json_schema());
+        let document = serde_json::to_string(&registry.export().unwrap()).unwrap();
+        let other = Registry::in_memory().unwrap();
+        other.import(serde_json::from_str(&document).unwrap()).unwrap();
+        assert_eq!(other.event_types().unwrap(), registry.event_types().unwrap());
+        let catalog = serde_json::to_string(&Catalog::from(vec![deep.clone()])).unwrap();
+        assert_eq!(serde_json::from_str::<Catalog>(&catalog).unwrap().event_types, [deep]);
+        for depth in [125, 126, 127, 128, 129, 1_000] {
+            let deeper = EventType::new("deeper").with_json_schema(nested(depth));
+            let error = registry.register_event_type(deeper);
+            readable(refused(error, ErrorKind::Invalid, &["jsonSchema"]));
+        }
+    }
+    let text =
+        |bytes: usize| EventType::new("large").with_json_schema("x".repeat(bytes - 2).into());
+    registry.register_event_type(text(256 << 10)).unwrap();
+    assert_eq!(registry.event_type("large").unwrap(), Some(text(256 << 10)));
+    refused(
+        registry.register_event_type(text((256 << 10) + 1)),
+        ErrorKind::Invalid,
+        &["jsonSchema"],
+    );
+}
+
+#[test]
+fn a_large_catalog_is_taken_whole_or_not_at_all() {
+    let registry = Registry::in_memory().unwrap();
+    let count = size(2_000, 100_000);
+    let mut names: Vec<EventType> =
+        (0..count).map(|number| EventType::new(format!("a.b.v{number}"))).collect();
+    names.push(EventType::new("no name"));
+    let field = format!("[{count}].name");
+    let error = registry.register_event_types(Catalog::from(names.clone()));
+    refused(error, ErrorKind::Invalid, &[&field]);
+    assert!(registry.event_types().unwrap().is_empty());
+    names.pop();
+    registry.create(new("all").allow_unknown_events(true)).unwrap();
+    registry.register_event_types(names).unwrap();
+    assert_eq!(registry.expand("a.*").unwrap().len(), count);
+    assert_eq!(registry.expand("*.v1?").unwrap().len(), 10);
+}
+
+#[test]
+fn look_ups_of_ten_megabytes_find_nothing_in_a_moment() {
+    let registry = contact_center();
+    registry.create(new("a")).unwrap();
+    let large = "a.".repeat(5 << 20);
+    quick(MOMENT, || {
+        assert_eq!(registry.get_by_name(&large).unwrap(), None);
+        assert_eq!(registry.event_type(&large).unwrap(), None);
+        readable(refused(registry.expand(&large), ErrorKind::Invalid, &["pattern"]));
+    });
+    let query = ListQuery::new().name_contains(&*large).metadata(&*large, "v");
+    assert_eq!(quick(MOMENT, || registry.count(query).unwrap()), 0);
+    readable(large.parse::<webhook_registry::SubscriptionId>().unwrap_err());
+}
+
+#[test]
+fn an_event_type_of_a_megabyte_is_not_found_in_a_moment() {
+    let registry = contact_center();
+    let large = "a.".repeat(1 << 19);
+    for error in quick(MOMENT * 2, || {
+        [
+            registry.subscribers(&large).unwrap_err(),
+            registry.explain(&large).unwrap_err(),
+            registry.list(ListQuery::new().event_type(&*large)).unwrap_err(),
+            registry.remove_event_type(&large).unwrap_err(),
+        ]
+    }) {
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        readable(error);
+    }
+}

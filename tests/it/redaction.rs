@@ -1,0 +1,453 @@
+//! No `Debug`, no message and no JSON but that of `Created` shows a secret. One derive too many on one struct puts
+//! keys into a log file, and nothing else fails.
+
+use std::error::Error as StdError;
+use std::fmt::{Debug, Display};
+use std::time::Duration;
+
+use webhook_registry::{
+    Catalog, Created, Durability, Error, ErrorKind, EventPattern, EventType, Explanation,
+    ExplanationEntry, IssuedSecret, ListQuery, NewSubscription, Page, Problem, Registry,
+    RegistryOptions, Rotation, SigningSecret, Subscriber, Subscribers, Subscription,
+    SubscriptionId, SubscriptionUpdate,
+};
+
+use crate::support::{SEED_SECRET, causes, contact_center, new, refused};
+
+/// Base64 of `TheKeyThatNobodyMayReadInAnyOutput!`, so that the decoded bytes can be searched for as text too.
+const SECRET: &str = "VGhlS2V5VGhhdE5vYm9keU1heVJlYWRJbkFueU91dHB1dCE=";
+const KEY: &str = "TheKeyThatNobodyMayReadInAnyOutput!";
+
+/// Neither the text nor the key is in it, also not as a list of bytes, in hexadecimal, or in part.
+#[track_caller]
+fn clean(what: &str, text: &str) {
+    let lower = text.to_lowercase();
+    let (head, tail) = (&KEY.as_bytes()[..6], &KEY.as_bytes()[KEY.len() - 6..]);
+    for part in [head, tail] {
+        let list = part.iter().map(u8::to_string).collect::<Vec<_>>().join(", ");
+        let lines = part.iter().map(u8::to_string).collect::<Vec<_>>().join(",\n");
+        let hex: String = part.iter().map(|byte| format!("{byte:02x}")).collect();
+        let plain = std::str::from_utf8(part).unwrap().to_lowercase();
+        for form in [list, lines, hex, plain] {
+            assert!(!lower.replace("    ", "").contains(&form), "{what} shows the key: {text}");
+        }
+    }
+    for part in [&SECRET[..8], &SECRET[SECRET.len() - 8..]] {
+        assert!(!text.contains(part), "{what} shows the text: {text}");
+    }
+}
+
+#[track_caller]
+fn debug_is_clean(what: &str, value: &impl Debug) {
+    assert!(!format!("{value:?}").is_empty(), "{what} shows nothing at all");
+    clean(what, &format!("{value:?}"));
+    clean(what, &format!("{value:#?}"));
+}
+
+fn secretive() -> NewSubscription {
+    new("crm").secret(SECRET)
+}
+
+#[test]
+fn the_search_would_find_a_leak() {
+    for leak in [
+        SECRET.to_owned(),
+        KEY.to_owned(),
+        format!("{:?}", KEY.as_bytes()),
+        format!("{:#?}", KEY.as_bytes()),
+        SECRET[..10].to_owned(),
+    ] {
+        assert!(std::panic::catch_unwind(|| clean("a leak", &leak)).is_err(), "{leak}");
+    }
+    assert_eq!(SigningSecret::parse(SECRET).unwrap().key(), KEY.as_bytes());
+}
+
+#[test]
+fn debug_never_prints_a_secret() {
+    let registry = contact_center();
+    debug_is_clean("NewSubscription", &secretive());
+    let update = SubscriptionUpdate::new().secret(SECRET);
+    debug_is_clean("SubscriptionUpdate", &update);
+    for shown in [format!("{:?}", secretive()), format!("{update:?}")] {
+        assert!(
+            shown.contains("secret: Some(SecretText(redacted))"),
+            "that there is one shows: {shown}"
+        );
+    }
+    debug_is_clean("SigningSecret", &SigningSecret::parse(SECRET).unwrap());
+
+    let created: Created = registry.create(secretive()).unwrap();
+    debug_is_clean("Created", &created);
+    let all: Vec<Created> = registry.create_all([new("other").secret(SECRET)]).unwrap();
+    debug_is_clean("Vec<Created>", &all);
+    let subscription: &Subscription = created.subscription();
+    debug_is_clean("Subscription", subscription);
+    debug_is_clean("SubscriptionId", &subscription.id());
+    let page: Page = registry.list(ListQuery::new()).unwrap();
+    debug_is_clean("Page", &page);
+    debug_is_clean("NewSubscription of one that exists", &NewSubscription::from(subscription));
+
+    let subscribers: Subscribers = registry.subscribers("agent.presencechanged.v1").unwrap();
+    assert_eq!(subscribers[0].secrets().next().unwrap().expose(), SECRET);
+    debug_is_clean("Subscribers", &subscribers);
+    let subscriber: Subscriber = subscribers[0].clone();
+    debug_is_clean("Subscriber", &subscriber);
+    assert_eq!((subscriber.name(), subscriber.url()), ("crm", "https://example.com/hook"));
+    let fingerprint = created.secret().fingerprint();
+    for shown in [&subscriber.id().to_string(), subscriber.name(), subscriber.url(), &fingerprint] {
+        assert!(
+            format!("{subscriber:?} {subscribers:?}").matches(shown).count() >= 2,
+            "{subscriber:?}"
+        );
+    }
+    debug_is_clean("its secrets", &subscriber.secrets().collect::<Vec<_>>());
+    let explanation: Explanation = registry.explain("agent.presencechanged.v1").unwrap();
+    debug_is_clean("Explanation", &explanation);
+    clean("Explanation", &explanation.to_string());
+    let entry: &ExplanationEntry = &explanation.entries()[0];
+    debug_is_clean("ExplanationEntry", entry);
+
+    let options: RegistryOptions = Registry::options();
+    debug_is_clean("RegistryOptions", &options);
+    debug_is_clean("Registry", &registry);
+    debug_is_clean("Durability", &Durability::Full);
+    debug_is_clean("ListQuery", &ListQuery::new());
+    let pattern: EventPattern = "agent.*".parse().unwrap();
+    debug_is_clean("EventPattern", &pattern);
+    let event_type = registry.event_type("agent.presencechanged.v1").unwrap().unwrap();
+    debug_is_clean("EventType", &event_type);
+    let event_types: Vec<EventType> = registry.event_types().unwrap();
+    debug_is_clean("Catalog", &Catalog::from(event_types));
+    let id: SubscriptionId = entry.subscription_id();
+    assert_eq!(Some(id), page.subscriptions().first().map(Subscription::id));
+}
+
+#[test]
+fn debug_never_prints_the_password_of_a_url() {
+    for (url, shown) in [
+        ("https://user:hunter2@example.com/a?b=c", "https://redacted@example.com/a?b=c"),
+        ("HTTPS://hunter2@example.com/", "HTTPS://redacted@example.com/"),
+        ("https://user:hunter2/hunter2@example.com/", "https://redacted@example.com/"),
+        ("https://user:hunter2@hunter2@example.com/", "https://redacted@example.com/"),
+        ("https://user:hunter2%40example.com/", "https://redacted@example.com/"),
+        ("https://user:hunter2＠example.com/", "https://redacted@example.com/"),
+        ("https:user:hunter2@example.com/", "redacted@example.com/"),
+        ("https:\\\\user:hunter2@example.com/", "redacted@example.com/"),
+        ("user:hunter2@example.com", "redacted@example.com"),
+        ("ftp://user:hunter2@example.com/", "redacted@example.com/"),
+        ("https://user:hunter2@", "https://redacted@"),
+        ("https://a:hunter2@b/c@d#e", "https://redacted@d#e"),
+        // Nothing is left out where nothing can be a password.
+        ("https://example.com/@me?mail=a%40b.com", "https://example.com/@me?mail=a%40b.com"),
+        ("ftp://example.com/", "ftp://example.com/"),
+    ] {
+        let new = NewSubscription::new("crm", url, ["agent.*"]);
+        let update = SubscriptionUpdate::new().url(url);
+        let expected = format!("url: {shown:?}");
+        assert!(format!("{new:?}").contains(&expected), "{new:?}");
+        assert!(format!("{update:?}").contains(&format!("url: Some({shown:?})")), "{update:?}");
+        for text in [format!("{new:?} {update:?}"), format!("{new:#?} {update:#?}")] {
+            assert!(!text.contains("hunter2"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_registry_in_a_file_does_not_print_its_secrets_either() {
+    let folder = tempfile::tempdir().unwrap();
+    let registry = Registry::open(folder.path().join("registry.db")).unwrap();
+    registry.create(secretive().allow_unknown_events(true)).unwrap();
+    assert!(format!("{registry:?}").contains("registry.db"));
+    debug_is_clean("Registry", &registry);
+}
+
+#[test]
+fn a_rotation_and_what_it_leaves_are_told_apart_by_fingerprints_alone() {
+    let registry = contact_center();
+    let id = registry.create(secretive()).unwrap().subscription().id();
+    let rotation = Rotation::new().secret(SECRET.trim_end_matches('='));
+    debug_is_clean("Rotation", &rotation);
+    let error = registry.rotate_secret(id, Rotation::new().secret(SECRET)).unwrap_err();
+    error_is_clean(&refused::<()>(Err(error), ErrorKind::Invalid, &["secret"]));
+    let faulty = Rotation::new().secret(format!("{SECRET}*")).overlap(Duration::MAX);
+    let error = registry.rotate_secret(id, faulty).unwrap_err();
+    error_is_clean(&refused::<()>(Err(error), ErrorKind::Invalid, &["secret", "overlap"]));
+
+    registry.rotate_secret(id, rotation).unwrap();
+    registry.rotate_secret(id, Rotation::new().secret(SEED_SECRET)).unwrap();
+    let issued: Vec<IssuedSecret> = registry.secrets(id).unwrap();
+    debug_is_clean("Vec<IssuedSecret>", &issued);
+    let shown = format!("{issued:?}");
+    for secret in &issued {
+        assert!(shown.contains(&secret.secret().fingerprint()), "{shown}");
+    }
+    let subscribers = registry.subscribers("agent.presencechanged.v1").unwrap();
+    assert_eq!(subscribers[0].secrets().count(), 3);
+    debug_is_clean("Subscribers", &subscribers);
+    for part in SEED_SECRET.as_bytes().chunks(8) {
+        let part = std::str::from_utf8(part).unwrap();
+        assert!(
+            !format!("{issued:#?} {subscribers:#?}").contains(part) || part.len() < 8,
+            "{part}"
+        );
+    }
+    let page = serde_json::to_string(&registry.list(ListQuery::new()).unwrap()).unwrap();
+    clean("JSON", &page);
+    assert!(!page.contains("secret") && !page.contains("fingerprint"), "{page}");
+}
+
+#[test]
+fn a_fingerprint_is_the_same_wherever_and_whenever_it_is_taken() {
+    // Fixed for ever: two people compare them over different versions of this library.
+    // printf 'webhook-registry fingerprint\0KEY' | sha256sum | cut -c 1-8
+    let table = [
+        ("QQ==", "2f7c5cac"),
+        (SECRET, "dad996be"),
+        (SEED_SECRET, "6763fd99"),
+        ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "857cb158"),
+        ("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "c3c158ae"),
+        (
+            "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0+Pw==",
+            "3422b9b3",
+        ),
+    ];
+    for (text, fingerprint) in table {
+        let bare = text.trim_start_matches("whsec_").trim_end_matches('=');
+        for spelling in [text, bare, &format!("whsec_{bare}"), &format!("{bare}===")] {
+            let secret = SigningSecret::parse(spelling).unwrap();
+            assert_eq!(secret.fingerprint(), fingerprint, "{spelling}");
+            assert_eq!(secret.clone().fingerprint(), fingerprint);
+            assert_eq!(format!("{secret:?}"), format!("SigningSecret(fingerprint {fingerprint})"));
+        }
+    }
+    let mut seen = std::collections::HashSet::new();
+    for _ in 0..100 {
+        let fingerprint = SigningSecret::generate().unwrap().fingerprint();
+        assert!(
+            fingerprint.len() == 8 && fingerprint.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        );
+        seen.insert(fingerprint);
+    }
+    // Two of 100 are equal by chance once in a million runs.
+    assert_eq!(seen.len(), 100);
+}
+
+#[test]
+fn no_json_but_that_of_the_creation_shows_a_secret() {
+    let registry = contact_center();
+    let created = registry.create(secretive()).unwrap();
+    let id = created.subscription().id();
+    let text = serde_json::to_string(&created).unwrap();
+    assert_eq!(text.matches(SECRET).count(), 1);
+
+    let json = |value: &dyn Fn() -> String| clean("JSON", &value());
+    let page = registry.list(ListQuery::new()).unwrap();
+    json(&|| serde_json::to_string(&page).unwrap());
+    json(&|| serde_json::to_string(&registry.get(id).unwrap().unwrap()).unwrap());
+    json(&|| serde_json::to_string(&registry.get_by_name("crm").unwrap().unwrap()).unwrap());
+    let rotated = registry.update(id, SubscriptionUpdate::new().secret(SEED_SECRET)).unwrap();
+    assert_eq!(rotated.revision(), 2);
+    let text = serde_json::to_string(&rotated).unwrap();
+    assert!(!text.contains("secret") && !text.contains(&SEED_SECRET[..8]), "{text}");
+    let (subscription, secret) = created.into_parts();
+    assert_eq!(secret.expose(), SECRET);
+    json(&|| serde_json::to_string(&subscription).unwrap());
+}
+
+/// The message, what it prints for a developer, its problems and its causes.
+#[track_caller]
+fn error_is_clean(error: &Error) {
+    clean("the message", &error.to_string());
+    debug_is_clean("the error", error);
+    for problem in error.problems() {
+        let problem: &Problem = problem;
+        clean("a problem", &problem.to_string());
+        debug_is_clean("a problem", problem);
+        clean("a problem's JSON", &serde_json::to_string(problem).unwrap());
+    }
+    for cause in causes(error) {
+        clean("a cause", &format!("{cause} {cause:?}"));
+    }
+}
+
+#[test]
+fn no_refusal_repeats_the_secret_that_came_with_it() {
+    let registry = contact_center();
+    let id = registry.create(secretive()).unwrap().subscription().id();
+    let other = registry.create(new("other")).unwrap().subscription().id();
+    let update = || SubscriptionUpdate::new().secret(SECRET);
+    let nobody: SubscriptionId = "01K9V3T0Z2B4C6D8E0F2G4H6J8".parse().unwrap();
+
+    error_is_clean(&refused(registry.create(secretive()), ErrorKind::Conflict, &["name"]));
+    error_is_clean(&registry.create_all([secretive(), secretive()]).unwrap_err());
+    let faulty = NewSubscription::new("", "ftp://x", ["**"]).secret(SECRET);
+    error_is_clean(&registry.create(faulty).unwrap_err());
+    error_is_clean(&registry.update(id, update().if_revision(5)).unwrap_err());
+    error_is_clean(&registry.update(nobody, update()).unwrap_err());
+    error_is_clean(&registry.update(other, update().name("crm")).unwrap_err());
+    error_is_clean(&registry.update(other, update().url("ftp://x")).unwrap_err());
+    // A secret that is itself at fault: too long, too short, and not base64 in one character.
+    for bad in [
+        SECRET.trim_end_matches('=').repeat(5),
+        format!("{SECRET}*"),
+        format!("{SECRET}\n"),
+        format!(" {SECRET}"),
+        format!("{SECRET}{SECRET}"),
+        SECRET[..24].to_owned(),
+        format!("{SECRET}{}", "=".repeat(256)),
+    ] {
+        error_is_clean(&refused(
+            registry.create(new("n").secret(&*bad)),
+            ErrorKind::Invalid,
+            &["secret"],
+        ));
+        let updated = registry.update(other, SubscriptionUpdate::new().secret(&*bad));
+        error_is_clean(&refused(updated, ErrorKind::Invalid, &["secret"]));
+        if let Err(error) = SigningSecret::parse(&bad) {
+            error_is_clean(&refused::<()>(Err(error), ErrorKind::Invalid, &["secret"]));
+        }
+    }
+}
+
+#[test]
+fn an_error_is_one_word_wide_and_goes_anywhere() {
+    fn goes_anywhere<T: StdError + Send + Sync + 'static>() {}
+    goes_anywhere::<Error>();
+    assert_eq!(size_of::<Error>(), size_of::<usize>());
+    assert_eq!(size_of::<Option<Error>>(), size_of::<usize>());
+}
+
+#[test]
+fn values_go_where_a_server_needs_them() {
+    fn shared<T: Debug + Clone + Send + Sync + 'static>() {}
+    fn value<T: Debug + Clone + PartialEq + Eq + Send + Sync + 'static>() {}
+    fn key<T: Debug + Clone + Eq + std::hash::Hash + Ord + Display>() {}
+    fn is_copied<T: Debug + Copy + Eq + std::hash::Hash>() {}
+    shared::<Registry>();
+    shared::<RegistryOptions>();
+    shared::<Subscribers>();
+    shared::<Subscriber>();
+    value::<NewSubscription>();
+    value::<SubscriptionUpdate>();
+    value::<ListQuery>();
+    value::<Subscription>();
+    value::<Created>();
+    value::<Page>();
+    value::<Catalog>();
+    value::<EventType>();
+    value::<Explanation>();
+    value::<ExplanationEntry>();
+    value::<SigningSecret>();
+    value::<Rotation>();
+    value::<IssuedSecret>();
+    value::<Problem>();
+    value::<webhook_registry::Ensured>();
+    value::<webhook_registry::Plan>();
+    value::<webhook_registry::Step>();
+    value::<webhook_registry::Applied>();
+    value::<webhook_registry::Change>();
+    value::<webhook_registry::FieldChange>();
+    value::<webhook_registry::Report>();
+    value::<webhook_registry::Finding>();
+    value::<webhook_registry::Export>();
+    is_copied::<(webhook_registry::Prune, webhook_registry::StepKind, webhook_registry::ChangeKind)>(
+    );
+    key::<SubscriptionId>();
+    key::<EventPattern>();
+    let copy = |kind: ErrorKind, durability: Durability, id: SubscriptionId| (kind, durability, id);
+    fn is_copy<T: Copy>(_: &T) {}
+    let id: SubscriptionId = "01K9V3T0Z2B4C6D8E0F2G4H6J8".parse().unwrap();
+    is_copy(&copy(ErrorKind::Busy, Durability::Relaxed, id));
+    fn is_send<T: Send>(value: T) -> T {
+        value
+    }
+    assert_eq!(is_send(contact_center().iter(ListQuery::new())).count(), 0);
+}
+
+#[test]
+fn a_secret_is_read_with_right_missing_or_surplus_padding() {
+    let bare = SECRET.trim_end_matches('=');
+    for text in [
+        SECRET.to_owned(),
+        bare.to_owned(),
+        format!("{bare}=="),
+        format!("{bare}======"),
+        format!("whsec_{bare}"),
+        format!("whsec_{SECRET}"),
+    ] {
+        let secret = SigningSecret::parse(&text).unwrap();
+        assert_eq!(secret.key(), KEY.as_bytes());
+        assert_eq!(secret.expose(), text);
+        let registry = contact_center();
+        let created = registry.create(new("n").secret(&*text)).unwrap();
+        assert_eq!(created.secret(), &secret);
+        let subscribers = registry.subscribers("agent.presencechanged.v1").unwrap();
+        assert_eq!(subscribers[0].secrets().next().unwrap().expose(), text);
+    }
+    // The last character's unused bits do not count: `E` and `F` differ in them alone.
+    let (clean, dirty) = ("QUE", "QUF");
+    let key = |text| SigningSecret::parse(text).unwrap().key().to_vec();
+    assert_eq!(key(clean), b"AA");
+    assert_eq!(key(dirty), b"AA");
+}
+
+#[test]
+fn a_secret_alone_may_be_short_and_the_registry_asks_for_more() {
+    assert_eq!(SigningSecret::parse("QQ==").unwrap().key(), b"A");
+    for bad in ["", "=", "whsec_", "A", "Q Q", "QQ-_", "QQ\n", "whsec_whsec_QQ=="] {
+        refused(SigningSecret::parse(bad), ErrorKind::Invalid, &["secret"]);
+    }
+    let registry = contact_center();
+    let short = new("n").secret("QQ==");
+    refused(registry.create(short), ErrorKind::Invalid, &["secret"]);
+}
+
+#[test]
+fn secrets_are_equal_when_their_texts_are() {
+    let parse = |text: &str| SigningSecret::parse(text).unwrap();
+    assert_eq!(parse(SECRET), parse(SECRET));
+    assert_eq!(parse(SECRET), parse(SECRET).clone());
+    // The same key in another writing is another text.
+    assert_ne!(parse(SECRET), parse(SECRET.trim_end_matches('=')));
+    assert_ne!(parse(SECRET), parse(&format!("whsec_{SECRET}")));
+    assert_ne!(parse("QUE="), parse("QUI="));
+    assert_ne!(parse("QUE="), parse("QUEx"));
+}
+
+#[test]
+fn generated_secrets_are_64_bytes_in_padded_base64_and_never_the_same() {
+    let registry = contact_center();
+    let mut seen = std::collections::HashSet::new();
+    for n in 0..20 {
+        let by_hand = SigningSecret::generate().unwrap();
+        let created = registry.create(new(&format!("n{n}"))).unwrap();
+        for secret in [&by_hand, created.secret()] {
+            assert_eq!((secret.key().len(), secret.expose().len()), (64, 88));
+            assert!(secret.expose().ends_with("==") && !secret.expose().ends_with("==="));
+            assert_eq!(SigningSecret::parse(secret.expose()).unwrap().key(), secret.key());
+            assert!(seen.insert(secret.expose().to_owned()));
+        }
+    }
+    assert_eq!(seen.len(), 40);
+}
+
+#[test]
+fn another_secret_takes_the_place_of_the_one_before_at_once() {
+    let registry = contact_center();
+    let id = registry.create(secretive()).unwrap().subscription().id();
+    let secrets = || {
+        let subscribers = registry.subscribers("agent.presencechanged.v1").unwrap();
+        let all = subscribers[0].secrets().map(|secret| secret.expose().to_owned());
+        all.collect::<Vec<_>>()
+    };
+    assert_eq!(secrets(), [SECRET]);
+    let update = |text: &str| {
+        let update = SubscriptionUpdate::new().secret(text);
+        registry.update(id, update).unwrap().revision()
+    };
+    assert_eq!(update(SECRET), 1, "the same secret is no change");
+    assert_eq!(update(SEED_SECRET), 2);
+    assert_eq!(secrets(), [SEED_SECRET]);
+    assert_eq!(update(SEED_SECRET.trim_end_matches('=')), 3, "another text is");
+    assert_eq!(secrets(), [SEED_SECRET.trim_end_matches('=')]);
+}

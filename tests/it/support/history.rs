@@ -1,0 +1,86 @@
+//! A history that every test knows by heart: what step `n` does, and what there is after it. So what a crash left can be
+//! told to be a prefix of it, and which.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use webhook_registry::{ListQuery, Registry, SubscriptionUpdate};
+
+use crate::support::new;
+
+/// By name: the revision, and the step that made it.
+pub(crate) type State = BTreeMap<String, (u64, String)>;
+
+/// Names of one subscription of step `n`.
+fn name(step: usize) -> String {
+    format!("name-{step}")
+}
+
+/// Prepares a fresh file; the history begins after it.
+pub(crate) fn begin(registry: &Registry) {
+    registry.register_event_types(["agent.v1", "agent.v2"]).unwrap();
+}
+
+/// Does step `n`: two creations, a change of the second, a deletion of the first of every other four.
+pub(crate) fn take(registry: &Registry, step: usize) -> webhook_registry::Result<()> {
+    let id = |name: &str| Ok(registry.get_by_name(name)?.expect("it was created").id());
+    match step % 4 {
+        0 | 1 => {
+            let filler = "x".repeat(step * 37 % 900);
+            let new =
+                new(&name(step)).metadata("step", step.to_string()).metadata("filler", filler);
+            registry.create(new).map(drop)
+        }
+        2 => {
+            let update = SubscriptionUpdate::new()
+                .events(["agent.v1", "*.v2"])
+                .metadata("step", step.to_string())
+                .remove_metadata("filler");
+            registry.update(id(&name(step - 1))?, update).map(drop)
+        }
+        _ if step % 8 == 7 => registry.delete(id(&name(step - 3))?),
+        _ => registry.register_event_type(format!("agent.step{step}").as_str()),
+    }
+}
+
+/// What there is after the first `steps` steps.
+pub(crate) fn after(steps: usize) -> State {
+    let mut state = State::new();
+    for step in 0..steps {
+        match step % 4 {
+            0 | 1 => drop(state.insert(name(step), (1, step.to_string()))),
+            2 => drop(state.insert(name(step - 1), (2, step.to_string()))),
+            _ if step % 8 == 7 => drop(state.remove(&name(step - 3))),
+            _ => drop(state.insert(format!("agent.step{step}"), (0, String::new()))),
+        }
+    }
+    state
+}
+
+/// What there is in the registry, with every answer that can be had checked against the others.
+pub(crate) fn state(registry: &Registry) -> webhook_registry::Result<State> {
+    let mut state = State::new();
+    let mut ids = Vec::new();
+    for found in registry.iter(ListQuery::new().limit(1_000)) {
+        let found = found?;
+        ids.push(found.id());
+        state.insert(found.name().to_owned(), (found.revision(), found.metadata()["step"].clone()));
+    }
+    let getting: Vec<_> = registry.subscribers("agent.v1")?.iter().map(|one| one.id()).collect();
+    assert_eq!(getting, ids, "all of them get agent.v1");
+    for found in registry.event_types()? {
+        if found.name().starts_with("agent.step") {
+            state.insert(found.name().to_owned(), (0, String::new()));
+        }
+    }
+    Ok(state)
+}
+
+/// What SQLite itself says of the file.
+#[track_caller]
+pub(crate) fn assert_whole(path: &Path) {
+    let conn = rusqlite::Connection::open(path).unwrap();
+    let text = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
+    assert_eq!(text("PRAGMA integrity_check"), "ok");
+    assert_eq!(text("SELECT count(*) || '' FROM pragma_foreign_key_check"), "0");
+}

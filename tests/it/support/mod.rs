@@ -1,0 +1,156 @@
+//! What many tests begin with.
+
+pub(crate) mod child;
+pub(crate) mod history;
+pub(crate) mod oracle;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use webhook_registry::{
+    Catalog, Durability, Error, ErrorKind, NewSubscription, Registry, RegistryOptions,
+};
+
+pub(crate) const CONTACT_CENTER: &str =
+    include_str!("../../fixtures/contact-center-event-types.json");
+pub(crate) const SEED: &str = include_str!("../../fixtures/seed-create.json");
+pub(crate) const STRIPE: &str = include_str!("../../fixtures/stripe-event-types.txt");
+
+/// The secret of the seed request.
+pub(crate) const SEED_SECRET: &str =
+    "OFd4WHqXISxMAgoYneiFhgdGrOgYeToYPN3HjIO4xAxDvWd/oIKTW1P4A6GLXN0McDGlLtnTn1KCGCa+W5Gu=";
+
+/// A registry in memory that knows the contact centre's event types.
+pub(crate) fn contact_center() -> Registry {
+    let registry = Registry::in_memory().unwrap();
+    learn(&registry);
+    registry
+}
+
+/// Teaches a registry the contact centre's event types.
+pub(crate) fn learn(registry: &Registry) {
+    let catalog: Catalog = serde_json::from_str(CONTACT_CENTER).unwrap();
+    registry.register_event_types(catalog).unwrap();
+}
+
+/// For many that write at once where it is not the waiting that is tested: on a loaded machine it takes as long as it takes.
+pub(crate) fn patient() -> RegistryOptions {
+    Registry::options().busy_timeout(Duration::from_secs(300)).durability(Durability::Relaxed)
+}
+
+/// A subscription that keeps every rule.
+pub(crate) fn new(name: &str) -> NewSubscription {
+    NewSubscription::new(name, "https://example.com/hook", ["agent.*"])
+}
+
+/// The error of a call that has to fail, with its kind and its fields checked.
+#[track_caller]
+pub(crate) fn refused<T: std::fmt::Debug>(
+    result: Result<T, Error>,
+    kind: ErrorKind,
+    fields: &[&str],
+) -> Error {
+    let error = result.expect_err("this has to be refused");
+    assert_eq!(error.kind(), kind, "{error}");
+    let found: Vec<&str> = error.problems().iter().map(|problem| problem.field()).collect();
+    assert_eq!(found, fields, "{error}");
+    error
+}
+
+/// A clock that stands still until it is set, in milliseconds since 1970. Clones are the same clock.
+#[derive(Clone, Debug)]
+pub(crate) struct Hands(Arc<AtomicU64>);
+
+impl Hands {
+    pub(crate) fn at(millis: u64) -> Hands {
+        Hands(Arc::new(AtomicU64::new(millis)))
+    }
+
+    pub(crate) fn set(&self, millis: u64) {
+        self.0.store(millis, Ordering::SeqCst);
+    }
+
+    pub(crate) fn options(&self) -> RegistryOptions {
+        let hands = self.0.clone();
+        Registry::options().clock(move || time(hands.load(Ordering::SeqCst)))
+    }
+}
+
+pub(crate) fn time(millis: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(millis)
+}
+
+/// The names of the files in a folder whose raw bytes hold this.
+pub(crate) fn files_with(folder: &Path, sought: &[u8]) -> Vec<String> {
+    // As text, a character a byte: the search of `str` is quick also in a debug build.
+    let text = |bytes: &[u8]| -> String { bytes.iter().map(|byte| char::from(*byte)).collect() };
+    let sought = text(sought);
+    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let found = paths.filter(|path| text(&std::fs::read(path).unwrap()).contains(&sought));
+    let mut names: Vec<String> =
+        found.map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect();
+    names.sort();
+    names
+}
+
+/// Says that it is over, once it is dropped: to other threads, also where this one has failed.
+pub(crate) struct End<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// What an error says stands behind it, the nearest first.
+pub(crate) fn causes(error: &Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    std::iter::successors(std::error::Error::source(error), |cause| cause.source())
+}
+
+/// How much of a suite runs: a few seconds' worth, or all of it with `WEBHOOK_REGISTRY_FULL=1`.
+pub(crate) fn size<T>(small: T, full: T) -> T {
+    if std::env::var_os("WEBHOOK_REGISTRY_FULL").is_some_and(|value| value == "1") {
+        full
+    } else {
+        small
+    }
+}
+
+/// A seeded generator (splitmix64), so that a failure can be run again.
+#[derive(Clone, Debug)]
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    /// The seed of `WEBHOOK_REGISTRY_SEED`, else a new one; printed, and so shown with a failure.
+    pub(crate) fn new() -> Random {
+        use std::hash::{BuildHasher as _, RandomState};
+        let seed = std::env::var("WEBHOOK_REGISTRY_SEED")
+            .ok()
+            .map(|seed| seed.parse().expect("WEBHOOK_REGISTRY_SEED is a number"))
+            .unwrap_or_else(|| RandomState::new().hash_one(()));
+        println!("WEBHOOK_REGISTRY_SEED={seed}");
+        Random(seed)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound as u64) as usize
+    }
+
+    pub(crate) fn chance(&mut self, percent: usize) -> bool {
+        self.below(100) < percent
+    }
+
+    pub(crate) fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+        &from[self.below(from.len())]
+    }
+}

@@ -1,0 +1,294 @@
+//! Guards against a row that does not decode and is then taken for "everything" or "nothing": a pattern that is none
+//! and covers all, a missing one that covers nothing, metadata that no filter sees. Rows are damaged by hand, through a
+//! plain connection; every reading call that touches them has to say `Corrupt`.
+
+use std::sync::OnceLock;
+
+use rusqlite::Connection;
+use tempfile::TempDir;
+use webhook_registry::{
+    ChangeKind, Durability, Error, ErrorKind, ListQuery, NewSubscription, Registry, SubscriptionId,
+    SubscriptionUpdate,
+};
+
+use crate::support::{new, refused};
+
+const EVENT: &str = "agent.v1";
+
+/// The registry of one sound subscription and one that is damaged.
+struct Damaged {
+    _folder: TempDir,
+    registry: Registry,
+    id: SubscriptionId,
+    sound: SubscriptionId,
+}
+
+impl Damaged {
+    /// Damages while the registry is open, or before it is opened.
+    fn by(sql: &str, while_open: bool) -> Damaged {
+        static SOUND: OnceLock<(Vec<u8>, SubscriptionId, SubscriptionId)> = OnceLock::new();
+        let (file, sound, id) = SOUND.get_or_init(Damaged::make);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("registry.db");
+        std::fs::write(&path, file).unwrap();
+        let open = || Registry::options().durability(Durability::Relaxed).open(&path).unwrap();
+        let registry = while_open.then(open);
+        if let Some(registry) = &registry {
+            assert_eq!(registry.subscribers(EVENT).unwrap().len(), 1);
+        }
+        let conn = Connection::open(&path).unwrap();
+        conn.execute_batch(
+            "PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON; PRAGMA synchronous = OFF",
+        )
+        .unwrap();
+        conn.execute_batch(sql).unwrap();
+        assert!(conn.changes() > 0, "{sql} changed nothing");
+        drop(conn);
+        let registry = registry.unwrap_or_else(open);
+        Damaged { _folder: folder, registry, id: *id, sound: *sound }
+    }
+
+    fn make() -> (Vec<u8>, SubscriptionId, SubscriptionId) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("registry.db");
+        let registry = Registry::open(&path).unwrap();
+        registry.register_event_types([EVENT, "queue.v1"]).unwrap();
+        let of = |name: &str, event: &str| {
+            let new =
+                NewSubscription::new(name, "https://example.com/", [event]).metadata("k", "1");
+            registry.create(new).unwrap().subscription().id()
+        };
+        let (sound, id) = (of("sound", "queue.*"), of("damaged", "agent.*"));
+        drop(registry);
+        (std::fs::read(path).unwrap(), sound, id)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Call {
+    Get,
+    ByName,
+    List,
+    ListByEvent,
+    Count,
+    CountByMetadata,
+    Subscribers,
+    Explain,
+    Update,
+    Create,
+    Register,
+}
+
+use Call::{
+    ByName, Count, CountByMetadata, Create, Explain, Get, List, ListByEvent, Register, Subscribers,
+    Update,
+};
+
+/// Every call that needs the subscription itself, and so has to decode it.
+const RECORD: [Call; 5] = [Get, ByName, List, ListByEvent, Update];
+
+fn call(damaged: &Damaged, call: Call) -> Result<String, Error> {
+    let Damaged { registry, id, .. } = damaged;
+    let by_metadata = ListQuery::new().metadata("k", "1");
+    match call {
+        Get => registry.get(*id).map(|found| format!("{found:?}")),
+        ByName => registry.get_by_name("damaged").map(|found| format!("{found:?}")),
+        List => registry.list(ListQuery::new()).map(|page| format!("{page:?}")),
+        ListByEvent => {
+            registry.list(ListQuery::new().event_type(EVENT)).map(|page| format!("{page:?}"))
+        }
+        Count => registry.count(ListQuery::new()).map(|count| count.to_string()),
+        CountByMetadata => registry.count(by_metadata).map(|count| count.to_string()),
+        Subscribers => registry.subscribers(EVENT).map(|all| format!("{all:?}")),
+        Explain => registry.explain(EVENT).map(|all| all.to_string()),
+        Update => {
+            let update = SubscriptionUpdate::new().description("another");
+            registry.update(*id, update).map(|found| format!("{found:?}"))
+        }
+        Create => registry.create(new("third")).map(|made| format!("{made:?}")),
+        Register => registry.register_event_type("agent.v2").map(|()| "registered".to_owned()),
+    }
+}
+
+/// Checks that these calls say `Corrupt`, and that what does not touch the row still works.
+#[track_caller]
+fn told(sql: &str, calls: &[Call]) {
+    for while_open in [true, false] {
+        let damaged = Damaged::by(sql, while_open);
+        for &one in calls {
+            let error = refused(call(&damaged, one), ErrorKind::Corrupt, &[]);
+            assert!(error.to_string().starts_with("the file is damaged: "), "{one:?}: {error}");
+            assert!(!error.to_string().contains("c2VjcmV0"), "a secret is shown: {error}");
+            // The sound one is not drawn in.
+            let (registry, sound) = (&damaged.registry, damaged.sound);
+            assert_eq!(registry.get(sound).unwrap().unwrap().name(), "sound", "{sql}");
+            assert_eq!(registry.subscribers("queue.v1").unwrap()[0].id(), sound, "{sql}");
+        }
+    }
+}
+
+fn set(column: &str, value: &str) -> String {
+    format!("UPDATE subscription SET {column} = {value} WHERE name = 'damaged'")
+}
+
+#[test]
+fn an_id_that_is_none_is_told() {
+    for id in ["''", "'x'", "'81ARZ3NDEKTSV4RRFFQ69G5FAV'", "'01ARZ3NDEKTSV4RRFFQ69G5FA!'"] {
+        told(&set("id", id), &[ByName, List, ListByEvent, Subscribers, Explain]);
+    }
+    told(&set("id", "'zz'"), &[Create]);
+}
+
+#[test]
+fn metadata_that_is_no_object_of_texts_is_told() {
+    for metadata in
+        ["''", "'{'", "'[]'", "'null'", "'{\"a\":1}'", "'{\"a\":null}'", "'{}{}'", "'text'"]
+    {
+        told(&set("metadata", metadata), &RECORD);
+        told(&set("metadata", metadata), &[Subscribers, CountByMetadata]);
+    }
+}
+
+#[test]
+fn times_and_numbers_that_no_registry_writes_are_told() {
+    for time in ["-1", "-9223372036854775808", "253402300800000", "9223372036854775807"] {
+        told(&set("created_at", time), &RECORD);
+        told(&set("updated_at", time), &RECORD);
+    }
+    told(&set("revision", "-1"), &RECORD);
+    told(&set("revision", "0"), &RECORD);
+    told(&set("enabled", "2"), &RECORD);
+    told(&set("enabled", "-1"), &RECORD);
+}
+
+#[test]
+fn a_pattern_that_is_none_is_told() {
+    for text in ["''", "'**'", "'a**'", "'[^a]'", "'a b'", "'['"] {
+        let sql = format!("UPDATE pattern SET text = {text} WHERE text = 'agent.*'");
+        told(&sql, &RECORD);
+        told(&sql, &[Explain, Register]);
+    }
+}
+
+#[test]
+fn a_missing_pattern_is_told_and_is_neither_none_nor_all() {
+    let gone = "DELETE FROM pattern WHERE text = 'agent.*'";
+    told(gone, &[Get, ByName, List, Update]);
+    told("DELETE FROM subscription_pattern WHERE subscription = 2", &[Get, ByName, List, Update]);
+    // The expansion still leads to the subscription: its answer may be the right one, but not an empty one.
+    let damaged = Damaged::by(gone, false);
+    match damaged.registry.subscribers(EVENT) {
+        Ok(all) => assert_eq!(all.len(), 1),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::Corrupt),
+    }
+    refused(damaged.registry.explain(EVENT), ErrorKind::Corrupt, &[]);
+}
+
+#[test]
+fn a_secret_that_is_none_is_told_and_not_shown() {
+    for text in ["''", "'c2VjcmV0 c2VjcmV0'", "'c2VjcmV0!'", "'********'"] {
+        let sql = format!("UPDATE secret SET text = {text} WHERE subscription = 2");
+        told(&sql, &[Subscribers, Update]);
+    }
+    told("DELETE FROM secret WHERE subscription = 2", &[Subscribers, Update]);
+    told("UPDATE secret SET expires_at = -1 WHERE subscription = 2", &[Subscribers]);
+}
+
+#[test]
+fn a_subscription_that_cannot_be_read_can_still_be_deleted_and_then_the_rest_is_sound() {
+    let damages = [
+        set("metadata", "'{'"),
+        set("created_at", "-1"),
+        set("revision", "0"),
+        set("enabled", "7"),
+        set("url", "CAST(x'ff' AS TEXT)"),
+        set("name", "CAST(x'ff' AS TEXT)"),
+        "UPDATE pattern SET text = '**' WHERE text = 'agent.*'".to_owned(),
+        "DELETE FROM pattern WHERE text = 'agent.*'".to_owned(),
+        "DELETE FROM subscription_pattern WHERE subscription = 2".to_owned(),
+        "DELETE FROM secret WHERE subscription = 2".to_owned(),
+        "UPDATE secret SET text = '*' WHERE subscription = 2".to_owned(),
+        "UPDATE secret SET created_at = -1 WHERE subscription = 2".to_owned(),
+    ];
+    for sql in damages {
+        for while_open in [true, false] {
+            let Damaged { registry, id, sound, .. } = &Damaged::by(&sql, while_open);
+            refused(registry.export(), ErrorKind::Corrupt, &[]);
+            refused(registry.delete_if_revision(*id, 1), ErrorKind::Corrupt, &[]);
+            let report = registry.check().unwrap();
+            let mut about =
+                report.findings().iter().filter(|finding| finding.subscription_id() == Some(*id));
+            assert!(
+                about.any(|finding| finding.message().contains("delete it by its id")),
+                "{sql}: {report}"
+            );
+            registry.delete(*id).unwrap();
+            refused(registry.delete(*id), ErrorKind::NotFound, &[]);
+            assert_eq!(registry.list(ListQuery::new()).unwrap().subscriptions()[0].id(), *sound);
+            assert!(registry.subscribers(EVENT).unwrap().is_empty(), "{sql}");
+            let last = registry.last_change().unwrap();
+            let change = &registry.changes(last - 1, 1).unwrap()[0];
+            assert_eq!((change.kind(), change.subject()), (ChangeKind::Deleted, &*id.to_string()));
+            assert!(change.fields().is_empty(), "{change:?}");
+            let report = registry.check().unwrap();
+            // A pattern without a subscription is not the subscription's own: that takes the export.
+            let rest = sql.contains("FROM pattern") || sql.contains("FROM subscription_pattern");
+            assert!(report.is_sound() || rest, "{sql}: {report}");
+            // What can be read is carried over, and the name is free again.
+            let other = Registry::in_memory().unwrap();
+            other.import(registry.export().unwrap()).unwrap();
+            assert_eq!(other.len().unwrap(), 1);
+            let again = NewSubscription::new("damaged", "https://example.com/", [EVENT]);
+            let registry = if rest { &other } else { registry };
+            assert!(registry.create(again).unwrap().subscription().id() > *id);
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_found_or_taken_apart_is_not_deleted() {
+    let Damaged { registry, id, .. } = &Damaged::by(&set("id", "'zz'"), false);
+    refused(registry.delete(*id), ErrorKind::NotFound, &[]);
+    let Damaged { registry, id, .. } = &Damaged::by(
+        "CREATE TABLE x (y); INSERT INTO x VALUES (1); DROP TABLE subscription_pattern",
+        true,
+    );
+    refused(registry.delete(*id), ErrorKind::Corrupt, &[]);
+}
+
+#[test]
+fn a_schema_that_is_no_json_is_told() {
+    let damaged =
+        Damaged::by("UPDATE event_type SET json_schema = '{' WHERE name = 'agent.v1'", true);
+    refused(damaged.registry.event_type(EVENT), ErrorKind::Corrupt, &[]);
+    refused(damaged.registry.event_types(), ErrorKind::Corrupt, &[]);
+    assert_eq!(damaged.registry.subscribers(EVENT).unwrap().len(), 1);
+}
+
+#[test]
+fn text_that_is_no_utf_8_is_told() {
+    for column in ["name", "url", "description", "metadata"] {
+        let sql = format!("UPDATE subscription SET {column} = CAST(x'ff' AS TEXT) WHERE seq = 2");
+        told(&sql, &[Get, List, ListByEvent, Update]);
+        if column != "description" {
+            told(&sql, &[Subscribers]);
+        }
+    }
+}
+
+#[test]
+fn a_table_that_is_gone_is_told() {
+    for table in ["secret", "subscription_pattern", "expansion", "subscription"] {
+        let damaged = Damaged::by(
+            &format!("CREATE TABLE x (y); INSERT INTO x VALUES (1); DROP TABLE {table}"),
+            true,
+        );
+        refused(damaged.registry.subscribers(EVENT), ErrorKind::Corrupt, &[]);
+    }
+}
+
+#[test]
+fn counting_does_not_touch_what_it_does_not_need() {
+    let damaged = Damaged::by(&set("metadata", "'{'"), false);
+    assert_eq!(call(&damaged, Count).unwrap(), "2");
+}
