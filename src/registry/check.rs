@@ -31,7 +31,9 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) where not even the list of tables can be read.
+    /// - [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) where not even the list of tables can be read.
+    /// - [`ErrorKind::Storage`](crate::ErrorKind::Storage) where the disk cannot be read, which is no
+    ///   finding: restoring a backup would not help.
     ///
     /// # Examples
     ///

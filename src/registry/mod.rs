@@ -61,7 +61,10 @@ impl Registry {
     ///
     /// - [`ErrorKind::Incompatible`]: another application's SQLite file, a file that is not SQLite's, or one written by
     ///   a newer version of this crate. It and its `-wal` are left as they were.
-    /// - [`ErrorKind::Storage`]: a directory, an empty path, a missing parent folder, a file that cannot be written to.
+    /// - [`ErrorKind::Storage`]: a directory, a device, an empty path, a path longer than SQLite opens
+    ///   (504 bytes on Unix) or a name without room for `-journal`, a missing parent folder, a full
+    ///   disk, a file that cannot be written to, or a `-wal` or `-shm` beside it that cannot be. A
+    ///   refused path is left as it was. Where the disk fails later on, an empty file may remain.
     /// - [`ErrorKind::Busy`], [`ErrorKind::Corrupt`].
     ///
     /// # Examples

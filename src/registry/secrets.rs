@@ -102,7 +102,8 @@ impl Registry {
                 "a registry in memory has no file to encrypt",
             ));
         }
-        self.0.store.rekey(key.map(EncryptionKey::new).as_ref())
+        let store = &self.0.store;
+        store.diagnosed(store.rekey(key.map(EncryptionKey::new).as_ref()))
     }
 }
 

@@ -236,7 +236,7 @@ impl Registry {
     pub fn delete(&self, id: SubscriptionId) -> Result<()> {
         self.0.store.write(|tx| {
             let now = self.0.clock.now();
-            match current(tx, id, None) {
+            match current(tx, id, None).map_err(|error| tx.diagnose(error)) {
                 Err(error) if error.kind() == ErrorKind::Corrupt => {
                     if tx.delete_unread(id)? {
                         tx.record(now, ChangeKind::Deleted, &id.to_string(), Vec::new)

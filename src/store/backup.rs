@@ -8,13 +8,10 @@ use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
 use super::error::MapSqliteErr as _;
-use super::open::{self, with};
-use super::{Access, Store, secret_codec};
+use super::paths::{BESIDE, create_private, with};
+use super::{Access, Store, open, secret_codec};
 use crate::error::{Error, ErrorKind, Result, quoted};
 use crate::random::RandomSource;
-
-/// What SQLite can put beside a file.
-const BESIDE: [&str; 3] = ["-journal", "-wal", "-shm"];
 
 impl Store {
     /// Copies the file to a path where nothing is. It appears there whole and durable, or not at all.
@@ -74,8 +71,8 @@ impl Part {
         RandomSource::System.fill(&mut random)?;
         let name = format!(".webhook-registry-{:016x}.part", u64::from_be_bytes(random));
         let part = path.with_file_name(name);
-        // Closed again before SQLite has it, as open.rs says why; and nobody else knows the name.
-        open::create_private(&part).map_err(|cause| cannot(path, "be written", cause))?;
+        // Closed again before SQLite has it, as paths.rs says why; and nobody else knows the name.
+        create_private(&part).map_err(|cause| cannot(path, "be written", cause))?;
         let part = Part(part);
         let mut to = open::connect(&part.0, Access::Write)?;
         // What becomes of a file that fails half-way is that it is removed, and it is made durable as a whole.
@@ -99,7 +96,7 @@ impl Part {
     /// Gives it its name, unless something has got that meanwhile.
     fn settle(self, path: &Path) -> Result<()> {
         let failed = |cause| cannot(path, "be written", cause);
-        if with(&self.0, "-wal").exists() {
+        if with(&self.0, "-wal").try_exists().map_err(failed)? {
             return Err(Error::new(
                 ErrorKind::Storage,
                 "the copy could not be brought into one file",

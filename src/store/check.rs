@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use rusqlite::Connection;
 
 use super::Read;
+use super::disk;
 use super::error::MapSqliteErr as _;
 use super::rows::{description_of, id_of, metadata_of, text_of};
 use crate::error::{Error, ErrorKind, Result};
@@ -31,14 +32,14 @@ impl Read<'_> {
     pub(crate) fn check_file(&self, report: &mut Report) -> Result<()> {
         // Where not even this can be read, there is nothing to report on.
         self.number("SELECT count(*) FROM sqlite_master")?;
-        tolerant(report, |report| self.check_schema(report))?;
-        let whole = tolerant(report, |report| integrity(self.conn, report))?;
+        tolerant(self.conn, report, |report| self.check_schema(report))?;
+        let whole = tolerant(self.conn, report, |report| integrity(self.conn, report))?;
         if whole == Some(true) {
-            tolerant(report, |report| self.unused_pages(report))?;
+            tolerant(self.conn, report, |report| self.unused_pages(report))?;
         }
-        tolerant(report, |report| references(self.conn, report))?;
-        tolerant(report, |report| self.registry_row(report))?;
-        tolerant(report, |report| self.history(report))?;
+        tolerant(self.conn, report, |report| references(self.conn, report))?;
+        tolerant(self.conn, report, |report| self.registry_row(report))?;
+        tolerant(self.conn, report, |report| self.history(report))?;
         Ok(())
     }
 
@@ -49,18 +50,20 @@ impl Read<'_> {
         mut see: impl FnMut(&mut Report, &SubscriptionLabel, &Subscription, &[IssuedSecret]),
     ) -> Result<()> {
         // Where it does not decode, that was told with the file.
-        let last_deleted = tolerant(&mut Report::default(), |_| self.last_deleted())?.flatten();
+        let last_deleted =
+            tolerant(self.conn, &mut Report::default(), |_| self.last_deleted())?.flatten();
         let bare = "SELECT seq FROM subscription s \
                      WHERE NOT EXISTS (SELECT 1 FROM subscription_pattern r WHERE r.subscription = s.seq)";
-        let bare = tolerant(report, |_| self.numbers(bare))?.unwrap_or_default();
+        let bare = tolerant(self.conn, report, |_| self.numbers(bare))?.unwrap_or_default();
         let disagree = "SELECT s.seq FROM subscription s JOIN subscription_pattern r ON r.subscription = s.seq \
                          WHERE r.enabled <> s.enabled";
-        let disagree = tolerant(report, |_| self.numbers(disagree))?.unwrap_or_default();
+        let disagree = tolerant(self.conn, report, |_| self.numbers(disagree))?.unwrap_or_default();
         // A connection that only reads leaves out the CHECKs when it reads the schema, also from its integrity check.
         let unchecked = "SELECT seq FROM subscription WHERE enabled NOT IN (0, 1) OR revision < 1";
-        let unchecked = tolerant(report, |_| self.numbers(unchecked))?.unwrap_or_default();
+        let unchecked =
+            tolerant(self.conn, report, |_| self.numbers(unchecked))?.unwrap_or_default();
         let mut before: Option<SubscriptionId> = None;
-        tolerant(report, |report| {
+        tolerant(self.conn, report, |report| {
             let sql = "SELECT seq, id, name FROM subscription ORDER BY seq";
             let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
             let mut rows = statement.query([]).map_sqlite_err()?;
@@ -93,8 +96,8 @@ impl Read<'_> {
                          other value and back";
                     report.find(Finding::of(&who, message));
                 }
-                let secrets =
-                    told(report, &who, || self.all_secrets(seq, &who))?.unwrap_or_default();
+                let secrets = told(self.conn, report, &who, || self.all_secrets(seq, &who))?
+                    .unwrap_or_default();
                 current_secret(report, &who, &secrets);
                 let bare = bare.binary_search(&seq).is_ok();
                 if let Some(subscription) = self.one_of(seq, bare, &who, report)? {
@@ -119,13 +122,15 @@ impl Read<'_> {
             faults.push("it has no pattern".to_owned());
             None
         } else {
-            unless_damaged(self.at(seq), |error| faults.push(error.to_string()))?.flatten()
+            unless_damaged(self.conn, self.at(seq), |error| faults.push(error.to_string()))?
+                .flatten()
         };
         if let Some(subscription) = &found {
             faults.extend(named(StoredParts::from(subscription)));
         } else if let Some(id) = who.id() {
             // The first that does not decode hides the others.
-            faults.extend(unless_damaged(self.texts(seq, id), drop)?.unwrap_or_default());
+            faults
+                .extend(unless_damaged(self.conn, self.texts(seq, id), drop)?.unwrap_or_default());
         }
         let mut told = HashSet::new();
         for fault in faults.into_iter().filter(|fault| told.insert(fault.clone())) {
@@ -145,10 +150,11 @@ impl Read<'_> {
         };
         let mut faults = Vec::new();
         let mut tell = |error: Error| faults.push(error.to_string());
-        let name = unless_damaged(text_of(row, 0, "name", id), &mut tell)?;
-        let url = unless_damaged(text_of(row, 1, "url", id), &mut tell)?;
-        let description = unless_damaged(description_of(row, 2, id), &mut tell)?.flatten();
-        let metadata = unless_damaged(metadata_of(row, 3, id), &mut tell)?;
+        let name = unless_damaged(self.conn, text_of(row, 0, "name", id), &mut tell)?;
+        let url = unless_damaged(self.conn, text_of(row, 1, "url", id), &mut tell)?;
+        let description =
+            unless_damaged(self.conn, description_of(row, 2, id), &mut tell)?.flatten();
+        let metadata = unless_damaged(self.conn, metadata_of(row, 3, id), &mut tell)?;
         let parts =
             StoredParts { name, url, events: None, description, metadata: metadata.as_ref() };
         faults.extend(named(parts));
@@ -268,6 +274,9 @@ fn integrity(conn: &Connection, report: &mut Report) -> Result<bool> {
     let mut whole = true;
     while let Some(row) = rows.next().map_sqlite_err()? {
         let line: String = row.get(0).map_sqlite_err()?;
+        if let Some(error) = disk::unreadable_page(&line) {
+            return Err(error);
+        }
         if line != "ok" {
             whole = false;
             report.find(Finding::of_file(format!(
@@ -296,28 +305,36 @@ fn references(conn: &Connection, report: &mut Report) -> Result<()> {
 
 /// Goes on where the file is damaged, which is told. None where it was.
 pub(super) fn tolerant<T>(
+    conn: &Connection,
     report: &mut Report,
     read: impl FnOnce(&mut Report) -> Result<T>,
 ) -> Result<Option<T>> {
     let result = read(report);
-    unless_damaged(result, |error| report.find(Finding::of_file(format!("{error}; {RESTORE}"))))
+    unless_damaged(conn, result, |error| {
+        report.find(Finding::of_file(format!("{error}; {RESTORE}")))
+    })
 }
 
 /// The same of what belongs to one subscription.
 fn told<T>(
+    conn: &Connection,
     report: &mut Report,
     who: &SubscriptionLabel,
     read: impl FnOnce() -> Result<T>,
 ) -> Result<Option<T>> {
-    unless_damaged(read(), |error| {
+    unless_damaged(conn, read(), |error| {
         let what_to_do = if who.id().is_some() { DELETE } else { RESTORE };
         report.find(Finding::of(who, format_args!("{error}; {what_to_do}")));
     })
 }
 
 /// What was read, or none where that is damaged. Whatever else stands in the way is no finding, and ends the check.
-pub(super) fn unless_damaged<T>(result: Result<T>, tell: impl FnOnce(Error)) -> Result<Option<T>> {
-    match result {
+pub(super) fn unless_damaged<T>(
+    conn: &Connection,
+    result: Result<T>,
+    tell: impl FnOnce(Error),
+) -> Result<Option<T>> {
+    match result.map_err(|error| disk::diagnose(conn, error)) {
         Err(error) if error.kind() == ErrorKind::Corrupt => {
             tell(error);
             Ok(None)
@@ -333,8 +350,10 @@ mod tests {
     #[test]
     fn damage_alone_is_a_finding() {
         let mut told = Vec::new();
-        let mut judge =
-            |result: Result<i32>| unless_damaged(result, |error| told.push(error.to_string()));
+        let conn = Connection::open_in_memory().unwrap();
+        let mut judge = |result: Result<i32>| {
+            unless_damaged(&conn, result, |error| told.push(error.to_string()))
+        };
         assert_eq!(judge(Ok(1)).unwrap(), Some(1));
         assert_eq!(judge(Err(Error::corrupt("a row"))).unwrap(), None);
         let other = judge(Err(Error::new(ErrorKind::Storage, "no such disk"))).unwrap_err();

@@ -28,15 +28,16 @@ impl Read<'_> {
     pub(crate) fn check_catalog(&self, report: &mut Report) -> Result<PatternMatches> {
         let ids = self.names(report)?;
         let mut covers = PatternMatches::new(ids.keys().cloned().collect());
-        let mut expansions = tolerant(report, |_| self.expansions())?.unwrap_or_default();
-        tolerant(report, |report| {
+        let mut expansions =
+            tolerant(self.conn, report, |_| self.expansions())?.unwrap_or_default();
+        tolerant(self.conn, report, |report| {
             let sql = "SELECT id, wildcard, text FROM pattern ORDER BY text";
             let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
             let mut rows = statement.query([]).map_sqlite_err()?;
             while let Some(row) = rows.next().map_sqlite_err()? {
                 let id: i64 = row.get(0).map_sqlite_err()?;
                 let expanded = expansions.remove(&id).unwrap_or_default();
-                tolerant(report, |report| {
+                tolerant(self.conn, report, |report| {
                     self.pattern(row, id, expanded, &ids, &mut covers, report)
                 })?;
             }
@@ -48,19 +49,19 @@ impl Read<'_> {
     /// The event types by name, each with its row.
     fn names(&self, report: &mut Report) -> Result<HashMap<String, i64>> {
         let mut names = HashMap::new();
-        tolerant(report, |report| {
+        tolerant(self.conn, report, |report| {
             let sql = "SELECT id, name FROM event_type ORDER BY name";
             let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
             let mut rows = statement.query([]).map_sqlite_err()?;
             while let Some(row) = rows.next().map_sqlite_err()? {
-                tolerant(report, |report| {
+                tolerant(self.conn, report, |report| {
                     let name = row
                         .get_ref(1)
                         .map(|name| name.as_bytes().unwrap_or_default())
                         .map_sqlite_err()?;
                     let name = String::from_utf8_lossy(name);
                     if is_name(&name) {
-                        unless_damaged(self.event_type(&name), |error| {
+                        unless_damaged(self.conn, self.event_type(&name), |error| {
                             report.find(Finding::of_file(format!("{error}; {REGISTER}")));
                         })?;
                         names.insert(name.into_owned(), row.get(0).map_sqlite_err()?);
@@ -104,7 +105,7 @@ impl Read<'_> {
         report: &mut Report,
     ) -> Result<()> {
         let with = self.first_with(id)?;
-        let decoded = unless_damaged(decode_pattern(row, 2), |error| {
+        let decoded = unless_damaged(self.conn, decode_pattern(row, 2), |error| {
             // Each of those that have it is told of, too.
             let what_to_do = if with.is_some() { RECREATE } else { REBUILD };
             report.find(Finding::of_file(format!("{error}; {what_to_do}")));

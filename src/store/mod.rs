@@ -6,6 +6,7 @@ mod check;
 mod check_catalog;
 mod check_schema;
 mod data_version;
+mod disk;
 mod dispatch;
 mod encryption;
 mod error;
@@ -13,6 +14,7 @@ mod history;
 mod insert;
 mod migrate;
 mod open;
+mod paths;
 mod reader_pool;
 #[cfg(feature = "encryption")]
 mod rekey;
@@ -137,7 +139,8 @@ impl Store {
         settings: &Settings,
     ) -> Result<Store> {
         let &Settings { read_only, busy_timeout, ref key, ref entropy, .. } = settings;
-        let vault = retry::retry_while_busy(busy_timeout, || SecretCodec::of(&main, key.as_ref()))?;
+        let vault = retry::retry_while_busy(busy_timeout, || SecretCodec::of(&main, key.as_ref()))
+            .map_err(|error| disk::diagnose(&main, error))?;
         let file = path.as_deref().and_then(reader_pool::file_id);
         let store = Store {
             shared,
@@ -206,9 +209,7 @@ impl Store {
             // The vault before the connection, as everywhere.
             let vault = self.vault();
             if let Ok(conn) = self.main.try_lock() {
-                return retry::retry_while_busy(self.busy_timeout, || {
-                    job(&Read { conn: &conn, vault: &vault })
-                });
+                return self.retry(&conn, &vault, &job);
             }
         }
         self.on_reader(job)
@@ -219,20 +220,26 @@ impl Store {
             Some(Shared { readers, .. }) => self.on_current_file(|| {
                 let vault = self.vault();
                 let conn = retry::retry_while_busy(self.busy_timeout, || readers.take())?;
-                let result = retry::retry_while_busy(self.busy_timeout, || {
-                    job(&Read { conn: &conn, vault: &vault })
-                });
+                let result = self.retry(&conn, &vault, &job);
                 readers.give_back(conn);
                 result
             }),
             None => {
                 let vault = self.vault();
                 let conn = self.lock()?;
-                retry::retry_while_busy(self.busy_timeout, || {
-                    job(&Read { conn: &conn, vault: &vault })
-                })
+                self.retry(&conn, &vault, &job)
             }
         }
+    }
+
+    fn retry<T>(
+        &self,
+        conn: &Connection,
+        vault: &SecretCodec,
+        job: impl Fn(&Read<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let result = retry::retry_while_busy(self.busy_timeout, || job(&Read { conn, vault }));
+        result.map_err(|error| disk::diagnose(conn, error))
     }
 
     /// Changes the file: all that the job does, or nothing where it fails.
@@ -246,7 +253,8 @@ impl Store {
         // wrote in between, whatever the timeout.
         let tx = retry::retry_while_busy(self.busy_timeout, || {
             Transaction::new_unchecked(&conn, TransactionBehavior::Immediate).map_sqlite_err()
-        })?;
+        })
+        .map_err(|error| disk::diagnose(&conn, error))?;
         if let Some(path) = &self.path {
             reader_pool::same_file(path, self.file)?;
         }
@@ -254,11 +262,12 @@ impl Store {
         let turn = self.entropy.script().map(|script| script.turn());
         let write =
             Write { read: Read { conn: &tx, vault: &vault }, ledger: ChangeRecorder::new() };
-        let result = job(&write)?;
-        write.settle()?;
+        let result = job(&write)
+            .and_then(|result| write.settle().map(|()| result))
+            .map_err(|error| disk::diagnose(&tx, error))?;
         #[cfg(feature = "test-util")]
         let changed = write.ledger.has_entries();
-        let committed = tx.commit().map_sqlite_err();
+        let committed = tx.commit().map_sqlite_err().map_err(|error| disk::diagnose(&conn, error));
         // After the commit, and also where it is not known whether it took place.
         self.version.fetch_add(1, Ordering::SeqCst);
         if let Some(Shared { warm, .. }) = &self.shared {
@@ -269,6 +278,15 @@ impl Store {
             turn.end(changed);
         }
         committed.map(|()| result)
+    }
+
+    /// Tells the error of a call that used `main` apart, as `read` and `write` do.
+    #[cfg(feature = "encryption")]
+    pub(crate) fn diagnosed<T>(&self, result: Result<T>) -> Result<T> {
+        result.map_err(|error| match self.lock() {
+            Ok(conn) => disk::diagnose(&conn, error),
+            Err(_) => error,
+        })
     }
 
     fn vault(&self) -> RwLockReadGuard<'_, SecretCodec> {
@@ -304,6 +322,13 @@ fn run(conn: &Connection, sql: &str) -> Result<()> {
 pub(crate) struct Read<'c> {
     conn: &'c Connection,
     vault: &'c SecretCodec,
+}
+
+impl Read<'_> {
+    /// Returns the same error, or `Storage` where a page that seems damaged could not be read.
+    pub(crate) fn diagnose(&self, error: Error) -> Error {
+        disk::diagnose(self.conn, error)
+    }
 }
 
 /// The file, to read and to change.

@@ -30,6 +30,8 @@ mod escaping;
 mod event_types;
 mod export;
 mod failure_atomicity;
+#[cfg(target_os = "linux")]
+mod faulty_disk;
 mod format_compat;
 mod history_limit;
 mod history_replay;
@@ -65,6 +67,8 @@ mod test_util;
 mod threads;
 mod time;
 mod undecodable_rows;
+#[cfg(unix)]
+mod unopenable_paths;
 mod unwind_safety;
 mod url_policy;
 mod validation;
