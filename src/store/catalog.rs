@@ -10,6 +10,7 @@ use super::{Read, Write};
 use crate::error::{Error, Result};
 use crate::event_type::EventType;
 use crate::id::SubscriptionId;
+use crate::json::Json;
 use crate::pattern::EventPattern;
 use crate::subscription::EventCatalog;
 
@@ -212,10 +213,14 @@ impl Write<'_> {
 fn decode(row: &Row<'_>) -> Result<EventType> {
     let schema = row.get_ref(2).and_then(|text| Ok(text.as_str_or_null()?)).map_sqlite_err()?;
     let name: String = row.get(0).map_sqlite_err()?;
-    let json_schema = schema.map(serde_json::from_str).transpose().map_err(|_| {
+    let json_schema = schema.map(serde_json::from_str::<Json>).transpose().map_err(|_| {
         Error::corrupt(format_args!("the schema of event type {name:?} is no JSON"))
     })?;
-    Ok(EventType { name, description: row.get(1).map_sqlite_err()?, json_schema })
+    Ok(EventType {
+        name,
+        description: row.get(1).map_sqlite_err()?,
+        json_schema: json_schema.and_then(Json::into_value),
+    })
 }
 
 /// The catalog as the rules see it, during one call.

@@ -8,6 +8,7 @@ use rusqlite::{Row, Rows};
 use super::error::{MapSqliteErr as _, fault};
 use crate::error::{Error, Result};
 use crate::id::SubscriptionId;
+use crate::json;
 use crate::pattern::EventPattern;
 use crate::subscription::Subscription;
 use crate::time::Millis;
@@ -149,7 +150,7 @@ pub(super) fn metadata_of(
 
 pub(super) fn decode_metadata(text: &str) -> Option<BTreeMap<String, String>> {
     // Most have none.
-    if text == "{}" { Some(BTreeMap::new()) } else { serde_json::from_str(text).ok() }
+    if text == "{}" { Some(BTreeMap::new()) } else { json::parse(text).ok() }
 }
 
 pub(super) fn encode_metadata(metadata: &BTreeMap<String, String>) -> Result<String> {
