@@ -8,7 +8,7 @@ use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::Value;
 
 use super::error::{MapSqliteErr as _, fault};
-use super::rows::{integer, millis, natural};
+use super::rows::{counted, integer, millis, natural};
 use super::{Read, Write, secret_codec};
 use crate::change::{Change, ChangeKind, FieldChange};
 use crate::error::{Error, ErrorKind, Result};
@@ -66,7 +66,7 @@ impl Read<'_> {
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
         let (keep, last, first): (i64, i64, i64) = statement.query_row([], row).map_sqlite_err()?;
-        Ok(HistoryRange { keep: natural(keep)?, first: natural(first)?, last: natural(last)? })
+        Ok(HistoryRange { keep: natural(keep)?, first: natural(first)?, last: counted(last)? })
     }
 
     /// How many changes the file keeps.
@@ -262,7 +262,7 @@ fn encode(fields: &[FieldChange]) -> Result<String> {
 }
 
 fn decode(row: &Row<'_>) -> Result<Change> {
-    let sequence = row.get(0).map_err(fault).and_then(natural)?;
+    let sequence = row.get(0).map_err(fault).and_then(counted)?;
     let damaged = || {
         Error::corrupt(format_args!("change {sequence} of the history is not as it was written"))
     };

@@ -104,7 +104,7 @@ fn decode(row: &Row<'_>) -> Result<Subscription> {
         metadata: metadata_of(row, 6, id)?,
         created_at: time(7)?,
         updated_at: time(8)?,
-        revision: match row.get(9).map_err(fault).and_then(natural)? {
+        revision: match row.get(9).map_err(fault).and_then(counted)? {
             0 => return Err(damaged("the revision 0")),
             revision => revision,
         },
@@ -127,7 +127,14 @@ pub(super) fn decode_flag(row: &Row<'_>, column: usize) -> Result<bool> {
 }
 
 pub(super) fn decode_id(text: &str) -> Result<SubscriptionId> {
-    text.parse().map_err(|_| Error::corrupt("a subscription id that is none"))
+    let id: SubscriptionId =
+        text.parse().map_err(|_| Error::corrupt("a subscription id that is none"))?;
+    if id.is_unreached() {
+        return Err(Error::corrupt(format_args!(
+            "the subscription id {id}, which no registry gives out"
+        )));
+    }
+    Ok(id)
 }
 
 /// The id of a subscription.
@@ -172,6 +179,19 @@ pub(super) fn millis(time: Millis) -> Result<i64> {
 pub(super) fn integer(number: u64) -> Result<i64> {
     i64::try_from(number)
         .map_err(|cause| Error::corrupt("a number past SQLite's greatest").with_source(cause))
+}
+
+/// What no registry counts to: revisions, changes, rows. It leaves what SQLite can still count, so that a number which is
+/// read can be followed by the next.
+pub(super) const UNREACHED: i64 = 3 << 61;
+
+/// A number that counts up.
+pub(super) fn counted(stored: i64) -> Result<u64> {
+    if stored < UNREACHED {
+        natural(stored)
+    } else {
+        Err(Error::corrupt(format_args!("the number {stored}, to which no registry counts")))
+    }
 }
 
 pub(super) fn natural(stored: i64) -> Result<u64> {
