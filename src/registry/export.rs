@@ -10,6 +10,9 @@ use crate::store::{CatalogLookup, Write};
 use crate::subscription::{Draft, NewSubscription, Subscription};
 use crate::time::Millis;
 
+/// Revisions rise, and SQLite has to be able to count those that follow.
+const MAX_REVISION: u64 = 1 << 62;
+
 /// # Export and import
 impl Registry {
     /// Everything that the registry holds, as one document: **with every live secret as text**. The history of changes is
@@ -57,8 +60,10 @@ impl Registry {
     ///
     /// - [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly)
     /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid): one problem for every field that breaks a rule, as
-    ///   `subscriptions[3].url`. Ids have to rise, and names are unique; a fault is the later's.
-    /// - [`ErrorKind::Incompatible`](crate::ErrorKind::Incompatible): a format of a newer version.
+    ///   `subscriptions[3].url`. Ids have to rise, and names are unique; a fault is the later's. A revision is at most
+    ///   2<sup>62</sup>, and an id is not of the last two milliseconds that an id can carry, so that both can be followed.
+    /// - [`ErrorKind::Incompatible`](crate::ErrorKind::Incompatible): a format of a newer version, whatever else is in the
+    ///   document.
     /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `registry`: it holds something already.
     pub fn import(&self, document: Export) -> Result<()> {
         self.0.store.write(|tx| {
@@ -158,6 +163,13 @@ impl Registry {
                 ));
                 None
             }
+            Ok(id) if !id.can_be_followed() => {
+                faults.push(Problem::new(
+                    "subscriptionId",
+                    "ids rise, and after this one too few are left",
+                ));
+                None
+            }
             Ok(id) => Some(*last.insert(id)),
             Err(error) => {
                 faults.extend_from_slice(error.problems());
@@ -168,8 +180,9 @@ impl Registry {
         let draft = new.check(&self.0.rules, knowledge)?.map_err(|wrong| faults.extend(wrong)).ok();
         let created_at = time("createdAt", &created_at, faults);
         let updated_at = time("updatedAt", &updated_at, faults);
-        if revision == 0 || i64::try_from(revision).is_err() {
-            faults.push(Problem::new("revision", "a revision is a whole number from 1"));
+        if !(1..=MAX_REVISION).contains(&revision) {
+            let why = format!("a revision is a whole number from 1 to {MAX_REVISION}");
+            faults.push(Problem::new("revision", why));
         }
         let secrets = check_secrets(secrets, self.0.rules.min_secret_bytes, faults);
         let (Some(id), Some(draft), Some(created_at), Some(updated_at), true) =

@@ -11,6 +11,7 @@ use super::{Read, Write};
 use crate::error::{Error, Result};
 use crate::event_type::{EventType, is_name};
 use crate::id::SubscriptionId;
+use crate::json::Json;
 use crate::pattern::EventPattern;
 use crate::subscription::EventCatalog;
 
@@ -219,10 +220,14 @@ impl Write<'_> {
 fn decode(row: &Row<'_>) -> Result<EventType> {
     let schema = row.get_ref(2).and_then(|text| Ok(text.as_str_or_null()?)).map_sqlite_err()?;
     let name = decode_name(row, 0)?.to_owned();
-    let json_schema = schema.map(serde_json::from_str).transpose().map_err(|_| {
+    let json_schema = schema.map(serde_json::from_str::<Json>).transpose().map_err(|_| {
         Error::corrupt(format_args!("the schema of event type {name:?} is no JSON"))
     })?;
-    let event_type = EventType { name, description: row.get(1).map_sqlite_err()?, json_schema };
+    let event_type = EventType {
+        name,
+        description: row.get(1).map_sqlite_err()?,
+        json_schema: json_schema.and_then(Json::into_value),
+    };
     match event_type.faults().first() {
         None => Ok(event_type),
         Some(problem) => Err(Error::corrupt(format_args!(

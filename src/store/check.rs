@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use super::Read;
 use super::disk;
 use super::error::MapSqliteErr as _;
-use super::rows::{description_of, id_of, metadata_of, text_of};
+use super::rows::{UNREACHED, description_of, id_of, metadata_of, text_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::SubscriptionId;
 use crate::report::{Finding, Report, SubscriptionLabel};
@@ -86,6 +86,10 @@ impl Read<'_> {
                     report.find(Finding::of(&who, message));
                 }
                 before = who.id().max(before);
+                if seq >= UNREACHED {
+                    let message = "nothing can be created after it, for its row has a number to which no registry counts";
+                    report.find(Finding::of(&who, format_args!("{message}; {DELETE}")));
+                }
                 if unchecked.binary_search(&seq).is_ok() {
                     let message =
                         format!("its revision is below 1, or `enabled` neither 0 nor 1; {DELETE}");
@@ -189,8 +193,11 @@ impl Read<'_> {
 
     fn registry_row(&self, report: &mut Report) -> Result<()> {
         let rows = self.number("SELECT count(*) FROM registry")?;
-        let whole = "SELECT count(*) FROM registry WHERE length(file_id) IN (16, 32) AND keep_changes >= 0 AND last_change >= 0";
-        if (rows, self.number(whole)?) != (1, 1) {
+        let whole = format!(
+            "SELECT count(*) FROM registry WHERE length(file_id) IN (16, 32) AND keep_changes >= 0 \
+                AND last_change >= 0 AND last_change < {UNREACHED}"
+        );
+        if (rows, self.number(&whole)?) != (1, 1) {
             let message = format!(
                 "what belongs to the file as a whole is not there once as it was written; {RESTORE}"
             );

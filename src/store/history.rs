@@ -3,14 +3,16 @@
 use std::cell::Cell;
 
 use rusqlite::{Row, params};
+use serde::de::MapAccess;
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::Value;
 
 use super::error::{MapSqliteErr as _, fault};
-use super::rows::{integer, millis, natural};
+use super::rows::{counted, integer, millis, natural};
 use super::{Read, Write, secret_codec};
 use crate::change::{Change, ChangeKind, FieldChange};
 use crate::error::{Error, ErrorKind, Result};
+use crate::json::{self, JsonObject, JsonType, Key};
 use crate::time::Millis;
 
 /// What is no longer kept is deleted so many at a time: one a change would cost every change a page.
@@ -64,7 +66,7 @@ impl Read<'_> {
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
         let (keep, last, first): (i64, i64, i64) = statement.query_row([], row).map_sqlite_err()?;
-        Ok(HistoryRange { keep: natural(keep)?, first: natural(first)?, last: natural(last)? })
+        Ok(HistoryRange { keep: natural(keep)?, first: natural(first)?, last: counted(last)? })
     }
 
     /// Whether the file keeps so many changes already.
@@ -222,6 +224,44 @@ impl Serialize for Written<'_> {
     }
 }
 
+/// A field as it is read back.
+struct Stored(FieldChange);
+
+#[derive(Default)]
+struct Draft {
+    name: Option<String>,
+    before: Option<Value>,
+    after: Option<Value>,
+}
+
+impl JsonObject for Draft {
+    const KEYS: &'static [&'static str] = &["name", "before", "after"];
+    const DENY_UNKNOWN_FIELDS: bool = true;
+
+    fn take<'de, A: MapAccess<'de>>(
+        &mut self,
+        key: &'static str,
+        value: json::Value<'_, A>,
+    ) -> Result<(), A::Error> {
+        match key {
+            "name" => self.name = Some(value.read()?),
+            "before" => self.before = Some(value.json()?.into()),
+            _ => self.after = Some(value.json()?.into()),
+        }
+        Ok(())
+    }
+}
+
+impl JsonType for Stored {
+    const EXPECTED: &'static str = "an object";
+
+    fn object<'de, A: MapAccess<'de>>(place: &Key<'_>, entries: A) -> Result<Stored, A::Error> {
+        let Draft { name, before, after } = json::document(place, entries)?;
+        let name = name.ok_or_else(|| place.missing(&["name"]))?;
+        Ok(Stored(FieldChange { name, before, after }))
+    }
+}
+
 fn encode(fields: &[FieldChange]) -> Result<String> {
     let fields: Vec<Written<'_>> = fields.iter().map(Written).collect();
     serde_json::to_string(&fields)
@@ -229,7 +269,7 @@ fn encode(fields: &[FieldChange]) -> Result<String> {
 }
 
 fn decode(row: &Row<'_>) -> Result<Change> {
-    let sequence = row.get(0).map_err(fault).and_then(natural)?;
+    let sequence = row.get(0).map_err(fault).and_then(counted)?;
     let damaged = || {
         Error::corrupt(format_args!("change {sequence} of the history is not as it was written"))
     };
@@ -246,19 +286,6 @@ fn decode(row: &Row<'_>) -> Result<Change> {
 }
 
 fn decode_fields(text: &str) -> Option<Vec<FieldChange>> {
-    let Value::Array(fields) = serde_json::from_str(text).ok()? else {
-        return None;
-    };
-    let field = |field| {
-        let Value::Object(mut object) = field else {
-            return None;
-        };
-        let Value::String(name) = object.remove("name")? else {
-            return None;
-        };
-        let field =
-            FieldChange { name, before: object.remove("before"), after: object.remove("after") };
-        object.is_empty().then_some(field)
-    };
-    fields.into_iter().map(field).collect()
+    let fields: Vec<Stored> = json::parse(text).ok()?;
+    Some(fields.into_iter().map(|Stored(field)| field).collect())
 }

@@ -9,6 +9,7 @@ use rusqlite::{Row, Rows};
 use super::error::{MapSqliteErr as _, fault};
 use crate::error::{Error, Problem, Result};
 use crate::id::SubscriptionId;
+use crate::json;
 use crate::pattern::EventPattern;
 use crate::subscription::{StoredParts, Subscription, check_metadata};
 use crate::time::Millis;
@@ -126,7 +127,7 @@ fn decode(row: &Row<'_>) -> Result<Subscription> {
         metadata: metadata_of(row, 6, id)?,
         created_at: time(7)?,
         updated_at: time(8)?,
-        revision: match row.get(9).map_err(fault).and_then(natural)? {
+        revision: match row.get(9).map_err(fault).and_then(counted)? {
             0 => return Err(damaged("the revision 0")),
             revision => revision,
         },
@@ -149,8 +150,14 @@ pub(super) fn decode_flag(row: &Row<'_>, column: usize) -> Result<bool> {
 }
 
 pub(super) fn decode_id(text: &str) -> Result<SubscriptionId> {
-    SubscriptionId::from_stored(text)
-        .ok_or_else(|| Error::corrupt("a subscription id that is none"))
+    let id = SubscriptionId::from_stored(text)
+        .ok_or_else(|| Error::corrupt("a subscription id that is none"))?;
+    if id.is_unreached() {
+        return Err(Error::corrupt(format_args!(
+            "the subscription id {id}, which no registry gives out"
+        )));
+    }
+    Ok(id)
 }
 
 /// The id of a subscription.
@@ -215,7 +222,7 @@ pub(super) fn judged_metadata(text: &str) -> Result<BTreeMap<String, String>> {
 
 fn decode_metadata(text: &str) -> Option<BTreeMap<String, String>> {
     // Most have none.
-    if text == "{}" { Some(BTreeMap::new()) } else { serde_json::from_str(text).ok() }
+    if text == "{}" { Some(BTreeMap::new()) } else { json::parse(text).ok() }
 }
 
 pub(super) fn encode_metadata(metadata: &BTreeMap<String, String>) -> Result<String> {
@@ -237,6 +244,19 @@ pub(super) fn millis(time: Millis) -> Result<i64> {
 pub(super) fn integer(number: u64) -> Result<i64> {
     i64::try_from(number)
         .map_err(|cause| Error::corrupt("a number past SQLite's greatest").with_source(cause))
+}
+
+/// What no registry counts to: revisions, changes, rows. It leaves what SQLite can still count, so that a number which is
+/// read can be followed by the next.
+pub(super) const UNREACHED: i64 = 3 << 61;
+
+/// A number that counts up.
+pub(super) fn counted(stored: i64) -> Result<u64> {
+    if stored < UNREACHED {
+        natural(stored)
+    } else {
+        Err(Error::corrupt(format_args!("the number {stored}, to which no registry counts")))
+    }
 }
 
 pub(super) fn natural(stored: i64) -> Result<u64> {

@@ -1,11 +1,11 @@
 //! Statements for subscriptions.
 
-use rusqlite::{OptionalExtension as _, Rows, Statement, named_params, params};
+use rusqlite::{OptionalExtension as _, Row, Rows, Statement, named_params, params};
 
 use super::error::{MapSqliteErr as _, fault, is_taken};
 use super::insert::INSERT_EVENT;
 use super::rows::{
-    Decoder, decode_id, encode_metadata, holds, integer, judged_metadata, millis, natural,
+    Decoder, counted, decode_id, encode_metadata, holds, integer, judged_metadata, millis, natural,
 };
 use super::secrets::no_secret;
 use super::{Read, Write};
@@ -208,11 +208,15 @@ impl Read<'_> {
         let mut greatest = self
             .conn
             .prepare_cached(
-                "SELECT (SELECT max(id) FROM subscription), (SELECT last_id FROM registry)",
+                "SELECT (SELECT max(id) FROM subscription), (SELECT last_id FROM registry), \
+                        (SELECT coalesce(max(seq), 0) FROM subscription)",
             )
             .map_sqlite_err()?;
-        let (living, deleted): (Option<String>, Option<String>) =
-            greatest.query_row([], |row| Ok((row.get(0)?, row.get(1)?))).map_sqlite_err()?;
+        let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+        let (living, deleted, seq): (Option<String>, Option<String>, i64) =
+            greatest.query_row([], row).map_sqlite_err()?;
+        // Behind the greatest `seq` SQLite would take any that is free, and the order would be lost.
+        counted(seq)?;
         let living = living.map(|text| decode_id(&text)).transpose()?;
         Ok(living.max(deleted.map(|text| decode_id(&text)).transpose()?))
     }
@@ -302,6 +306,10 @@ impl Write<'_> {
         let patterns = self.pattern_ids(seq)?;
         self.execute("DELETE FROM subscription WHERE seq = ?1", params![seq])?;
         self.drop_unused(&patterns)?;
+        // No id would be left after one that no registry gives out.
+        if id.is_unreached() {
+            return Ok(());
+        }
         self.execute(
             "UPDATE registry SET last_id = ?1 WHERE coalesce(last_id, '') < ?1 \
              AND NOT EXISTS (SELECT 1 FROM subscription WHERE id > ?1)",

@@ -238,6 +238,23 @@ fn ids_that_do_not_rise_are_found() {
 }
 
 #[test]
+fn numbers_to_which_no_registry_counts_are_found() {
+    let most = i64::MAX;
+    let last = "7ZZZZZZZZZZZZZZZZZZZZZZZZZ";
+    finds(
+        &format!("UPDATE subscription SET revision = {most} WHERE seq = 2"),
+        "to which no registry",
+        Some(1),
+    );
+    finds(
+        &format!("UPDATE subscription SET seq = {most} WHERE seq = 3"),
+        "to which no registry",
+        Some(2),
+    );
+    finds(&format!("UPDATE registry SET last_id = '{last}'"), "which no registry gives out", None);
+}
+
+#[test]
 fn rows_that_do_not_decode_or_break_a_rule_are_found() {
     let set = |what: &str| format!("UPDATE subscription SET {what} WHERE name = 'crm'");
     finds(&set("metadata = '[]'"), "metadata that is no object of strings", Some(0));
@@ -299,6 +316,17 @@ fn a_history_that_has_a_gap_or_does_not_decode_is_found() {
     finds("UPDATE registry SET last_change = 99", "the history of changes has gaps", None);
     finds("UPDATE registry SET keep_changes = -1", "what belongs to the file as a whole", None);
     finds("UPDATE registry SET last_change = -1", "what belongs to the file as a whole", None);
+    let most = i64::MAX;
+    finds(
+        &format!("UPDATE registry SET last_change = {most}"),
+        "what belongs to the file as a whole",
+        None,
+    );
+    finds(
+        &format!("UPDATE change SET sequence = {most} WHERE sequence = 3"),
+        "to which no registry",
+        None,
+    );
     finds("UPDATE change SET fields = '{' WHERE sequence = 3", "change 3", None);
     finds("UPDATE change SET kind = 'x' WHERE sequence = 3", "change", None);
     for sequence in [3, 5] {

@@ -38,6 +38,7 @@ mod history_replay;
 mod import;
 mod import_malformed;
 mod json;
+mod json_features;
 mod json_type_errors;
 mod lists_and_ids;
 #[cfg(unix)]

@@ -558,3 +558,51 @@ fn counting_does_not_touch_what_it_does_not_need() {
     let damaged = Damaged::by(&set("metadata", "'{'"), false);
     assert_eq!(call(&damaged, Count).unwrap(), "2");
 }
+
+#[test]
+fn a_number_to_which_no_registry_counts_is_told_and_never_left_as_an_obstacle_without_a_word() {
+    let last = "7ZZZZZZZZZZZZZZZZZZZZZZZZZ";
+    told(
+        &format!("UPDATE subscription SET revision = {} WHERE name = 'damaged'", i64::MAX),
+        &RECORD,
+    );
+    told(&format!("UPDATE registry SET last_id = '{last}'"), &[Create]);
+    let seq = format!(
+        "UPDATE subscription_pattern SET subscription = {0} WHERE subscription = 2;
+         UPDATE secret SET subscription = {0} WHERE subscription = 2;
+         UPDATE subscription SET seq = {0} WHERE seq = 2",
+        i64::MAX
+    );
+    told(&seq, &[Create]);
+    for sql in [
+        format!("UPDATE change SET sequence = {} WHERE sequence = 4", i64::MAX),
+        format!("UPDATE registry SET last_change = {}", i64::MAX),
+    ] {
+        told(&sql, &[Create, Register, Update]);
+        let damaged = Damaged::by(&sql, false);
+        refused(damaged.registry.changes(0, 10), ErrorKind::Corrupt, &[]);
+        // As the check says: it can still be exported.
+        let fresh = Registry::in_memory().unwrap();
+        fresh.import(damaged.registry.export().unwrap()).unwrap();
+        fresh.create(new("third")).unwrap();
+    }
+}
+
+#[test]
+fn an_id_after_which_there_is_none_can_be_deleted_and_is_not_remembered() {
+    let last: SubscriptionId = "7ZZZZZZZZZZZZZZZZZZZZZZZZZ".parse().unwrap();
+    let damaged =
+        Damaged::by(&format!("UPDATE subscription SET id = '{last}' WHERE name = 'damaged'"), true);
+    let registry = &damaged.registry;
+    refused(registry.get(last), ErrorKind::Corrupt, &[]);
+    refused(registry.create(new("third")), ErrorKind::Corrupt, &[]);
+    let report = registry.check().unwrap();
+    assert!(
+        report.findings().iter().any(|finding| finding.subscription_id() == Some(last)),
+        "{report}"
+    );
+    registry.delete(last).unwrap();
+    assert!(registry.create(new("third")).unwrap().subscription().id() < last);
+    let report = registry.check().unwrap();
+    assert!(report.is_sound(), "{report}");
+}
