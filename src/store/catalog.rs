@@ -226,7 +226,7 @@ fn decode(row: &Row<'_>) -> Result<EventType> {
     let event_type = EventType {
         name,
         description: row.get(1).map_sqlite_err()?,
-        json_schema: json_schema.and_then(Json::into_value),
+        json_schema: json_schema.map(serde_json::Value::from),
     };
     match event_type.faults().first() {
         None => Ok(event_type),
