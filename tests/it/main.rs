@@ -36,6 +36,7 @@ mod import;
 mod import_malformed;
 mod json;
 mod json_type_errors;
+mod key_order;
 mod lists_and_ids;
 #[cfg(unix)]
 mod litestream;
