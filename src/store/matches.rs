@@ -12,14 +12,16 @@ use super::rows::rising;
 use crate::error::Result;
 
 /// The patterns that match an event type.
-const PATTERNS: &str =
-    "SELECT pattern FROM expansion WHERE event_type = (SELECT id FROM event_type WHERE name = ?1)";
+const PATTERNS: &str = "SELECT pattern FROM expansion INDEXED BY sqlite_autoindex_expansion_1 \
+                         WHERE event_type = (SELECT id FROM event_type WHERE name = ?1)";
 
 /// Every subscription after a position, and whether one of its patterns is among those.
-const SCAN: &str = "SELECT s.seq, EXISTS (SELECT 1 FROM subscription_pattern r CROSS JOIN expansion x \
-                                           WHERE r.subscription = s.seq AND x.pattern = r.pattern \
-                                             AND x.event_type = (SELECT id FROM event_type WHERE name = ?2)) \
-                      FROM subscription s WHERE s.seq > ?1 ORDER BY s.seq";
+const SCAN: &str = "SELECT s.seq, EXISTS (SELECT 1 FROM subscription_pattern r INDEXED BY sqlite_autoindex_subscription_pattern_1 \
+                                           WHERE r.subscription = s.seq AND \
+                                                 (SELECT 1 FROM expansion \
+                                                   WHERE event_type = (SELECT id FROM event_type WHERE name = ?2) \
+                                                     AND pattern = r.pattern)) \
+                      FROM subscription s INDEXED BY subscription_seq WHERE s.seq > ?1 ORDER BY s.seq";
 
 /// The next subscription that has a pattern, by the index that holds them in this order.
 const NEXT: &str = "SELECT subscription FROM subscription_pattern INDEXED BY subscription_pattern_route \

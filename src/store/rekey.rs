@@ -123,7 +123,7 @@ fn rewrite(
 }
 
 fn subscriptions(conn: &Connection, after: i64) -> Result<Vec<(i64, SubscriptionId)>> {
-    let sql = "SELECT seq, id FROM subscription WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+    let sql = "SELECT seq, id FROM subscription INDEXED BY subscription_seq WHERE seq > ?1 ORDER BY seq LIMIT ?2";
     let mut statement = conn.prepare_cached(sql).map_sqlite_err()?;
     let mut rows = statement.query(params![after, BATCH]).map_sqlite_err()?;
     let (mut batch, mut last) = (Vec::new(), after);

@@ -21,9 +21,9 @@ macro_rules! select {
     ($($conditions:tt)*) => {
         concat!(
             "SELECT s.seq, s.id, s.name, s.url, s.enabled, s.description, s.metadata, s.created_at, s.updated_at, ",
-            "s.revision, p.text FROM subscription s ",
-            "LEFT JOIN subscription_pattern sp ON sp.subscription = s.seq LEFT JOIN pattern p ON p.id = sp.pattern ",
-            "WHERE ", $($conditions)*,
+            "s.revision, (SELECT text FROM pattern WHERE id = sp.pattern) FROM subscription s INDEXED BY subscription_seq ",
+            "LEFT JOIN subscription_pattern sp INDEXED BY sqlite_autoindex_subscription_pattern_1 ",
+            "ON sp.subscription = s.seq WHERE ", $($conditions)*,
             " ORDER BY s.seq, sp.position"
         )
     };
@@ -45,10 +45,11 @@ macro_rules! counted {
         concat!(
             "SELECT ",
             $what,
-            " FROM (SELECT DISTINCT r.subscription FROM expansion x CROSS JOIN subscription_pattern r \
+            " FROM (SELECT DISTINCT r.subscription FROM expansion x INDEXED BY sqlite_autoindex_expansion_1 \
+                     CROSS JOIN subscription_pattern r INDEXED BY subscription_pattern_route \
                      WHERE x.event_type = (SELECT id FROM event_type WHERE name = :event_type) \
                        AND r.pattern = x.pattern) AS m \
-              CROSS JOIN subscription s ON s.seq = m.subscription WHERE ",
+              CROSS JOIN subscription s INDEXED BY subscription_seq ON s.seq = m.subscription WHERE ",
             matching!()
         )
     };
@@ -220,9 +221,9 @@ impl Read<'_> {
         let mut last = self
             .conn
             .prepare_cached(
-                "SELECT i.seq, i.id IS s.id FROM \
-                 (SELECT seq, id FROM subscription WHERE id <= ?1 ORDER BY id DESC LIMIT 1) AS i \
-                 LEFT JOIN subscription s ON s.seq = i.seq",
+                "SELECT i.seq, i.id IS (SELECT s.id FROM subscription s WHERE s.seq = i.seq) FROM \
+                 (SELECT seq, id FROM subscription INDEXED BY sqlite_autoindex_subscription_1 \
+                   WHERE id <= ?1 ORDER BY id DESC LIMIT 1) AS i",
             )
             .map_sqlite_err()?;
         let found = last.query_row([id.to_string()], |row| Ok((row.get(0)?, row.get(1)?)));
@@ -252,7 +253,8 @@ impl Read<'_> {
         let mut greatest = self
             .conn
             .prepare_cached(
-                "SELECT (SELECT max(id) FROM subscription), (SELECT last_id FROM registry)",
+                "SELECT (SELECT max(id) FROM subscription INDEXED BY sqlite_autoindex_subscription_1), \
+                 (SELECT last_id FROM registry)",
             )
             .map_sqlite_err()?;
         let (living, deleted): (Option<String>, Option<String>) =
@@ -307,15 +309,12 @@ impl Write<'_> {
         };
         if *events != current.subscription.events {
             let before = self.pattern_ids(current.seq)?;
-            self.execute(
-                "DELETE FROM subscription_pattern WHERE subscription = ?1",
-                params![current.seq],
-            )?;
+            self.execute("DELETE FROM subscription_pattern INDEXED BY sqlite_autoindex_subscription_pattern_1 WHERE subscription = ?1", params![current.seq])?;
             self.set_events(current.seq, events, *enabled)?;
             self.drop_unused(&before)?;
         } else if *enabled != current.subscription.enabled {
             self.execute(
-                "UPDATE subscription_pattern SET enabled = ?2 WHERE subscription = ?1",
+                "UPDATE subscription_pattern INDEXED BY sqlite_autoindex_subscription_pattern_1 SET enabled = ?2 WHERE subscription = ?1",
                 params![current.seq, enabled],
             )?;
         }
@@ -347,7 +346,7 @@ impl Write<'_> {
         self.drop_unused(&patterns)?;
         self.execute(
             "UPDATE registry SET last_id = ?1 WHERE coalesce(last_id, '') < ?1 \
-             AND NOT EXISTS (SELECT 1 FROM subscription WHERE id > ?1)",
+             AND NOT EXISTS (SELECT 1 FROM subscription INDEXED BY sqlite_autoindex_subscription_1 WHERE id > ?1)",
             params![id.to_string()],
         )
     }
@@ -355,7 +354,8 @@ impl Write<'_> {
     /// Forgets the greatest id that was deleted, where there is one again that is as great.
     pub(crate) fn forget_deleted(&self) -> Result<()> {
         self.execute(
-            "UPDATE registry SET last_id = NULL WHERE last_id <= (SELECT max(id) FROM subscription)",
+            "UPDATE registry SET last_id = NULL WHERE last_id <= \
+             (SELECT max(id) FROM subscription INDEXED BY sqlite_autoindex_subscription_1)",
             params![],
         )
     }
@@ -388,7 +388,8 @@ impl Write<'_> {
     }
 
     fn pattern_ids(&self, seq: i64) -> Result<Vec<i64>> {
-        let sql = "SELECT pattern FROM subscription_pattern WHERE subscription = ?1";
+        let sql = "SELECT pattern FROM subscription_pattern INDEXED BY sqlite_autoindex_subscription_pattern_1 \
+                   WHERE subscription = ?1";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         statement.query_map([seq], |row| row.get(0)).and_then(Iterator::collect).map_sqlite_err()
     }
