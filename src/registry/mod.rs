@@ -10,6 +10,8 @@ mod options;
 mod plan;
 mod secrets;
 mod subscriptions;
+#[cfg(test)]
+mod work;
 
 use std::fmt;
 use std::path::Path;

@@ -62,7 +62,8 @@ impl Read<'_> {
     ) -> Result<()> {
         // All that begin like the pattern, also what is no name: damage is told, not passed over.
         let from = if pattern.is_wildcard() { pattern.literal_prefix() } else { pattern.as_str() };
-        let sql = "SELECT id, name FROM event_type WHERE name >= ?1 AND name < ?2 ORDER BY name";
+        let sql = "SELECT id, name FROM event_type INDEXED BY sqlite_autoindex_event_type_1 \
+                   WHERE name >= ?1 AND name < ?2 ORDER BY name";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let mut rows = statement.query(params![from, behind(from)]).map_sqlite_err()?;
         while let Some(row) = rows.next().map_sqlite_err()? {
@@ -78,8 +79,10 @@ impl Read<'_> {
 
     /// The row of a pattern that a subscription has, where it is expanded into anything: found faster than by the names.
     fn expanded(&self, pattern: &EventPattern) -> Result<Option<i64>> {
-        let sql = "SELECT id FROM pattern AS p WHERE text = ?1 AND EXISTS \
-                   (SELECT 1 FROM expansion e JOIN event_type t ON t.id = e.event_type WHERE e.pattern = p.id)";
+        // Not with EXISTS, which SQLite can turn into a join and then begin at its other end.
+        let sql = "SELECT id FROM pattern AS p WHERE text = ?1 AND \
+                   (SELECT 1 FROM expansion e INDEXED BY expansion_pattern \
+                     WHERE e.pattern = p.id AND (SELECT 1 FROM event_type WHERE id = e.event_type))";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         statement.query_row([pattern.as_str()], |row| row.get(0)).optional().map_sqlite_err()
     }
@@ -102,14 +105,16 @@ impl Read<'_> {
         let mut count = self
             .conn
             .prepare_cached(
-                "SELECT count(*) FROM subscription_pattern WHERE pattern = (SELECT id FROM pattern WHERE text = ?1)",
+                "SELECT count(*) FROM subscription_pattern INDEXED BY subscription_pattern_route \
+                 WHERE pattern = (SELECT id FROM pattern WHERE text = ?1)",
             )
             .map_sqlite_err()?;
         let count: i64 = count.query_row([pattern], |row| row.get(0)).map_sqlite_err()?;
         let mut statement = self
             .conn
             .prepare_cached(
-                "SELECT s.id, s.name FROM subscription_pattern sp JOIN subscription s ON s.seq = sp.subscription \
+                "SELECT s.id, s.name FROM subscription_pattern sp INDEXED BY subscription_pattern_route \
+                 CROSS JOIN subscription s INDEXED BY subscription_seq ON s.seq = sp.subscription \
                  WHERE sp.pattern = (SELECT id FROM pattern WHERE text = ?1) ORDER BY s.seq LIMIT ?2",
             )
             .map_sqlite_err()?;
@@ -164,7 +169,9 @@ impl Write<'_> {
     pub(crate) fn wildcards(&self) -> Result<Vec<(i64, EventPattern)>> {
         let mut statement = self
             .conn
-            .prepare_cached("SELECT id, text FROM pattern WHERE wildcard = 1 ORDER BY text")
+            .prepare_cached(
+                "SELECT id, text FROM pattern INDEXED BY pattern_wildcard WHERE wildcard = 1 ORDER BY text",
+            )
             .map_sqlite_err()?;
         let mut rows = statement.query([]).map_sqlite_err()?;
         let mut wildcards = Vec::new();
@@ -210,7 +217,7 @@ impl Write<'_> {
         patterns.iter().try_for_each(|pattern| {
             self.execute(
                 "DELETE FROM pattern WHERE id = ?1 \
-                 AND NOT EXISTS (SELECT 1 FROM subscription_pattern WHERE pattern = ?1)",
+                 AND NOT EXISTS (SELECT 1 FROM subscription_pattern INDEXED BY subscription_pattern_route WHERE pattern = ?1)",
                 params![pattern],
             )
         })

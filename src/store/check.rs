@@ -53,9 +53,12 @@ impl Read<'_> {
         let last_deleted =
             tolerant(self.conn, &mut Report::default(), |_| self.last_deleted())?.flatten();
         let bare = "SELECT seq FROM subscription s \
-                     WHERE NOT EXISTS (SELECT 1 FROM subscription_pattern r WHERE r.subscription = s.seq)";
+                     WHERE NOT EXISTS (SELECT 1 FROM subscription_pattern r \
+                                       INDEXED BY sqlite_autoindex_subscription_pattern_1 \
+                                        WHERE r.subscription = s.seq)";
         let bare = tolerant(self.conn, report, |_| self.numbers(bare))?.unwrap_or_default();
-        let disagree = "SELECT s.seq FROM subscription s JOIN subscription_pattern r ON r.subscription = s.seq \
+        let disagree = "SELECT s.seq FROM subscription s CROSS JOIN subscription_pattern r \
+                        INDEXED BY sqlite_autoindex_subscription_pattern_1 ON r.subscription = s.seq \
                          WHERE r.enabled <> s.enabled";
         let disagree = tolerant(self.conn, report, |_| self.numbers(disagree))?.unwrap_or_default();
         // A connection that only reads leaves out the CHECKs when it reads the schema, also from its integrity check.

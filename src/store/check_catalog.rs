@@ -148,9 +148,11 @@ impl Read<'_> {
     /// The first subscription that has the pattern, and how many others have it.
     fn first_with(&self, pattern: i64) -> Result<Option<(SubscriptionLabel, i64)>> {
         let sql = "SELECT s.id, s.name, \
-                          (SELECT count(DISTINCT subscription) FROM subscription_pattern WHERE pattern = ?1) \
+                          (SELECT count(DISTINCT subscription) FROM subscription_pattern \
+                             INDEXED BY subscription_pattern_route WHERE pattern = ?1) \
                      FROM subscription s \
-                    WHERE s.seq = (SELECT min(subscription) FROM subscription_pattern WHERE pattern = ?1)";
+                    WHERE s.seq = (SELECT min(subscription) FROM subscription_pattern \
+                                   INDEXED BY subscription_pattern_route WHERE pattern = ?1)";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let mut rows = statement.query([pattern]).map_sqlite_err()?;
         let Some(row) = rows.next().map_sqlite_err()? else {

@@ -28,17 +28,26 @@ macro_rules! ask {
     };
 }
 
+/// `x.pattern = x.pattern` is a 1 that depends on `x`. Compared with a constant, some statistics make SQLite read the whole
+/// index first, for a Bloom filter.
+///
 /// The set of an IN is kept sorted, so the subscriptions come in order and once each.
 const ASK_MANY: &str = ask!(
-    " FROM subscription s LEFT JOIN secret k ON k.subscription = s.seq \
+    " FROM subscription s INDEXED BY subscription_seq \
+     LEFT JOIN secret k INDEXED BY sqlite_autoindex_secret_1 ON k.subscription = s.seq \
      WHERE s.seq IN (SELECT r.subscription \
-                       FROM expansion x JOIN subscription_pattern r ON r.pattern = x.pattern AND r.enabled = 1 \
+                       FROM expansion x INDEXED BY sqlite_autoindex_expansion_1 \
+                       CROSS JOIN subscription_pattern r INDEXED BY subscription_pattern_route \
+                         ON r.pattern = x.pattern AND r.enabled = (x.pattern = x.pattern) \
                       WHERE x.event_type = (SELECT id FROM event_type WHERE name = ?1))"
 );
 /// For a few a sort of the rows takes less than that set. A subscription comes once for each of its patterns.
 const ASK_FEW: &str = ask!(
-    " FROM expansion x CROSS JOIN subscription_pattern r ON r.pattern = x.pattern AND r.enabled = 1 \
-     CROSS JOIN subscription s ON s.seq = r.subscription LEFT JOIN secret k ON k.subscription = s.seq \
+    " FROM expansion x INDEXED BY sqlite_autoindex_expansion_1 \
+     CROSS JOIN subscription_pattern r INDEXED BY subscription_pattern_route \
+       ON r.pattern = x.pattern AND r.enabled = (x.pattern = x.pattern) \
+     CROSS JOIN subscription s INDEXED BY subscription_seq ON s.seq = r.subscription \
+     LEFT JOIN secret k INDEXED BY sqlite_autoindex_secret_1 ON k.subscription = s.seq \
      WHERE x.event_type = (SELECT id FROM event_type WHERE name = ?1)"
 );
 /// How many subscribers an answer had when the next is asked for as one of a few.
@@ -148,9 +157,10 @@ impl Read<'_> {
         let mut statement = self
             .conn
             .prepare_cached(
-                "SELECT s.id, s.name, s.enabled, p.text \
-                   FROM expansion x JOIN subscription_pattern r ON r.pattern = x.pattern \
-                   JOIN subscription s ON s.seq = r.subscription LEFT JOIN pattern p ON p.id = r.pattern \
+                "SELECT s.id, s.name, s.enabled, (SELECT text FROM pattern WHERE id = r.pattern) \
+                   FROM expansion x INDEXED BY sqlite_autoindex_expansion_1 \
+                   CROSS JOIN subscription_pattern r INDEXED BY subscription_pattern_route ON r.pattern = x.pattern \
+                   CROSS JOIN subscription s INDEXED BY subscription_seq ON s.seq = r.subscription \
                   WHERE x.event_type = (SELECT id FROM event_type WHERE name = ?1) \
                   ORDER BY s.seq, r.position",
             )

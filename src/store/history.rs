@@ -99,23 +99,19 @@ impl Read<'_> {
                 "the changes after {after} are no longer kept; the history begins after {begins}"
             ));
         }
-        let sql = "SELECT sequence, at, kind, subject, fields FROM change WHERE sequence > ?1 ORDER BY sequence LIMIT ?2";
+        // One by one: SQLite plans a range by its statistics, and scans the table where they say that it is small.
+        let sql = "SELECT sequence, at, kind, subject, fields FROM change WHERE sequence = ?1";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
-        let most = i64::try_from(limit).unwrap_or(i64::MAX);
-        let mut rows = statement.query(params![integer(after)?, most]).map_sqlite_err()?;
-        let missing = |sequence| {
-            Error::corrupt(format_args!("change {sequence} is missing from the history"))
-        };
-        let (mut changes, mut next) = (Vec::new(), after.saturating_add(1));
-        while let Some(row) = rows.next().map_sqlite_err()? {
-            let change = decode(row)?;
-            if change.sequence != next {
-                return Err(missing(next));
-            }
-            changes.push(change);
-            next = next.saturating_add(1);
+        let until = after.saturating_add(u64::try_from(limit).unwrap_or(u64::MAX)).min(last);
+        let mut changes = Vec::new();
+        for sequence in after.saturating_add(1)..=until {
+            let mut rows = statement.query([integer(sequence)?]).map_sqlite_err()?;
+            let change = rows.next().map_sqlite_err()?.map(decode).transpose()?;
+            changes.push(change.filter(|change| change.sequence == sequence).ok_or_else(|| {
+                Error::corrupt(format_args!("change {sequence} is missing from the history"))
+            })?);
         }
-        if changes.len() < limit && next <= last { Err(missing(next)) } else { Ok(changes) }
+        Ok(changes)
     }
 
     /// Hands over why each change does not decode that does not.

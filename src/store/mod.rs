@@ -12,6 +12,7 @@ mod encryption;
 mod error;
 mod history;
 mod insert;
+mod matches;
 mod migrate;
 mod open;
 mod paths;
@@ -24,6 +25,8 @@ mod rows;
 mod secret_codec;
 mod secrets;
 mod subscriptions;
+#[cfg(test)]
+mod work;
 
 use std::ops::Deref;
 use std::path::{Path, PathBuf};

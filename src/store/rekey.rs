@@ -4,7 +4,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::error::MapSqliteErr as _;
 use super::history::ChangeRecorder;
-use super::rows::id_of;
+use super::rows::{id_of, rising};
 use super::secret_codec::SecretCodec;
 use super::{Read, Shared, Store, Write, retry};
 use crate::error::{Error, ErrorKind, Result};
@@ -123,12 +123,13 @@ fn rewrite(
 }
 
 fn subscriptions(conn: &Connection, after: i64) -> Result<Vec<(i64, SubscriptionId)>> {
-    let sql = "SELECT seq, id FROM subscription WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+    let sql = "SELECT seq, id FROM subscription INDEXED BY subscription_seq WHERE seq > ?1 ORDER BY seq LIMIT ?2";
     let mut statement = conn.prepare_cached(sql).map_sqlite_err()?;
     let mut rows = statement.query(params![after, BATCH]).map_sqlite_err()?;
-    let mut batch = Vec::new();
+    let (mut batch, mut last) = (Vec::new(), after);
     while let Some(row) = rows.next().map_sqlite_err()? {
-        batch.push((row.get(0).map_sqlite_err()?, id_of(row, 1)?));
+        last = rising(last, row.get(0).map_sqlite_err()?)?;
+        batch.push((last, id_of(row, 1)?));
     }
     Ok(batch)
 }

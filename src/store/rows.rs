@@ -80,7 +80,7 @@ impl<'r> Decoder<'r> {
         while let Some(row) = self.rows.next().map_sqlite_err()? {
             let of = place(row)?;
             if of != seq {
-                self.begins = Some(of);
+                self.begins = Some(rising(seq, of)?);
                 break;
             }
             subscription.events.push(decode_pattern(row, 10)?);
@@ -106,6 +106,18 @@ pub(super) fn breaks_a_rule(id: SubscriptionId, problem: &Problem) -> Error {
 
 fn place(row: &Row<'_>) -> Result<i64> {
     row.get(0).map_sqlite_err()
+}
+
+/// Rejects a key that does not follow on the one before it.
+///
+/// SQLite seeks by binary search and then takes rows as they come. In a damaged file, what it returns as the rows after a
+/// key can begin or go on before that key, and whoever reads page by page would never reach the end.
+pub(super) fn rising<K: PartialOrd>(before: K, key: K) -> Result<K> {
+    if key > before {
+        Ok(key)
+    } else {
+        Err(Error::corrupt("rows that are not in the order of their keys"))
+    }
 }
 
 /// The first row of a subscription, with its first pattern.
