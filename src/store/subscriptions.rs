@@ -256,7 +256,7 @@ impl Read<'_> {
             .prepare_cached(
                 "SELECT (SELECT max(id) FROM subscription INDEXED BY sqlite_autoindex_subscription_1), \
                         (SELECT last_id FROM registry), \
-                        (SELECT coalesce(max(seq), 0) FROM subscription)",
+                        coalesce((SELECT max(seq) FROM subscription INDEXED BY subscription_seq), 0)",
             )
             .map_sqlite_err()?;
         let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
