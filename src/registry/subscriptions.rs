@@ -334,6 +334,10 @@ pub(super) fn settle_secret(
 ) -> Result<(Option<Vec<IssuedSecret>>, SecretChange)> {
     let newest = current.secret()?;
     Ok(match stated {
+        // A new spelling is kept as given, and the key keeps the time since which it is the current one.
+        Some(secret) if secret.has_key_of(&newest.secret) && secret != newest.secret => {
+            (Some(vec![IssuedSecret { secret, ..newest.clone() }]), SecretChange::Replaced)
+        }
         Some(secret) if newest.secret != secret => {
             (Some(vec![IssuedSecret::current(secret, now)]), SecretChange::Replaced)
         }
