@@ -47,7 +47,7 @@ impl Registry {
             // As nearly always: without waiting for the lock.
             return Ok(Ensured::Unchanged(found));
         }
-        self.0.store.write(|tx| self.declare(tx, declared, &mut CatalogLookup::new(tx)))
+        self.write_or_suggest(|tx| self.declare(tx, declared, &mut CatalogLookup::new(tx)))
     }
 
     fn declare(
@@ -110,7 +110,7 @@ impl Registry {
         prune: Prune,
     ) -> Result<Plan> {
         let declared: Vec<NewSubscription> = declared.into_iter().collect();
-        self.0.store.read(|tx| self.plan_on(tx, &declared, prune))
+        self.read_or_suggest(|tx| self.plan_on(tx, &declared, prune))
     }
 
     fn plan_on(&self, tx: &Read<'_>, declared: &[NewSubscription], prune: Prune) -> Result<Plan> {
@@ -183,7 +183,7 @@ impl Registry {
     /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `plan`: anything has changed since, the catalog too, or
     ///   this is another file. Make a new plan.
     pub fn apply(&self, plan: Plan) -> Result<Applied> {
-        self.0.store.write(|tx| {
+        self.write_or_suggest(|tx| {
             let Plan { basis, steps: _, actions } = plan;
             let refuse = |why: &str| Err(Error::conflict_field("plan", why));
             if basis.file != tx.file_id()? {

@@ -1,5 +1,6 @@
-//! One key of a signing secret has many spellings. A registry that compared the texts would rotate to the key that it
-//! already has: two equal signatures, and the old key lives on after it was revoked.
+//! One key of a signing secret has many spellings. A registry that compared the texts would rotate
+//! to the key that it already has: two equal signatures, and the old key lives on after it was
+//! revoked.
 
 use webhook_registry::{
     Ensured, ErrorKind, NewSubscription, Prune, Registry, Rotation, SigningSecret, SubscriptionId,
@@ -42,12 +43,13 @@ fn given(digit: char) -> String {
     digit.to_string().repeat(86)
 }
 
-/// The same key in other spellings: without padding, with right and too much, with the prefix, and with other bits in the
-/// unused part of the last character.
+/// The same key in other spellings: without padding, with right and too much, with the prefix, and
+/// with other bits in the unused part of the last character.
 fn spellings(text: &str) -> Vec<String> {
     let bare = text.trim_end_matches('=');
     let (start, last) = bare.split_at(bare.len() - 1);
-    // 64 bytes leave four bits of the last character unused: `A` to `P` are one, `Q` to `f` the next, and so on.
+    // 64 bytes leave four bits of the last character unused: `A` to `P` are one, `Q` to `f` the
+    // next, and so on.
     let other_bits = match last {
         "A" => "B",
         "Q" => "R",
@@ -151,7 +153,7 @@ fn declaring_another_spelling_of_the_newest_key_changes_nothing() {
         ["secret"]
     );
     assert!(matches!(life.registry.ensure(declared).unwrap(), Ensured::Updated(_)));
-    assert_eq!(life.live(), [life.first.clone()]);
+    assert_eq!(life.live(), std::slice::from_ref(&life.first));
 }
 
 #[test]
