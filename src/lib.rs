@@ -119,6 +119,7 @@ mod diagnostics;
 mod did_you_mean;
 mod dispatch;
 mod error;
+mod escape;
 mod event_type;
 mod export;
 mod id;

@@ -68,7 +68,7 @@ impl Registry {
             return Ok(list);
         }
         // Nobody, or no such event type: asked of one moment.
-        self.0.store.read(|tx| {
+        self.read_or_suggest(|tx| {
             known_event_type(tx, event_type)?;
             recipients(tx)
         })
@@ -97,7 +97,7 @@ impl Registry {
     /// # Ok::<(), webhook_registry::Error>(())
     /// ```
     pub fn explain(&self, event_type: &str) -> Result<Explanation> {
-        self.0.store.read(|tx| {
+        self.read_or_suggest(|tx| {
             known_event_type(tx, event_type)?;
             Ok(Explanation::new(event_type, tx.routes(event_type)?))
         })

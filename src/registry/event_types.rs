@@ -1,6 +1,6 @@
 use std::collections::HashSet;
 
-use super::{Registry, no_event_type};
+use super::Registry;
 use crate::change::{self, ChangeKind};
 use crate::error::{Error, ErrorKind, Problem, Result, quoted};
 use crate::event_type::EventType;
@@ -87,9 +87,9 @@ impl Registry {
     /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `name`: a subscription names it literally. At most ten
     ///   are named, the others counted.
     pub fn remove_event_type(&self, name: &str) -> Result<()> {
-        self.0.store.write(|tx| {
+        self.write_or_suggest(|tx| {
             let Some(event_type) = tx.event_type(name)? else {
-                return Err(no_event_type(tx, name)?);
+                return Err(Error::no_event_type(name));
             };
             refuse_named(tx, name)?;
             tx.remove_event_type(name)?;

@@ -232,7 +232,7 @@ fn check_secrets(
         let ExportedSecret { secret, created_at, expires_at } = exported;
         let at = |field: &str| format!("secrets[{index}].{field}");
         let secret = match SigningSecret::read_at_least(secret.as_str(), least_key) {
-            Ok(secret) if issued.iter().any(|other| other.secret == secret) => {
+            Ok(secret) if issued.iter().any(|other| other.secret.has_key_of(&secret)) => {
                 faults.push(Problem::new(at("secret"), "stands among the secrets already"));
                 None
             }

@@ -10,6 +10,7 @@ mod options;
 mod plan;
 mod secrets;
 mod subscriptions;
+mod suggestions;
 #[cfg(test)]
 mod work;
 
@@ -17,9 +18,8 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::did_you_mean;
 use crate::dispatch::DispatchCache;
-use crate::error::{Error, Result, quoted};
+use crate::error::{Error, Result};
 use crate::store::{Read, Store};
 use crate::subscription::Rules;
 use crate::time::Clock;
@@ -31,11 +31,11 @@ pub use options::RegistryOptions;
 /// processes can have a file open: a change is seen by the next call of every one of them.
 ///
 /// A failed call changes nothing. Refusals are judged in this order, and the first that fails decides the
-/// [kind](ErrorKind): `ReadOnly`, `NotFound`, a revision that has moved on (`Conflict`), `Invalid`, `Conflict`.
+/// [kind](crate::ErrorKind): `ReadOnly`, `NotFound`, a revision that has moved on (`Conflict`), `Invalid`, `Conflict`.
 ///
-/// Every call can also fail with [`ErrorKind::Busy`] (another process kept its lock past the
-/// [timeout](RegistryOptions::busy_timeout)), [`ErrorKind::Corrupt`] (the file is damaged, or another program has put
-/// something into it that no call would take) and [`ErrorKind::Storage`] (disk full, I/O). After an I/O error while a
+/// Every call can also fail with [`ErrorKind::Busy`](crate::ErrorKind::Busy) (another process kept its lock past the
+/// [timeout](RegistryOptions::busy_timeout)), [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) (the file is damaged, or another program has put
+/// something into it that no call would take) and [`ErrorKind::Storage`](crate::ErrorKind::Storage) (disk full, I/O). After an I/O error while a
 /// change was being committed, its outcome is certain only once the file is opened again.
 #[derive(Clone)]
 pub struct Registry(Arc<Inner>);
@@ -61,13 +61,13 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::Incompatible`]: another application's SQLite file, a file that is not SQLite's, or one written by
+    /// - [`ErrorKind::Incompatible`](crate::ErrorKind::Incompatible): another application's SQLite file, a file that is not SQLite's, or one written by
     ///   a newer version of this crate. It and its `-wal` are left as they were.
-    /// - [`ErrorKind::Storage`]: a directory, a device, an empty path, a path longer than SQLite opens
+    /// - [`ErrorKind::Storage`](crate::ErrorKind::Storage): a directory, a device, an empty path, a path longer than SQLite opens
     ///   (504 bytes on Unix) or a name without room for `-journal`, a missing parent folder, a full
     ///   disk, a file that cannot be written to, or a `-wal` or `-shm` beside it that cannot be. A
     ///   refused path is left as it was. Where the disk fails later on, an empty file may remain.
-    /// - [`ErrorKind::Busy`], [`ErrorKind::Corrupt`].
+    /// - [`ErrorKind::Busy`](crate::ErrorKind::Busy), [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt).
     ///
     /// # Examples
     ///
@@ -90,7 +90,7 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Storage`] when memory runs out.
+    /// [`ErrorKind::Storage`](crate::ErrorKind::Storage) when memory runs out.
     pub fn in_memory() -> Result<Registry> {
         Registry::options().in_memory()
     }
@@ -115,13 +115,7 @@ impl fmt::Debug for Registry {
     }
 }
 
-/// The error for an event type that the catalog does not know, with the nearest one that it does.
-fn no_event_type(read: &Read<'_>, name: &str) -> Result<Error> {
-    let hint = did_you_mean::for_name(name, &read.event_type_names()?);
-    Ok(Error::not_found("eventType", format!("no event type {}{hint}", quoted(name))))
-}
-
-/// Answers with [`no_event_type`] for a name outside the catalog.
+/// Refuses a name outside the catalog. The [suggestion](suggestions) is to follow.
 fn known_event_type(read: &Read<'_>, name: &str) -> Result<()> {
-    if read.knows_event_type(name)? { Ok(()) } else { Err(no_event_type(read, name)?) }
+    if read.knows_event_type(name)? { Ok(()) } else { Err(Error::no_event_type(name)) }
 }

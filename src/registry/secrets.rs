@@ -42,7 +42,7 @@ impl Registry {
     /// - [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly)
     /// - [`ErrorKind::NotFound`](crate::ErrorKind::NotFound): there is no such subscription.
     /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `secret` for one that breaks a
-    ///   [rule](crate::NewSubscription#rules) or is still live, and on `overlap` for more than 30 days.
+    ///   [rule](crate::NewSubscription#rules) or whose key is still live, in whichever spelling, and on `overlap` for more than 30 days.
     /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict): ten replaced secrets live already; the message says when the
     ///   next of them expires.
     pub fn rotate_secret(&self, id: SubscriptionId, rotation: Rotation) -> Result<SigningSecret> {

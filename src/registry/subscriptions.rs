@@ -42,7 +42,7 @@ impl Registry {
     /// # Ok::<(), webhook_registry::Error>(())
     /// ```
     pub fn create(&self, new: NewSubscription) -> Result<Created> {
-        self.0.store.write(|tx| {
+        self.write_or_suggest(|tx| {
             let mut knowledge = CatalogLookup::new(tx);
             let draft = new.check(&self.0.rules, &mut knowledge)?.map_err(Error::invalid)?;
             self.add(tx, draft, self.0.clock.now(), Some(&knowledge))
@@ -60,7 +60,7 @@ impl Registry {
         list: impl IntoIterator<Item = NewSubscription>,
     ) -> Result<Vec<Created>> {
         let list: Vec<NewSubscription> = list.into_iter().collect();
-        self.0.store.write(|tx| {
+        self.write_or_suggest(|tx| {
             let mut knowledge = CatalogLookup::new(tx);
             let drafts = check_all(&mut knowledge, &self.0.rules, list)?;
             let now = self.0.clock.now();
@@ -135,7 +135,7 @@ impl Registry {
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound), with a suggestion, for an event type outside the catalog;
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `limit` for one that is not from 1 to 1,000.
     pub fn list(&self, query: ListQuery) -> Result<Page> {
-        self.0.store.read(|tx| {
+        self.read_or_suggest(|tx| {
             if let Some(event_type) = &query.event_type {
                 known_event_type(tx, event_type)?;
             }
@@ -174,7 +174,7 @@ impl Registry {
     ///
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound), with a suggestion, for an event type outside the catalog.
     pub fn count(&self, query: ListQuery) -> Result<u64> {
-        self.0.store.read(|tx| {
+        self.read_or_suggest(|tx| {
             if let Some(event_type) = &query.event_type {
                 known_event_type(tx, event_type)?;
             }
@@ -211,7 +211,7 @@ impl Registry {
     ///   [rule](NewSubscription#rules).
     /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `name`: it is taken.
     pub fn update(&self, id: SubscriptionId, update: SubscriptionUpdate) -> Result<Subscription> {
-        self.0.store.write(|tx| {
+        self.write_or_suggest(|tx| {
             let current = current(tx, id, update.expected_revision())?;
             let now = self.0.clock.now();
             let knowledge = &mut CatalogLookup::new(tx);
@@ -334,6 +334,10 @@ pub(super) fn settle_secret(
 ) -> Result<(Option<Vec<IssuedSecret>>, SecretChange)> {
     let newest = current.secret()?;
     Ok(match stated {
+        // A new spelling is kept as given, and the key keeps the time since which it is the current one.
+        Some(secret) if secret.has_key_of(&newest.secret) && secret != newest.secret => {
+            (Some(vec![IssuedSecret { secret, ..newest.clone() }]), SecretChange::Replaced)
+        }
         Some(secret) if newest.secret != secret => {
             (Some(vec![IssuedSecret::current(secret, now)]), SecretChange::Replaced)
         }

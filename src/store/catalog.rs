@@ -1,6 +1,6 @@
 //! Statements and row decoders for event types, patterns, and which covers which.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension as _, Row, params};
@@ -14,6 +14,9 @@ use crate::id::SubscriptionId;
 use crate::json::Json;
 use crate::pattern::EventPattern;
 use crate::subscription::EventCatalog;
+
+/// How many names are read for the suggestions of one call.
+const MAX_NAMES: usize = 2_000;
 
 impl Read<'_> {
     pub(crate) fn event_type(&self, name: &str) -> Result<Option<EventType>> {
@@ -45,6 +48,37 @@ impl Read<'_> {
             names.push(decode_name(row, 0)?.to_owned());
         }
         Ok(names)
+    }
+
+    /// Returns the names to compare with these texts. Of a large catalog these are the neighbours of
+    /// each text in byte order, so that a call reads a bounded number of names.
+    pub(crate) fn names_near<'t>(
+        &self,
+        texts: impl ExactSizeIterator<Item = &'t str>,
+    ) -> Result<Vec<String>> {
+        let ask = |sql: &str, text: &str, most: usize| {
+            let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
+            let most = i64::try_from(most).unwrap_or(i64::MAX);
+            let mut rows = statement.query(params![text, most]).map_sqlite_err()?;
+            let mut names = Vec::new();
+            while let Some(row) = rows.next().map_sqlite_err()? {
+                names.push(decode_name(row, 0)?.to_owned());
+            }
+            Ok::<_, Error>(names)
+        };
+        let from = "SELECT name FROM event_type WHERE name >= ?1 ORDER BY name LIMIT ?2";
+        let all = ask(from, "", MAX_NAMES.saturating_add(1))?;
+        if all.len() <= MAX_NAMES {
+            return Ok(all);
+        }
+        let before = "SELECT name FROM event_type WHERE name < ?1 ORDER BY name DESC LIMIT ?2";
+        let each = MAX_NAMES.checked_div(texts.len().saturating_mul(2)).unwrap_or_default();
+        let mut near = BTreeSet::new();
+        for text in texts {
+            near.extend(ask(before, text, each)?);
+            near.extend(ask(from, text, each)?);
+        }
+        Ok(near.into_iter().collect())
     }
 
     pub(crate) fn knows_event_type(&self, name: &str) -> Result<bool> {
@@ -270,7 +304,6 @@ pub(crate) struct CatalogLookup<'a> {
     read: &'a Read<'a>,
     /// What was asked before: many subscriptions share few patterns.
     asked: HashMap<EventPattern, Asked>,
-    names: Option<Vec<String>>,
 }
 
 #[derive(Clone, Copy)]
@@ -282,7 +315,7 @@ struct Asked {
 
 impl<'a> CatalogLookup<'a> {
     pub(crate) fn new(read: &'a Read<'a>) -> CatalogLookup<'a> {
-        CatalogLookup { read, asked: HashMap::new(), names: None }
+        CatalogLookup { read, asked: HashMap::new() }
     }
 
     /// The row of a pattern, where it was met. It is there until patterns are dropped.
@@ -306,13 +339,6 @@ impl EventCatalog for CatalogLookup<'_> {
         }
         self.asked.insert(pattern.clone(), Asked { covers, row });
         Ok(covers)
-    }
-
-    fn names(&mut self) -> Result<&[String]> {
-        if self.names.is_none() {
-            self.names = Some(self.read.event_type_names()?);
-        }
-        Ok(self.names.as_deref().unwrap_or_default())
     }
 }
 

@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::Subscription;
-use crate::did_you_mean;
-use crate::error::{Problem, Result, quoted, quoted_key};
+use crate::error::{Misspelt, Problem, Result, quoted, quoted_key};
 use crate::event_type::check_description;
 use crate::pattern::EventPattern;
 use crate::secret::MIN_KEY;
@@ -159,9 +158,6 @@ fn check_entry(key: &str, value: &str) -> Result<(), String> {
 pub(crate) trait EventCatalog {
     /// Whether the pattern covers a known event type.
     fn covers(&mut self, pattern: &EventPattern) -> Result<bool>;
-
-    /// Every known name, for a suggestion.
-    fn names(&mut self) -> Result<&[String]>;
 }
 
 /// Judges the patterns of a subscription as given, and answers those to keep: in order, without repeats.
@@ -198,8 +194,7 @@ pub(crate) fn check_events(
             && !known.contains(&pattern)
             && !catalog.covers(&pattern)?
         {
-            let names = if problems.len() < did_you_mean::MOST { catalog.names()? } else { &[] };
-            problems.push(Problem::new(at(), unknown_event(&pattern, names)));
+            problems.push(unknown_event(at(), &pattern));
         }
         if seen.insert(text.as_str()) {
             patterns.push(pattern);
@@ -208,11 +203,18 @@ pub(crate) fn check_events(
     Ok((patterns, problems))
 }
 
-fn unknown_event(pattern: &EventPattern, names: &[String]) -> String {
+fn unknown_event(field: String, pattern: &EventPattern) -> Problem {
     let text = pattern.as_str();
-    if pattern.is_wildcard() {
-        format!("{text:?} covers no event type{}", did_you_mean::for_wildcard(pattern, names))
-    } else {
-        format!("no event type {text:?}{}", did_you_mean::for_name(text, names))
+    if !pattern.is_wildcard() {
+        let misspelt = Misspelt::Name(text.into());
+        return Problem::new(field, format!("no event type {text:?}")).with_misspelt(misspelt);
     }
+    // Compared is the longer literal end.
+    let (prefix, suffix) = (pattern.literal_prefix(), pattern.literal_suffix());
+    let misspelt = if prefix.len() >= suffix.len() {
+        Misspelt::Start(prefix.into())
+    } else {
+        Misspelt::End(suffix.into())
+    };
+    Problem::new(field, format!("{text:?} covers no event type")).with_misspelt(misspelt)
 }

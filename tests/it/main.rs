@@ -61,6 +61,7 @@ mod rekey;
 mod rotation;
 #[cfg(feature = "signing")]
 mod signing;
+mod spellings;
 mod sql_clients;
 mod suggestions;
 mod support;
