@@ -131,6 +131,7 @@ mod plan;
 mod random;
 mod registry;
 mod report;
+mod scope;
 mod secret;
 mod store;
 mod subscription;

@@ -53,8 +53,8 @@ impl Registry {
     /// # Ok::<(), webhook_registry::Error>(())
     /// ```
     pub fn check(&self) -> Result<Report> {
-        let now = self.0.clock.now();
-        self.0.store.read(|tx| {
+        let now = self.inner.clock.now();
+        self.read(|tx| {
             let mut report = Report::default();
             tx.check_file(&mut report)?;
             let covers = tx.check_catalog(&mut report)?;

@@ -34,7 +34,7 @@ impl Registry {
     /// # Ok::<(), webhook_registry::Error>(())
     /// ```
     pub fn subscribers(&self, event_type: &str) -> Result<Subscribers> {
-        let Inner { store, memo, clock, .. } = &*self.0;
+        let Inner { store, memo, clock, .. } = &*self.inner;
         let version = store.version()?;
         if let Some(answer) = memo.get(version, event_type) {
             return Ok(answer);
@@ -63,7 +63,7 @@ impl Registry {
         event_type: &str,
         recipients: impl Fn(&Read<'_>) -> Result<Vec<Subscriber>>,
     ) -> Result<Vec<Subscriber>> {
-        let list = self.0.store.read_autocommit(&recipients)?;
+        let list = self.read_autocommit(&recipients)?;
         if !list.is_empty() {
             return Ok(list);
         }

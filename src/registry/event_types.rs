@@ -26,12 +26,12 @@ impl Registry {
     /// `name`, `description` or `jsonSchema`, by the [limits](EventType#limits).
     pub fn register_event_type(&self, event_type: impl Into<EventType>) -> Result<()> {
         let event_type = event_type.into();
-        self.0.store.write(|tx| {
+        self.write(|tx| {
             let (schema, problems) = event_type.check();
             if !problems.is_empty() {
                 return Err(Error::invalid(problems));
             }
-            register(tx, self.0.clock.now(), &event_type, schema.as_deref(), &tx.wildcards()?)
+            register(tx, self.inner.clock.now(), &event_type, schema.as_deref(), &tx.wildcards()?)
         })
     }
 
@@ -46,9 +46,9 @@ impl Registry {
         event_types: impl IntoIterator<Item = impl Into<EventType>>,
     ) -> Result<()> {
         let event_types: Vec<EventType> = event_types.into_iter().map(Into::into).collect();
-        self.0.store.write(|tx| {
+        self.write(|tx| {
             let schemas = check_all(&event_types).map_err(Error::invalid)?;
-            let now = self.0.clock.now();
+            let now = self.inner.clock.now();
             let wildcards = tx.wildcards()?;
             let mut later = HashSet::new();
             let mut counting: Vec<_> = event_types.iter().zip(&schemas).rev().collect();
@@ -65,7 +65,7 @@ impl Registry {
     ///
     /// Those of [every call](Registry).
     pub fn event_type(&self, name: &str) -> Result<Option<EventType>> {
-        self.0.store.read_autocommit(|read| read.event_type(name))
+        self.read_autocommit(|read| read.event_type(name))
     }
 
     /// Every event type, ordered by name, byte for byte.
@@ -74,7 +74,7 @@ impl Registry {
     ///
     /// Those of [every call](Registry).
     pub fn event_types(&self) -> Result<Vec<EventType>> {
-        self.0.store.read_autocommit(|read| read.event_types())
+        self.read_autocommit(|read| read.event_types())
     }
 
     /// Takes an event type out of the catalog, and out of the wildcards that cover it. A wildcard may then cover
@@ -93,7 +93,7 @@ impl Registry {
             };
             refuse_named(tx, name)?;
             tx.remove_event_type(name)?;
-            tx.record(self.0.clock.now(), ChangeKind::EventTypeRemoved, name, || {
+            tx.record(self.inner.clock.now(), ChangeKind::EventTypeRemoved, name, || {
                 change::of_event_type(Some(&event_type), None)
             })
         })
@@ -115,7 +115,7 @@ impl Registry {
     /// ```
     pub fn expand(&self, pattern: &str) -> Result<Vec<String>> {
         let pattern: EventPattern = pattern.parse()?;
-        self.0.store.read_autocommit(|read| read.expand(&pattern))
+        self.read_autocommit(|read| read.expand(&pattern))
     }
 }
 

@@ -38,8 +38,8 @@ impl Registry {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn export(&self) -> Result<Export> {
-        let now = self.0.clock.now();
-        self.0.store.read(|tx| {
+        let now = self.inner.clock.now();
+        self.read(|tx| {
             let mut subscriptions = Vec::new();
             tx.everything(|subscription, mut secrets| {
                 secrets.retain(|secret| secret.is_live(now));
@@ -66,7 +66,7 @@ impl Registry {
     ///   document.
     /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `registry`: it holds something already.
     pub fn import(&self, document: Export) -> Result<()> {
-        self.0.store.write(|tx| {
+        self.write(|tx| {
             let Export { format_version, event_types, subscriptions } = document;
             if format_version != FORMAT {
                 let what = format!(
@@ -98,7 +98,7 @@ impl Registry {
                     "holds something already; import needs an empty one",
                 ));
             }
-            let now = self.0.clock.now();
+            let now = self.inner.clock.now();
             tx.expect_changes(event_types.len().saturating_add(imported.len()));
             let wildcards = tx.wildcards()?;
             for (event_type, schema) in event_types.iter().zip(&schemas) {
@@ -177,14 +177,15 @@ impl Registry {
             }
         };
         let new = NewSubscription::imported(name, url, events, enabled, description, metadata);
-        let draft = new.check(&self.0.rules, knowledge)?.map_err(|wrong| faults.extend(wrong)).ok();
+        let draft =
+            new.check(&self.inner.rules, knowledge)?.map_err(|wrong| faults.extend(wrong)).ok();
         let created_at = time("createdAt", &created_at, faults);
         let updated_at = time("updatedAt", &updated_at, faults);
         if !(1..=MAX_REVISION).contains(&revision) {
             let why = format!("a revision is a whole number from 1 to {MAX_REVISION}");
             faults.push(Problem::new("revision", why));
         }
-        let secrets = check_secrets(secrets, self.0.rules.min_secret_bytes, faults);
+        let secrets = check_secrets(secrets, self.inner.rules.min_secret_bytes, faults);
         let (Some(id), Some(draft), Some(created_at), Some(updated_at), true) =
             (id, draft, created_at, updated_at, faults.is_empty())
         else {

@@ -20,7 +20,8 @@ use std::sync::Arc;
 
 use crate::dispatch::DispatchCache;
 use crate::error::{Error, Result};
-use crate::store::{Read, Store};
+use crate::scope::Scope;
+use crate::store::{Read, Store, Write};
 use crate::subscription::Rules;
 use crate::time::Clock;
 pub use options::RegistryOptions;
@@ -38,7 +39,10 @@ pub use options::RegistryOptions;
 /// something into it that no call would take) and [`ErrorKind::Storage`](crate::ErrorKind::Storage) (disk full, I/O). After an I/O error while a
 /// change was being committed, its outcome is certain only once the file is opened again.
 #[derive(Clone)]
-pub struct Registry(Arc<Inner>);
+pub struct Registry {
+    inner: Arc<Inner>,
+    scope: Scope,
+}
 
 struct Inner {
     store: Store,
@@ -51,7 +55,8 @@ impl Registry {
     pub(crate) fn new(store: Store, clock: Clock, rules: Rules) -> Registry {
         #[cfg(feature = "test-util")]
         let clock = store.entropy().script().and_then(|script| script.clock()).unwrap_or(clock);
-        Registry(Arc::new(Inner { store, memo: DispatchCache::new(), clock, rules }))
+        let inner = Inner { store, memo: DispatchCache::new(), clock, rules };
+        Registry { inner: Arc::new(inner), scope: Scope::default() }
     }
 
     /// Opens the file at `path`, or creates it, with mode 0600 on Unix. An existing file of 0 bytes becomes a registry
@@ -102,7 +107,24 @@ impl Registry {
 
     /// The file, as an absolute path that was fixed at open. None in memory.
     pub fn path(&self) -> Option<&Path> {
-        self.0.store.path()
+        self.inner.store.path()
+    }
+}
+
+impl Registry {
+    /// Reads the subscriptions in this handle's scope, all of one moment.
+    fn read<T>(&self, job: impl Fn(&Read<'_>) -> Result<T>) -> Result<T> {
+        self.inner.store.read(&self.scope, job)
+    }
+
+    /// The same with one statement.
+    fn read_autocommit<T>(&self, job: impl Fn(&Read<'_>) -> Result<T>) -> Result<T> {
+        self.inner.store.read_autocommit(&self.scope, job)
+    }
+
+    /// Changes the subscriptions in this handle's scope.
+    fn write<T>(&self, job: impl FnOnce(&Write<'_>) -> Result<T>) -> Result<T> {
+        self.inner.store.write(&self.scope, job)
     }
 }
 
@@ -110,7 +132,7 @@ impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Registry")
             .field("path", &self.path())
-            .field("read_only", &self.0.store.is_read_only())
+            .field("read_only", &self.inner.store.is_read_only())
             .finish()
     }
 }

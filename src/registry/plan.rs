@@ -36,12 +36,12 @@ impl Registry {
     /// # Ok::<(), webhook_registry::Error>(())
     /// ```
     pub fn ensure(&self, declared: NewSubscription) -> Result<Ensured> {
-        if self.0.store.is_read_only() {
+        if self.inner.store.is_read_only() {
             return Err(Error::read_only());
         }
         if !declared.states_secret()
             && let Some(found) =
-                self.0.store.read_autocommit(|read| read.subscription_by_name(declared.name()))?
+                self.read_autocommit(|read| read.subscription_by_name(declared.name()))?
             && declared.is(&found)
         {
             // As nearly always: without waiting for the lock.
@@ -56,16 +56,16 @@ impl Registry {
         declared: NewSubscription,
         knowledge: &mut CatalogLookup<'_>,
     ) -> Result<Ensured> {
-        let now = self.0.clock.now();
+        let now = self.inner.clock.now();
         let Some(current) = tx.current_by_name(declared.name())? else {
-            let draft = declared.check(&self.0.rules, knowledge)?.map_err(Error::invalid)?;
+            let draft = declared.check(&self.inner.rules, knowledge)?.map_err(Error::invalid)?;
             // Not with what is known: steps of the same plan may have dropped patterns since.
             return self.add(tx, draft, now, None).map(Ensured::Created);
         };
         let newest = &current.secret()?.secret;
         let Updated { subscription: after, secret } = declared
             .into_update()
-            .check(&current.subscription, newest, &self.0.rules, knowledge)?
+            .check(&current.subscription, newest, &self.inner.rules, knowledge)?
             .map_err(Error::invalid)?;
         let secret = secret.filter(|secret| !secret.has_key_of(newest));
         let (secrets, change) = settle_secret(&current, secret, now)?;
@@ -156,14 +156,15 @@ impl Registry {
     ) -> Result<Result<Option<Step>, Vec<Problem>>> {
         let step = |kind, fields| Some(Step { kind, name: new.name().to_owned(), fields });
         let Some(found) = found else {
-            let checked = new.clone().check(&self.0.rules, knowledge)?;
+            let checked = new.clone().check(&self.inner.rules, knowledge)?;
             return Ok(checked.map(|_| step(StepKind::Create, Vec::new())));
         };
         if !new.states_secret() && new.is(&found) {
             return Ok(Ok(None));
         }
         let newest = current(tx, found.id, None)?.secret()?.secret.clone();
-        let checked = new.clone().into_update().check(&found, &newest, &self.0.rules, knowledge)?;
+        let checked =
+            new.clone().into_update().check(&found, &newest, &self.inner.rules, knowledge)?;
         Ok(checked.map(|Updated { subscription: after, secret }| {
             let replaced = secret.is_some_and(|secret| !secret.has_key_of(&newest));
             let secret = if replaced { SecretChange::Replaced } else { SecretChange::Kept };
@@ -209,7 +210,7 @@ impl Registry {
                         Err(error) => return Err(error),
                     },
                     Action::Delete(id) => {
-                        delete(tx, &current(tx, id, None)?, self.0.clock.now())?;
+                        delete(tx, &current(tx, id, None)?, self.inner.clock.now())?;
                         applied.deleted.push(id);
                     }
                 }

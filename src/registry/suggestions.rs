@@ -14,7 +14,7 @@ impl Registry {
     /// registry in memory would answer nobody meanwhile.
     pub(super) fn read_or_suggest<T>(&self, job: impl Fn(&Read<'_>) -> Result<T>) -> Result<T> {
         let names = RefCell::default();
-        let result = self.0.store.read(|tx| {
+        let result = self.read(|tx| {
             let result = job(tx);
             names.replace(names_for(tx, &result)?);
             result
@@ -28,7 +28,7 @@ impl Registry {
         job: impl FnOnce(&Write<'_>) -> Result<T>,
     ) -> Result<T> {
         let mut names = Vec::new();
-        let result = self.0.store.write(|tx| {
+        let result = self.write(|tx| {
             let result = job(tx);
             names = names_for(tx, &result)?;
             result

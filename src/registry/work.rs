@@ -83,11 +83,11 @@ fn queries() -> Vec<ListQuery> {
 }
 
 fn walk(registry: &Registry, query: &ListQuery) -> (usize, u64) {
-    registry.0.store.steps(|| registry.iter(query.clone()).map(Result::unwrap).count())
+    registry.inner.store.steps(|| registry.iter(query.clone()).map(Result::unwrap).count())
 }
 
 fn page(registry: &Registry, query: &ListQuery) -> u64 {
-    registry.0.store.steps(|| registry.list(query.clone()).unwrap()).1
+    registry.inner.store.steps(|| registry.list(query.clone()).unwrap()).1
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn calls(registry: &Registry) -> Vec<(&'static str, u64)> {
     let mut all: Vec<(&'static str, u64)> = Vec::new();
     macro_rules! count {
         ($($call:expr;)*) => {
-            $(all.push((stringify!($call), registry.0.store.steps(|| { let _ = $call.unwrap(); }).1));)*
+            $(all.push((stringify!($call), registry.inner.store.steps(|| { let _ = $call.unwrap(); }).1));)*
         };
     }
     count! {
@@ -254,7 +254,7 @@ fn said(rows: u64, equal: u64, index: Option<(&str, usize)>) -> String {
 
 #[test]
 fn planted_statistics_change_the_plan_of_a_statement_that_depends_on_them() {
-    let store = &large(10).0.store;
+    let store = &large(10).inner.store;
     store.first_of_two();
     for small in ["probe_a", "probe_b"] {
         store.plant(&mut |table, index| said(if table == small { 1 } else { MANY }, 1, index));
@@ -296,13 +296,13 @@ fn no_call_takes_more_steps_where_the_statistics_of_the_tables_are_absurd() {
     };
     for (what, mut says) in hostile {
         let registry = large(COUNT);
-        registry.0.store.plant(&mut says);
+        registry.inner.store.plant(&mut says);
         compare(&what, &registry);
     }
     // As another program's ANALYZE leaves them, where SQLite is built so with samples of the rows besides.
     for analyzed in [1, 10] {
         let registry = large(analyzed);
-        registry.0.store.analyze();
+        registry.inner.store.analyze();
         grow(&registry, analyzed, COUNT - analyzed);
         compare(&format!("analyzed when it had {analyzed}"), &registry);
     }

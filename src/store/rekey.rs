@@ -9,6 +9,7 @@ use super::secret_codec::SecretCodec;
 use super::{Read, Shared, Store, Write, retry};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::SubscriptionId;
+use crate::scope::Scope;
 use crate::secret::EncryptionKey;
 
 /// How many subscriptions are rewritten from one look: what of their secrets is in memory at once.
@@ -104,8 +105,11 @@ fn rewrite(
     let tx = Transaction::new_unchecked(conn, TransactionBehavior::Exclusive).map_sqlite_err()?;
     let new = SecretCodec::set_key(&tx, key)?;
     let (from, to) = (
-        Read { conn: &tx, vault: old },
-        Write { read: Read { conn: &tx, vault: &new }, ledger: ChangeRecorder::new() },
+        Read { conn: &tx, vault: old, scope: &Scope::Every },
+        Write {
+            read: Read { conn: &tx, vault: &new, scope: &Scope::Every },
+            ledger: ChangeRecorder::new(),
+        },
     );
     let mut after = 0;
     loop {
