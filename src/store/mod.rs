@@ -4,6 +4,7 @@ mod backup;
 mod catalog;
 mod check;
 mod check_catalog;
+mod checkpoint;
 mod data_version;
 mod dispatch;
 mod encryption;
@@ -21,11 +22,14 @@ mod rows;
 mod secret_codec;
 mod secrets;
 mod subscriptions;
+mod writer;
 
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Mutex, MutexGuard, RwLock};
+#[cfg(not(feature = "encryption"))]
+use std::sync::{PoisonError, RwLockReadGuard};
 use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -33,12 +37,14 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use crate::error::{Error, ErrorKind, Result};
 use crate::random::RandomSource;
 use crate::secret::EncryptionKey;
+use checkpoint::Guard;
 use data_version::DataVersion;
 use error::MapSqliteErr as _;
 use history::ChangeRecorder;
 use open::Opened;
 use reader_pool::{FileId, ReaderPool};
 use secret_codec::SecretCodec;
+use writer::{Checkpoints, Writer};
 
 pub(crate) use catalog::CatalogLookup;
 pub(crate) use dispatch::{Made, Recipient, Routed};
@@ -95,6 +101,13 @@ pub(crate) struct Store {
     /// Which file the path led to when it was opened.
     file: Option<FileId>,
     read_only: bool,
+    /// Where this crate makes the checkpoints.
+    guard: Option<Guard>,
+    /// How the connection that writes is opened, and what a change of key has left to do.
+    #[cfg(feature = "encryption")]
+    writer: Writer,
+    #[cfg(feature = "encryption")]
+    unfinished: rekey::Unfinished,
     busy_timeout: Duration,
     entropy: RandomSource,
 }
@@ -138,6 +151,9 @@ impl Store {
         let &Settings { read_only, busy_timeout, ref key, ref entropy, .. } = settings;
         let vault = retry::retry_while_busy(busy_timeout, || SecretCodec::of(&main, key.as_ref()))?;
         let file = path.as_deref().and_then(reader_pool::file_id);
+        let writer = Writer::new(settings);
+        let guarded = !read_only && writer.checkpoints == Checkpoints::Guarded;
+        let guard = path.as_deref().filter(|_| guarded).map(Guard::new);
         let store = Store {
             shared,
             main: Mutex::new(main),
@@ -146,6 +162,11 @@ impl Store {
             path,
             file,
             read_only,
+            guard,
+            #[cfg(feature = "encryption")]
+            writer,
+            #[cfg(feature = "encryption")]
+            unfinished: rekey::Unfinished::default(),
             busy_timeout,
             entropy: entropy.clone(),
         };
@@ -173,6 +194,11 @@ impl Store {
     /// A number that differs from all that were given before a change, whoever made it. What is read after it was given
     /// is no older than it.
     pub(crate) fn version(&self) -> Result<u64> {
+        // Another may have had the file since a change of key failed, or a journal has to be rolled back first.
+        #[cfg(feature = "encryption")]
+        if self.unfinished.stands_before(false) {
+            self.settle_key(false)?;
+        }
         match &self.shared {
             None => Ok(self.version.load(Ordering::SeqCst)),
             Some(Shared { watch, readers, .. }) => self.on_current_file(|| {
@@ -203,7 +229,7 @@ impl Store {
             && warm.swap(false, Ordering::Relaxed)
         {
             // The vault before the connection, as everywhere.
-            let vault = self.vault();
+            let vault = self.vault(false)?;
             if let Ok(conn) = self.main.try_lock() {
                 return retry::retry_while_busy(self.busy_timeout, || {
                     job(&Read { conn: &conn, vault: &vault })
@@ -216,7 +242,7 @@ impl Store {
     fn on_reader<T>(&self, job: impl Fn(&Read<'_>) -> Result<T>) -> Result<T> {
         match &self.shared {
             Some(Shared { readers, .. }) => self.on_current_file(|| {
-                let vault = self.vault();
+                let vault = self.vault(false)?;
                 let conn = retry::retry_while_busy(self.busy_timeout, || readers.take())?;
                 let result = retry::retry_while_busy(self.busy_timeout, || {
                     job(&Read { conn: &conn, vault: &vault })
@@ -225,7 +251,7 @@ impl Store {
                 result
             }),
             None => {
-                let vault = self.vault();
+                let vault = self.vault(false)?;
                 let conn = self.lock()?;
                 retry::retry_while_busy(self.busy_timeout, || {
                     job(&Read { conn: &conn, vault: &vault })
@@ -239,7 +265,7 @@ impl Store {
         if self.read_only {
             return Err(Error::read_only());
         }
-        let vault = self.vault();
+        let vault = self.vault(true)?;
         let conn = self.lock()?;
         // Begun as IMMEDIATE: a transaction that first reads and then writes would fail at once when another process
         // wrote in between, whatever the timeout.
@@ -267,11 +293,16 @@ impl Store {
         if let (Some(turn), Ok(())) = (turn, &committed) {
             turn.end(changed);
         }
+        if let (Some(guard), Some(path), Ok(())) = (&self.guard, &self.path, &committed) {
+            guard.after_commit(&conn, path, self.file);
+        }
         committed.map(|()| result)
     }
 
-    fn vault(&self) -> RwLockReadGuard<'_, SecretCodec> {
-        self.vault.read().unwrap_or_else(PoisonError::into_inner)
+    /// With the feature this waits for what a change of key has left to do: see rekey.rs.
+    #[cfg(not(feature = "encryption"))]
+    fn vault(&self, _writing: bool) -> Result<RwLockReadGuard<'_, SecretCodec>> {
+        Ok(self.vault.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn lock(&self) -> Result<MutexGuard<'_, Connection>> {

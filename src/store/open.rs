@@ -14,7 +14,8 @@ use super::error::{MapSqliteErr as _, fault};
 use super::migrate::{self, Content};
 use super::retry;
 use super::secret_codec::SecretCodec;
-use super::{Access, Durability, Settings};
+use super::writer::Writer;
+use super::{Access, Settings};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Every statement of the crate fits, so that none is prepared twice.
@@ -50,36 +51,9 @@ pub(super) fn file(path: &Path, how: &Settings) -> Result<Opened> {
     }
     // A connection that only looks is in the way of one that wants the file for itself.
     let reader = reader.filter(|_| !how.exclusive);
-    let mut conn = connect(path, Access::Write)?;
-    if conn.is_readonly("main").map_sqlite_err()? {
-        return Err(Error::new(
-            ErrorKind::Storage,
-            format!("{} cannot be written to", path.display()),
-        ));
-    }
-    if how.exclusive {
-        conn.pragma_update(None, "locking_mode", "EXCLUSIVE").map_sqlite_err()?;
-    }
-    if how.leave_checkpoints {
-        // On this connection alone: those that only read make none.
-        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_sqlite_err()?;
-        conn.pragma_update(None, "wal_autocheckpoint", 0).map_sqlite_err()?;
-    }
-    let mode: String = retry::retry_while_busy(how.busy_timeout, || {
-        conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_sqlite_err()
-    })?;
-    if mode != "wal" {
-        let why = format!(
-            "{} lies where SQLite's WAL mode does not work (it answers {mode:?})",
-            path.display()
-        );
-        return Err(Error::new(ErrorKind::Storage, why));
-    }
-    let synchronous = match how.durability {
-        Durability::Full => "FULL",
-        Durability::Relaxed => "NORMAL",
-    };
-    conn.pragma_update(None, "synchronous", synchronous).map_sqlite_err()?;
+    let writer = Writer::new(how);
+    let mut conn = writer.connect(path)?;
+    retry::retry_while_busy(how.busy_timeout, || writer.enter_wal(&conn, path))?;
     if found != Content::Current {
         retry::retry_while_busy(how.busy_timeout, || {
             migrate::migrate(&mut conn, how.key.as_ref())
@@ -322,7 +296,7 @@ fn frozen_uri(path: &Path) -> Result<String> {
 }
 
 /// `-wal` and the like, as SQLite names them.
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     with(&fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()), suffix)
 }
 

@@ -28,6 +28,8 @@ mod error_precedence;
 mod errors;
 mod event_types;
 mod export;
+#[cfg(all(unix, feature = "encryption"))]
+mod failed_rekey;
 mod failure_atomicity;
 mod format_compat;
 mod history_limit;
