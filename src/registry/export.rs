@@ -16,7 +16,7 @@ const MAX_REVISION: u64 = 1 << 62;
 /// # Export and import
 impl Registry {
     /// Everything that the registry holds, as one document: **with every live secret as text**. The history of changes is
-    /// not in it. Works in memory and read-only too.
+    /// not in it. Works in memory and read-only too. All of it is in memory at once, up to twice the size of the file.
     ///
     /// # Errors
     ///

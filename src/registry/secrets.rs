@@ -85,8 +85,16 @@ impl Registry {
     ///
     /// The secrets are rewritten in one transaction, and then the whole file, so that nothing that was readable before is
     /// left in it or in its `-wal`. Killed on the way, the file is as before or as after, and may still hold what was about
-    /// to be cleared: call this again. It takes time and space for a second copy of the file. What the disk keeps of
-    /// deleted and overwritten blocks is out of reach.
+    /// to be cleared: call this again. It takes time, and space for two more copies of the file: its `-wal`, and a copy
+    /// named as the file with `-rekey` behind it, of mode 0600, which a kill can leave and the next
+    /// [`open`](Registry::open) removes. Memory is bounded, whatever the file's size. What the disk keeps of deleted and
+    /// overwritten blocks is out of reach.
+    ///
+    /// A call that fails leaves the file with the key that it had, and unlocked. There are two exceptions, and their
+    /// messages say so: the last step, which clears the file of what lay there before, can fail once the new key holds; and
+    /// where a disk fails so badly that nothing can be undone, the file may have its new key. This registry finds out by
+    /// itself which of the two it is. With [`exclusive(true)`](crate::RegistryOptions::exclusive) a call that fails gives up
+    /// the lock for a moment; if another program takes it, calls are `Busy` until it is free.
     ///
     /// # Errors
     ///
@@ -94,6 +102,7 @@ impl Registry {
     /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `encryption_key` in memory.
     /// - [`ErrorKind::Busy`](crate::ErrorKind::Busy), and nothing is changed, while any other handle or program has the
     ///   file open.
+    /// - [`ErrorKind::Storage`](crate::ErrorKind::Storage): a full or failing disk.
     #[cfg(feature = "encryption")]
     #[cfg_attr(docsrs, doc(cfg(feature = "encryption")))]
     pub fn rekey(&self, key: Option<[u8; 32]>) -> Result<()> {

@@ -9,6 +9,7 @@ use rusqlite::backup::{Backup, StepResult};
 
 use super::error::MapSqliteErr as _;
 use super::paths::{BESIDE, create_private, with};
+use super::writer::journal_mode;
 use super::{Access, Store, open, secret_codec};
 use crate::error::{Error, ErrorKind, Result, quoted};
 use crate::random::RandomSource;
@@ -37,6 +38,11 @@ impl Store {
                 path: None,
                 file: None,
                 read_only: false,
+                guard: None,
+                #[cfg(feature = "encryption")]
+                writer: self.writer,
+                #[cfg(feature = "encryption")]
+                unfinished: super::rekey::Unfinished::default(),
                 busy_timeout: self.busy_timeout,
                 entropy: self.entropy.fork(),
             })
@@ -55,7 +61,7 @@ pub(super) fn into_memory(from: &Connection) -> Result<Connection> {
 }
 
 /// In one step: in more, whatever another process changes in between would make it begin anew.
-fn copy(from: &Connection, to: &mut Connection) -> Result<()> {
+pub(super) fn copy(from: &Connection, to: &mut Connection) -> Result<()> {
     match Backup::new(from, to).and_then(|backup| backup.step(-1)).map_sqlite_err()? {
         StepResult::Done => Ok(()),
         _ => Err(Error::new(ErrorKind::Busy, "the file was locked while it was copied")),
@@ -63,9 +69,21 @@ fn copy(from: &Connection, to: &mut Connection) -> Result<()> {
 }
 
 /// A copy that has not got its name yet. It goes when it is dropped.
-struct Part(PathBuf);
+pub(super) struct Part(PathBuf);
 
 impl Part {
+    /// An empty file of mode 0600 at this path, where nothing is.
+    #[cfg(feature = "encryption")]
+    pub(super) fn empty(path: PathBuf) -> Result<Part> {
+        create_private(&path).map_err(|cause| cannot(&path, "be written", cause))?;
+        Ok(Part(path))
+    }
+
+    #[cfg(feature = "encryption")]
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+
     /// Under a name of its own, in the folder where it is to lie.
     fn copied(from: &Connection, path: &Path) -> Result<Part> {
         let mut random = [0; 8];
@@ -84,8 +102,7 @@ impl Part {
         copy(from, &mut to)?;
         secret_codec::set_apart(&to)?;
         // In memory the journal is another, and is noted in the file.
-        let mode: String =
-            to.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_sqlite_err()?;
+        let mode = journal_mode(&to, "WAL")?;
         if mode != "wal" {
             let why = format!("{} lies where SQLite's WAL mode does not work", quoted_path(path));
             return Err(Error::new(ErrorKind::Storage, why));
@@ -151,7 +168,7 @@ fn unoccupied(path: &Path) -> Result<()> {
 }
 
 /// Makes the name of the file at the path durable. Windows has no such call.
-fn sync_folder(path: &Path) -> io::Result<()> {
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     {
         let folder = path.parent().unwrap_or(path);

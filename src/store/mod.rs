@@ -5,6 +5,7 @@ mod catalog;
 mod check;
 mod check_catalog;
 mod check_schema;
+mod checkpoint;
 mod data_version;
 mod disk;
 mod dispatch;
@@ -27,11 +28,14 @@ mod secrets;
 mod subscriptions;
 #[cfg(test)]
 mod work;
+mod writer;
 
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Mutex, MutexGuard, RwLock};
+#[cfg(not(feature = "encryption"))]
+use std::sync::{PoisonError, RwLockReadGuard};
 use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -40,12 +44,14 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::random::RandomSource;
 use crate::scope::Scope;
 use crate::secret::EncryptionKey;
+use checkpoint::Guard;
 use data_version::DataVersion;
 use error::MapSqliteErr as _;
 use history::ChangeRecorder;
 use open::Opened;
 use reader_pool::{FileId, ReaderPool};
 use secret_codec::SecretCodec;
+use writer::{Checkpoints, Writer};
 
 pub(crate) use catalog::CatalogLookup;
 pub(crate) use dispatch::{Made, Recipient, Routed};
@@ -102,6 +108,13 @@ pub(crate) struct Store {
     /// Which file the path led to when it was opened.
     file: Option<FileId>,
     read_only: bool,
+    /// Where this crate makes the checkpoints.
+    guard: Option<Guard>,
+    /// How the connection that writes is opened, and what a change of key has left to do.
+    #[cfg(feature = "encryption")]
+    writer: Writer,
+    #[cfg(feature = "encryption")]
+    unfinished: rekey::Unfinished,
     busy_timeout: Duration,
     entropy: RandomSource,
 }
@@ -146,6 +159,9 @@ impl Store {
         let vault = retry::retry_while_busy(busy_timeout, || SecretCodec::of(&main, key.as_ref()))
             .map_err(|error| disk::diagnose(&main, error))?;
         let file = path.as_deref().and_then(reader_pool::file_id);
+        let writer = Writer::new(settings);
+        let guarded = !read_only && writer.checkpoints == Checkpoints::Guarded;
+        let guard = path.as_deref().filter(|_| guarded).map(Guard::new).transpose()?;
         let store = Store {
             shared,
             main: Mutex::new(main),
@@ -154,6 +170,11 @@ impl Store {
             path,
             file,
             read_only,
+            guard,
+            #[cfg(feature = "encryption")]
+            writer,
+            #[cfg(feature = "encryption")]
+            unfinished: rekey::Unfinished::default(),
             busy_timeout,
             entropy: entropy.clone(),
         };
@@ -181,6 +202,11 @@ impl Store {
     /// A number that differs from all that were given before a change, whoever made it. What is read after it was given
     /// is no older than it.
     pub(crate) fn version(&self) -> Result<u64> {
+        // Another may have had the file since a change of key failed, or a journal has to be rolled back first.
+        #[cfg(feature = "encryption")]
+        if self.unfinished.stands_before(false) {
+            self.settle_key(false)?;
+        }
         match &self.shared {
             None => Ok(self.version.load(Ordering::SeqCst)),
             Some(Shared { watch, readers, .. }) => self.on_current_file(|| {
@@ -215,7 +241,7 @@ impl Store {
             && warm.swap(false, Ordering::Relaxed)
         {
             // The vault before the connection, as everywhere.
-            let vault = self.vault();
+            let vault = self.vault(false)?;
             if let Ok(conn) = self.main.try_lock() {
                 return self.retry(scope, &conn, &vault, &job);
             }
@@ -226,14 +252,14 @@ impl Store {
     fn on_reader<T>(&self, scope: &Scope, job: impl Fn(&Read<'_>) -> Result<T>) -> Result<T> {
         match &self.shared {
             Some(Shared { readers, .. }) => self.on_current_file(|| {
-                let vault = self.vault();
+                let vault = self.vault(false)?;
                 let conn = retry::retry_while_busy(self.busy_timeout, || readers.take())?;
                 let result = self.retry(scope, &conn, &vault, &job);
                 readers.give_back(conn);
                 result
             }),
             None => {
-                let vault = self.vault();
+                let vault = self.vault(false)?;
                 let conn = self.lock()?;
                 self.retry(scope, &conn, &vault, &job)
             }
@@ -261,7 +287,7 @@ impl Store {
         if self.read_only {
             return Err(Error::read_only());
         }
-        let vault = self.vault();
+        let vault = self.vault(true)?;
         let conn = self.lock()?;
         // Begun as IMMEDIATE: a transaction that first reads and then writes would fail at once when another process
         // wrote in between, whatever the timeout.
@@ -291,6 +317,9 @@ impl Store {
         if let (Some(turn), Ok(())) = (turn, &committed) {
             turn.end(changed);
         }
+        if let (Some(guard), Some(path), Ok(())) = (&self.guard, &self.path, &committed) {
+            guard.after_commit(&conn, path, self.file);
+        }
         committed.map(|()| result)
     }
 
@@ -303,8 +332,10 @@ impl Store {
         })
     }
 
-    fn vault(&self) -> RwLockReadGuard<'_, SecretCodec> {
-        self.vault.read().unwrap_or_else(PoisonError::into_inner)
+    /// With the feature this waits for what a change of key has left to do: see rekey.rs.
+    #[cfg(not(feature = "encryption"))]
+    fn vault(&self, _writing: bool) -> Result<RwLockReadGuard<'_, SecretCodec>> {
+        Ok(self.vault.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn lock(&self) -> Result<MutexGuard<'_, Connection>> {

@@ -15,7 +15,8 @@ use super::migrate::{self, Content};
 use super::paths::{self, beside, not_a_registry, nothing_at, size_beside};
 use super::retry;
 use super::secret_codec::SecretCodec;
-use super::{Access, Durability, Settings};
+use super::writer::{self, Writer};
+use super::{Access, Settings};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Every statement of the crate fits, so that none is prepared twice.
@@ -76,7 +77,11 @@ fn to_write(path: &Path, how: &Settings, has_content: bool) -> Result<Opened> {
     }
     // A connection that only looks is in the way of one that wants the file for itself.
     let reader = reader.filter(|_| !how.exclusive);
-    let mut conn = writer(path, how)?;
+    let writer = Writer::new(how);
+    let mut conn = writer.connect(path)?;
+    retry::retry_while_busy(how.busy_timeout, || writer.enter_wal(&conn, path))
+        .and_then(|()| writer::can_write(&conn))
+        .map_err(|error| disk::diagnose(&conn, error))?;
     if found != Content::Current {
         retry::retry_while_busy(how.busy_timeout, || migrate::migrate(&mut conn, how.key.as_ref()))
             .map_err(|error| disk::diagnose(&conn, error))?;
@@ -89,57 +94,6 @@ fn to_write(path: &Path, how: &Settings, has_content: bool) -> Result<Opened> {
         })?;
     }
     Ok(Opened { conn, reader, follows: !how.exclusive })
-}
-
-/// Opens the connection that writes.
-pub(super) fn writer(path: &Path, how: &Settings) -> Result<Connection> {
-    let conn = connect(path, Access::Write)?;
-    if conn.is_readonly("main").map_sqlite_err()? {
-        return Err(Error::new(
-            ErrorKind::Storage,
-            format!("{} cannot be written to", path.display()),
-        ));
-    }
-    if how.exclusive {
-        conn.pragma_update(None, "locking_mode", "EXCLUSIVE").map_sqlite_err()?;
-    }
-    if how.leave_checkpoints {
-        // On this connection alone: those that only read make none.
-        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_sqlite_err()?;
-        conn.pragma_update(None, "wal_autocheckpoint", 0).map_sqlite_err()?;
-    }
-    let mode: String = retry::retry_while_busy(how.busy_timeout, || {
-        conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_sqlite_err()
-    })
-    .map_err(|error| disk::diagnose(&conn, error))?;
-    if mode != "wal" {
-        let why = format!(
-            "{} lies where SQLite's WAL mode does not work (it answers {mode:?})",
-            path.display()
-        );
-        return Err(Error::new(ErrorKind::Storage, why));
-    }
-    let synchronous = match how.durability {
-        Durability::Full => "FULL",
-        Durability::Relaxed => "NORMAL",
-    };
-    conn.pragma_update(None, "synchronous", synchronous).map_sqlite_err()?;
-    can_write(&conn)?;
-    Ok(conn)
-}
-
-/// Refuses a connection that could never write. SQLite returns that error before it tries the lock,
-/// so nobody who holds the lock is waited for.
-fn can_write(conn: &Connection) -> Result<()> {
-    let asked = conn.execute_batch("BEGIN IMMEDIATE; ROLLBACK").map_sqlite_err();
-    // The header makes it read-only once it has been read, and BEGIN then succeeds all the same.
-    if conn.is_readonly("main").map_sqlite_err()? {
-        return Err(Error::corrupt("its header forbids SQLite to write to it"));
-    }
-    match asked {
-        Err(error) if error.kind() == ErrorKind::Busy => Ok(()),
-        asked => asked.map_err(|error| disk::diagnose(conn, error)),
-    }
 }
 
 /// What lies at the path, whoever made it, and the connection that saw it if it can see what comes.

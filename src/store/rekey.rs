@@ -1,12 +1,27 @@
 //! Giving the file another key, or none, so that nothing of what was readable before is left in it.
 
+use std::fs;
+use std::io;
+use std::mem;
+use std::path::Path;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLockReadGuard};
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
+use super::backup::{self, Part};
 use super::error::MapSqliteErr as _;
 use super::history::ChangeRecorder;
+use super::open::connect;
+use super::paths::beside;
+use super::reader_pool::same_file;
 use super::rows::{id_of, rising};
 use super::secret_codec::SecretCodec;
-use super::{Read, Shared, Store, Write, retry};
+use super::writer::{REKEY, journal_mode};
+use super::{Access, Read, Shared, Store, Write, retry};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::SubscriptionId;
 use crate::scope::Scope;
@@ -15,44 +30,263 @@ use crate::secret::EncryptionKey;
 /// How many subscriptions are rewritten from one look: what of their secrets is in memory at once.
 const BATCH: u16 = 1_000;
 
+const NOTHING: u8 = 0;
+const WAL_MODE: u8 = 1;
+const KEY: u8 = 2;
+
+/// What a change of key has left to do: each includes what stands before it.
+#[derive(Default)]
+pub(super) struct Unfinished {
+    /// `NOTHING`, to enter WAL mode before the next change (`WAL_MODE`), or to find out which key the file has before
+    /// anything else (`KEY`).
+    step: AtomicU8,
+    /// The vault of the other key that the file can have.
+    other: Mutex<Option<SecretCodec>>,
+}
+
+impl Unfinished {
+    /// Whether something has to be done before anything is read, or written.
+    pub(super) fn stands_before(&self, writing: bool) -> bool {
+        self.step.load(Ordering::Acquire) > if writing { NOTHING } else { WAL_MODE }
+    }
+
+    fn leave(&self, step: u8) {
+        self.step.store(step, Ordering::Release);
+    }
+}
+
+/// How far a change of key came that failed.
+struct Failed {
+    error: Error,
+    /// The vault of the new key, where the file may have that.
+    new: Option<SecretCodec>,
+}
+
 impl Store {
     /// Seals every secret with this key, or lays it open where there is none. The file has to be this store's alone.
+    ///
+    /// The new state is in the `-wal` alone until all of it is there. Up to then a failure is undone by removing the `-wal`,
+    /// which needs no room and writes nothing. Whatever happens, the connection that has the file locked is closed: the
+    /// system then gives up the lock, where a statement that was to do so could fail. Its successor is opened before the
+    /// lock is taken, for the same reason.
     pub(crate) fn rekey(&self, key: Option<&EncryptionKey>) -> Result<()> {
         if self.read_only {
             return Err(Error::read_only());
         }
+        let Some(path) = &self.path else {
+            return Err(Error::new(ErrorKind::Storage, "there is no file"));
+        };
         // In this order, as everywhere: no reader of this store is under way, and none begins.
-        let mut vault = self.vault.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut vault = self.vault.write().unwrap_or_else(PoisonError::into_inner);
         let _watch = self.shared.as_ref().map(|shared| shared.watch.stop());
-        let conn = self.lock()?;
-        let shared = self.shared.is_some();
+        let mut conn = self.lock()?;
+        if self.unfinished.stands_before(true) {
+            self.reconnect(&mut conn, path)?;
+            self.settle(&conn, &mut vault, true, self.busy_timeout)?;
+        }
+        let successor = self.writer.connect(path)?;
+        same_file(path, self.file)?;
+        let changed = self
+            .take(&conn)
+            .map_err(|error| Failed { error, new: None })
+            .and_then(|()| self.change(&mut conn, path, &vault, key));
+        let failed = match changed {
+            Ok(new) => {
+                *vault = new;
+                // While nobody else is there: whoever comes next finds the file in WAL mode, and has nothing to write.
+                let is_in_wal_mode = journal_mode(&conn, "WAL").is_ok_and(|mode| mode == "wal");
+                let keeps_lock = self.writer.exclusive && is_in_wal_mode;
+                if keeps_lock && self.writer.set_automatic_checkpoints(&conn).is_ok() {
+                    return Ok(());
+                }
+                None
+            }
+            Err(Failed { error, new }) => {
+                *self.other() = new;
+                Some(error)
+            }
+        };
+        self.unfinished.leave(KEY);
+        self.replace(&mut conn, successor);
+        // By this look the file is held open again. Who has waited for a lock and failed has waited long enough.
+        let timeout = if failed.is_some() { Duration::ZERO } else { self.busy_timeout };
+        let held = self.settle(&conn, &mut vault, false, timeout);
+        failed.map_or_else(|| unless_other_key(held), Err)
+    }
+
+    /// Takes the file once nobody else has it open.
+    fn take(&self, conn: &Connection) -> Result<()> {
         retry::retry_while_busy(self.busy_timeout, || {
             if let Some(Shared { readers, .. }) = &self.shared {
                 readers.close();
             }
-            alone(&conn, shared)
-        })?;
-        let result = rewrite(&conn, &vault, key).map(|new| *vault = new).and_then(|()| {
-            // What the old pages held goes with them: all are written anew.
-            conn.execute_batch("VACUUM").map_sqlite_err().map_err(|cause| {
-                let what = "the file has its new key, but what lay there before could not be cleared from it";
-                Error::new(cause.kind(), what).with_source(cause)
+            alone(conn).inspect_err(|_| {
+                // Tried again, or given up: either way the others are let in meanwhile.
+                if !self.writer.exclusive {
+                    let _ = conn.pragma_update(None, "locking_mode", "NORMAL");
+                }
             })
+        })
+    }
+
+    /// Changes the key of a file that is this connection's alone, and leaves no `-wal`.
+    fn change(
+        &self,
+        conn: &mut Connection,
+        path: &Path,
+        old: &SecretCodec,
+        key: Option<&EncryptionKey>,
+    ) -> Result<SecretCodec, Failed> {
+        // SQLite is not to bring anything into the file before all of it is there.
+        let mut new = None;
+        let written = conn
+            .pragma_update(None, "wal_autocheckpoint", 0)
+            .map_sqlite_err()
+            .and_then(|()| rewrite(conn, old, key, &mut new))
+            .and_then(|()| renew(conn, path));
+        if let Err(error) = written {
+            if self.undo(conn, path).is_ok() {
+                return Err(Failed { error, new: None });
+            }
+            let what = "the change of key could neither be finished nor undone, and the file may have its new key";
+            return Err(Failed { error: Error::new(error.kind(), what).with_source(error), new });
+        }
+        // From here on the file itself is written to, and what the `-wal` holds is needed.
+        let left = journal_mode(conn, "DELETE").and_then(|mode| match mode.as_str() {
+            "delete" => Ok(()),
+            _ => Err(Error::new(ErrorKind::Busy, format!("the file stays in the mode {mode:?}"))),
         });
-        // Also where it failed: the others are let in again.
-        let shared_again = share(&conn, shared);
-        result?;
-        shared_again?;
-        // By this first look the file is held open again.
-        held(retry::retry_while_busy(self.busy_timeout, || SecretCodec::of(&conn, key)))
+        match (left, new) {
+            (Ok(()), Some(new)) => Ok(new),
+            (Ok(()), None) => {
+                Err(Failed { error: Error::new(ErrorKind::Storage, "no key was set"), new: None })
+            }
+            (Err(cause), new) => Err(Failed { error: uncleared(cause), new }),
+        }
+    }
+
+    /// Removes or empties the `-wal` under the connection that has the file locked, and keeps that from bringing it into the file when
+    /// it is closed, which has to be next: the file is as it was.
+    fn undo(&self, conn: &Connection, path: &Path) -> Result<()> {
+        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_sqlite_err()?;
+        same_file(path, self.file)?;
+        let wal = beside(path, "-wal")?;
+        // It has no locks that a second descriptor could drop.
+        remove(&wal).or_else(|error| {
+            let emptied =
+                fs::OpenOptions::new().write(true).open(&wal).and_then(|wal| wal.set_len(0));
+            emptied.map_err(|_| error)
+        })?;
+        // After a loss of power the `-wal` could be there again.
+        let _ = backup::sync_folder(path);
+        Ok(())
+    }
+
+    /// The vault of the key that the file has, to read or to write with.
+    pub(super) fn vault(&self, writing: bool) -> Result<RwLockReadGuard<'_, SecretCodec>> {
+        loop {
+            let vault = self.vault.read().unwrap_or_else(PoisonError::into_inner);
+            // Looked at behind the lock, which a change of key holds until it has said how it ended.
+            if !self.unfinished.stands_before(writing) {
+                return Ok(vault);
+            }
+            drop(vault);
+            self.settle_key(writing)?;
+        }
+    }
+
+    /// Does what a change of key has left to do.
+    pub(super) fn settle_key(&self, writing: bool) -> Result<()> {
+        let mut vault = self.vault.write().unwrap_or_else(PoisonError::into_inner);
+        let _watch = self.shared.as_ref().map(|shared| shared.watch.stop());
+        let mut conn = self.lock()?;
+        let Some(path) = self.path.as_ref().filter(|_| self.unfinished.stands_before(writing))
+        else {
+            return Ok(());
+        };
+        self.reconnect(&mut conn, path)?;
+        self.settle(&conn, &mut vault, writing, self.busy_timeout)
+    }
+
+    /// A connection that could not enter WAL mode can take itself to be in it when it is asked again, and the file not: what
+    /// it wrote to a `-wal` then would be nowhere.
+    fn reconnect(&self, conn: &mut Connection, path: &Path) -> Result<()> {
+        let fresh = self.writer.connect(path)?;
+        same_file(path, self.file)?;
+        self.replace(conn, fresh);
+        Ok(())
+    }
+
+    fn replace(&self, conn: &mut Connection, by: Connection) {
+        drop(mem::replace(conn, by));
+        if let Some(guard) = &self.guard {
+            guard.begin_anew();
+        }
+    }
+
+    /// Finds out which key the file has, and brings it back into WAL mode, through a connection that has done nothing yet.
+    fn settle(
+        &self,
+        conn: &Connection,
+        vault: &mut SecretCodec,
+        writing: bool,
+        timeout: Duration,
+    ) -> Result<()> {
+        let mut other = self.other();
+        let is_other = retry::retry_while_busy(timeout, || {
+            if self.writer.exclusive {
+                conn.execute_batch("BEGIN IMMEDIATE; COMMIT").map_sqlite_err()?;
+            }
+            if vault.fits(conn)? {
+                Ok(false)
+            } else if other.as_ref().map_or(Ok(false), |other| other.fits(conn))? {
+                Ok(true)
+            } else {
+                Err(Error::new(
+                    ErrorKind::Incompatible,
+                    "the file was given another key; open it anew",
+                ))
+            }
+        })?;
+        match other.take() {
+            Some(other) if is_other => *vault = other,
+            _ => {}
+        }
+        // With the file let go for a moment, another can have changed it.
+        self.version.fetch_add(1, Ordering::SeqCst);
+        let Some(path) = &self.path else {
+            return Ok(());
+        };
+        match retry::retry_while_busy(timeout, || self.writer.enter_wal(conn, path)) {
+            Ok(()) => {
+                self.unfinished.leave(NOTHING);
+                Ok(())
+            }
+            Err(error) if writing => {
+                self.unfinished.leave(KEY);
+                Err(error)
+            }
+            // On a full disk this fails and reading does not; but a journal that it has left has to be rolled back, which
+            // takes a connection that can write.
+            Err(_) => {
+                self.unfinished.leave(KEY);
+                vault.fits(conn)?;
+                self.unfinished.leave(WAL_MODE);
+                Ok(())
+            }
+        }
+    }
+
+    fn other(&self) -> MutexGuard<'_, Option<SecretCodec>> {
+        self.unfinished.other.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What the first look says. Whoever was quicker may have given the file yet another key, or keeps it locked for a while,
-/// which undoes nothing.
-fn held(look: Result<SecretCodec>) -> Result<()> {
+/// What the first look after a change says. Whoever was quicker may have given the file yet another key. Whatever else
+/// stands in the way undoes nothing, and is met again by the next call.
+fn unless_other_key(look: Result<()>) -> Result<()> {
     match look {
-        Err(error) if error.kind() != ErrorKind::Busy => Err(error),
+        Err(error) if error.kind() == ErrorKind::Incompatible => Err(error),
         _ => Ok(()),
     }
 }
@@ -61,53 +295,61 @@ fn held(look: Result<SecretCodec>) -> Result<()> {
 ///
 /// It is left in WAL mode all the same. A rollback journal would hold what is to go, and a kill would leave the file half
 /// written beside it, so that no key fits until it is rolled back; a `-wal` holds the new pages alone.
-fn alone(conn: &Connection, shared: bool) -> Result<()> {
+fn alone(conn: &Connection) -> Result<()> {
     conn.pragma_update(None, "locking_mode", "EXCLUSIVE").map_sqlite_err()?;
-    match journal_mode(conn, "DELETE") {
-        Ok(mode) if mode == "delete" => journal_mode(conn, "WAL").map(drop),
-        Ok(_) => Err(Error::new(
+    match journal_mode(conn, "DELETE")?.as_str() {
+        "delete" => journal_mode(conn, "WAL").map(drop),
+        _ => Err(Error::new(
             ErrorKind::Busy,
             "the file is open elsewhere, and needs to be this registry's alone",
         )),
-        Err(error) => Err(error),
     }
-    .inspect_err(|_| {
-        // Tried again by the caller, or given up: either way the others are let in meanwhile.
-        if shared {
-            let _ = conn.pragma_update(None, "locking_mode", "NORMAL");
+}
+
+fn uncleared(cause: Error) -> Error {
+    let what = "the file has its new key, but what lay there before could not be cleared from it";
+    Error::new(cause.kind(), what).with_source(cause)
+}
+
+fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
+            let what = format!("{} cannot be removed: {cause}", path.display());
+            Err(Error::new(ErrorKind::Storage, what).with_source(cause))
         }
-    })
-}
-
-/// Back to how a registry's file is used, with the `-wal` emptied into it once more.
-///
-/// In this order nobody comes in between. A connection that has entered WAL mode by itself cannot let others in before it
-/// leaves it, and one that was told to let others in does so after its next statement; that is the one by which the file
-/// is in WAL mode again.
-fn share(conn: &Connection, shared: bool) -> Result<()> {
-    let left = journal_mode(conn, "DELETE");
-    if shared {
-        conn.pragma_update(None, "locking_mode", "NORMAL").map_sqlite_err()?;
+        _ => Ok(()),
     }
-    let entered = journal_mode(conn, "WAL");
-    left.and(entered).map(drop)
 }
 
-fn journal_mode(conn: &Connection, mode: &str) -> Result<String> {
-    conn.query_row(&format!("PRAGMA journal_mode = {mode}"), [], |row| row.get(0)).map_sqlite_err()
+/// Writes every page anew, so that what the old ones held goes with them.
+///
+/// As `VACUUM` does, but with the copy in a file beside this one and not in memory, where it would take as much as the file
+/// has. It is not in the folder for temporary files either, which can be on another disk, with secrets in it as text.
+fn renew(conn: &mut Connection, path: &Path) -> Result<()> {
+    let path = beside(path, REKEY)?;
+    // A killed one may have left it, and nobody else has the file now.
+    remove(&path)?;
+    let part = Part::empty(path)?;
+    // As bytes: a path need not be UTF-8.
+    let name = ToSqlOutput::Borrowed(ValueRef::Text(part.path().as_os_str().as_encoded_bytes()));
+    conn.execute("VACUUM INTO ?1", [name]).map_sqlite_err()?;
+    let from = connect(part.path(), Access::Read)?;
+    backup::copy(&from, conn)
 }
 
+/// Seals every secret with the new key; `new` is what the file has once that is committed, or has in spite of an error.
 fn rewrite(
     conn: &Connection,
     old: &SecretCodec,
     key: Option<&EncryptionKey>,
-) -> Result<SecretCodec> {
+    new: &mut Option<SecretCodec>,
+) -> Result<()> {
     let tx = Transaction::new_unchecked(conn, TransactionBehavior::Exclusive).map_sqlite_err()?;
-    let new = SecretCodec::set_key(&tx, key)?;
+    let vault = &*new.insert(SecretCodec::set_key(&tx, key)?);
     let (from, to) = (
         Read { conn: &tx, vault: old, scope: &Scope::Every },
         Write {
-            read: Read { conn: &tx, vault: &new, scope: &Scope::Every },
+            read: Read { conn: &tx, vault, scope: &Scope::Every },
             ledger: ChangeRecorder::new(),
         },
     );
@@ -122,8 +364,7 @@ fn rewrite(
         }
         after = last;
     }
-    tx.commit().map_sqlite_err()?;
-    Ok(new)
+    tx.commit().map_sqlite_err()
 }
 
 fn subscriptions(conn: &Connection, after: i64) -> Result<Vec<(i64, SubscriptionId)>> {
@@ -145,9 +386,11 @@ mod tests {
     #[test]
     fn a_lock_after_the_change_undoes_nothing_and_another_key_is_told() {
         let told = |kind| {
-            held(Err(Error::new(kind, "met on the first look"))).map_err(|error| error.kind())
+            unless_other_key(Err(Error::new(kind, "met on the first look")))
+                .map_err(|error| error.kind())
         };
         assert_eq!(told(ErrorKind::Busy), Ok(()));
+        assert_eq!(told(ErrorKind::Storage), Ok(()));
         assert_eq!(told(ErrorKind::Incompatible), Err(ErrorKind::Incompatible));
     }
 }

@@ -63,6 +63,19 @@ impl SecretCodec {
         }
     }
 
+    /// Whether this is the vault of the file that is open.
+    #[cfg(feature = "encryption")]
+    pub(super) fn fits(&self, conn: &Connection) -> Result<bool> {
+        let check: Option<Vec<u8>> = conn
+            .query_row("SELECT key_check FROM registry", [], |row| row.get(0))
+            .map_sqlite_err()?;
+        Ok(match (&self.cipher, check) {
+            (None, None) => true,
+            (Some(cipher), Some(check)) => cipher.open(KEY_CHECK, &check).is_some(),
+            _ => false,
+        })
+    }
+
     /// Gives the file a key, or takes it away: in a transaction that is open. The secrets are the caller's to rewrite.
     pub(super) fn set_key(conn: &Connection, key: Option<&EncryptionKey>) -> Result<SecretCodec> {
         let cipher = key.map(|key| Ok(Cipher::new(key, sealed_to(conn)?))).transpose()?;

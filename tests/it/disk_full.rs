@@ -15,7 +15,7 @@ use crate::support::history;
 use crate::support::{new, size};
 
 /// No file of this process may grow past this many bytes.
-fn limit(bytes: Option<u64>) {
+pub(crate) fn limit(bytes: Option<u64>) {
     let maximum = getrlimit(Resource::Fsize).maximum;
     setrlimit(Resource::Fsize, Rlimit { current: bytes, maximum }).unwrap();
 }
@@ -191,15 +191,19 @@ fn child_fills_the_disk() {
 }
 
 /// A file system of its own, taken away again when dropped.
-struct Mounted(tempfile::TempDir);
+pub(crate) struct Mounted(tempfile::TempDir);
 
 impl Mounted {
-    fn tmpfs(size: &str) -> Option<Mounted> {
+    pub(crate) fn tmpfs(size: &str) -> Option<Mounted> {
         let folder = tempfile::tempdir().unwrap();
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", size, "tmpfs"]).arg(folder.path());
         let done = mount.stderr(std::process::Stdio::null()).status();
         done.is_ok_and(|status| status.success()).then(|| Mounted(folder))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
     }
 }
 
@@ -216,7 +220,7 @@ fn a_full_disk_is_storage_and_costs_nothing_else() {
             println!("skipped: no file system may be mounted here");
             return;
         };
-        let path = disk.0.path().join("registry.db");
+        let path = disk.path().join("registry.db");
         let peer = Peer::spawn(&mut child::command("disk_full::child_fills_the_disk", &path, &[]));
         let heard = peer.finish();
         assert!(heard[0].starts_with("whole after "), "{heard:?}");

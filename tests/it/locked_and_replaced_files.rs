@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tempfile::TempDir;
-use webhook_registry::{Error, ErrorKind, Registry};
+use webhook_registry::{Durability, Error, ErrorKind, Registry, SubscriptionUpdate};
 
 use crate::support::child::{self, Peer};
 use crate::support::{new, refused};
@@ -61,6 +61,43 @@ fn a_strangers_lock_is_waited_for_as_long_as_was_said() {
     stranger.execute_batch("COMMIT").unwrap();
     registry.create(new("two")).unwrap();
     assert_eq!(hasty.len().unwrap(), 2);
+}
+
+#[test]
+fn what_a_strangers_long_read_adds_to_the_wal_is_given_back_when_it_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.db");
+    let registry = Registry::options().durability(Durability::Relaxed).open(&path).unwrap();
+    registry.register_event_type("agent.v1").unwrap();
+    let id = registry.create(new("one")).unwrap().subscription().id();
+    let wal = || fs::metadata(folder.path().join("registry.db-wal")).unwrap().len();
+    let change = |times: usize| {
+        for time in 0..times {
+            let text = format!("{time:03}").repeat(300);
+            let update = (0..50).fold(SubscriptionUpdate::new(), |update, key| {
+                update.metadata(format!("key {key}"), &text)
+            });
+            registry.update(id, update).unwrap();
+        }
+    };
+    let stranger = Connection::open(&path).unwrap();
+    stranger.execute_batch("BEGIN; SELECT * FROM subscriptions").unwrap();
+    change(300);
+    assert!(wal() > 6 << 20, "{} bytes", wal());
+    stranger.execute_batch("COMMIT").unwrap();
+    // It is brought into the file, where nobody needs it any more, and the `-wal` begins anew.
+    change(60);
+    assert!(wal() < 5 << 20, "{} bytes", wal());
+    // One large change is given back as well.
+    let large = |at| {
+        (0..50).fold(new(&format!("s{at}")), |new, key| {
+            new.metadata(format!("key {key}"), "x".repeat(1_000))
+        })
+    };
+    registry.create_all((0..200).map(large)).unwrap();
+    assert!(wal() > 6 << 20, "{} bytes", wal());
+    change(60);
+    assert!(wal() < 5 << 20, "{} bytes", wal());
 }
 
 #[test]

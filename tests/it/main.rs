@@ -29,6 +29,8 @@ mod errors;
 mod escaping;
 mod event_types;
 mod export;
+#[cfg(all(unix, feature = "encryption"))]
+mod failed_rekey;
 mod failure_atomicity;
 #[cfg(target_os = "linux")]
 mod faulty_disk;

@@ -1,0 +1,268 @@
+//! Checkpoints that cannot meet SQLite's WAL-reset bug.
+//!
+//! From 3.7.0 to 3.51.2 a checkpoint can begin with the state of the `-wal` from before another connection began it anew. It
+//! then notes changes as copied that are not, and they are lost, or the file is damaged. This takes a change that is
+//! committed between two steps of a checkpoint. SQLite's own checkpoints after a commit hold no lock against that, and a
+//! FULL or TRUNCATE one falls back to the same where another connection is writing.
+//!
+//! So with such a version SQLite's own are switched off. This crate makes one through a second connection, while the first
+//! holds the write lock: nobody can commit meanwhile. The checkpoint of the last connection that closes is SQLite's still,
+//! because that one has the file locked as a whole. The bug is in the version of the program that makes the checkpoint, so
+//! a program of another version beside this one puts nothing at risk here, but by checkpoints of its own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use super::error::MapSqliteErr as _;
+use super::open::connect;
+use super::paths::beside;
+use super::reader_pool::{FileId, same_file};
+use super::writer::WAL_LIMIT;
+use super::{Access, Store};
+use crate::error::Result;
+
+/// How many rows are changed before the next try, where a reader needs what is in the `-wal`.
+const ROWS: u64 = 50;
+
+/// Whether the SQLite that is linked has the bug.
+pub(super) fn has_wal_reset_bug() -> bool {
+    is_affected(rusqlite::version_number())
+}
+
+/// Two older branches were mended too.
+fn is_affected(version: i32) -> bool {
+    match version {
+        3_044_006..3_045_000 | 3_050_007..3_051_000 => false,
+        version => (3_007_000..3_051_003).contains(&version),
+    }
+}
+
+/// What to say of this version of SQLite, where it has the bug.
+fn advice(version: i32, name: &str) -> Option<String> {
+    is_affected(version).then(|| {
+        format!(
+            "this program links SQLite {name}, in which checkpoints of two connections can lose a committed change or damage \
+             the file (SQLite's WAL-reset bug); the registry's own checkpoints avoid that, but not those of Litestream and of \
+             whatever else writes to the file; link SQLite 3.51.3 or later (or 3.50.7 or 3.44.6), there too"
+        )
+    })
+}
+
+impl Store {
+    /// What is known of the SQLite that is linked and endangers a file.
+    pub(crate) fn sqlite_advice(&self) -> Option<String> {
+        self.path.as_ref().and_then(|_| advice(rusqlite::version_number(), rusqlite::version()))
+    }
+}
+
+/// When a checkpoint is due, and of what.
+///
+/// `journal_size_limit` cuts the `-wal` as it is begun anew, so that it is longer than that only where so much is in it, or
+/// where it has just been copied.
+pub(super) struct Guard {
+    wal: PathBuf,
+    /// From how many rows on, of all that the connection has changed.
+    due: AtomicU64,
+}
+
+impl Guard {
+    pub(super) fn new(path: &Path) -> Result<Guard> {
+        Ok(Guard { wal: beside(path, "-wal")?, due: AtomicU64::new(0) })
+    }
+
+    /// Another connection writes from now on, and counts from nothing.
+    #[cfg(feature = "encryption")]
+    pub(super) fn begin_anew(&self) {
+        self.due.store(0, Ordering::Relaxed);
+    }
+
+    /// Makes a checkpoint where one is due. The commit stands, whatever becomes of it: the next one tries again.
+    pub(super) fn after_commit(&self, conn: &Connection, path: &Path, file: Option<FileId>) {
+        let changed = conn.total_changes();
+        if changed >= self.due.load(Ordering::Relaxed)
+            && fs::metadata(&self.wal).is_ok_and(|wal| wal.len() > WAL_LIMIT)
+            && checkpoint(conn, path, file).is_ok_and(|is_whole| !is_whole)
+        {
+            self.due.store(changed.saturating_add(ROWS), Ordering::Relaxed);
+        }
+    }
+}
+
+/// Copies what is in the `-wal` into the file, as far as no reader needs it where it is, and answers whether that is all.
+fn checkpoint(conn: &Connection, path: &Path, file: Option<FileId>) -> Result<bool> {
+    // Inside a transaction no checkpoint can be made by its own connection.
+    let second = connect(path, Access::Write)?;
+    second.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_sqlite_err()?;
+    let lock = Transaction::new_unchecked(conn, TransactionBehavior::Immediate).map_sqlite_err()?;
+    same_file(path, file)?;
+    let number = |row: &rusqlite::Row<'_>, at| row.get::<_, i64>(at);
+    let is_whole = second.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
+        Ok(number(row, 0)? == 0 && number(row, 1)? == number(row, 2)?)
+    });
+    let is_whole = is_whole.map_sqlite_err()?;
+    lock.rollback().map_sqlite_err()?;
+    Ok(is_whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event_type::EventType;
+    use crate::random::RandomSource;
+    use crate::store::{Durability, Settings};
+    use std::sync::atomic::AtomicBool;
+    use std::thread;
+    use std::time::Duration;
+
+    #[test]
+    fn the_versions_with_the_bug_are_told_from_those_without() {
+        for version in [3_007_000, 3_038_000, 3_044_005, 3_045_000, 3_050_006, 3_051_000, 3_051_002]
+        {
+            assert!(is_affected(version), "{version}");
+        }
+        for version in [3_006_023, 3_044_006, 3_050_007, 3_051_003, 3_052_000, 3_054_001] {
+            assert!(!is_affected(version), "{version}");
+        }
+        let told = advice(3_051_001, "3.51.1").unwrap();
+        assert!(
+            told.starts_with("this program links SQLite 3.51.1, ") && told.contains("3.51.3"),
+            "{told}"
+        );
+        assert_eq!(advice(3_051_003, "3.51.3"), None);
+    }
+
+    /// As it is opened with a version that has the bug.
+    fn guarded(path: &Path) -> Store {
+        let settings = Settings {
+            read_only: false,
+            create: true,
+            exclusive: false,
+            durability: Durability::Relaxed,
+            busy_timeout: Duration::from_secs(60),
+            key: None,
+            keep_changes: None,
+            leave_checkpoints: false,
+            entropy: RandomSource::System,
+        };
+        let mut store = Store::open(path.to_owned(), &settings).unwrap();
+        store.guard = Some(Guard::new(path).unwrap());
+        store.lock().unwrap().pragma_update(None, "wal_autocheckpoint", 0).unwrap();
+        store
+    }
+
+    fn add(store: &Store, number: usize) {
+        let name = format!("type.{number}");
+        let description = "x".repeat(3_000);
+        store
+            .write(&crate::scope::Scope::Every, |tx| {
+                tx.add_event_type(&EventType::new(&name), Some(&description), &[])
+            })
+            .unwrap();
+    }
+
+    fn length(path: &Path, suffix: &str) -> u64 {
+        fs::metadata(beside(path, suffix).unwrap()).unwrap().len()
+    }
+
+    #[test]
+    fn guarded_checkpoints_bound_the_wal_and_bring_everything_into_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("registry.db");
+        let store = guarded(&path);
+        let mut longest = 0;
+        for number in 0..3_000 {
+            add(&store, number);
+            longest = longest.max(length(&path, "-wal"));
+        }
+        assert!(
+            (WAL_LIMIT..WAL_LIMIT + WAL_LIMIT / 8).contains(&longest),
+            "the -wal had {longest} bytes"
+        );
+        assert!(length(&path, "") > 2 * WAL_LIMIT, "the file itself grew");
+        let found: i64 = store
+            .read(&crate::scope::Scope::Every, |read| {
+                read.number("SELECT count(*) FROM event_type")
+            })
+            .unwrap();
+        assert_eq!(found, 3_000);
+    }
+
+    #[test]
+    fn a_guarded_checkpoint_is_made_only_with_the_write_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("registry.db");
+        let store = guarded(&path);
+        add(&store, 0);
+        let before = length(&path, "");
+        let conn = store.lock().unwrap();
+        let other = Connection::open(&path).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        assert!(checkpoint(&conn, &path, store.file).is_err());
+        assert_eq!(length(&path, ""), before);
+        other.execute_batch("COMMIT").unwrap();
+        assert!(checkpoint(&conn, &path, store.file).unwrap());
+        assert!(length(&path, "") > before && conn.is_autocommit());
+        // Neither is another file touched that took the place of this one.
+        assert!(checkpoint(&conn, &path, Some((0, 0))).is_err());
+        assert!(conn.is_autocommit());
+    }
+
+    #[test]
+    fn a_reader_that_stays_puts_a_guarded_checkpoint_off_and_loses_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("registry.db");
+        let store = guarded(&path);
+        add(&store, 0);
+        let reader = Connection::open(&path).unwrap();
+        let count = |conn: &Connection| -> i64 {
+            conn.query_row("SELECT count(*) FROM event_type", [], |row| row.get(0)).unwrap()
+        };
+        reader.execute_batch("BEGIN").unwrap();
+        assert_eq!(count(&reader), 1);
+        for number in 1..3_000 {
+            add(&store, number);
+        }
+        assert_eq!(count(&reader), 1);
+        assert!(length(&path, "-wal") > 2 * WAL_LIMIT);
+        reader.execute_batch("COMMIT").unwrap();
+        (3_000..5_000).for_each(|number| add(&store, number));
+        assert_eq!(count(&reader), 5_000);
+        assert!(length(&path, "-wal") < WAL_LIMIT + WAL_LIMIT / 8);
+    }
+
+    #[test]
+    fn writers_with_guarded_checkpoints_lose_no_change_to_each_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("registry.db");
+        let stores: Vec<Store> = (0..3).map(|_| guarded(&path)).collect();
+        let over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let writers: Vec<_> = stores
+                .iter()
+                .zip(0..)
+                .map(|(store, at)| {
+                    scope.spawn(move || (0..700).for_each(|number| add(store, 1_000 * at + number)))
+                })
+                .collect();
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    let conn = stores[0].lock().unwrap();
+                    let _ = checkpoint(&conn, &path, stores[0].file);
+                }
+            });
+            writers.into_iter().for_each(|writer| writer.join().unwrap());
+            over.store(true, Ordering::Relaxed);
+        });
+        let conn = Connection::open(&path).unwrap();
+        let found: i64 =
+            conn.query_row("SELECT count(*) FROM event_type", [], |row| row.get(0)).unwrap();
+        assert_eq!(found, 2_100);
+        let verdict: String =
+            conn.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+        assert_eq!(verdict, "ok");
+    }
+}

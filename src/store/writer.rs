@@ -1,0 +1,135 @@
+//! The connection that writes: how it is opened, and how it brings the file into WAL mode.
+
+use std::fs;
+use std::path::Path;
+
+use rusqlite::Connection;
+use rusqlite::config::DbConfig;
+
+use super::checkpoint;
+use super::error::MapSqliteErr as _;
+use super::open::connect;
+use super::paths::beside;
+use super::{Access, Durability, Settings};
+use crate::error::{Error, ErrorKind, Result};
+
+/// How many bytes of the `-wal` are kept for the next changes once all of them are in the file: as many as it has when
+/// SQLite makes a checkpoint by itself. What a long read of another program or one large change adds is given back.
+pub(super) const WAL_LIMIT: u64 = 4 << 20;
+
+/// The end of the name of the copy that a change of key makes beside the file.
+pub(super) const REKEY: &str = "-rekey";
+
+/// The settings of the connection that writes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Writer {
+    pub(super) exclusive: bool,
+    durability: Durability,
+    pub(super) checkpoints: Checkpoints,
+}
+
+/// Who makes the checkpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Checkpoints {
+    /// SQLite, after a commit.
+    Automatic,
+    /// This crate, where SQLite's own can damage the file: see checkpoint.rs.
+    Guarded,
+    /// Another program.
+    Left,
+}
+
+impl Writer {
+    pub(super) fn new(settings: &Settings) -> Writer {
+        let &Settings { exclusive, durability, leave_checkpoints, .. } = settings;
+        let checkpoints = if leave_checkpoints {
+            Checkpoints::Left
+        } else if !exclusive && checkpoint::has_wal_reset_bug() {
+            Checkpoints::Guarded
+        } else {
+            Checkpoints::Automatic
+        };
+        Writer { exclusive, durability, checkpoints }
+    }
+
+    /// Opens a connection, and reads nothing yet: it holds no lock on the file, and whoever wants the file alone has it.
+    pub(super) fn connect(self, path: &Path) -> Result<Connection> {
+        let conn = connect(path, Access::Write)?;
+        if conn.is_readonly("main").map_sqlite_err()? {
+            return Err(Error::new(
+                ErrorKind::Storage,
+                format!("{} cannot be written to", path.display()),
+            ));
+        }
+        if self.exclusive {
+            conn.pragma_update(None, "locking_mode", "EXCLUSIVE").map_sqlite_err()?;
+        }
+        if self.checkpoints == Checkpoints::Left {
+            // On this connection alone: those that only read make none. Neither is the `-wal` cut, because Litestream
+            // takes a shorter one for one that it has lost track of.
+            conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+                .map_sqlite_err()?;
+        } else {
+            let limit = format!("PRAGMA journal_size_limit = {WAL_LIMIT}");
+            conn.query_row(&limit, [], |_| Ok(())).map_sqlite_err()?;
+        }
+        self.set_automatic_checkpoints(&conn)?;
+        Ok(conn)
+    }
+
+    /// Says whether SQLite makes checkpoints after a commit.
+    pub(super) fn set_automatic_checkpoints(self, conn: &Connection) -> Result<()> {
+        let pages = if self.checkpoints == Checkpoints::Automatic { 1_000 } else { 0 };
+        conn.pragma_update(None, "wal_autocheckpoint", pages).map_sqlite_err()
+    }
+
+    /// Brings the file into WAL mode, where it is not in it, and sets what needs a look at the file.
+    pub(super) fn enter_wal(self, conn: &Connection, path: &Path) -> Result<()> {
+        let mode = journal_mode(conn, "WAL")?;
+        if mode != "wal" {
+            let why = format!(
+                "{} lies where SQLite's WAL mode does not work (it answers {mode:?})",
+                path.display()
+            );
+            return Err(Error::new(ErrorKind::Storage, why));
+        }
+        let synchronous = match self.durability {
+            Durability::Full => "FULL",
+            Durability::Relaxed => "NORMAL",
+        };
+        conn.pragma_update(None, "synchronous", synchronous).map_sqlite_err()?;
+        // A change of key that was killed can have left it, with secrets as text. With the file open none is under way.
+        if let Ok(left) = beside(path, REKEY) {
+            let _ = fs::remove_file(left);
+        }
+        Ok(())
+    }
+}
+
+/// Rejects a connection that could never write. SQLite returns that error before it tries the lock,
+/// so nobody who holds the lock is waited for.
+pub(super) fn can_write(conn: &Connection) -> Result<()> {
+    let asked = conn.execute_batch("BEGIN IMMEDIATE; ROLLBACK").map_sqlite_err();
+    // The header makes it read-only once it has been read, and BEGIN then succeeds all the same.
+    if conn.is_readonly("main").map_sqlite_err()? {
+        return Err(Error::corrupt("its header forbids SQLite to write to it"));
+    }
+    match asked {
+        Err(error) if error.kind() == ErrorKind::Busy => Ok(()),
+        asked => asked,
+    }
+}
+
+/// Asks SQLite to take this mode, and answers the one that it is in.
+///
+/// What it writes for that is committed only behind the row of the answer, so the statement has to run to its end: an error
+/// there would be lost, with a journal that later brings back the mode of before.
+pub(super) fn journal_mode(conn: &Connection, mode: &str) -> Result<String> {
+    let mut statement = conn.prepare(&format!("PRAGMA journal_mode = {mode}")).map_sqlite_err()?;
+    let mut rows = statement.query([]).map_sqlite_err()?;
+    let mut found = String::new();
+    while let Some(row) = rows.next().map_sqlite_err()? {
+        found = row.get(0).map_sqlite_err()?;
+    }
+    Ok(found)
+}
