@@ -45,7 +45,7 @@ BOUNDS = [
     # Growth.
     ("dispatch/growth_memory", "1m", "1k", "≤", 1.25, 1.1),
     ("dispatch/growth_memory", "1m_baseline", "1k_baseline", None, None, None),
-    ("dispatch/growth_memory", "1m_apart", "1k_apart", None, None, None),
+    ("dispatch/growth_memory", "1m_apart", "1k_apart", "≤", 1.25, 1.1),
     ("dispatch/growth_memory", "1m_apart_baseline", "1k_apart_baseline", None, None, None),
     ("dispatch/growth", "1m", "1k", "≤", 1.3, 1.1),
     ("dispatch/growth", "1m_apart", "1k_apart", None, None, None),
