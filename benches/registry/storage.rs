@@ -81,7 +81,7 @@ fn update_durable(bench: &mut Bench) {
     for (from, to) in [(&from.registry, &to.registry), (&from.baseline, &to.baseline)] {
         fs::copy(from, to).unwrap();
         // Or the first durable update would wait until the copy is on the disk.
-        fs::File::open(to).unwrap().sync_all().unwrap();
+        fs::OpenOptions::new().write(true).open(to).unwrap().sync_all().unwrap();
     }
     let pair = to.open();
     // Without the first one, which other groups have moved.
