@@ -1,9 +1,12 @@
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use serde_json::Value;
 
-use crate::event_type::EventType;
-use crate::subscription::Subscription;
+use crate::event_type::{EventType, is_name};
+use crate::id::SubscriptionId;
+use crate::pattern::EventPattern;
+use crate::subscription::{StoredParts, Subscription};
 use crate::time::Millis;
 
 /// One entry of the history: what a call has changed of one subscription or event type. From
@@ -43,6 +46,22 @@ impl Change {
     /// listed without values.
     pub fn fields(&self) -> &[FieldChange] {
         &self.fields
+    }
+
+    /// Whether subject and fields of a change that was read back keep the rules that judged them when they were new.
+    pub(crate) fn keeps_rules(&self) -> bool {
+        let Change { sequence: _, at: _, kind, subject, fields } = self;
+        let names_subject = if kind.is_of_event_type() {
+            is_name(subject)
+        } else {
+            SubscriptionId::from_stored(subject).is_some()
+        };
+        let once = |(at, field): (usize, &FieldChange)| {
+            fields.iter().take(at).all(|f| f.name != field.name)
+        };
+        names_subject
+            && fields.iter().enumerate().all(once)
+            && fields.iter().all(|field| field.keeps_rules(kind.is_of_event_type()))
     }
 }
 
@@ -91,6 +110,15 @@ impl ChangeKind {
         ChangeKind::ALL.iter().find(|(kind, _)| *kind == self).map_or("", |(_, text)| text)
     }
 
+    fn is_of_event_type(self) -> bool {
+        matches!(
+            self,
+            ChangeKind::EventTypeRegistered
+                | ChangeKind::EventTypeReplaced
+                | ChangeKind::EventTypeRemoved
+        )
+    }
+
     pub(crate) fn from_stored(text: &str) -> Option<ChangeKind> {
         ChangeKind::ALL.iter().find(|(_, stored)| *stored == text).map(|(kind, _)| *kind)
     }
@@ -121,9 +149,57 @@ impl FieldChange {
         self.after.as_ref()
     }
 
+    fn keeps_rules(&self, of_event_type: bool) -> bool {
+        let FieldChange { name, before, after } = self;
+        let mut values = before.iter().chain(after);
+        if name == "secret" {
+            return !of_event_type && values.next().is_none();
+        }
+        let keeps = if of_event_type { event_type_value } else { subscription_value };
+        values.all(|value| keeps(name, value).unwrap_or(false))
+    }
+
     fn secret() -> FieldChange {
         FieldChange { name: "secret".to_owned(), before: None, after: None }
     }
+}
+
+/// Whether this is a value that a field of a subscription can have; none where it has another type, and for an unknown
+/// field.
+fn subscription_value(field: &str, value: &Value) -> Option<bool> {
+    let (events, metadata);
+    let mut parts = StoredParts::default();
+    match field {
+        "name" => parts.name = Some(value.as_str()?),
+        "url" => parts.url = Some(value.as_str()?),
+        "events" => {
+            let pattern = |value: &Value| EventPattern::stored(value.as_str()?).ok();
+            events = value.as_array()?.iter().map(pattern).collect::<Option<Vec<_>>>()?;
+            parts.events = Some(&events);
+        }
+        "enabled" => return Some(value.is_boolean()),
+        "description" => parts.description = Some(value.as_str()?),
+        "metadata" => {
+            let entry =
+                |(key, value): (&String, &Value)| Some((key.clone(), value.as_str()?.to_owned()));
+            metadata = value.as_object()?.iter().map(entry).collect::<Option<BTreeMap<_, _>>>()?;
+            parts.metadata = Some(&metadata);
+        }
+        _ => return None,
+    }
+    Some(parts.faults().is_empty())
+}
+
+/// The same of an event type.
+fn event_type_value(field: &str, value: &Value) -> Option<bool> {
+    let mut event_type = EventType::new("any");
+    match field {
+        "name" => value.as_str()?.clone_into(&mut event_type.name),
+        "description" => event_type.description = Some(value.as_str()?.to_owned()),
+        "jsonSchema" => event_type.json_schema = Some(value.clone()),
+        _ => return None,
+    }
+    Some(event_type.faults().is_empty())
 }
 
 /// What becomes of the secrets by a call.

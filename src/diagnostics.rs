@@ -1,5 +1,5 @@
-//! What can be said of subscriptions that were read back: rules that they break, and what is legal but looks wrong. Pure
-//! functions of "now" and of what each pattern covers.
+//! What can be said of subscriptions that were read back: what is legal but looks wrong. Pure functions of "now" and of
+//! what each pattern covers.
 
 use std::collections::HashMap;
 use std::collections::btree_map::{BTreeMap, Entry};
@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::pattern::EventPattern;
 use crate::report::{Finding, Report, SubscriptionLabel};
 use crate::secret::IssuedSecret;
-use crate::subscription::{self, Subscription};
+use crate::subscription::Subscription;
 use crate::time::Millis;
 use crate::url_policy;
 
@@ -103,10 +103,6 @@ impl<'c> Diagnostics<'c> {
         subscription: &Subscription,
         secrets: &[IssuedSecret],
     ) {
-        for problem in subscription::faults(subscription) {
-            let message = format!("its {problem}; update it");
-            report.find(Finding::of(who, message));
-        }
         let address = url_policy::normal(&subscription.url);
         if address.starts_with("http:") {
             let message = "its URL is plain http, which anybody on the way can read and change; move it to https";

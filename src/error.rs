@@ -5,6 +5,9 @@ use std::panic::AssertUnwindSafe;
 
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
+use crate::escape::visible_owned;
+pub(crate) use crate::escape::{quoted, quoted_key, visible};
+
 /// What every fallible call of this crate returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -61,18 +64,86 @@ pub enum ErrorKind {
     Gone,
 }
 
+impl ErrorKind {
+    /// Returns the HTTP status that fits a refusal of this kind.
+    ///
+    /// | kind | status |
+    /// |---|---:|
+    /// | `Invalid` | 422 |
+    /// | `NotFound` | 404 |
+    /// | `Conflict` | 409 |
+    /// | `Gone` | 410 |
+    /// | `ReadOnly` | 403 |
+    /// | `Busy` | 503 |
+    /// | `Incompatible`, `Corrupt`, `Storage` | 500 |
+    pub fn http_status(self) -> u16 {
+        match self {
+            ErrorKind::Invalid => 422,
+            ErrorKind::NotFound => 404,
+            ErrorKind::Conflict => 409,
+            ErrorKind::Gone => 410,
+            ErrorKind::ReadOnly => 403,
+            ErrorKind::Busy => 503,
+            ErrorKind::Incompatible | ErrorKind::Corrupt | ErrorKind::Storage => 500,
+        }
+    }
+
+    /// The `title` of a problem document: the same for every error of a kind, as RFC 9457 asks.
+    fn title(self) -> &'static str {
+        match self {
+            ErrorKind::Invalid => "Invalid input",
+            ErrorKind::NotFound => "Not found",
+            ErrorKind::Conflict => "Conflict",
+            ErrorKind::Gone => "No longer available",
+            ErrorKind::ReadOnly => "Read-only",
+            ErrorKind::Busy => "Temporarily unavailable",
+            ErrorKind::Incompatible | ErrorKind::Corrupt | ErrorKind::Storage => {
+                "Internal server error"
+            }
+        }
+    }
+}
+
 /// One field of the input that is at fault, or that something stands against.
 ///
 /// Serializes to `{"field": …, "message": …}`, ready for the body of a `400` answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Problem {
     field: String,
     message: String,
+    /// The text that the message says is not known, until the suggestion for it is in the message.
+    misspelt: Option<Misspelt>,
+}
+
+/// A text that names no event type, and what of a name is to be compared with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Misspelt {
+    Name(Box<str>),
+    /// What a name begins with.
+    Start(Box<str>),
+    /// What a name ends with.
+    End(Box<str>),
+}
+
+impl Misspelt {
+    /// Where in the order of names those that are near are most likely to stand. An end tells nothing of that.
+    pub(crate) fn place(&self) -> &str {
+        match self {
+            Misspelt::Name(text) | Misspelt::Start(text) => text,
+            Misspelt::End(_) => "",
+        }
+    }
 }
 
 impl Problem {
     pub(crate) fn new(field: impl Into<String>, message: impl Into<String>) -> Problem {
-        Problem { field: field.into(), message: visible_owned(message.into()) }
+        Problem { field: field.into(), message: visible_owned(message.into()), misspelt: None }
+    }
+
+    /// The same problem with a text for which a suggestion is still to be found.
+    pub(crate) fn with_misspelt(mut self, misspelt: Misspelt) -> Problem {
+        self.misspelt = Some(misspelt);
+        self
     }
 
     /// The JSON key at fault: `url`, `events[2]`, `name`, `ifRevision`; in a list `[7].name`.
@@ -98,6 +169,13 @@ impl Problem {
     }
 }
 
+impl fmt::Debug for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Problem { field, message, misspelt: _ } = self;
+        f.debug_struct("Problem").field("field", field).field("message", message).finish()
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", visible(&self.field), self.message)
@@ -119,9 +197,66 @@ impl Error {
         self.0.kind
     }
 
-    /// The fields at fault; filled for [`ErrorKind::Invalid`] and [`ErrorKind::Conflict`].
+    /// The fields at fault; filled for [`ErrorKind::Invalid`], [`ErrorKind::Conflict`] and
+    /// [`ErrorKind::NotFound`], whose one problem names what was not found: `subscriptionId`,
+    /// `eventType` or `path`.
     pub fn problems(&self) -> &[Problem] {
         &self.0.problems
+    }
+
+    /// Returns the body of an `application/problem+json` response
+    /// ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)).
+    ///
+    /// The members are `title` (fixed for each [`ErrorKind`]), `status`
+    /// ([`ErrorKind::http_status`]), `detail` (the message; absent for status 500) and `errors`,
+    /// the [problems](Error::problems) as `{"field", "message"}`, where there are any. No path of
+    /// the machine and no message of SQLite is in it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use webhook_registry::{NewSubscription, Registry};
+    ///
+    /// let registry = Registry::in_memory()?;
+    /// let error = registry.create(NewSubscription::new("crm", "ftp://x", ["*"])).unwrap_err();
+    /// let body = error.to_problem();
+    /// assert_eq!(body["status"], error.kind().http_status());
+    /// assert_eq!(body["errors"][0]["field"], "url");
+    /// # Ok::<(), webhook_registry::Error>(())
+    /// ```
+    pub fn to_problem(&self) -> serde_json::Value {
+        let kind = self.kind();
+        let status = kind.http_status();
+        // Its message names a file of this machine. The kind says enough to whoever asked.
+        let on_path = self.problems().iter().any(|problem| problem.field == "path");
+        let path_message = if kind == ErrorKind::NotFound {
+            "there is no registry at the path"
+        } else {
+            "there is a file at the path already"
+        };
+        let mut body = serde_json::Map::new();
+        body.insert("title".to_owned(), kind.title().into());
+        body.insert("status".to_owned(), status.into());
+        if status != 500 {
+            let detail = match kind {
+                _ if on_path => path_message.to_owned(),
+                // SQLite's own words may follow in the message.
+                ErrorKind::Busy => {
+                    "the registry is locked by another process; try again later".to_owned()
+                }
+                _ => self.to_string(),
+            };
+            body.insert("detail".to_owned(), detail.into());
+            if !self.problems().is_empty() {
+                let errors = self.problems().iter().map(|problem| {
+                    let message =
+                        if problem.field == "path" { path_message } else { &problem.message };
+                    serde_json::json!({"field": problem.field, "message": message})
+                });
+                body.insert("errors".to_owned(), errors.collect());
+            }
+        }
+        serde_json::Value::Object(body)
     }
 
     pub(crate) fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Error {
@@ -129,16 +264,11 @@ impl Error {
             Cow::Owned(text) => Cow::Owned(visible_owned(text)),
             ours => ours,
         };
-        Error(Box::new(Repr { kind, message, problems: Vec::new(), source: None }))
+        Error::with(kind, message, Vec::new())
     }
 
     pub(crate) fn invalid(problems: Vec<Problem>) -> Error {
-        Error(Box::new(Repr {
-            kind: ErrorKind::Invalid,
-            message: Cow::Borrowed(""),
-            problems,
-            source: None,
-        }))
+        Error::with(ErrorKind::Invalid, Cow::Borrowed(""), problems)
     }
 
     pub(crate) fn invalid_field(field: impl Into<String>, message: impl Into<String>) -> Error {
@@ -147,12 +277,7 @@ impl Error {
 
     /// A conflict whose message is its problems': each reads as a sentence that begins with its field.
     pub(crate) fn conflict(problems: Vec<Problem>) -> Error {
-        Error(Box::new(Repr {
-            kind: ErrorKind::Conflict,
-            message: Cow::Borrowed(""),
-            problems,
-            source: None,
-        }))
+        Error::with(ErrorKind::Conflict, Cow::Borrowed(""), problems)
     }
 
     pub(crate) fn conflict_field(field: impl Into<String>, message: impl Into<String>) -> Error {
@@ -166,8 +291,50 @@ impl Error {
         error
     }
 
+    fn with(kind: ErrorKind, message: Cow<'static, str>, problems: Vec<Problem>) -> Error {
+        Error(Box::new(Repr { kind, message, problems, source: None }))
+    }
+
+    /// No event type of this name, for which a suggestion is still to be found.
+    pub(crate) fn no_event_type(name: &str) -> Error {
+        let mut error = Error::not_found("eventType", format!("no event type {}", quoted(name)));
+        for problem in &mut error.0.problems {
+            problem.misspelt = Some(Misspelt::Name(name.into()));
+        }
+        error
+    }
+
+    /// Returns the texts for which a suggestion is still to be found.
+    pub(crate) fn misspelt(&self) -> impl Iterator<Item = &Misspelt> {
+        self.0.problems.iter().filter_map(|problem| problem.misspelt.as_ref())
+    }
+
+    /// Adds a suggestion, or nothing, to the end of each message about such a text.
+    pub(crate) fn with_hints(mut self, mut hint: impl FnMut(&Misspelt) -> String) -> Error {
+        let Repr { message: whole, problems, .. } = &mut *self.0;
+        for Problem { message, misspelt, .. } in problems {
+            if let Some(misspelt) = misspelt.take() {
+                let hint = hint(&misspelt);
+                // The message of an error with one problem can be the problem's.
+                if *whole == *message {
+                    whole.to_mut().push_str(&hint);
+                }
+                message.push_str(&hint);
+            }
+        }
+        self
+    }
+
     pub(crate) fn no_subscription(id: impl fmt::Display) -> Error {
-        Error::new(ErrorKind::NotFound, format!("no subscription {id}"))
+        Error::not_found("subscriptionId", format!("no subscription {id}"))
+    }
+
+    /// `field` says what kind of thing was not found.
+    pub(crate) fn not_found(field: &'static str, message: impl Into<String>) -> Error {
+        let message = message.into();
+        let mut error = Error::new(ErrorKind::NotFound, message.clone());
+        error.0.problems = vec![Problem::new(field, message)];
+        error
     }
 
     pub(crate) fn read_only() -> Error {
@@ -224,102 +391,4 @@ impl StdError for Error {
             source
         })
     }
-}
-
-/// Quotes a text that came from outside for a message: what is invisible is escaped, and a long text is cut.
-pub(crate) fn quoted(text: &str) -> String {
-    const MAX_CHARS: usize = 256;
-    let quoted = if text.chars().nth(MAX_CHARS).is_none() {
-        format!("{text:?}")
-    } else {
-        let start: String = text.chars().take(MAX_CHARS).collect();
-        format!("{start:?}…")
-    };
-    visible_owned(quoted)
-}
-
-/// Quotes the key of a JSON object from outside. A secret can stand there by mistake, so a key that looks like one is
-/// counted only, and of a key longer than any that has a meaning the beginning is shown.
-pub(crate) fn quoted_key(key: &str) -> String {
-    const MAX_BYTES: usize = 64;
-    const START: usize = 16;
-    if looks_secret(key) {
-        format!("({} bytes, not shown because it could be a secret)", key.len())
-    } else if key.len() > MAX_BYTES {
-        let start: String = key.chars().take(START).collect();
-        format!("{}…", quoted(&start))
-    } else {
-        quoted(key)
-    }
-}
-
-/// Whether a text holds what could be base64 or hexadecimal of a key: the prefix of Standard Webhooks, padding, or a run
-/// of their characters that is longer than words are.
-fn looks_secret(text: &str) -> bool {
-    /// Of 16 random bytes, the shortest key that anybody makes, base64 has 22 characters. Two in a hundred runs of so many
-    /// have no digit.
-    const RUN: usize = 20;
-    const RUN_WITHOUT_DIGIT: usize = 32;
-    let is_digit_of_key = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '-' | '_');
-    let mut runs = text.split(|c| !is_digit_of_key(c));
-    text.to_ascii_lowercase().contains("whsec_")
-        || text.contains('=')
-        || runs.any(|run| {
-            run.len() >= RUN_WITHOUT_DIGIT
-                || (run.len() >= RUN && run.contains(|c: char| c.is_ascii_digit()))
-        })
-}
-
-/// Escapes the characters of a text from outside that are invisible, break the line or reorder the text around them, as
-/// `\u{2028}`: everything that `Display` shows passes through here. Other characters stay, a backslash too.
-pub(crate) fn visible(text: &str) -> Cow<'_, str> {
-    let is_hidden = |(at, c): (usize, char)| is_hidden(c, at == 0);
-    if !text.char_indices().any(is_hidden) {
-        return Cow::Borrowed(text);
-    }
-    let mut escaped = String::with_capacity(text.len().saturating_add(16));
-    for (at, c) in text.char_indices() {
-        match c {
-            c if is_blank(c) => escaped.extend(c.escape_unicode()),
-            c if is_hidden((at, c)) => escaped.extend(c.escape_debug()),
-            c => escaped.push(c),
-        }
-    }
-    Cow::Owned(escaped)
-}
-
-fn visible_owned(text: String) -> String {
-    match visible(&text) {
-        Cow::Borrowed(_) => text,
-        Cow::Owned(escaped) => escaped,
-    }
-}
-
-/// What `str::escape_debug` calls not printable (the categories Cc, Cf, Zl, Zp, Zs other than the space, and what is not
-/// assigned), a combining mark at the beginning, and the blank letters and marks that it lets pass.
-fn is_hidden(c: char, first: bool) -> bool {
-    if c.is_ascii() {
-        return c.is_ascii_control();
-    }
-    // The escape of a single character also covers every combining mark, which belongs to the character before it.
-    is_blank(c)
-        || (c.escape_debug().len() > 1
-            && (first || format!("a{c}").escape_debug().nth(1) == Some('\\')))
-}
-
-/// Letters, marks and symbols that are drawn as nothing: Unicode's default-ignorable characters outside of Cf, and the
-/// blank braille pattern.
-fn is_blank(c: char) -> bool {
-    matches!(
-        c,
-        '\u{34f}'
-            | '\u{115f}'..='\u{1160}'
-            | '\u{17b4}'..='\u{17b5}'
-            | '\u{180b}'..='\u{180f}'
-            | '\u{2800}'
-            | '\u{3164}'
-            | '\u{fe00}'..='\u{fe0f}'
-            | '\u{ffa0}'
-            | '\u{e0100}'..='\u{e01ef}'
-    )
 }

@@ -52,9 +52,11 @@ impl EventType {
         self
     }
 
-    /// The same with a JSON schema of the payload. It is kept, not enforced. `null` is none, as in JSON.
+    /// The same with a JSON schema of the payload. It is kept, not enforced. `null` is none, as in JSON. What lies deeper than
+    /// 128 levels is dropped at once: such a schema is too deep to be registered, and for the stack.
     #[must_use]
-    pub fn with_json_schema(mut self, schema: serde_json::Value) -> EventType {
+    pub fn with_json_schema(mut self, mut schema: serde_json::Value) -> EventType {
+        cut(&mut schema);
         self.json_schema = Some(schema).filter(|schema| !schema.is_null());
         self
     }
@@ -72,6 +74,16 @@ impl EventType {
     /// The JSON schema of the payload.
     pub fn json_schema(&self) -> Option<&serde_json::Value> {
         self.json_schema.as_ref()
+    }
+
+    /// Every rule that an event type breaks that was read back from the file.
+    pub(crate) fn faults(&self) -> Vec<Problem> {
+        let (_, mut problems) = self.check();
+        // A builder takes `null` for none, so none is ever written.
+        if self.json_schema.as_ref().is_some_and(serde_json::Value::is_null) {
+            problems.push(Problem::new("jsonSchema", "null, where no schema is kept as none"));
+        }
+        problems
     }
 
     /// Every rule that this event type breaks, and the text of its schema.
@@ -112,7 +124,7 @@ pub(crate) fn is_name_byte(byte: u8) -> bool {
 }
 
 pub(crate) fn is_name(text: &str) -> bool {
-    check_name(text).is_ok()
+    (1..=MAX_NAME).contains(&text.len()) && text.bytes().all(is_name_byte)
 }
 
 fn check_name(name: &str) -> Result<(), String> {
@@ -143,9 +155,7 @@ pub(crate) fn check_description(text: &str) -> Result<(), String> {
 
 fn schema_text(schema: &serde_json::Value) -> Result<String, String> {
     // Told before it is serialized, which recurses.
-    if !is_shallow(schema) {
-        return Err(format!("a schema is at most {MAX_SCHEMA_DEPTH} levels deep"));
-    }
+    check_schema(schema)?;
     let text = serde_json::to_string(schema).map_err(|cause| format!("not JSON: {cause}"))?;
     if text.len() > MAX_SCHEMA {
         return Err(format!(
@@ -156,27 +166,57 @@ fn schema_text(schema: &serde_json::Value) -> Result<String, String> {
     Ok(text)
 }
 
-/// Whether serde_json can read it again: its parser goes 127 levels deep, of which the documents that hold it
-/// ([`Catalog`], [`Export`](crate::Export), the history) take three.
-fn is_shallow(schema: &serde_json::Value) -> bool {
+/// Drops what is deeper than a schema can be, level by level. A program with serde_json's feature `unbounded_depth` can read
+/// values of any depth, and cloning, comparing or dropping one recurses.
+fn cut(schema: &mut serde_json::Value) {
+    use serde_json::Value;
+    let mut level = vec![schema];
+    for _ in 0..MAX_SCHEMA_DEPTH.saturating_add(4) {
+        let mut next = Vec::new();
+        for value in level {
+            match value {
+                Value::Array(items) => next.extend(items),
+                Value::Object(entries) => next.extend(entries.values_mut()),
+                _ => {}
+            }
+        }
+        level = next;
+    }
+    let mut dropped: Vec<Value> = level.into_iter().map(Value::take).collect();
+    while let Some(value) = dropped.pop() {
+        match value {
+            Value::Array(items) => dropped.extend(items),
+            Value::Object(entries) => dropped.extend(entries.into_iter().map(|(_, value)| value)),
+            _ => {}
+        }
+    }
+}
+
+/// Whether serde_json can read it again, in every program. Its parser goes 127 levels deep, of which the documents that
+/// hold the schema ([`Catalog`], [`Export`](crate::Export), the history) take three. Numbers past an `f64` exist only in
+/// programs with its feature `arbitrary_precision`.
+fn check_schema(schema: &serde_json::Value) -> Result<(), String> {
     use serde_json::Value;
     let mut level = vec![schema];
     for _ in 0..=MAX_SCHEMA_DEPTH {
-        level = level
-            .into_iter()
-            .flat_map(|value| -> Box<dyn Iterator<Item = &Value>> {
-                match value {
-                    Value::Array(items) => Box::new(items.iter()),
-                    Value::Object(entries) => Box::new(entries.values()),
-                    _ => Box::new(std::iter::empty()),
+        let mut next = Vec::new();
+        for value in level {
+            match value {
+                Value::Array(items) => next.extend(items),
+                Value::Object(entries) => next.extend(entries.values()),
+                Value::Number(number) if number.as_f64().is_none() => {
+                    return Err("a number in a schema is at most what 64 bits hold, about 1.8e308"
+                        .to_owned());
                 }
-            })
-            .collect();
-        if level.is_empty() {
-            return true;
+                _ => {}
+            }
         }
+        if next.is_empty() {
+            return Ok(());
+        }
+        level = next;
     }
-    false
+    Err(format!("a schema is at most {MAX_SCHEMA_DEPTH} levels deep"))
 }
 
 impl Serialize for EventType {
@@ -213,7 +253,7 @@ impl JsonObject for Draft {
         match key {
             "name" => self.name = Some(value.read()?),
             "description" => self.description = value.nullable()?,
-            _ => self.json_schema = value.any()?,
+            _ => self.json_schema = value.json()?.into_value(),
         }
         Ok(())
     }

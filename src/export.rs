@@ -1,12 +1,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess};
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess};
 use serde::ser::{Serialize, SerializeMap, SerializeStruct, Serializer};
 
 use crate::error::Result;
 use crate::event_type::EventType;
-use crate::json::{self, JsonObject, JsonType, Key};
+use crate::json::{self, Json, JsonObject, JsonType, Key};
 use crate::secret::{IssuedSecret, SecretText};
 use crate::subscription::Subscription;
 
@@ -25,7 +25,7 @@ pub(crate) const FORMAT: u64 = 1;
 /// only of those that were replaced. The same registry gives the same document.
 ///
 /// When it is read, unknown keys are refused, but for those of an [`EventType`]. Of a document whose `formatVersion` is
-/// another, only that is read, and importing it tells so.
+/// another, only that is read, wherever it stands, and importing it tells so.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Export {
     pub(crate) format_version: u64,
@@ -168,64 +168,100 @@ impl Serialize for ExportedSecret {
     }
 }
 
-#[derive(Default)]
-struct Draft {
-    format_version: Option<u64>,
-    event_types: Option<Vec<EventType>>,
-    subscriptions: Option<Vec<Exported>>,
+const KEYS: [&str; 3] = ["formatVersion", "eventTypes", "subscriptions"];
+
+/// What a key of the document holds.
+enum Part<T> {
+    /// Nothing: the key was not met.
+    Absent,
+    /// Kept as it was met, before the format was known.
+    Unread(Json),
+    Read(T),
 }
 
-impl Draft {
-    /// Whether it is of a format of which nothing is known.
-    fn is_foreign(&self) -> bool {
-        self.format_version.is_some_and(|version| version != FORMAT)
-    }
-}
-
-impl JsonObject for Draft {
-    const KEYS: &'static [&'static str] = &["formatVersion", "eventTypes", "subscriptions"];
-    const DENY_UNKNOWN_FIELDS: bool = true;
-
-    fn denies_unknown_fields(&self) -> bool {
-        !self.is_foreign()
-    }
-
+impl<T: JsonType> Part<T> {
     fn take<'de, A: MapAccess<'de>>(
         &mut self,
-        key: &'static str,
-        value: json::Value<'_, A>,
+        key: &Key<'_>,
+        known: bool,
+        entries: &mut A,
     ) -> Result<(), A::Error> {
-        match key {
-            "formatVersion" => self.format_version = Some(value.read()?),
-            _ if self.is_foreign() => value.skip()?,
-            "eventTypes" => self.event_types = Some(value.read()?),
-            _ => self.subscriptions = Some(value.read()?),
-        }
+        *self = if known {
+            Part::Read(entries.next_value_seed(key.read::<T>())?)
+        } else {
+            Part::Unread(entries.next_value()?)
+        };
         Ok(())
+    }
+
+    fn is_absent(&self) -> bool {
+        matches!(self, Part::Absent)
+    }
+
+    /// None where it is absent.
+    fn settle<E: Error>(self, key: &Key<'_>) -> Result<Option<T>, E> {
+        match self {
+            Part::Absent => Ok(None),
+            Part::Unread(json) => json.replay(key).map(Some),
+            Part::Read(value) => Ok(Some(value)),
+        }
     }
 }
 
+/// Keys have no order, and of another format nothing is known: not which keys there are, nor of what types. So nothing is
+/// judged before `formatVersion` was met. What a registry writes begins with it, and is read without a detour.
 impl JsonType for Export {
     const EXPECTED: &'static str = "an object";
 
-    fn object<'de, A: MapAccess<'de>>(place: &Key<'_>, entries: A) -> Result<Export, A::Error> {
-        let draft: Draft = json::document(place, entries)?;
-        let foreign = draft.is_foreign();
-        let Draft { format_version, event_types, subscriptions } = draft;
-        if let (true, Some(format_version)) = (foreign, format_version) {
+    fn object<'de, A: MapAccess<'de>>(place: &Key<'_>, mut entries: A) -> Result<Export, A::Error> {
+        let mut version: Option<u64> = None;
+        let (mut event_types, mut subscriptions) = (Part::Absent, Part::Absent);
+        // The first of those that could belong to another format.
+        let mut fault: Option<A::Error> = None;
+        while let Some(name) = entries.next_key_seed(place.read::<String>())? {
+            let known = version == Some(FORMAT);
+            let key = place.of(&name);
+            match name.as_str() {
+                "formatVersion" if version.is_some() => return Err(place.twice(&name)),
+                "formatVersion" => version = Some(entries.next_value_seed(key.read::<u64>())?),
+                "eventTypes" if event_types.is_absent() && (known || version.is_none()) => {
+                    event_types.take::<A>(&key, known, &mut entries)?;
+                }
+                "subscriptions" if subscriptions.is_absent() && (known || version.is_none()) => {
+                    subscriptions.take::<A>(&key, known, &mut entries)?;
+                }
+                _ => {
+                    let wrong = || {
+                        if KEYS.contains(&name.as_str()) {
+                            place.twice(&name)
+                        } else {
+                            place.unknown(&name, &KEYS)
+                        }
+                    };
+                    fault.get_or_insert_with(wrong);
+                    entries.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        if let Some(format_version) = version.filter(|version| *version != FORMAT) {
             return Ok(Export {
                 format_version,
                 event_types: Vec::new(),
                 subscriptions: Vec::new(),
             });
         }
+        if let Some(fault) = fault {
+            return Err(fault);
+        }
+        let event_types = event_types.settle(&place.of("eventTypes"))?;
+        let subscriptions = subscriptions.settle(&place.of("subscriptions"))?;
         let absent = [
-            ("formatVersion", format_version.is_none()),
+            ("formatVersion", version.is_none()),
             ("eventTypes", event_types.is_none()),
             ("subscriptions", subscriptions.is_none()),
         ];
         let (Some(format_version), Some(event_types), Some(subscriptions)) =
-            (format_version, event_types, subscriptions)
+            (version, event_types, subscriptions)
         else {
             return Err(place.missing_of(&absent));
         };

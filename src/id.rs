@@ -34,8 +34,27 @@ impl SubscriptionId {
             .unwrap_or(std::time::UNIX_EPOCH)
     }
 
+    /// An id as the file keeps it; none for one in another writing, which no look-up by that id would find.
+    pub(crate) fn from_stored(text: &str) -> Option<SubscriptionId> {
+        let lower = text.bytes().fold(false, |lower, byte| lower | byte.is_ascii_lowercase());
+        if lower { None } else { text.parse().ok() }
+    }
+
     /// How many random bytes a fresh id takes.
     pub(crate) const RANDOM: usize = 10;
+
+    /// The last millisecond that an id can carry, in the year 10889.
+    const LAST_MILLISECOND: u64 = (1 << 48) - 1;
+
+    /// Whether no registry gives it out, and no id may be left after it: it is of the last millisecond.
+    pub(crate) fn is_unreached(self) -> bool {
+        self.0.timestamp_ms() == SubscriptionId::LAST_MILLISECOND
+    }
+
+    /// Whether at least a whole millisecond's ids, 2^80, lie between it and those that are [unreached](Self::is_unreached).
+    pub(crate) fn can_be_followed(self) -> bool {
+        self.0.timestamp_ms().saturating_add(1) < SubscriptionId::LAST_MILLISECOND
+    }
 
     /// The greater of a fresh id and the one after `last`, so that ids rise also when the clock steps back.
     pub(crate) fn next(

@@ -1,15 +1,16 @@
 //! Reading JSON by hand, because serde's own messages repeat the value that did not fit, and that value can be a
 //! secret under the wrong key. A wrong type is told by its key and the two types, nothing else.
 
+mod value;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{
-    Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor,
-};
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::error::quoted_key;
+pub(crate) use value::Json;
 
 /// One JSON value of a certain type. Everything that a type does not override is "not this type".
 pub(crate) trait JsonType: Sized {
@@ -100,6 +101,25 @@ impl<'a> Key<'a> {
         self.missing(&absent)
     }
 
+    /// The error for a key that is none of those that are known.
+    pub(crate) fn unknown<E: Error>(&self, name: &str, keys: &[&str]) -> E {
+        E::custom(format_args!(
+            "{self}unknown key {}; the keys are {}",
+            quoted_key(name),
+            keys.join(", ")
+        ))
+    }
+
+    /// The error for a key that stands twice.
+    pub(crate) fn twice<E: Error>(&self, name: &str) -> E {
+        E::custom(format_args!("{self}the key {name} stands twice"))
+    }
+
+    /// The place of a key of this object.
+    pub(crate) fn of(&'a self, name: &'a str) -> Key<'a> {
+        Key { of: Some(self), name, within: None }
+    }
+
     /// Reads a value of the shape `T` that stands here.
     pub(crate) fn read<T: JsonType>(&self) -> Typed<'_, T> {
         Typed { key: self, shape: PhantomData }
@@ -159,6 +179,16 @@ impl<'de, T: JsonType> Visitor<'de> for Typed<'_, T> {
         self.judge(None, "a number")
     }
 
+    // serde's own messages for these two repeat the number.
+
+    fn visit_i128<E: Error>(self, value: i128) -> Result<T, E> {
+        self.judge(u64::try_from(value).ok().and_then(T::number), "a number")
+    }
+
+    fn visit_u128<E: Error>(self, value: u128) -> Result<T, E> {
+        self.judge(u64::try_from(value).ok().and_then(T::number), "a number")
+    }
+
     fn visit_str<E: Error>(self, value: &str) -> Result<T, E> {
         self.judge(T::text(value.to_owned()), "a string")
     }
@@ -188,7 +218,7 @@ impl<'de, T: JsonType> Visitor<'de> for Typed<'_, T> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<T, A::Error> {
-        T::object(self.key, entries)
+        self.object_or_number(entries)
     }
 }
 
@@ -292,11 +322,6 @@ pub(crate) trait JsonObject: Default {
     /// Whether other keys are refused. They are ignored where the document is another system's.
     const DENY_UNKNOWN_FIELDS: bool;
 
-    /// The same, by what was read so far.
-    fn denies_unknown_fields(&self) -> bool {
-        Self::DENY_UNKNOWN_FIELDS
-    }
-
     /// Takes the value of one of the [keys](Self::KEYS).
     fn take<'de, A: MapAccess<'de>>(
         &mut self,
@@ -314,20 +339,15 @@ pub(crate) struct Value<'a, A> {
 
 impl<'de, A: MapAccess<'de>> Value<'_, A> {
     pub(crate) fn read<T: JsonType>(self) -> Result<T, A::Error> {
-        let key = Key { of: Some(self.of), name: self.key, within: None };
-        self.entries.next_value_seed(key.read::<T>())
+        self.entries.next_value_seed(self.of.of(self.key).read::<T>())
     }
 
     pub(crate) fn nullable<T: JsonType>(self) -> Result<Option<T>, A::Error> {
         self.read::<Nullable<T>>().map(|value| value.0)
     }
 
-    pub(crate) fn skip(self) -> Result<(), A::Error> {
-        self.entries.next_value::<IgnoredAny>().map(drop)
-    }
-
-    /// A value of a type that reads itself.
-    pub(crate) fn any<T: Deserialize<'de>>(self) -> Result<T, A::Error> {
+    /// Any JSON value.
+    pub(crate) fn json(self) -> Result<Json, A::Error> {
         self.entries.next_value()
     }
 }
@@ -341,18 +361,14 @@ pub(crate) fn document<'de, T: JsonObject, A: MapAccess<'de>>(
     let mut seen = Vec::new();
     while let Some(name) = entries.next_key_seed(place.read::<String>())? {
         let Some(&key) = T::KEYS.iter().find(|&&key| key == name) else {
-            if document.denies_unknown_fields() {
-                let keys = T::KEYS.join(", ");
-                let name = quoted_key(&name);
-                return Err(A::Error::custom(format_args!(
-                    "{place}unknown key {name}; the keys are {keys}"
-                )));
+            if T::DENY_UNKNOWN_FIELDS {
+                return Err(place.unknown(&name, T::KEYS));
             }
             entries.next_value::<IgnoredAny>()?;
             continue;
         };
         if seen.contains(&key) {
-            return Err(A::Error::custom(format_args!("{place}the key {key} stands twice")));
+            return Err(place.twice(key));
         }
         seen.push(key);
         document.take(key, Value { of: place, key, entries: &mut entries })?;
@@ -363,4 +379,11 @@ pub(crate) fn document<'de, T: JsonObject, A: MapAccess<'de>>(
 /// Reads a whole value of the shape `T`.
 pub(crate) fn read<'de, T: JsonType, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
     Key::root().read::<T>().deserialize(deserializer)
+}
+
+/// Reads a text that is a whole value of the shape `T`.
+pub(crate) fn parse<T: JsonType>(text: &str) -> Result<T, serde_json::Error> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let value = read(&mut deserializer)?;
+    deserializer.end().map(|()| value)
 }

@@ -103,8 +103,7 @@ pub(crate) struct SubscriptionLabel {
 
 impl SubscriptionLabel {
     pub(crate) fn new(text: String, name: String) -> SubscriptionLabel {
-        // In another writing it is not found by the id that it stands for.
-        let id = text.parse().ok().filter(|id: &SubscriptionId| id.to_string() == text);
+        let id = SubscriptionId::from_stored(&text);
         SubscriptionLabel { id, text, name }
     }
 

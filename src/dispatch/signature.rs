@@ -1,17 +1,23 @@
 //! The headers of [Standard Webhooks](https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md).
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
+use subtle::{Choice, ConstantTimeEq as _};
 
 use super::Subscriber;
 use crate::error::{Error, Problem, Result};
 use crate::secret::SigningSecret;
 
-/// What a delivery is signed with: from [`Subscriber::sign`].
+const ID: &str = "webhook-id";
+const TIMESTAMP: &str = "webhook-timestamp";
+const SIGNATURE: &str = "webhook-signature";
+
+/// The signature of a delivery: from [`Subscriber::sign`], or from the headers that arrived
+/// ([`Signature::from_headers`]). Requires the feature `signing`.
 #[cfg_attr(docsrs, doc(cfg(feature = "signing")))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signature {
@@ -26,10 +32,128 @@ impl Signature {
     pub fn headers(&self) -> [(&'static str, String); 3] {
         let Signature { message_id, timestamp, signatures } = self;
         [
-            ("webhook-id", message_id.clone()),
-            ("webhook-timestamp", timestamp.to_string()),
-            ("webhook-signature", signatures.clone()),
+            (ID, message_id.clone()),
+            (TIMESTAMP, timestamp.to_string()),
+            (SIGNATURE, signatures.clone()),
         ]
+    }
+
+    /// Reads the three headers of a delivery. `get` returns the value of a header; it is asked for
+    /// the names in lower case.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid), with the header's name as the field, for
+    /// every header that is missing or that [`Subscriber::sign`] cannot have written: an id that
+    /// is not visible ASCII without `.`, or a timestamp that is not a whole number of seconds.
+    ///
+    /// # Examples
+    ///
+    /// The receiver's side, with the headers in a map:
+    ///
+    /// ```
+    /// use std::collections::HashMap;
+    /// use std::time::{Duration, SystemTime};
+    /// use webhook_registry::{NewSubscription, Registry, Signature};
+    ///
+    /// let registry = Registry::in_memory()?;
+    /// registry.register_event_type("agent.presencechanged.v1")?;
+    /// let new = NewSubscription::new("crm", "https://example.com/", ["agent.*"]);
+    /// let (_, secret) = registry.create(new)?.into_parts();
+    /// let subscriber = &registry.subscribers("agent.presencechanged.v1")?[0];
+    /// let sent = subscriber.sign("msg_1", SystemTime::now(), b"{}")?;
+    ///
+    /// let headers = HashMap::from(sent.headers());
+    /// let received = Signature::from_headers(|name| headers.get(name).cloned())?;
+    /// received.verify(&secret, b"{}", SystemTime::now(), Duration::from_secs(300))?;
+    /// # Ok::<(), webhook_registry::Error>(())
+    /// ```
+    #[cfg_attr(docsrs, doc(cfg(feature = "signing")))]
+    pub fn from_headers(get: impl Fn(&str) -> Option<String>) -> Result<Signature> {
+        let mut problems = Vec::new();
+        let mut header = |name: &'static str| {
+            let value = get(name);
+            if value.is_none() {
+                problems.push(Problem::new(name, "the header is missing"));
+            }
+            value
+        };
+        let (id, timestamp, signatures) = (header(ID), header(TIMESTAMP), header(SIGNATURE));
+        if let Some(Err(why)) = id.as_deref().map(check_message_id) {
+            problems.push(Problem::new(ID, why));
+        }
+        let seconds = timestamp.as_deref().map(parse_seconds);
+        if seconds == Some(None) {
+            let why = "the timestamp has to be a whole number of seconds since 1970";
+            problems.push(Problem::new(TIMESTAMP, why));
+        }
+        let (Some(message_id), Some(Some(timestamp)), Some(signatures), true) =
+            (id, seconds, signatures, problems.is_empty())
+        else {
+            return Err(Error::invalid(problems));
+        };
+        Ok(Signature { message_id, timestamp, signatures })
+    }
+
+    /// Verifies that the payload was signed with this secret, no further than `tolerance` from
+    /// `now`, before or after. Standard Webhooks suggests a tolerance of five minutes.
+    ///
+    /// Every `v1` signature of the header is compared, so a delivery that was signed with an old
+    /// and a new secret verifies with either. The comparison takes constant time, and no message
+    /// shows the expected signature.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid): on `webhook-timestamp` outside the
+    /// tolerance; on `webhook-signature` where no `v1` signature fits. One problem for each.
+    #[cfg_attr(docsrs, doc(cfg(feature = "signing")))]
+    pub fn verify(
+        &self,
+        secret: &SigningSecret,
+        payload: &[u8],
+        now: SystemTime,
+        tolerance: Duration,
+    ) -> Result<()> {
+        let Signature { message_id, timestamp, signatures } = self;
+        let mut problems = Vec::new();
+        if !is_within(*timestamp, now, tolerance) {
+            let why = "the timestamp is further from now than the tolerance";
+            problems.push(Problem::new(TIMESTAMP, why));
+        }
+        let expected = signature(secret, message_id, *timestamp, payload)?;
+        // Without a short circuit: which of several fits is not told by the time either.
+        let fits = signatures.split(' ').fold(Choice::from(0), |fits, given| {
+            fits | given.as_bytes().ct_eq(expected.as_bytes())
+        });
+        if !bool::from(fits) {
+            problems.push(Problem::new(SIGNATURE, "no v1 signature fits the payload and secret"));
+        }
+        if problems.is_empty() { Ok(()) } else { Err(Error::invalid(problems)) }
+    }
+}
+
+fn parse_seconds(text: &str) -> Option<u64> {
+    // `parse` takes a leading plus, which no signer writes.
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+fn is_within(timestamp: u64, now: SystemTime, tolerance: Duration) -> bool {
+    let Some(signed_at) = UNIX_EPOCH.checked_add(Duration::from_secs(timestamp)) else {
+        return false;
+    };
+    let ahead = signed_at.duration_since(now).unwrap_or_default();
+    let behind = now.duration_since(signed_at).unwrap_or_default();
+    ahead.max(behind) <= tolerance
+}
+
+/// The rule for the id of a message, for the signer and the receiver.
+fn check_message_id(message_id: &str) -> Result<(), &'static str> {
+    if message_id.is_empty() {
+        Err("a message needs an id")
+    } else if !message_id.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'.') {
+        Err("the id of a message holds only visible ASCII characters, and no \".\" or white space")
+    } else {
+        Ok(())
     }
 }
 
@@ -72,13 +196,8 @@ impl Subscriber {
         payload: &[u8],
     ) -> Result<Signature> {
         let mut problems = Vec::new();
-        if message_id.is_empty() {
-            problems.push(Problem::new("messageId", "a message needs an id"));
-        } else if !message_id.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'.') {
-            problems.push(Problem::new(
-                "messageId",
-                "the id of a message holds only visible ASCII characters, and no \".\" or white space",
-            ));
+        if let Err(why) = check_message_id(message_id) {
+            problems.push(Problem::new("messageId", why));
         }
         let seconds = timestamp
             .duration_since(UNIX_EPOCH)
@@ -90,10 +209,10 @@ impl Subscriber {
         if !problems.is_empty() {
             return Err(Error::invalid(problems));
         }
-        let signed_at = seconds.to_string();
-        let content = [message_id.as_bytes(), b".", signed_at.as_bytes(), b".", payload];
-        let signatures: Vec<String> =
-            self.secrets().map(|secret| signature(secret, &content)).collect::<Result<_>>()?;
+        let signatures: Vec<String> = self
+            .secrets()
+            .map(|secret| signature(secret, message_id, seconds, payload))
+            .collect::<Result<_>>()?;
         Ok(Signature {
             message_id: message_id.to_owned(),
             timestamp: seconds,
@@ -102,9 +221,15 @@ impl Subscriber {
     }
 }
 
-fn signature(secret: &SigningSecret, content: &[&[u8]]) -> Result<String> {
+fn signature(
+    secret: &SigningSecret,
+    message_id: &str,
+    timestamp: u64,
+    payload: &[u8],
+) -> Result<String> {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.key())
         .map_err(|_| Error::corrupt("a secret whose key is of no length that HMAC takes"))?;
-    content.iter().for_each(|part| mac.update(part));
+    mac.update(format!("{message_id}.{timestamp}.").as_bytes());
+    mac.update(payload);
     Ok(format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes())))
 }

@@ -37,7 +37,7 @@ impl Registry {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn backup(&self, path: impl AsRef<Path>) -> Result<()> {
-        self.0.store.backup(&absolute(path.as_ref())?)
+        self.inner.store.backup(&absolute(path.as_ref())?)
     }
 
     /// A private copy in memory, of this moment: also of a file, of a registry that only reads, and of an encrypted one. It
@@ -69,7 +69,7 @@ impl Registry {
     #[cfg(feature = "test-util")]
     #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
     pub fn fork(&self) -> Result<Registry> {
-        let super::Inner { store, memo: _, clock, rules } = &*self.0;
+        let super::Inner { store, memo: _, clock, rules } = &*self.inner;
         Ok(Registry::new(store.fork()?, clock.clone(), rules.clone()))
     }
 }

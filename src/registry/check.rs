@@ -9,17 +9,20 @@ impl Registry {
     ///
     /// [Findings](Report::findings) break a promise, by damage or by another program's hand:
     ///
+    /// - a table, index, view or trigger of the registry's that is missing, or is not as this crate writes it;
     /// - what SQLite's `integrity_check` and `foreign_key_check` say, and pages that belong to nothing;
     /// - a pattern that is not expanded into what it covers, or that no subscription has;
     /// - a subscription without a pattern, without a secret that opens, with no current secret or with two, or enabled in one
     ///   table and not in another;
-    /// - ids that do not rise, a history with gaps, rows that do not decode, values that break a [rule](crate::NewSubscription#rules).
+    /// - ids that do not rise, a history with gaps, rows that do not decode, values that break a [rule](crate::NewSubscription#rules),
+    ///   also those of the history.
     ///
     /// [Advice](Report::advice) is legal:
     ///
     /// - two enabled subscriptions that get the same event at the same URL;
     /// - a pattern that covers nothing today, or nothing that another of the same subscription does not;
     /// - plain `http`;
+    /// - a trigger, index, view or foreign key of another program's that works on the registry's tables;
     /// - a secret that is more than a year old, by the registry's clock.
     ///
     /// Damage that can still be read is a finding, not an error. It reads every page several times, so on a large file it
@@ -28,7 +31,9 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) where not even the list of tables can be read.
+    /// - [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) where not even the list of tables can be read.
+    /// - [`ErrorKind::Storage`](crate::ErrorKind::Storage) where the disk cannot be read, which is no
+    ///   finding: restoring a backup would not help.
     ///
     /// # Examples
     ///
@@ -48,8 +53,8 @@ impl Registry {
     /// # Ok::<(), webhook_registry::Error>(())
     /// ```
     pub fn check(&self) -> Result<Report> {
-        let now = self.0.clock.now();
-        self.0.store.read(|tx| {
+        let now = self.inner.clock.now();
+        self.read(|tx| {
             let mut report = Report::default();
             tx.check_file(&mut report)?;
             let covers = tx.check_catalog(&mut report)?;

@@ -34,7 +34,7 @@ impl Registry {
     /// # Ok::<(), webhook_registry::Error>(())
     /// ```
     pub fn subscribers(&self, event_type: &str) -> Result<Subscribers> {
-        let Inner { store, memo, clock, .. } = &*self.0;
+        let Inner { store, memo, clock, .. } = &*self.inner;
         let version = store.version()?;
         if let Some(answer) = memo.get(version, event_type) {
             return Ok(answer);
@@ -63,12 +63,12 @@ impl Registry {
         event_type: &str,
         recipients: impl Fn(&Read<'_>) -> Result<Vec<Subscriber>>,
     ) -> Result<Vec<Subscriber>> {
-        let list = self.0.store.read_autocommit(&recipients)?;
+        let list = self.read_autocommit(&recipients)?;
         if !list.is_empty() {
             return Ok(list);
         }
         // Nobody, or no such event type: asked of one moment.
-        self.0.store.read(|tx| {
+        self.read_or_suggest(|tx| {
             known_event_type(tx, event_type)?;
             recipients(tx)
         })
@@ -97,7 +97,7 @@ impl Registry {
     /// # Ok::<(), webhook_registry::Error>(())
     /// ```
     pub fn explain(&self, event_type: &str) -> Result<Explanation> {
-        self.0.store.read(|tx| {
+        self.read_or_suggest(|tx| {
             known_event_type(tx, event_type)?;
             Ok(Explanation::new(event_type, tx.routes(event_type)?))
         })

@@ -1,8 +1,8 @@
 use std::collections::HashSet;
 
-use super::{Registry, no_event_type};
+use super::Registry;
 use crate::change::{self, ChangeKind};
-use crate::error::{Error, Problem, Result, quoted};
+use crate::error::{Error, ErrorKind, Problem, Result, quoted};
 use crate::event_type::EventType;
 use crate::pattern::EventPattern;
 use crate::store::Write;
@@ -16,6 +16,8 @@ impl Registry {
     /// Adds an event type, or replaces description and schema of the one with the same name: one registered without a
     /// description has none, whatever it had.
     ///
+    /// One whose description or schema is damaged in the file is mended by this.
+    ///
     /// A new type is expanded at once into every subscription whose wildcard covers it, in the same transaction.
     ///
     /// # Errors
@@ -24,12 +26,12 @@ impl Registry {
     /// `name`, `description` or `jsonSchema`, by the [limits](EventType#limits).
     pub fn register_event_type(&self, event_type: impl Into<EventType>) -> Result<()> {
         let event_type = event_type.into();
-        self.0.store.write(|tx| {
+        self.write(|tx| {
             let (schema, problems) = event_type.check();
             if !problems.is_empty() {
                 return Err(Error::invalid(problems));
             }
-            register(tx, self.0.clock.now(), &event_type, schema.as_deref(), &tx.wildcards()?)
+            register(tx, self.inner.clock.now(), &event_type, schema.as_deref(), &tx.wildcards()?)
         })
     }
 
@@ -44,9 +46,9 @@ impl Registry {
         event_types: impl IntoIterator<Item = impl Into<EventType>>,
     ) -> Result<()> {
         let event_types: Vec<EventType> = event_types.into_iter().map(Into::into).collect();
-        self.0.store.write(|tx| {
+        self.write(|tx| {
             let schemas = check_all(&event_types).map_err(Error::invalid)?;
-            let now = self.0.clock.now();
+            let now = self.inner.clock.now();
             let wildcards = tx.wildcards()?;
             let mut later = HashSet::new();
             let mut counting: Vec<_> = event_types.iter().zip(&schemas).rev().collect();
@@ -63,7 +65,7 @@ impl Registry {
     ///
     /// Those of [every call](Registry).
     pub fn event_type(&self, name: &str) -> Result<Option<EventType>> {
-        self.0.store.read_autocommit(|read| read.event_type(name))
+        self.read_autocommit(|read| read.event_type(name))
     }
 
     /// Every event type, ordered by name, byte for byte.
@@ -72,7 +74,7 @@ impl Registry {
     ///
     /// Those of [every call](Registry).
     pub fn event_types(&self) -> Result<Vec<EventType>> {
-        self.0.store.read_autocommit(|read| read.event_types())
+        self.read_autocommit(|read| read.event_types())
     }
 
     /// Takes an event type out of the catalog, and out of the wildcards that cover it. A wildcard may then cover
@@ -85,13 +87,13 @@ impl Registry {
     /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `name`: a subscription names it literally. At most ten
     ///   are named, the others counted.
     pub fn remove_event_type(&self, name: &str) -> Result<()> {
-        self.0.store.write(|tx| {
+        self.write_or_suggest(|tx| {
             let Some(event_type) = tx.event_type(name)? else {
-                return Err(no_event_type(tx, name)?);
+                return Err(Error::no_event_type(name));
             };
             refuse_named(tx, name)?;
             tx.remove_event_type(name)?;
-            tx.record(self.0.clock.now(), ChangeKind::EventTypeRemoved, name, || {
+            tx.record(self.inner.clock.now(), ChangeKind::EventTypeRemoved, name, || {
                 change::of_event_type(Some(&event_type), None)
             })
         })
@@ -113,7 +115,7 @@ impl Registry {
     /// ```
     pub fn expand(&self, pattern: &str) -> Result<Vec<String>> {
         let pattern: EventPattern = pattern.parse()?;
-        self.0.store.read_autocommit(|read| read.expand(&pattern))
+        self.read_autocommit(|read| read.expand(&pattern))
     }
 }
 
@@ -136,14 +138,20 @@ pub(super) fn register(
     schema: Option<&str>,
     wildcards: &[(i64, EventPattern)],
 ) -> Result<()> {
-    let before = tx.event_type(event_type.name())?;
+    // One that is damaged has nothing to compare or to tell, and is mended.
+    let (known, before) = match tx.event_type(event_type.name()) {
+        Err(error) if error.kind() == ErrorKind::Corrupt => {
+            (tx.knows_event_type(event_type.name())?, None)
+        }
+        found => found.map(|before| (before.is_some(), before))?,
+    };
     let kind = match &before {
         Some(before) if before == event_type => return Ok(()),
-        Some(_) => {
+        _ if known => {
             tx.replace_event_type(event_type, schema)?;
             ChangeKind::EventTypeReplaced
         }
-        None => {
+        _ => {
             tx.add_event_type(event_type, schema, wildcards)?;
             ChangeKind::EventTypeRegistered
         }

@@ -10,6 +10,9 @@ use crate::store::{CatalogLookup, Write};
 use crate::subscription::{Draft, NewSubscription, Subscription};
 use crate::time::Millis;
 
+/// Revisions rise, and SQLite has to be able to count those that follow.
+const MAX_REVISION: u64 = 1 << 62;
+
 /// # Export and import
 impl Registry {
     /// Everything that the registry holds, as one document: **with every live secret as text**. The history of changes is
@@ -35,8 +38,8 @@ impl Registry {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn export(&self) -> Result<Export> {
-        let now = self.0.clock.now();
-        self.0.store.read(|tx| {
+        let now = self.inner.clock.now();
+        self.read(|tx| {
             let mut subscriptions = Vec::new();
             tx.everything(|subscription, mut secrets| {
                 secrets.retain(|secret| secret.is_live(now));
@@ -57,11 +60,13 @@ impl Registry {
     ///
     /// - [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly)
     /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid): one problem for every field that breaks a rule, as
-    ///   `subscriptions[3].url`. Ids have to rise, and names are unique; a fault is the later's.
-    /// - [`ErrorKind::Incompatible`](crate::ErrorKind::Incompatible): a format of a newer version.
+    ///   `subscriptions[3].url`. Ids have to rise, and names are unique; a fault is the later's. A revision is at most
+    ///   2<sup>62</sup>, and an id is not of the last two milliseconds that an id can carry, so that both can be followed.
+    /// - [`ErrorKind::Incompatible`](crate::ErrorKind::Incompatible): a format of a newer version, whatever else is in the
+    ///   document.
     /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `registry`: it holds something already.
     pub fn import(&self, document: Export) -> Result<()> {
-        self.0.store.write(|tx| {
+        self.write(|tx| {
             let Export { format_version, event_types, subscriptions } = document;
             if format_version != FORMAT {
                 let what = format!(
@@ -93,7 +98,7 @@ impl Registry {
                     "holds something already; import needs an empty one",
                 ));
             }
-            let now = self.0.clock.now();
+            let now = self.inner.clock.now();
             tx.expect_changes(event_types.len().saturating_add(imported.len()));
             let wildcards = tx.wildcards()?;
             for (event_type, schema) in event_types.iter().zip(&schemas) {
@@ -158,6 +163,13 @@ impl Registry {
                 ));
                 None
             }
+            Ok(id) if !id.can_be_followed() => {
+                faults.push(Problem::new(
+                    "subscriptionId",
+                    "ids rise, and after this one too few are left",
+                ));
+                None
+            }
             Ok(id) => Some(*last.insert(id)),
             Err(error) => {
                 faults.extend_from_slice(error.problems());
@@ -165,13 +177,15 @@ impl Registry {
             }
         };
         let new = NewSubscription::imported(name, url, events, enabled, description, metadata);
-        let draft = new.check(&self.0.rules, knowledge)?.map_err(|wrong| faults.extend(wrong)).ok();
+        let draft =
+            new.check(&self.inner.rules, knowledge)?.map_err(|wrong| faults.extend(wrong)).ok();
         let created_at = time("createdAt", &created_at, faults);
         let updated_at = time("updatedAt", &updated_at, faults);
-        if revision == 0 || i64::try_from(revision).is_err() {
-            faults.push(Problem::new("revision", "a revision is a whole number from 1"));
+        if !(1..=MAX_REVISION).contains(&revision) {
+            let why = format!("a revision is a whole number from 1 to {MAX_REVISION}");
+            faults.push(Problem::new("revision", why));
         }
-        let secrets = check_secrets(secrets, self.0.rules.min_secret_bytes, faults);
+        let secrets = check_secrets(secrets, self.inner.rules.min_secret_bytes, faults);
         let (Some(id), Some(draft), Some(created_at), Some(updated_at), true) =
             (id, draft, created_at, updated_at, faults.is_empty())
         else {
@@ -219,7 +233,7 @@ fn check_secrets(
         let ExportedSecret { secret, created_at, expires_at } = exported;
         let at = |field: &str| format!("secrets[{index}].{field}");
         let secret = match SigningSecret::read_at_least(secret.as_str(), least_key) {
-            Ok(secret) if issued.iter().any(|other| other.secret == secret) => {
+            Ok(secret) if issued.iter().any(|other| other.secret.has_key_of(&secret)) => {
                 faults.push(Problem::new(at("secret"), "stands among the secrets already"));
                 None
             }

@@ -40,7 +40,7 @@ impl Registry {
             let why = format!("a limit is from 1 to {MAX_LIMIT}, not {limit}");
             return Err(Error::invalid_field("limit", why));
         }
-        self.0.store.read(|tx| tx.changes(after, limit))
+        self.read(|tx| tx.changes(after, limit))
     }
 
     /// The number of the last change; 0 when there was none. Where "from now on" begins.
@@ -49,6 +49,6 @@ impl Registry {
     ///
     /// Those of [every call](Registry).
     pub fn last_change(&self) -> Result<u64> {
-        self.0.store.read_autocommit(|read| read.last_change())
+        self.read_autocommit(|read| read.last_change())
     }
 }

@@ -10,15 +10,18 @@ mod options;
 mod plan;
 mod secrets;
 mod subscriptions;
+mod suggestions;
+#[cfg(test)]
+mod work;
 
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::did_you_mean;
 use crate::dispatch::DispatchCache;
-use crate::error::{Error, ErrorKind, Result, quoted};
-use crate::store::{Read, Store};
+use crate::error::{Error, Result};
+use crate::scope::Scope;
+use crate::store::{Read, Store, Write};
 use crate::subscription::Rules;
 use crate::time::Clock;
 pub use options::RegistryOptions;
@@ -29,14 +32,17 @@ pub use options::RegistryOptions;
 /// processes can have a file open: a change is seen by the next call of every one of them.
 ///
 /// A failed call changes nothing. Refusals are judged in this order, and the first that fails decides the
-/// [kind](ErrorKind): `ReadOnly`, `NotFound`, a revision that has moved on (`Conflict`), `Invalid`, `Conflict`.
+/// [kind](crate::ErrorKind): `ReadOnly`, `NotFound`, a revision that has moved on (`Conflict`), `Invalid`, `Conflict`.
 ///
-/// Every call can also fail with [`ErrorKind::Busy`] (another process kept its lock past the
-/// [timeout](RegistryOptions::busy_timeout)), [`ErrorKind::Corrupt`] (the file is damaged) and [`ErrorKind::Storage`]
-/// (disk full, I/O). After an I/O error while a change was being committed, its outcome is certain only once the file is
-/// opened again.
+/// Every call can also fail with [`ErrorKind::Busy`](crate::ErrorKind::Busy) (another process kept its lock past the
+/// [timeout](RegistryOptions::busy_timeout)), [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) (the file is damaged, or another program has put
+/// something into it that no call would take) and [`ErrorKind::Storage`](crate::ErrorKind::Storage) (disk full, I/O). After an I/O error while a
+/// change was being committed, its outcome is certain only once the file is opened again.
 #[derive(Clone)]
-pub struct Registry(Arc<Inner>);
+pub struct Registry {
+    inner: Arc<Inner>,
+    scope: Scope,
+}
 
 struct Inner {
     store: Store,
@@ -49,7 +55,8 @@ impl Registry {
     pub(crate) fn new(store: Store, clock: Clock, rules: Rules) -> Registry {
         #[cfg(feature = "test-util")]
         let clock = store.entropy().script().and_then(|script| script.clock()).unwrap_or(clock);
-        Registry(Arc::new(Inner { store, memo: DispatchCache::new(), clock, rules }))
+        let inner = Inner { store, memo: DispatchCache::new(), clock, rules };
+        Registry { inner: Arc::new(inner), scope: Scope::default() }
     }
 
     /// Opens the file at `path`, or creates it, with mode 0600 on Unix. An existing file of 0 bytes becomes a registry
@@ -59,10 +66,13 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::Incompatible`]: another application's SQLite file, a file that is not SQLite's, or one written by
+    /// - [`ErrorKind::Incompatible`](crate::ErrorKind::Incompatible): another application's SQLite file, a file that is not SQLite's, or one written by
     ///   a newer version of this crate. It and its `-wal` are left as they were.
-    /// - [`ErrorKind::Storage`]: a directory, an empty path, a missing parent folder, a file that cannot be written to.
-    /// - [`ErrorKind::Busy`], [`ErrorKind::Corrupt`].
+    /// - [`ErrorKind::Storage`](crate::ErrorKind::Storage): a directory, a device, an empty path, a path longer than SQLite opens
+    ///   (504 bytes on Unix) or a name without room for `-journal`, a missing parent folder, a full
+    ///   disk, a file that cannot be written to, or a `-wal` or `-shm` beside it that cannot be. A
+    ///   refused path is left as it was. Where the disk fails later on, an empty file may remain.
+    /// - [`ErrorKind::Busy`](crate::ErrorKind::Busy), [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt).
     ///
     /// # Examples
     ///
@@ -85,7 +95,7 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Storage`] when memory runs out.
+    /// [`ErrorKind::Storage`](crate::ErrorKind::Storage) when memory runs out.
     pub fn in_memory() -> Result<Registry> {
         Registry::options().in_memory()
     }
@@ -97,7 +107,24 @@ impl Registry {
 
     /// The file, as an absolute path that was fixed at open. None in memory.
     pub fn path(&self) -> Option<&Path> {
-        self.0.store.path()
+        self.inner.store.path()
+    }
+}
+
+impl Registry {
+    /// Reads the subscriptions in this handle's scope, all of one moment.
+    fn read<T>(&self, job: impl Fn(&Read<'_>) -> Result<T>) -> Result<T> {
+        self.inner.store.read(&self.scope, job)
+    }
+
+    /// The same with one statement.
+    fn read_autocommit<T>(&self, job: impl Fn(&Read<'_>) -> Result<T>) -> Result<T> {
+        self.inner.store.read_autocommit(&self.scope, job)
+    }
+
+    /// Changes the subscriptions in this handle's scope.
+    fn write<T>(&self, job: impl FnOnce(&Write<'_>) -> Result<T>) -> Result<T> {
+        self.inner.store.write(&self.scope, job)
     }
 }
 
@@ -105,18 +132,12 @@ impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Registry")
             .field("path", &self.path())
-            .field("read_only", &self.0.store.is_read_only())
+            .field("read_only", &self.inner.store.is_read_only())
             .finish()
     }
 }
 
-/// The error for an event type that the catalog does not know, with the nearest one that it does.
-fn no_event_type(read: &Read<'_>, name: &str) -> Result<Error> {
-    let hint = did_you_mean::for_name(name, &read.event_type_names()?);
-    Ok(Error::new(ErrorKind::NotFound, format!("no event type {}{hint}", quoted(name))))
-}
-
-/// Answers with [`no_event_type`] for a name outside the catalog.
+/// Refuses a name outside the catalog. The [suggestion](suggestions) is to follow.
 fn known_event_type(read: &Read<'_>, name: &str) -> Result<()> {
-    if read.knows_event_type(name)? { Ok(()) } else { Err(no_event_type(read, name)?) }
+    if read.knows_event_type(name)? { Ok(()) } else { Err(Error::no_event_type(name)) }
 }

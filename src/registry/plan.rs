@@ -13,8 +13,9 @@ impl Registry {
     /// Makes the subscription of this name as declared: creates it, changes what differs, or leaves it.
     ///
     /// URL, events, description and metadata become as given (absent: none). `enabled` and the secret are compared and
-    /// changed only when stated, so that a restart does not undo an operator's "disabled". A secret is compared with the
-    /// newest; a differing one is replaced as by [`update`](Registry::update).
+    /// changed only when stated, so that a restart does not undo an operator's "disabled". The key of a
+    /// secret is compared with that of the newest, so another spelling of the same key changes nothing; a differing one is
+    /// replaced as by [`update`](Registry::update).
     ///
     /// # Errors
     ///
@@ -35,18 +36,18 @@ impl Registry {
     /// # Ok::<(), webhook_registry::Error>(())
     /// ```
     pub fn ensure(&self, declared: NewSubscription) -> Result<Ensured> {
-        if self.0.store.is_read_only() {
+        if self.inner.store.is_read_only() {
             return Err(Error::read_only());
         }
         if !declared.states_secret()
             && let Some(found) =
-                self.0.store.read_autocommit(|read| read.subscription_by_name(declared.name()))?
+                self.read_autocommit(|read| read.subscription_by_name(declared.name()))?
             && declared.is(&found)
         {
             // As nearly always: without waiting for the lock.
             return Ok(Ensured::Unchanged(found));
         }
-        self.0.store.write(|tx| self.declare(tx, declared, &mut CatalogLookup::new(tx)))
+        self.write_or_suggest(|tx| self.declare(tx, declared, &mut CatalogLookup::new(tx)))
     }
 
     fn declare(
@@ -55,18 +56,18 @@ impl Registry {
         declared: NewSubscription,
         knowledge: &mut CatalogLookup<'_>,
     ) -> Result<Ensured> {
-        let now = self.0.clock.now();
+        let now = self.inner.clock.now();
         let Some(current) = tx.current_by_name(declared.name())? else {
-            let draft = declared.check(&self.0.rules, knowledge)?.map_err(Error::invalid)?;
+            let draft = declared.check(&self.inner.rules, knowledge)?.map_err(Error::invalid)?;
             // Not with what is known: steps of the same plan may have dropped patterns since.
             return self.add(tx, draft, now, None).map(Ensured::Created);
         };
         let newest = &current.secret()?.secret;
         let Updated { subscription: after, secret } = declared
             .into_update()
-            .check(&current.subscription, newest, &self.0.rules, knowledge)?
+            .check(&current.subscription, newest, &self.inner.rules, knowledge)?
             .map_err(Error::invalid)?;
-        let secret = secret.filter(|secret| secret != newest);
+        let secret = secret.filter(|secret| !secret.has_key_of(newest));
         let (secrets, change) = settle_secret(&current, secret, now)?;
         if after == current.subscription && change == SecretChange::Kept {
             return Ok(Ensured::Unchanged(after));
@@ -109,7 +110,7 @@ impl Registry {
         prune: Prune,
     ) -> Result<Plan> {
         let declared: Vec<NewSubscription> = declared.into_iter().collect();
-        self.0.store.read(|tx| self.plan_on(tx, &declared, prune))
+        self.read_or_suggest(|tx| self.plan_on(tx, &declared, prune))
     }
 
     fn plan_on(&self, tx: &Read<'_>, declared: &[NewSubscription], prune: Prune) -> Result<Plan> {
@@ -155,16 +156,17 @@ impl Registry {
     ) -> Result<Result<Option<Step>, Vec<Problem>>> {
         let step = |kind, fields| Some(Step { kind, name: new.name().to_owned(), fields });
         let Some(found) = found else {
-            let checked = new.clone().check(&self.0.rules, knowledge)?;
+            let checked = new.clone().check(&self.inner.rules, knowledge)?;
             return Ok(checked.map(|_| step(StepKind::Create, Vec::new())));
         };
         if !new.states_secret() && new.is(&found) {
             return Ok(Ok(None));
         }
         let newest = current(tx, found.id, None)?.secret()?.secret.clone();
-        let checked = new.clone().into_update().check(&found, &newest, &self.0.rules, knowledge)?;
+        let checked =
+            new.clone().into_update().check(&found, &newest, &self.inner.rules, knowledge)?;
         Ok(checked.map(|Updated { subscription: after, secret }| {
-            let replaced = secret.is_some_and(|secret| secret != newest);
+            let replaced = secret.is_some_and(|secret| !secret.has_key_of(&newest));
             let secret = if replaced { SecretChange::Replaced } else { SecretChange::Kept };
             let (_, fields) = change::of_update(&found, &after, secret);
             let fields: Vec<String> = fields.into_iter().map(|field| field.name).collect();
@@ -182,7 +184,7 @@ impl Registry {
     /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `plan`: anything has changed since, the catalog too, or
     ///   this is another file. Make a new plan.
     pub fn apply(&self, plan: Plan) -> Result<Applied> {
-        self.0.store.write(|tx| {
+        self.write_or_suggest(|tx| {
             let Plan { basis, steps: _, actions } = plan;
             let refuse = |why: &str| Err(Error::conflict_field("plan", why));
             if basis.file != tx.file_id()? {
@@ -208,7 +210,7 @@ impl Registry {
                         Err(error) => return Err(error),
                     },
                     Action::Delete(id) => {
-                        delete(tx, &current(tx, id, None)?, self.0.clock.now())?;
+                        delete(tx, &current(tx, id, None)?, self.inner.clock.now())?;
                         applied.deleted.push(id);
                     }
                 }

@@ -24,8 +24,8 @@ impl Registry {
     ///
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound): there is no such subscription.
     pub fn secrets(&self, id: SubscriptionId) -> Result<Vec<IssuedSecret>> {
-        let mut secrets = self.0.store.read(|tx| Ok(current(tx, id, None)?.secrets))?;
-        let now = self.0.clock.now();
+        let mut secrets = self.read(|tx| Ok(current(tx, id, None)?.secrets))?;
+        let now = self.inner.clock.now();
         secrets.retain(|secret| secret.is_live(now));
         Ok(secrets)
     }
@@ -42,15 +42,16 @@ impl Registry {
     /// - [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly)
     /// - [`ErrorKind::NotFound`](crate::ErrorKind::NotFound): there is no such subscription.
     /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `secret` for one that breaks a
-    ///   [rule](crate::NewSubscription#rules) or is still live, and on `overlap` for more than 30 days.
+    ///   [rule](crate::NewSubscription#rules) or whose key is still live, in whichever spelling, and on `overlap` for more than 30 days.
     /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict): ten replaced secrets live already; the message says when the
     ///   next of them expires.
     pub fn rotate_secret(&self, id: SubscriptionId, rotation: Rotation) -> Result<SigningSecret> {
-        self.0.store.write(|tx| {
+        self.write(|tx| {
             let current = current(tx, id, None)?;
-            let now = self.0.clock.now();
-            let least = self.0.rules.min_secret_bytes;
-            let secrets = rotation.check(&current.secrets, least, self.0.store.entropy(), now)?;
+            let now = self.inner.clock.now();
+            let least = self.inner.rules.min_secret_bytes;
+            let secrets =
+                rotation.check(&current.secrets, least, self.inner.store.entropy(), now)?;
             let same = current.subscription.clone();
             write_changed(tx, &current, same, Some(&secrets), SecretChange::Replaced, now)?;
             newest(secrets, id)
@@ -64,9 +65,9 @@ impl Registry {
     /// [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly); [`ErrorKind::NotFound`](crate::ErrorKind::NotFound): there is
     /// no such subscription.
     pub fn revoke_old_secrets(&self, id: SubscriptionId) -> Result<()> {
-        self.0.store.write(|tx| {
+        self.write(|tx| {
             let current = current(tx, id, None)?;
-            let now = self.0.clock.now();
+            let now = self.inner.clock.now();
             let (kept, same) = (current.secrets.get(..1), current.subscription.clone());
             if current.has_old(now) {
                 write_changed(tx, &current, same, kept, SecretChange::Revoked, now).map(drop)
@@ -102,7 +103,8 @@ impl Registry {
                 "a registry in memory has no file to encrypt",
             ));
         }
-        self.0.store.rekey(key.map(EncryptionKey::new).as_ref())
+        let store = &self.inner.store;
+        store.diagnosed(store.rekey(key.map(EncryptionKey::new).as_ref()))
     }
 }
 

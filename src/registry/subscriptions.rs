@@ -42,10 +42,10 @@ impl Registry {
     /// # Ok::<(), webhook_registry::Error>(())
     /// ```
     pub fn create(&self, new: NewSubscription) -> Result<Created> {
-        self.0.store.write(|tx| {
+        self.write_or_suggest(|tx| {
             let mut knowledge = CatalogLookup::new(tx);
-            let draft = new.check(&self.0.rules, &mut knowledge)?.map_err(Error::invalid)?;
-            self.add(tx, draft, self.0.clock.now(), Some(&knowledge))
+            let draft = new.check(&self.inner.rules, &mut knowledge)?.map_err(Error::invalid)?;
+            self.add(tx, draft, self.inner.clock.now(), Some(&knowledge))
         })
     }
 
@@ -60,10 +60,10 @@ impl Registry {
         list: impl IntoIterator<Item = NewSubscription>,
     ) -> Result<Vec<Created>> {
         let list: Vec<NewSubscription> = list.into_iter().collect();
-        self.0.store.write(|tx| {
+        self.write_or_suggest(|tx| {
             let mut knowledge = CatalogLookup::new(tx);
-            let drafts = check_all(&mut knowledge, &self.0.rules, list)?;
-            let now = self.0.clock.now();
+            let drafts = check_all(&mut knowledge, &self.inner.rules, list)?;
+            let now = self.inner.clock.now();
             let mut last = tx.last_id()?;
             tx.expect_changes(drafts.len());
             let mut draws = self.draws(drafts.len());
@@ -104,7 +104,7 @@ impl Registry {
     /// The randomness for so many new subscriptions.
     fn draws(&self, subscriptions: usize) -> RandomBuffer<'_> {
         let each = SubscriptionId::RANDOM.saturating_add(GENERATED_KEY);
-        RandomBuffer::new(self.0.store.entropy(), subscriptions.saturating_mul(each))
+        RandomBuffer::new(self.inner.store.entropy(), subscriptions.saturating_mul(each))
     }
 
     /// The subscription of this id.
@@ -113,7 +113,7 @@ impl Registry {
     ///
     /// Those of [every call](Registry).
     pub fn get(&self, id: SubscriptionId) -> Result<Option<Subscription>> {
-        self.0.store.read_autocommit(|read| read.subscription(id))
+        self.read_autocommit(|read| read.subscription(id))
     }
 
     /// The subscription of this name, compared byte for byte.
@@ -122,7 +122,7 @@ impl Registry {
     ///
     /// Those of [every call](Registry).
     pub fn get_by_name(&self, name: &str) -> Result<Option<Subscription>> {
-        self.0.store.read_autocommit(|read| read.subscription_by_name(name))
+        self.read_autocommit(|read| read.subscription_by_name(name))
     }
 
     /// One page of the subscriptions that the query asks for, in the order of creation.
@@ -135,7 +135,7 @@ impl Registry {
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound), with a suggestion, for an event type outside the catalog;
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `limit` for one that is not from 1 to 1,000.
     pub fn list(&self, query: ListQuery) -> Result<Page> {
-        self.0.store.read(|tx| {
+        self.read_or_suggest(|tx| {
             if let Some(event_type) = &query.event_type {
                 known_event_type(tx, event_type)?;
             }
@@ -174,7 +174,7 @@ impl Registry {
     ///
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound), with a suggestion, for an event type outside the catalog.
     pub fn count(&self, query: ListQuery) -> Result<u64> {
-        self.0.store.read(|tx| {
+        self.read_or_suggest(|tx| {
             if let Some(event_type) = &query.event_type {
                 known_event_type(tx, event_type)?;
             }
@@ -188,7 +188,7 @@ impl Registry {
     ///
     /// Those of [every call](Registry).
     pub fn len(&self) -> Result<u64> {
-        self.0.store.read_autocommit(|read| read.len())
+        self.read_autocommit(|read| read.len())
     }
 
     /// Whether there is no subscription.
@@ -197,7 +197,7 @@ impl Registry {
     ///
     /// Those of [every call](Registry).
     pub fn is_empty(&self) -> Result<bool> {
-        self.0.store.read_autocommit(|read| read.is_empty())
+        self.read_autocommit(|read| read.is_empty())
     }
 
     /// Changes a subscription, and answers what it has become. What changes nothing leaves revision and time alone.
@@ -211,12 +211,17 @@ impl Registry {
     ///   [rule](NewSubscription#rules).
     /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `name`: it is taken.
     pub fn update(&self, id: SubscriptionId, update: SubscriptionUpdate) -> Result<Subscription> {
-        self.0.store.write(|tx| {
+        self.write_or_suggest(|tx| {
             let current = current(tx, id, update.expected_revision())?;
-            let now = self.0.clock.now();
+            let now = self.inner.clock.now();
             let knowledge = &mut CatalogLookup::new(tx);
             let Updated { subscription: after, secret } = update
-                .check(&current.subscription, &current.secret()?.secret, &self.0.rules, knowledge)?
+                .check(
+                    &current.subscription,
+                    &current.secret()?.secret,
+                    &self.inner.rules,
+                    knowledge,
+                )?
                 .map_err(Error::invalid)?;
             let (secrets, change) = settle_secret(&current, secret, now)?;
             if after == current.subscription && change == SecretChange::Kept {
@@ -234,9 +239,9 @@ impl Registry {
     /// [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly); [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) when
     /// there is none.
     pub fn delete(&self, id: SubscriptionId) -> Result<()> {
-        self.0.store.write(|tx| {
-            let now = self.0.clock.now();
-            match current(tx, id, None) {
+        self.write(|tx| {
+            let now = self.inner.clock.now();
+            match current(tx, id, None).map_err(|error| tx.diagnose(error)) {
                 Err(error) if error.kind() == ErrorKind::Corrupt => {
                     if tx.delete_unread(id)? {
                         tx.record(now, ChangeKind::Deleted, &id.to_string(), Vec::new)
@@ -256,7 +261,7 @@ impl Registry {
     /// As [`delete`](Registry::delete), [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `ifRevision` when it is at
     /// another revision, and [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) when its row is damaged.
     pub fn delete_if_revision(&self, id: SubscriptionId, revision: u64) -> Result<()> {
-        self.0.store.write(|tx| delete(tx, &current(tx, id, Some(revision))?, self.0.clock.now()))
+        self.write(|tx| delete(tx, &current(tx, id, Some(revision))?, self.inner.clock.now()))
     }
 }
 
@@ -334,6 +339,10 @@ pub(super) fn settle_secret(
 ) -> Result<(Option<Vec<IssuedSecret>>, SecretChange)> {
     let newest = current.secret()?;
     Ok(match stated {
+        // A new spelling is kept as given, and the key keeps the time since which it is the current one.
+        Some(secret) if secret.has_key_of(&newest.secret) && secret != newest.secret => {
+            (Some(vec![IssuedSecret { secret, ..newest.clone() }]), SecretChange::Replaced)
+        }
         Some(secret) if newest.secret != secret => {
             (Some(vec![IssuedSecret::current(secret, now)]), SecretChange::Replaced)
         }

@@ -39,8 +39,9 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 /// A secret for signing deliveries: base64 text that is kept and returned exactly as given, and the key that it
 /// decodes to.
 ///
-/// Its `Debug` shows only the [fingerprint](SigningSecret::fingerprint); it has neither `Display` nor `Serialize`, compares in constant time (of texts of the same
-/// length), and is zeroed when dropped. The text is reached by [`expose`](SigningSecret::expose) alone.
+/// Its `Debug` shows only the [fingerprint](SigningSecret::fingerprint); it has neither `Display` nor `Serialize`, compares its text in constant time (of texts of the
+/// same length), and is zeroed when dropped. Where a registry asks whether two secrets are the same, it compares their
+/// keys. The text is reached by [`expose`](SigningSecret::expose) alone.
 ///
 /// ```
 /// use webhook_registry::SigningSecret;
@@ -114,6 +115,12 @@ impl SigningSecret {
     /// Whether this is the secret's text, compared in constant time.
     pub(crate) fn is(&self, text: &str) -> bool {
         self.text.as_bytes().ct_eq(text.as_bytes()).into()
+    }
+
+    /// Whether both decode to the same key, and so make the same signatures, whatever their texts. Compared in constant
+    /// time, of keys of the same length.
+    pub(crate) fn has_key_of(&self, other: &SigningSecret) -> bool {
+        self.key.ct_eq(&other.key).into()
     }
 
     /// Parses; the error is the reason alone, for whoever knows the field.

@@ -73,7 +73,12 @@ impl Rotation {
             None
         });
         let live = secrets.iter().filter(|secret| secret.is_live(now));
-        if live.clone().any(|live| Some(&live.secret) == secret.as_ref()) {
+        // By key: of two spellings of one key, the replaced one would go on signing, and revoking it
+        // would change nothing.
+        if secret
+            .as_ref()
+            .is_some_and(|secret| live.clone().any(|live| live.secret.has_key_of(secret)))
+        {
             problems.push(Problem::new(
                 "secret",
                 "a secret that is still live cannot take its own place",

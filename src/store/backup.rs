@@ -1,6 +1,6 @@
 //! Copies of the whole file, of one moment, by SQLite's online backup: nobody who writes meanwhile waits.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -8,19 +8,17 @@ use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
 use super::error::MapSqliteErr as _;
-use super::open::{self, with};
-use super::{Access, Store, secret_codec};
+use super::paths::{BESIDE, create_private, with};
+use super::{Access, Store, open, secret_codec};
 use crate::error::{Error, ErrorKind, Result, quoted};
 use crate::random::RandomSource;
-
-/// What SQLite can put beside a file.
-const BESIDE: [&str; 3] = ["-journal", "-wal", "-shm"];
+use crate::scope::Scope;
 
 impl Store {
     /// Copies the file to a path where nothing is. It appears there whole and durable, or not at all.
     pub(crate) fn backup(&self, path: &Path) -> Result<()> {
         unoccupied(path)?;
-        let part = self.read(|read| Part::copied(read.conn, path))?;
+        let part = self.read(&Scope::Every, |read| Part::copied(read.conn, path))?;
         part.settle(path)
     }
 
@@ -28,7 +26,7 @@ impl Store {
     #[cfg(feature = "test-util")]
     pub(crate) fn fork(&self) -> Result<Store> {
         use std::sync::{Mutex, RwLock, atomic::AtomicU64};
-        self.read(|read| {
+        self.read(&Scope::Every, |read| {
             let main = into_memory(read.conn)?;
             secret_codec::set_apart(&main)?;
             Ok(Store {
@@ -74,8 +72,8 @@ impl Part {
         RandomSource::System.fill(&mut random)?;
         let name = format!(".webhook-registry-{:016x}.part", u64::from_be_bytes(random));
         let part = path.with_file_name(name);
-        // Closed again before SQLite has it, as open.rs says why; and nobody else knows the name.
-        open::create_private(&part).map_err(|cause| cannot(path, "be written", cause))?;
+        // Closed again before SQLite has it, as paths.rs says why; and nobody else knows the name.
+        create_private(&part).map_err(|cause| cannot(path, "be written", cause))?;
         let part = Part(part);
         let mut to = open::connect(&part.0, Access::Write)?;
         // What becomes of a file that fails half-way is that it is removed, and it is made durable as a whole.
@@ -99,7 +97,7 @@ impl Part {
     /// Gives it its name, unless something has got that meanwhile.
     fn settle(self, path: &Path) -> Result<()> {
         let failed = |cause| cannot(path, "be written", cause);
-        if with(&self.0, "-wal").exists() {
+        if with(&self.0, "-wal").try_exists().map_err(failed)? {
             return Err(Error::new(
                 ErrorKind::Storage,
                 "the copy could not be brought into one file",
@@ -152,11 +150,12 @@ fn unoccupied(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Makes the name of the file at the path durable. Windows has no such call.
 fn sync_folder(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     {
         let folder = path.parent().unwrap_or(path);
-        match File::open(folder).and_then(|folder| folder.sync_all()) {
+        match fs::File::open(folder).and_then(|folder| folder.sync_all()) {
             // Some file systems have no such call for a folder.
             Err(cause)
                 if matches!(

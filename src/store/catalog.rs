@@ -1,17 +1,22 @@
 //! Statements and row decoders for event types, patterns, and which covers which.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
+use rusqlite::types::Value;
 use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::error::MapSqliteErr as _;
-use super::rows::{decode_pattern, id_of};
+use super::rows::{decode_pattern, id_of, name_of};
 use super::{Read, Write};
 use crate::error::{Error, Result};
-use crate::event_type::EventType;
+use crate::event_type::{EventType, is_name};
 use crate::id::SubscriptionId;
+use crate::json::Json;
 use crate::pattern::EventPattern;
 use crate::subscription::EventCatalog;
+
+/// How many names are read for the suggestions of one call.
+const MAX_NAMES: usize = 2_000;
 
 impl Read<'_> {
     pub(crate) fn event_type(&self, name: &str) -> Result<Option<EventType>> {
@@ -37,7 +42,43 @@ impl Read<'_> {
             .conn
             .prepare_cached("SELECT name FROM event_type ORDER BY name")
             .map_sqlite_err()?;
-        statement.query_map([], |row| row.get(0)).and_then(Iterator::collect).map_sqlite_err()
+        let mut rows = statement.query([]).map_sqlite_err()?;
+        let mut names = Vec::new();
+        while let Some(row) = rows.next().map_sqlite_err()? {
+            names.push(decode_name(row, 0)?.to_owned());
+        }
+        Ok(names)
+    }
+
+    /// Returns the names to compare with these texts. Of a large catalog these are the neighbours of
+    /// each text in byte order, so that a call reads a bounded number of names.
+    pub(crate) fn names_near<'t>(
+        &self,
+        texts: impl ExactSizeIterator<Item = &'t str>,
+    ) -> Result<Vec<String>> {
+        let ask = |sql: &str, text: &str, most: usize| {
+            let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
+            let most = i64::try_from(most).unwrap_or(i64::MAX);
+            let mut rows = statement.query(params![text, most]).map_sqlite_err()?;
+            let mut names = Vec::new();
+            while let Some(row) = rows.next().map_sqlite_err()? {
+                names.push(decode_name(row, 0)?.to_owned());
+            }
+            Ok::<_, Error>(names)
+        };
+        let from = "SELECT name FROM event_type WHERE name >= ?1 ORDER BY name LIMIT ?2";
+        let all = ask(from, "", MAX_NAMES.saturating_add(1))?;
+        if all.len() <= MAX_NAMES {
+            return Ok(all);
+        }
+        let before = "SELECT name FROM event_type WHERE name < ?1 ORDER BY name DESC LIMIT ?2";
+        let each = MAX_NAMES.checked_div(texts.len().saturating_mul(2)).unwrap_or_default();
+        let mut near = BTreeSet::new();
+        for text in texts {
+            near.extend(ask(before, text, each)?);
+            near.extend(ask(from, text, each)?);
+        }
+        Ok(near.into_iter().collect())
     }
 
     pub(crate) fn knows_event_type(&self, name: &str) -> Result<bool> {
@@ -53,13 +94,14 @@ impl Read<'_> {
         pattern: &EventPattern,
         mut each: impl FnMut(i64, &str) -> Result<bool>,
     ) -> Result<()> {
-        // Names are ASCII below DEL, so these are all that begin like the pattern.
+        // All that begin like the pattern, also what is no name: damage is told, not passed over.
         let from = if pattern.is_wildcard() { pattern.literal_prefix() } else { pattern.as_str() };
-        let sql = "SELECT id, name FROM event_type WHERE name >= ?1 AND name < ?1 || char(127) ORDER BY name";
+        let sql = "SELECT id, name FROM event_type INDEXED BY sqlite_autoindex_event_type_1 \
+                   WHERE name >= ?1 AND name < ?2 ORDER BY name";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
-        let mut rows = statement.query([from]).map_sqlite_err()?;
+        let mut rows = statement.query(params![from, behind(from)]).map_sqlite_err()?;
         while let Some(row) = rows.next().map_sqlite_err()? {
-            let name = row.get_ref(1).and_then(|name| Ok(name.as_str()?)).map_sqlite_err()?;
+            let name = decode_name(row, 1)?;
             let go_on = !pattern.matches(name) || each(row.get(0).map_sqlite_err()?, name)?;
             // A name itself comes before all that begin like it.
             if !go_on || !pattern.is_wildcard() {
@@ -71,8 +113,10 @@ impl Read<'_> {
 
     /// The row of a pattern that a subscription has, where it is expanded into anything: found faster than by the names.
     fn expanded(&self, pattern: &EventPattern) -> Result<Option<i64>> {
-        let sql = "SELECT id FROM pattern AS p WHERE text = ?1 AND EXISTS \
-                   (SELECT 1 FROM expansion e JOIN event_type t ON t.id = e.event_type WHERE e.pattern = p.id)";
+        // Not with EXISTS, which SQLite can turn into a join and then begin at its other end.
+        let sql = "SELECT id FROM pattern AS p WHERE text = ?1 AND \
+                   (SELECT 1 FROM expansion e INDEXED BY expansion_pattern \
+                     WHERE e.pattern = p.id AND (SELECT 1 FROM event_type WHERE id = e.event_type))";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         statement.query_row([pattern.as_str()], |row| row.get(0)).optional().map_sqlite_err()
     }
@@ -95,21 +139,24 @@ impl Read<'_> {
         let mut count = self
             .conn
             .prepare_cached(
-                "SELECT count(*) FROM subscription_pattern WHERE pattern = (SELECT id FROM pattern WHERE text = ?1)",
+                "SELECT count(*) FROM subscription_pattern INDEXED BY subscription_pattern_route \
+                 WHERE pattern = (SELECT id FROM pattern WHERE text = ?1)",
             )
             .map_sqlite_err()?;
         let count: i64 = count.query_row([pattern], |row| row.get(0)).map_sqlite_err()?;
         let mut statement = self
             .conn
             .prepare_cached(
-                "SELECT s.id, s.name FROM subscription_pattern sp JOIN subscription s ON s.seq = sp.subscription \
+                "SELECT s.id, s.name FROM subscription_pattern sp INDEXED BY subscription_pattern_route \
+                 CROSS JOIN subscription s INDEXED BY subscription_seq ON s.seq = sp.subscription \
                  WHERE sp.pattern = (SELECT id FROM pattern WHERE text = ?1) ORDER BY s.seq LIMIT ?2",
             )
             .map_sqlite_err()?;
         let mut rows = statement.query(params![pattern, most]).map_sqlite_err()?;
         let mut namers = Vec::new();
         while let Some(row) = rows.next().map_sqlite_err()? {
-            namers.push((id_of(row, 0)?, row.get(1).map_sqlite_err()?));
+            let id = id_of(row, 0)?;
+            namers.push((id, name_of(row, 1, id)?.to_owned()));
         }
         Ok((namers, u64::try_from(count).unwrap_or_default()))
     }
@@ -156,7 +203,9 @@ impl Write<'_> {
     pub(crate) fn wildcards(&self) -> Result<Vec<(i64, EventPattern)>> {
         let mut statement = self
             .conn
-            .prepare_cached("SELECT id, text FROM pattern WHERE wildcard = 1 ORDER BY text")
+            .prepare_cached(
+                "SELECT id, text FROM pattern INDEXED BY pattern_wildcard WHERE wildcard = 1 ORDER BY text",
+            )
             .map_sqlite_err()?;
         let mut rows = statement.query([]).map_sqlite_err()?;
         let mut wildcards = Vec::new();
@@ -202,7 +251,7 @@ impl Write<'_> {
         patterns.iter().try_for_each(|pattern| {
             self.execute(
                 "DELETE FROM pattern WHERE id = ?1 \
-                 AND NOT EXISTS (SELECT 1 FROM subscription_pattern WHERE pattern = ?1)",
+                 AND NOT EXISTS (SELECT 1 FROM subscription_pattern INDEXED BY subscription_pattern_route WHERE pattern = ?1)",
                 params![pattern],
             )
         })
@@ -211,11 +260,43 @@ impl Write<'_> {
 
 fn decode(row: &Row<'_>) -> Result<EventType> {
     let schema = row.get_ref(2).and_then(|text| Ok(text.as_str_or_null()?)).map_sqlite_err()?;
-    let name: String = row.get(0).map_sqlite_err()?;
-    let json_schema = schema.map(serde_json::from_str).transpose().map_err(|_| {
+    let name = decode_name(row, 0)?.to_owned();
+    let json_schema = schema.map(serde_json::from_str::<Json>).transpose().map_err(|_| {
         Error::corrupt(format_args!("the schema of event type {name:?} is no JSON"))
     })?;
-    Ok(EventType { name, description: row.get(1).map_sqlite_err()?, json_schema })
+    let event_type = EventType {
+        name,
+        description: row.get(1).map_sqlite_err()?,
+        json_schema: json_schema.map(serde_json::Value::from),
+    };
+    match event_type.faults().first() {
+        None => Ok(event_type),
+        Some(problem) => Err(Error::corrupt(format_args!(
+            "the {} of event type {:?} is none that a registry takes: {}",
+            problem.field(),
+            event_type.name,
+            problem.message()
+        ))),
+    }
+}
+
+/// What sorts behind every text that begins like this, which is of the characters of names.
+fn behind(prefix: &str) -> Value {
+    let mut text = prefix.to_owned();
+    match text.pop().and_then(|last| char::from_u32(u32::from(last).saturating_add(1))) {
+        Some(next) => {
+            text.push(next);
+            Value::Text(text)
+        }
+        // Behind every text comes every blob.
+        None => Value::Blob(Vec::new()),
+    }
+}
+
+/// The name of an event type.
+fn decode_name<'r>(row: &'r Row<'_>, column: usize) -> Result<&'r str> {
+    let name = row.get_ref(column).map_sqlite_err()?.as_str().ok().filter(|name| is_name(name));
+    name.ok_or_else(|| Error::corrupt("an event type has a name that is none"))
 }
 
 /// The catalog as the rules see it, during one call.
@@ -223,7 +304,6 @@ pub(crate) struct CatalogLookup<'a> {
     read: &'a Read<'a>,
     /// What was asked before: many subscriptions share few patterns.
     asked: HashMap<EventPattern, Asked>,
-    names: Option<Vec<String>>,
 }
 
 #[derive(Clone, Copy)]
@@ -235,7 +315,7 @@ struct Asked {
 
 impl<'a> CatalogLookup<'a> {
     pub(crate) fn new(read: &'a Read<'a>) -> CatalogLookup<'a> {
-        CatalogLookup { read, asked: HashMap::new(), names: None }
+        CatalogLookup { read, asked: HashMap::new() }
     }
 
     /// The row of a pattern, where it was met. It is there until patterns are dropped.
@@ -259,13 +339,6 @@ impl EventCatalog for CatalogLookup<'_> {
         }
         self.asked.insert(pattern.clone(), Asked { covers, row });
         Ok(covers)
-    }
-
-    fn names(&mut self) -> Result<&[String]> {
-        if self.names.is_none() {
-            self.names = Some(self.read.event_type_names()?);
-        }
-        Ok(self.names.as_deref().unwrap_or_default())
     }
 }
 
@@ -293,7 +366,7 @@ mod tests {
         let pattern = |text| EventPattern::compile(text).unwrap();
         let store = Store::in_memory(&settings).unwrap();
         let (row, met) = store
-            .write(|tx| {
+            .write(&crate::scope::Scope::Every, |tx| {
                 tx.add_event_type(&EventType::new("agent.created.v1"), None, &[])?;
                 tx.intern(&pattern("order.*"))?;
                 let row = tx.intern(&pattern("agent.*"))?;

@@ -1,19 +1,22 @@
 //! Whether the file is what it should be: SQLite's own checks, and what the tables say of each other. Damage that can still
 //! be read is told, and what lies behind it is read on.
 
+use std::collections::HashSet;
+
 use rusqlite::Connection;
 
 use super::Read;
+use super::disk;
 use super::error::MapSqliteErr as _;
-use super::rows::id_of;
+use super::rows::{UNREACHED, description_of, id_of, metadata_of, text_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::SubscriptionId;
 use crate::report::{Finding, Report, SubscriptionLabel};
 use crate::secret::IssuedSecret;
-use crate::subscription::Subscription;
+use crate::subscription::{StoredParts, Subscription};
 
 /// What to do where the file itself is damaged.
-const RESTORE: &str =
+pub(super) const RESTORE: &str =
     "restore a backup, or, if it can still be exported, import that into a new file";
 /// What to do where a subscription does not decode.
 const DELETE: &str = "restore a backup, or delete it by its id and create it anew";
@@ -29,13 +32,14 @@ impl Read<'_> {
     pub(crate) fn check_file(&self, report: &mut Report) -> Result<()> {
         // Where not even this can be read, there is nothing to report on.
         self.number("SELECT count(*) FROM sqlite_master")?;
-        let whole = tolerant(report, |report| integrity(self.conn, report))?;
+        tolerant(self.conn, report, |report| self.check_schema(report))?;
+        let whole = tolerant(self.conn, report, |report| integrity(self.conn, report))?;
         if whole == Some(true) {
-            tolerant(report, |report| self.unused_pages(report))?;
+            tolerant(self.conn, report, |report| self.unused_pages(report))?;
         }
-        tolerant(report, |report| references(self.conn, report))?;
-        tolerant(report, |report| self.registry_row(report))?;
-        tolerant(report, |report| self.history(report))?;
+        tolerant(self.conn, report, |report| references(self.conn, report))?;
+        tolerant(self.conn, report, |report| self.registry_row(report))?;
+        tolerant(self.conn, report, |report| self.history(report))?;
         Ok(())
     }
 
@@ -46,18 +50,23 @@ impl Read<'_> {
         mut see: impl FnMut(&mut Report, &SubscriptionLabel, &Subscription, &[IssuedSecret]),
     ) -> Result<()> {
         // Where it does not decode, that was told with the file.
-        let last_deleted = tolerant(&mut Report::default(), |_| self.last_deleted())?.flatten();
+        let last_deleted =
+            tolerant(self.conn, &mut Report::default(), |_| self.last_deleted())?.flatten();
         let bare = "SELECT seq FROM subscription s \
-                     WHERE NOT EXISTS (SELECT 1 FROM subscription_pattern r WHERE r.subscription = s.seq)";
-        let bare = tolerant(report, |_| self.numbers(bare))?.unwrap_or_default();
-        let disagree = "SELECT s.seq FROM subscription s JOIN subscription_pattern r ON r.subscription = s.seq \
+                     WHERE NOT EXISTS (SELECT 1 FROM subscription_pattern r \
+                                       INDEXED BY sqlite_autoindex_subscription_pattern_1 \
+                                        WHERE r.subscription = s.seq)";
+        let bare = tolerant(self.conn, report, |_| self.numbers(bare))?.unwrap_or_default();
+        let disagree = "SELECT s.seq FROM subscription s CROSS JOIN subscription_pattern r \
+                        INDEXED BY sqlite_autoindex_subscription_pattern_1 ON r.subscription = s.seq \
                          WHERE r.enabled <> s.enabled";
-        let disagree = tolerant(report, |_| self.numbers(disagree))?.unwrap_or_default();
+        let disagree = tolerant(self.conn, report, |_| self.numbers(disagree))?.unwrap_or_default();
         // A connection that only reads leaves out the CHECKs when it reads the schema, also from its integrity check.
         let unchecked = "SELECT seq FROM subscription WHERE enabled NOT IN (0, 1) OR revision < 1";
-        let unchecked = tolerant(report, |_| self.numbers(unchecked))?.unwrap_or_default();
+        let unchecked =
+            tolerant(self.conn, report, |_| self.numbers(unchecked))?.unwrap_or_default();
         let mut before: Option<SubscriptionId> = None;
-        tolerant(report, |report| {
+        tolerant(self.conn, report, |report| {
             let sql = "SELECT seq, id, name FROM subscription ORDER BY seq";
             let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
             let mut rows = statement.query([]).map_sqlite_err()?;
@@ -80,6 +89,10 @@ impl Read<'_> {
                     report.find(Finding::of(&who, message));
                 }
                 before = who.id().max(before);
+                if seq >= UNREACHED {
+                    let message = "nothing can be created after it, for its row has a number to which no registry counts";
+                    report.find(Finding::of(&who, format_args!("{message}; {DELETE}")));
+                }
                 if unchecked.binary_search(&seq).is_ok() {
                     let message =
                         format!("its revision is below 1, or `enabled` neither 0 nor 1; {DELETE}");
@@ -90,18 +103,69 @@ impl Read<'_> {
                          other value and back";
                     report.find(Finding::of(&who, message));
                 }
-                let secrets =
-                    told(report, &who, || self.all_secrets(seq, &who))?.unwrap_or_default();
+                let secrets = told(self.conn, report, &who, || self.all_secrets(seq, &who))?
+                    .unwrap_or_default();
                 current_secret(report, &who, &secrets);
-                if bare.binary_search(&seq).is_ok() {
-                    report.find(Finding::of(&who, format_args!("it has no pattern; {DELETE}")));
-                } else if let Some(Some(subscription)) = told(report, &who, || self.at(seq))? {
+                let bare = bare.binary_search(&seq).is_ok();
+                if let Some(subscription) = self.one_of(seq, bare, &who, report)? {
                     see(report, &who, &subscription, &secrets);
                 }
             }
             Ok(())
         })?;
         Ok(())
+    }
+
+    /// Reads a subscription, and tells of each part that does not decode or that breaks a rule.
+    fn one_of(
+        &self,
+        seq: i64,
+        bare: bool,
+        who: &SubscriptionLabel,
+        report: &mut Report,
+    ) -> Result<Option<Subscription>> {
+        let mut faults = Vec::new();
+        let found = if bare {
+            faults.push("it has no pattern".to_owned());
+            None
+        } else {
+            unless_damaged(self.conn, self.at(seq), |error| faults.push(error.to_string()))?
+                .flatten()
+        };
+        if let Some(subscription) = &found {
+            faults.extend(named(StoredParts::from(subscription)));
+        } else if let Some(id) = who.id() {
+            // The first that does not decode hides the others.
+            faults
+                .extend(unless_damaged(self.conn, self.texts(seq, id), drop)?.unwrap_or_default());
+        }
+        let mut told = HashSet::new();
+        for fault in faults.into_iter().filter(|fault| told.insert(fault.clone())) {
+            let what_to_do = if who.id().is_some() { DELETE } else { RESTORE };
+            report.find(Finding::of(who, format_args!("{fault}; {what_to_do}")));
+        }
+        Ok(found)
+    }
+
+    /// What is wrong with each text of a subscription.
+    fn texts(&self, seq: i64, id: SubscriptionId) -> Result<Vec<String>> {
+        let sql = "SELECT name, url, description, metadata FROM subscription WHERE seq = ?1";
+        let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
+        let mut rows = statement.query([seq]).map_sqlite_err()?;
+        let Some(row) = rows.next().map_sqlite_err()? else {
+            return Ok(Vec::new());
+        };
+        let mut faults = Vec::new();
+        let mut tell = |error: Error| faults.push(error.to_string());
+        let name = unless_damaged(self.conn, text_of(row, 0, "name", id), &mut tell)?;
+        let url = unless_damaged(self.conn, text_of(row, 1, "url", id), &mut tell)?;
+        let description =
+            unless_damaged(self.conn, description_of(row, 2, id), &mut tell)?.flatten();
+        let metadata = unless_damaged(self.conn, metadata_of(row, 3, id), &mut tell)?;
+        let parts =
+            StoredParts { name, url, events: None, description, metadata: metadata.as_ref() };
+        faults.extend(named(parts));
+        Ok(faults)
     }
 
     fn unused_pages(&self, report: &mut Report) -> Result<()> {
@@ -132,8 +196,11 @@ impl Read<'_> {
 
     fn registry_row(&self, report: &mut Report) -> Result<()> {
         let rows = self.number("SELECT count(*) FROM registry")?;
-        let whole = "SELECT count(*) FROM registry WHERE length(file_id) IN (16, 32) AND keep_changes >= 0 AND last_change >= 0";
-        if (rows, self.number(whole)?) != (1, 1) {
+        let whole = format!(
+            "SELECT count(*) FROM registry WHERE length(file_id) IN (16, 32) AND keep_changes >= 0 \
+                AND last_change >= 0 AND last_change < {UNREACHED}"
+        );
+        if (rows, self.number(&whole)?) != (1, 1) {
             let message = format!(
                 "what belongs to the file as a whole is not there once as it was written; {RESTORE}"
             );
@@ -151,7 +218,11 @@ impl Read<'_> {
                 format!("the history of changes has gaps; {REBUILD}, and follow it from there");
             report.find(Finding::of_file(message));
         }
-        self.decode_changes()
+        self.decode_changes(|error| {
+            report.find(Finding::of_file(format!(
+                "{error}; {REBUILD}, and follow its history from there"
+            )));
+        })
     }
 
     fn last_deleted(&self) -> Result<Option<SubscriptionId>> {
@@ -201,6 +272,11 @@ fn current_secret(report: &mut Report, who: &SubscriptionLabel, secrets: &[Issue
     }
 }
 
+/// What of a subscription breaks a rule.
+fn named(parts: StoredParts<'_>) -> impl Iterator<Item = String> {
+    parts.faults().into_iter().map(|problem| format!("its {problem}"))
+}
+
 /// Whether SQLite finds every page, row and index whole.
 fn integrity(conn: &Connection, report: &mut Report) -> Result<bool> {
     let mut statement = conn.prepare("PRAGMA integrity_check").map_sqlite_err()?;
@@ -208,6 +284,9 @@ fn integrity(conn: &Connection, report: &mut Report) -> Result<bool> {
     let mut whole = true;
     while let Some(row) = rows.next().map_sqlite_err()? {
         let line: String = row.get(0).map_sqlite_err()?;
+        if let Some(error) = disk::unreadable_page(&line) {
+            return Err(error);
+        }
         if line != "ok" {
             whole = false;
             report.find(Finding::of_file(format!(
@@ -236,28 +315,36 @@ fn references(conn: &Connection, report: &mut Report) -> Result<()> {
 
 /// Goes on where the file is damaged, which is told. None where it was.
 pub(super) fn tolerant<T>(
+    conn: &Connection,
     report: &mut Report,
     read: impl FnOnce(&mut Report) -> Result<T>,
 ) -> Result<Option<T>> {
     let result = read(report);
-    unless_damaged(result, |error| report.find(Finding::of_file(format!("{error}; {RESTORE}"))))
+    unless_damaged(conn, result, |error| {
+        report.find(Finding::of_file(format!("{error}; {RESTORE}")))
+    })
 }
 
 /// The same of what belongs to one subscription.
 fn told<T>(
+    conn: &Connection,
     report: &mut Report,
     who: &SubscriptionLabel,
     read: impl FnOnce() -> Result<T>,
 ) -> Result<Option<T>> {
-    unless_damaged(read(), |error| {
+    unless_damaged(conn, read(), |error| {
         let what_to_do = if who.id().is_some() { DELETE } else { RESTORE };
         report.find(Finding::of(who, format_args!("{error}; {what_to_do}")));
     })
 }
 
 /// What was read, or none where that is damaged. Whatever else stands in the way is no finding, and ends the check.
-pub(super) fn unless_damaged<T>(result: Result<T>, tell: impl FnOnce(Error)) -> Result<Option<T>> {
-    match result {
+pub(super) fn unless_damaged<T>(
+    conn: &Connection,
+    result: Result<T>,
+    tell: impl FnOnce(Error),
+) -> Result<Option<T>> {
+    match result.map_err(|error| disk::diagnose(conn, error)) {
         Err(error) if error.kind() == ErrorKind::Corrupt => {
             tell(error);
             Ok(None)
@@ -273,8 +360,10 @@ mod tests {
     #[test]
     fn damage_alone_is_a_finding() {
         let mut told = Vec::new();
-        let mut judge =
-            |result: Result<i32>| unless_damaged(result, |error| told.push(error.to_string()));
+        let conn = Connection::open_in_memory().unwrap();
+        let mut judge = |result: Result<i32>| {
+            unless_damaged(&conn, result, |error| told.push(error.to_string()))
+        };
         assert_eq!(judge(Ok(1)).unwrap(), Some(1));
         assert_eq!(judge(Err(Error::corrupt("a row"))).unwrap(), None);
         let other = judge(Err(Error::new(ErrorKind::Storage, "no such disk"))).unwrap_err();

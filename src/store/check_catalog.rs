@@ -17,6 +17,9 @@ use crate::report::{Finding, Report, SubscriptionLabel};
 const RECREATE: &str =
     "restore a backup, or delete the subscriptions that have it and create them anew";
 
+/// What to do where an event type is not as it was registered.
+const REGISTER: &str = "restore a backup, or register it anew";
+
 /// How many names a finding tells before it counts the rest.
 const NAMED: usize = 5;
 
@@ -25,15 +28,16 @@ impl Read<'_> {
     pub(crate) fn check_catalog(&self, report: &mut Report) -> Result<PatternMatches> {
         let ids = self.names(report)?;
         let mut covers = PatternMatches::new(ids.keys().cloned().collect());
-        let mut expansions = tolerant(report, |_| self.expansions())?.unwrap_or_default();
-        tolerant(report, |report| {
+        let mut expansions =
+            tolerant(self.conn, report, |_| self.expansions())?.unwrap_or_default();
+        tolerant(self.conn, report, |report| {
             let sql = "SELECT id, wildcard, text FROM pattern ORDER BY text";
             let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
             let mut rows = statement.query([]).map_sqlite_err()?;
             while let Some(row) = rows.next().map_sqlite_err()? {
                 let id: i64 = row.get(0).map_sqlite_err()?;
                 let expanded = expansions.remove(&id).unwrap_or_default();
-                tolerant(report, |report| {
+                tolerant(self.conn, report, |report| {
                     self.pattern(row, id, expanded, &ids, &mut covers, report)
                 })?;
             }
@@ -45,19 +49,25 @@ impl Read<'_> {
     /// The event types by name, each with its row.
     fn names(&self, report: &mut Report) -> Result<HashMap<String, i64>> {
         let mut names = HashMap::new();
-        tolerant(report, |report| {
+        tolerant(self.conn, report, |report| {
             let sql = "SELECT id, name FROM event_type ORDER BY name";
             let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
             let mut rows = statement.query([]).map_sqlite_err()?;
             while let Some(row) = rows.next().map_sqlite_err()? {
-                tolerant(report, |report| {
-                    let name: String = row.get(1).map_sqlite_err()?;
+                tolerant(self.conn, report, |report| {
+                    let name = row
+                        .get_ref(1)
+                        .map(|name| name.as_bytes().unwrap_or_default())
+                        .map_sqlite_err()?;
+                    let name = String::from_utf8_lossy(name);
                     if is_name(&name) {
-                        self.event_type(&name)?;
-                        names.insert(name, row.get(0).map_sqlite_err()?);
+                        unless_damaged(self.conn, self.event_type(&name), |error| {
+                            report.find(Finding::of_file(format!("{error}; {REGISTER}")));
+                        })?;
+                        names.insert(name.into_owned(), row.get(0).map_sqlite_err()?);
                     } else {
                         let message = format!(
-                            "the event type {} has a name that is none; {REBUILD}",
+                            "the event type {} has a name that is none; restore a backup",
                             quoted(&name)
                         );
                         report.find(Finding::of_file(message));
@@ -95,7 +105,7 @@ impl Read<'_> {
         report: &mut Report,
     ) -> Result<()> {
         let with = self.first_with(id)?;
-        let decoded = unless_damaged(decode_pattern(row, 2), |error| {
+        let decoded = unless_damaged(self.conn, decode_pattern(row, 2), |error| {
             // Each of those that have it is told of, too.
             let what_to_do = if with.is_some() { RECREATE } else { REBUILD };
             report.find(Finding::of_file(format!("{error}; {what_to_do}")));
@@ -138,9 +148,11 @@ impl Read<'_> {
     /// The first subscription that has the pattern, and how many others have it.
     fn first_with(&self, pattern: i64) -> Result<Option<(SubscriptionLabel, i64)>> {
         let sql = "SELECT s.id, s.name, \
-                          (SELECT count(DISTINCT subscription) FROM subscription_pattern WHERE pattern = ?1) \
+                          (SELECT count(DISTINCT subscription) FROM subscription_pattern \
+                             INDEXED BY subscription_pattern_route WHERE pattern = ?1) \
                      FROM subscription s \
-                    WHERE s.seq = (SELECT min(subscription) FROM subscription_pattern WHERE pattern = ?1)";
+                    WHERE s.seq = (SELECT min(subscription) FROM subscription_pattern \
+                                   INDEXED BY subscription_pattern_route WHERE pattern = ?1)";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let mut rows = statement.query([pattern]).map_sqlite_err()?;
         let Some(row) = rows.next().map_sqlite_err()? else {

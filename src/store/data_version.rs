@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use rusqlite::Connection;
 
+use super::disk;
 use super::error::MapSqliteErr as _;
 use crate::error::Result;
 
@@ -126,7 +127,8 @@ impl VersionProbe {
         let found: i64 = conn
             .prepare_cached("PRAGMA data_version")
             .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
-            .map_sqlite_err()?;
+            .map_sqlite_err()
+            .map_err(|error| disk::diagnose(conn, error))?;
         Ok(self.seen.replace(found) != Some(found))
     }
 }

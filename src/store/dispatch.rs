@@ -7,12 +7,15 @@ use rusqlite::types::ValueRef;
 
 use super::Read;
 use super::error::MapSqliteErr as _;
-use super::rows::{decode_flag, decode_pattern, id_of, metadata_of};
+use super::rows::{
+    breaks_a_rule, decode_flag, decode_pattern, id_of, metadata_of, name_of, text_of,
+};
 use super::secrets::{is_still, secret_columns};
 use crate::error::Result;
 use crate::id::SubscriptionId;
 use crate::pattern::EventPattern;
 use crate::secret::IssuedSecret;
+use crate::subscription::check_recipient;
 
 macro_rules! ask {
     ($($from:literal),*) => {
@@ -25,17 +28,26 @@ macro_rules! ask {
     };
 }
 
+/// `x.pattern = x.pattern` is a 1 that depends on `x`. Compared with a constant, some statistics make SQLite read the whole
+/// index first, for a Bloom filter.
+///
 /// The set of an IN is kept sorted, so the subscriptions come in order and once each.
 const ASK_MANY: &str = ask!(
-    " FROM subscription s LEFT JOIN secret k ON k.subscription = s.seq \
+    " FROM subscription s INDEXED BY subscription_seq \
+     LEFT JOIN secret k INDEXED BY sqlite_autoindex_secret_1 ON k.subscription = s.seq \
      WHERE s.seq IN (SELECT r.subscription \
-                       FROM expansion x JOIN subscription_pattern r ON r.pattern = x.pattern AND r.enabled = 1 \
+                       FROM expansion x INDEXED BY sqlite_autoindex_expansion_1 \
+                       CROSS JOIN subscription_pattern r INDEXED BY subscription_pattern_route \
+                         ON r.pattern = x.pattern AND r.enabled = (x.pattern = x.pattern) \
                       WHERE x.event_type = (SELECT id FROM event_type WHERE name = ?1))"
 );
 /// For a few a sort of the rows takes less than that set. A subscription comes once for each of its patterns.
 const ASK_FEW: &str = ask!(
-    " FROM expansion x CROSS JOIN subscription_pattern r ON r.pattern = x.pattern AND r.enabled = 1 \
-     CROSS JOIN subscription s ON s.seq = r.subscription LEFT JOIN secret k ON k.subscription = s.seq \
+    " FROM expansion x INDEXED BY sqlite_autoindex_expansion_1 \
+     CROSS JOIN subscription_pattern r INDEXED BY subscription_pattern_route \
+       ON r.pattern = x.pattern AND r.enabled = (x.pattern = x.pattern) \
+     CROSS JOIN subscription s INDEXED BY subscription_seq ON s.seq = r.subscription \
+     LEFT JOIN secret k INDEXED BY sqlite_autoindex_secret_1 ON k.subscription = s.seq \
      WHERE x.event_type = (SELECT id FROM event_type WHERE name = ?1)"
 );
 /// How many subscribers an answer had when the next is asked for as one of a few.
@@ -127,12 +139,15 @@ impl Read<'_> {
     /// The first row of a recipient, with its newest secret.
     fn recipient(&self, place: i64, row: &Row<'_>) -> Result<Recipient> {
         let id = id_of(row, 1)?;
+        let (name, url) = (text_of(row, 2, "name", id)?, text_of(row, 3, "url", id)?);
+        let metadata = metadata_of(row, 4, id)?;
+        check_recipient(name, url, &metadata).map_err(|problem| breaks_a_rule(id, &problem))?;
         Ok(Recipient {
             place,
             id,
-            name: row.get(2).map_sqlite_err()?,
-            url: row.get(3).map_sqlite_err()?,
-            metadata: metadata_of(row, 4, id)?,
+            name: name.to_owned(),
+            url: url.to_owned(),
+            metadata,
             secrets: vec![self.issued(row, SECRET, id)?],
         })
     }
@@ -142,9 +157,10 @@ impl Read<'_> {
         let mut statement = self
             .conn
             .prepare_cached(
-                "SELECT s.id, s.name, s.enabled, p.text \
-                   FROM expansion x JOIN subscription_pattern r ON r.pattern = x.pattern \
-                   JOIN subscription s ON s.seq = r.subscription LEFT JOIN pattern p ON p.id = r.pattern \
+                "SELECT s.id, s.name, s.enabled, (SELECT text FROM pattern WHERE id = r.pattern) \
+                   FROM expansion x INDEXED BY sqlite_autoindex_expansion_1 \
+                   CROSS JOIN subscription_pattern r INDEXED BY subscription_pattern_route ON r.pattern = x.pattern \
+                   CROSS JOIN subscription s INDEXED BY subscription_seq ON s.seq = r.subscription \
                   WHERE x.event_type = (SELECT id FROM event_type WHERE name = ?1) \
                   ORDER BY s.seq, r.position",
             )
@@ -158,7 +174,7 @@ impl Read<'_> {
                 Some(routed) => routed.patterns.push(pattern),
                 None => routes.push(Routed {
                     id,
-                    name: row.get(1).map_sqlite_err()?,
+                    name: name_of(row, 1, id)?.to_owned(),
                     enabled: decode_flag(row, 2)?,
                     patterns: vec![pattern],
                 }),

@@ -1,5 +1,8 @@
 //! What SQLite says, in the crate's own kinds.
 
+use std::error::Error as _;
+use std::iter;
+
 use rusqlite::{Error as SqlError, ErrorCode, ffi};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -39,19 +42,20 @@ fn kind(cause: &SqlError) -> ErrorKind {
         | ErrorCode::ConstraintViolation
         | ErrorCode::TypeMismatch
         | ErrorCode::Unknown => ErrorKind::Corrupt,
-        // What may not be written to is told at open. Later only a header says so, and no registry's does.
-        ErrorCode::ReadOnly if failure.extended_code == ffi::SQLITE_READONLY => ErrorKind::Corrupt,
         ErrorCode::SystemIoFailure if is_short(failure.extended_code) => ErrorKind::Corrupt,
         _ => ErrorKind::Storage,
     }
 }
 
-/// The file ends before it should, or its file system says that it is damaged.
+/// Returns whether the file ends before it should, or a checksum of it is wrong.
+/// `SQLITE_IOERR_CORRUPTFS` is neither: it is SQLite's code for a read that failed with `EIO`.
 fn is_short(code: i32) -> bool {
-    matches!(
-        code,
-        ffi::SQLITE_IOERR_SHORT_READ | ffi::SQLITE_IOERR_DATA | ffi::SQLITE_IOERR_CORRUPTFS
-    )
+    matches!(code, ffi::SQLITE_IOERR_SHORT_READ | ffi::SQLITE_IOERR_DATA)
+}
+
+/// Returns whether this code says that input or output failed, not that the file is damaged.
+pub(super) fn is_io_code(code: i32) -> bool {
+    code & 0xff == ffi::SQLITE_IOERR && !is_short(code)
 }
 
 /// Whether a statement failed because this column has to be unique.
@@ -67,19 +71,37 @@ pub(super) fn is(cause: &SqlError, code: ErrorCode) -> bool {
     cause.sqlite_error_code() == Some(code)
 }
 
+/// Returns whether SQLite refused to write, because of the file or of one beside it.
+pub(super) fn is_read_only(error: &Error) -> bool {
+    sql_code(error).is_some_and(|code| code & 0xff == ffi::SQLITE_READONLY)
+}
+
+/// Returns SQLite's extended code behind an error.
+pub(super) fn sql_code(error: &Error) -> Option<i32> {
+    let causes = iter::successors(error.source(), |&cause| cause.source());
+    causes.filter_map(|cause| cause.downcast_ref::<SqlError>()).find_map(|cause| match cause {
+        SqlError::SqliteFailure(failure, _) => Some(failure.extended_code),
+        _ => None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     /// What no disk at hand does.
     #[test]
-    fn a_disk_that_answers_short_or_wrong_is_damage_and_one_that_fails_is_not() {
+    fn a_disk_that_answers_short_or_wrong_is_damage_and_one_that_fails_or_is_read_only_is_not() {
         for (code, expected) in [
             (ffi::SQLITE_IOERR_SHORT_READ, ErrorKind::Corrupt),
             (ffi::SQLITE_IOERR_DATA, ErrorKind::Corrupt),
-            (ffi::SQLITE_IOERR_CORRUPTFS, ErrorKind::Corrupt),
+            (ffi::SQLITE_IOERR_CORRUPTFS, ErrorKind::Storage),
             (ffi::SQLITE_IOERR_READ, ErrorKind::Storage),
             (ffi::SQLITE_IOERR_FSYNC, ErrorKind::Storage),
+            (ffi::SQLITE_READONLY, ErrorKind::Storage),
+            (ffi::SQLITE_READONLY_RECOVERY, ErrorKind::Storage),
+            (ffi::SQLITE_READONLY_CANTINIT, ErrorKind::Storage),
+            (ffi::SQLITE_READONLY_ROLLBACK, ErrorKind::Storage),
         ] {
             let failure = SqlError::SqliteFailure(ffi::Error::new(code), None);
             assert_eq!(fault(failure).kind(), expected, "{code}");

@@ -3,14 +3,16 @@
 use std::cell::Cell;
 
 use rusqlite::{Row, params};
+use serde::de::MapAccess;
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::Value;
 
 use super::error::{MapSqliteErr as _, fault};
-use super::rows::{integer, millis, natural};
+use super::rows::{counted, integer, millis, natural};
 use super::{Read, Write, secret_codec};
 use crate::change::{Change, ChangeKind, FieldChange};
 use crate::error::{Error, ErrorKind, Result};
+use crate::json::{self, JsonObject, JsonType, Key};
 use crate::time::Millis;
 
 /// What is no longer kept is deleted so many at a time: one a change would cost every change a page.
@@ -64,7 +66,7 @@ impl Read<'_> {
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
         let (keep, last, first): (i64, i64, i64) = statement.query_row([], row).map_sqlite_err()?;
-        Ok(HistoryRange { keep: natural(keep)?, first: natural(first)?, last: natural(last)? })
+        Ok(HistoryRange { keep: natural(keep)?, first: natural(first)?, last: counted(last)? })
     }
 
     /// Whether the file keeps so many changes already.
@@ -97,32 +99,31 @@ impl Read<'_> {
                 "the changes after {after} are no longer kept; the history begins after {begins}"
             ));
         }
-        let sql = "SELECT sequence, at, kind, subject, fields FROM change WHERE sequence > ?1 ORDER BY sequence LIMIT ?2";
+        // One by one: SQLite plans a range by its statistics, and scans the table where they say that it is small.
+        let sql = "SELECT sequence, at, kind, subject, fields FROM change WHERE sequence = ?1";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
-        let most = i64::try_from(limit).unwrap_or(i64::MAX);
-        let mut rows = statement.query(params![integer(after)?, most]).map_sqlite_err()?;
-        let missing = |sequence| {
-            Error::corrupt(format_args!("change {sequence} is missing from the history"))
-        };
-        let (mut changes, mut next) = (Vec::new(), after.saturating_add(1));
-        while let Some(row) = rows.next().map_sqlite_err()? {
-            let change = decode(row)?;
-            if change.sequence != next {
-                return Err(missing(next));
-            }
-            changes.push(change);
-            next = next.saturating_add(1);
+        let until = after.saturating_add(u64::try_from(limit).unwrap_or(u64::MAX)).min(last);
+        let mut changes = Vec::new();
+        for sequence in after.saturating_add(1)..=until {
+            let mut rows = statement.query([integer(sequence)?]).map_sqlite_err()?;
+            let change = rows.next().map_sqlite_err()?.map(decode).transpose()?;
+            changes.push(change.filter(|change| change.sequence == sequence).ok_or_else(|| {
+                Error::corrupt(format_args!("change {sequence} is missing from the history"))
+            })?);
         }
-        if changes.len() < limit && next <= last { Err(missing(next)) } else { Ok(changes) }
+        Ok(changes)
     }
 
-    /// Whether every change decodes.
-    pub(super) fn decode_changes(&self) -> Result<()> {
+    /// Hands over why each change does not decode that does not.
+    pub(super) fn decode_changes(&self, mut tell: impl FnMut(Error)) -> Result<()> {
         let sql = "SELECT sequence, at, kind, subject, fields FROM change ORDER BY sequence";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let mut rows = statement.query([]).map_sqlite_err()?;
         while let Some(row) = rows.next().map_sqlite_err()? {
-            decode(row)?;
+            match decode(row) {
+                Err(error) if error.kind() == ErrorKind::Corrupt => tell(error),
+                decoded => drop(decoded?),
+            }
         }
         Ok(())
     }
@@ -219,6 +220,44 @@ impl Serialize for Written<'_> {
     }
 }
 
+/// A field as it is read back.
+struct Stored(FieldChange);
+
+#[derive(Default)]
+struct Draft {
+    name: Option<String>,
+    before: Option<Value>,
+    after: Option<Value>,
+}
+
+impl JsonObject for Draft {
+    const KEYS: &'static [&'static str] = &["name", "before", "after"];
+    const DENY_UNKNOWN_FIELDS: bool = true;
+
+    fn take<'de, A: MapAccess<'de>>(
+        &mut self,
+        key: &'static str,
+        value: json::Value<'_, A>,
+    ) -> Result<(), A::Error> {
+        match key {
+            "name" => self.name = Some(value.read()?),
+            "before" => self.before = Some(value.json()?.into()),
+            _ => self.after = Some(value.json()?.into()),
+        }
+        Ok(())
+    }
+}
+
+impl JsonType for Stored {
+    const EXPECTED: &'static str = "an object";
+
+    fn object<'de, A: MapAccess<'de>>(place: &Key<'_>, entries: A) -> Result<Stored, A::Error> {
+        let Draft { name, before, after } = json::document(place, entries)?;
+        let name = name.ok_or_else(|| place.missing(&["name"]))?;
+        Ok(Stored(FieldChange { name, before, after }))
+    }
+}
+
 fn encode(fields: &[FieldChange]) -> Result<String> {
     let fields: Vec<Written<'_>> = fields.iter().map(Written).collect();
     serde_json::to_string(&fields)
@@ -226,33 +265,23 @@ fn encode(fields: &[FieldChange]) -> Result<String> {
 }
 
 fn decode(row: &Row<'_>) -> Result<Change> {
-    let sequence = row.get(0).map_err(fault).and_then(natural)?;
+    let sequence = row.get(0).map_err(fault).and_then(counted)?;
     let damaged = || {
         Error::corrupt(format_args!("change {sequence} of the history is not as it was written"))
     };
-    let kind = row.get_ref(2).and_then(|kind| Ok(kind.as_str()?)).map_sqlite_err()?;
-    let fields = row.get_ref(4).and_then(|fields| Ok(fields.as_str()?)).map_sqlite_err()?;
-    Ok(Change {
+    let text = |column| row.get_ref(column).map_sqlite_err()?.as_str().map_err(|_| damaged());
+    let (kind, fields) = (text(2)?, text(4)?);
+    let change = Change {
         sequence,
         at: row.get(1).map_sqlite_err().map(Millis::from_stored)?.ok_or_else(damaged)?,
         kind: ChangeKind::from_stored(kind).ok_or_else(damaged)?,
-        subject: row.get(3).map_sqlite_err()?,
+        subject: text(3)?.to_owned(),
         fields: decode_fields(fields).ok_or_else(damaged)?,
-    })
+    };
+    if change.keeps_rules() { Ok(change) } else { Err(damaged()) }
 }
 
 fn decode_fields(text: &str) -> Option<Vec<FieldChange>> {
-    let Value::Array(fields) = serde_json::from_str(text).ok()? else {
-        return None;
-    };
-    let field = |field| {
-        let Value::Object(mut object) = field else {
-            return None;
-        };
-        let Value::String(name) = object.remove("name")? else {
-            return None;
-        };
-        Some(FieldChange { name, before: object.remove("before"), after: object.remove("after") })
-    };
-    fields.into_iter().map(field).collect()
+    let fields: Vec<Stored> = json::parse(text).ok()?;
+    Some(fields.into_iter().map(|Stored(field)| field).collect())
 }

@@ -74,6 +74,13 @@ pub(super) fn migrate(conn: &mut Connection, key: Option<&EncryptionKey>) -> Res
     migrate_by(STEPS.iter().copied(), conn, key)
 }
 
+/// A database in memory with the newest schema and nothing else.
+pub(super) fn newest_schema() -> Result<Connection> {
+    let conn = Connection::open_in_memory().map_sqlite_err()?;
+    STEPS.iter().try_for_each(|step| conn.execute_batch(step)).map_sqlite_err()?;
+    Ok(conn)
+}
+
 /// What is there is read again inside the transaction: another process may have done the same since it was looked at.
 fn migrate_by<'s>(
     steps: impl ExactSizeIterator<Item = &'s str>,

@@ -4,14 +4,18 @@ mod backup;
 mod catalog;
 mod check;
 mod check_catalog;
+mod check_schema;
 mod data_version;
+mod disk;
 mod dispatch;
 mod encryption;
 mod error;
 mod history;
 mod insert;
+mod matches;
 mod migrate;
 mod open;
+mod paths;
 mod reader_pool;
 #[cfg(feature = "encryption")]
 mod rekey;
@@ -21,6 +25,8 @@ mod rows;
 mod secret_codec;
 mod secrets;
 mod subscriptions;
+#[cfg(test)]
+mod work;
 
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -32,6 +38,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::random::RandomSource;
+use crate::scope::Scope;
 use crate::secret::EncryptionKey;
 use data_version::DataVersion;
 use error::MapSqliteErr as _;
@@ -136,7 +143,8 @@ impl Store {
         settings: &Settings,
     ) -> Result<Store> {
         let &Settings { read_only, busy_timeout, ref key, ref entropy, .. } = settings;
-        let vault = retry::retry_while_busy(busy_timeout, || SecretCodec::of(&main, key.as_ref()))?;
+        let vault = retry::retry_while_busy(busy_timeout, || SecretCodec::of(&main, key.as_ref()))
+            .map_err(|error| disk::diagnose(&main, error))?;
         let file = path.as_deref().and_then(reader_pool::file_id);
         let store = Store {
             shared,
@@ -150,9 +158,9 @@ impl Store {
             entropy: entropy.clone(),
         };
         if let Some(keep) = settings.keep_changes
-            && !store.read(|tx| tx.keeps_changes(keep))?
+            && !store.read(&Scope::Every, |tx| tx.keeps_changes(keep))?
         {
-            store.write(|tx| tx.keep_changes(keep))?;
+            store.write(&Scope::Every, |tx| tx.keep_changes(keep))?;
         }
         Ok(store)
     }
@@ -182,8 +190,8 @@ impl Store {
     }
 
     /// Reads, all from one moment of the file. A job that meets another's lock is done again.
-    pub(crate) fn read<T>(&self, job: impl Fn(&Read<'_>) -> Result<T>) -> Result<T> {
-        self.on_reader(|read| {
+    pub(crate) fn read<T>(&self, scope: &Scope, job: impl Fn(&Read<'_>) -> Result<T>) -> Result<T> {
+        self.on_reader(scope, |read| {
             let conn = read.conn;
             run(conn, "BEGIN")?;
             let result = job(read);
@@ -197,7 +205,11 @@ impl Store {
     }
 
     /// Reads with one statement, which sees one moment without a transaction around it.
-    pub(crate) fn read_autocommit<T>(&self, job: impl Fn(&Read<'_>) -> Result<T>) -> Result<T> {
+    pub(crate) fn read_autocommit<T>(
+        &self,
+        scope: &Scope,
+        job: impl Fn(&Read<'_>) -> Result<T>,
+    ) -> Result<T> {
         if let Some(Shared { warm, .. }) = &self.shared
             && warm.load(Ordering::Relaxed)
             && warm.swap(false, Ordering::Relaxed)
@@ -205,37 +217,47 @@ impl Store {
             // The vault before the connection, as everywhere.
             let vault = self.vault();
             if let Ok(conn) = self.main.try_lock() {
-                return retry::retry_while_busy(self.busy_timeout, || {
-                    job(&Read { conn: &conn, vault: &vault })
-                });
+                return self.retry(scope, &conn, &vault, &job);
             }
         }
-        self.on_reader(job)
+        self.on_reader(scope, job)
     }
 
-    fn on_reader<T>(&self, job: impl Fn(&Read<'_>) -> Result<T>) -> Result<T> {
+    fn on_reader<T>(&self, scope: &Scope, job: impl Fn(&Read<'_>) -> Result<T>) -> Result<T> {
         match &self.shared {
             Some(Shared { readers, .. }) => self.on_current_file(|| {
                 let vault = self.vault();
                 let conn = retry::retry_while_busy(self.busy_timeout, || readers.take())?;
-                let result = retry::retry_while_busy(self.busy_timeout, || {
-                    job(&Read { conn: &conn, vault: &vault })
-                });
+                let result = self.retry(scope, &conn, &vault, &job);
                 readers.give_back(conn);
                 result
             }),
             None => {
                 let vault = self.vault();
                 let conn = self.lock()?;
-                retry::retry_while_busy(self.busy_timeout, || {
-                    job(&Read { conn: &conn, vault: &vault })
-                })
+                self.retry(scope, &conn, &vault, &job)
             }
         }
     }
 
+    fn retry<T>(
+        &self,
+        scope: &Scope,
+        conn: &Connection,
+        vault: &SecretCodec,
+        job: impl Fn(&Read<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let result =
+            retry::retry_while_busy(self.busy_timeout, || job(&Read { conn, vault, scope }));
+        result.map_err(|error| disk::diagnose(conn, error))
+    }
+
     /// Changes the file: all that the job does, or nothing where it fails.
-    pub(crate) fn write<T>(&self, job: impl FnOnce(&Write<'_>) -> Result<T>) -> Result<T> {
+    pub(crate) fn write<T>(
+        &self,
+        scope: &Scope,
+        job: impl FnOnce(&Write<'_>) -> Result<T>,
+    ) -> Result<T> {
         if self.read_only {
             return Err(Error::read_only());
         }
@@ -245,19 +267,21 @@ impl Store {
         // wrote in between, whatever the timeout.
         let tx = retry::retry_while_busy(self.busy_timeout, || {
             Transaction::new_unchecked(&conn, TransactionBehavior::Immediate).map_sqlite_err()
-        })?;
+        })
+        .map_err(|error| disk::diagnose(&conn, error))?;
         if let Some(path) = &self.path {
             reader_pool::same_file(path, self.file)?;
         }
         #[cfg(feature = "test-util")]
         let turn = self.entropy.script().map(|script| script.turn());
         let write =
-            Write { read: Read { conn: &tx, vault: &vault }, ledger: ChangeRecorder::new() };
-        let result = job(&write)?;
-        write.settle()?;
+            Write { read: Read { conn: &tx, vault: &vault, scope }, ledger: ChangeRecorder::new() };
+        let result = job(&write)
+            .and_then(|result| write.settle().map(|()| result))
+            .map_err(|error| disk::diagnose(&tx, error))?;
         #[cfg(feature = "test-util")]
         let changed = write.ledger.has_entries();
-        let committed = tx.commit().map_sqlite_err();
+        let committed = tx.commit().map_sqlite_err().map_err(|error| disk::diagnose(&conn, error));
         // After the commit, and also where it is not known whether it took place.
         self.version.fetch_add(1, Ordering::SeqCst);
         if let Some(Shared { warm, .. }) = &self.shared {
@@ -268,6 +292,15 @@ impl Store {
             turn.end(changed);
         }
         committed.map(|()| result)
+    }
+
+    /// Tells the error of a call that used `main` apart, as `read` and `write` do.
+    #[cfg(feature = "encryption")]
+    pub(crate) fn diagnosed<T>(&self, result: Result<T>) -> Result<T> {
+        result.map_err(|error| match self.lock() {
+            Ok(conn) => disk::diagnose(&conn, error),
+            Err(_) => error,
+        })
     }
 
     fn vault(&self) -> RwLockReadGuard<'_, SecretCodec> {
@@ -303,6 +336,15 @@ fn run(conn: &Connection, sql: &str) -> Result<()> {
 pub(crate) struct Read<'c> {
     conn: &'c Connection,
     vault: &'c SecretCodec,
+    /// Which subscriptions the call reaches.
+    scope: &'c Scope,
+}
+
+impl Read<'_> {
+    /// Returns the same error, or `Storage` where a page that seems damaged could not be read.
+    pub(crate) fn diagnose(&self, error: Error) -> Error {
+        disk::diagnose(self.conn, error)
+    }
 }
 
 /// The file, to read and to change.

@@ -3,15 +3,16 @@
 
 use std::fs;
 use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::path::Path;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::backup;
-use super::error::{MapSqliteErr as _, fault};
+use super::disk;
+use super::error::{self, MapSqliteErr as _, fault};
 use super::migrate::{self, Content};
+use super::paths::{self, beside, not_a_registry, nothing_at, size_beside};
 use super::retry;
 use super::secret_codec::SecretCodec;
 use super::{Access, Durability, Settings};
@@ -36,11 +37,36 @@ pub(super) fn memory() -> Result<Connection> {
     Ok(conn)
 }
 
+/// How often a file is opened before a read-only `-wal` or `-shm` is an error. SQLite falls back to
+/// opening them for reading, whatever the cause. With no descriptor free for a moment, the
+/// connection could never write.
+const TRIES: usize = 3;
+
 pub(super) fn file(path: &Path, how: &Settings) -> Result<Opened> {
+    // Rejected before `prepare` makes a file that SQLite could not open.
+    name_bytes(path)?;
     if how.read_only {
         return retry::retry_while_busy(how.busy_timeout, || to_read(path, how));
     }
-    let (found, reader) = if prepare(path, how.create)? {
+    let has_content = paths::prepare(path, how.create)?;
+    let mut tries = 1..TRIES;
+    loop {
+        match to_write(path, how, has_content) {
+            Err(error) if error::is_read_only(&error) => {
+                if let Some(named) = paths::unwritable_wal(path)? {
+                    return Err(named);
+                }
+                if tries.next().is_none() {
+                    return Err(paths::unwritable_shm(path)?.with_source(error));
+                }
+            }
+            opened => return opened,
+        }
+    }
+}
+
+fn to_write(path: &Path, how: &Settings, has_content: bool) -> Result<Opened> {
+    let (found, reader) = if has_content {
         retry::retry_while_busy(how.busy_timeout, || look(path, how))?
     } else {
         (Content::Nothing, None)
@@ -50,7 +76,24 @@ pub(super) fn file(path: &Path, how: &Settings) -> Result<Opened> {
     }
     // A connection that only looks is in the way of one that wants the file for itself.
     let reader = reader.filter(|_| !how.exclusive);
-    let mut conn = connect(path, Access::Write)?;
+    let mut conn = writer(path, how)?;
+    if found != Content::Current {
+        retry::retry_while_busy(how.busy_timeout, || migrate::migrate(&mut conn, how.key.as_ref()))
+            .map_err(|error| disk::diagnose(&conn, error))?;
+    }
+    if how.exclusive {
+        // The lock is taken by the first that is read, and then kept.
+        retry::retry_while_busy(how.busy_timeout, || {
+            let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate);
+            tx.and_then(rusqlite::Transaction::commit).map_sqlite_err()
+        })?;
+    }
+    Ok(Opened { conn, reader, follows: !how.exclusive })
+}
+
+/// Opens the connection that writes.
+pub(super) fn writer(path: &Path, how: &Settings) -> Result<Connection> {
+    let conn = connect(path, Access::Write)?;
     if conn.is_readonly("main").map_sqlite_err()? {
         return Err(Error::new(
             ErrorKind::Storage,
@@ -67,7 +110,8 @@ pub(super) fn file(path: &Path, how: &Settings) -> Result<Opened> {
     }
     let mode: String = retry::retry_while_busy(how.busy_timeout, || {
         conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_sqlite_err()
-    })?;
+    })
+    .map_err(|error| disk::diagnose(&conn, error))?;
     if mode != "wal" {
         let why = format!(
             "{} lies where SQLite's WAL mode does not work (it answers {mode:?})",
@@ -80,68 +124,21 @@ pub(super) fn file(path: &Path, how: &Settings) -> Result<Opened> {
         Durability::Relaxed => "NORMAL",
     };
     conn.pragma_update(None, "synchronous", synchronous).map_sqlite_err()?;
-    if found != Content::Current {
-        retry::retry_while_busy(how.busy_timeout, || {
-            migrate::migrate(&mut conn, how.key.as_ref())
-        })?;
+    can_write(&conn)?;
+    Ok(conn)
+}
+
+/// Refuses a connection that could never write. SQLite returns that error before it tries the lock,
+/// so nobody who holds the lock is waited for.
+fn can_write(conn: &Connection) -> Result<()> {
+    let asked = conn.execute_batch("BEGIN IMMEDIATE; ROLLBACK").map_sqlite_err();
+    // The header makes it read-only once it has been read, and BEGIN then succeeds all the same.
+    if conn.is_readonly("main").map_sqlite_err()? {
+        return Err(Error::corrupt("its header forbids SQLite to write to it"));
     }
-    if how.exclusive {
-        // The lock is taken by the first that is read, and then kept.
-        retry::retry_while_busy(how.busy_timeout, || {
-            conn.execute_batch("BEGIN IMMEDIATE; COMMIT").map_sqlite_err()
-        })?;
-    }
-    Ok(Opened { conn, reader, follows: !how.exclusive })
-}
-
-/// Makes the file if there is none; false where nothing is in it.
-///
-/// Its mode is 0600 from the first moment, and SQLite gives `-wal` and `-shm` the mode of the file.
-fn prepare(path: &Path, create: bool) -> Result<bool> {
-    // Closing a second descriptor of a file drops the process's locks on it, and with them SQLite's. So no thread may
-    // hand a file to SQLite while another still has the descriptor that made it.
-    static CREATING: Mutex<()> = Mutex::new(());
-    let _creating = CREATING.lock().unwrap_or_else(PoisonError::into_inner);
-    match size(path) {
-        Ok(0) => Ok(false),
-        Ok(_) => Ok(true),
-        Err(Missing::Not(error)) => Err(error),
-        Err(Missing::File) if !create => Err(nothing_at(path)),
-        Err(Missing::File) => match create_private(path) {
-            Ok(()) => Ok(false),
-            // Another was quicker, and may have written to it since.
-            Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => Ok(true),
-            Err(cause) => Err(cannot(path, "be created", cause)),
-        },
-    }
-}
-
-/// Makes a new file of mode 0600, and closes it again.
-pub(super) fn create_private(path: &Path) -> io::Result<()> {
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map(drop)
-}
-
-enum Missing {
-    File,
-    Not(Error),
-}
-
-/// The file's size; an error for what SQLite would take for something that it is not.
-fn size(path: &Path) -> Result<u64, Missing> {
-    match fs::metadata(path) {
-        Ok(found) if found.is_dir() => {
-            let why = format!("{} is a directory", path.display());
-            Err(Missing::Not(Error::new(ErrorKind::Storage, why)))
-        }
-        // SQLite takes one byte for empty, and writes over it.
-        Ok(found) if found.len() == 1 => Err(Missing::Not(not_a_registry(path))),
-        Ok(found) => Ok(found.len()),
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Err(Missing::File),
-        Err(cause) => Err(Missing::Not(cannot(path, "be looked at", cause))),
+    match asked {
+        Err(error) if error.kind() == ErrorKind::Busy => Ok(()),
+        asked => asked.map_err(|error| disk::diagnose(conn, error)),
     }
 }
 
@@ -152,17 +149,17 @@ fn look(path: &Path, how: &Settings) -> Result<(Content, Option<Connection>)> {
         // A rollback journal that a killed program left, or a folder without room for a `-shm`: a look that needs
         // neither sees the file as it stood before what is in the journal or the `-wal`.
         Err(error) if error.kind() == ErrorKind::Storage => {
-            let found = content(&connect(path, Access::Frozen)?, path, how)?;
+            let (_, found) = frozen_look(path, how, &error)?;
             if found != Content::Nothing {
                 Ok((found, None))
-            } else if journal_restores(path) {
+            } else if journal_restores(path)? {
                 // Not ours: a registry is made from no pages at all, and from then on has no such journal.
                 let why = format!(
                     "{} is not a registry: the journal beside it holds what another program was about to remove",
                     path.display()
                 );
                 Err(Error::new(ErrorKind::Incompatible, why).with_source(error))
-            } else if fs::metadata(beside(path, "-wal")).is_ok_and(|left| left.len() > 0) {
+            } else if size_beside(path, "-wal")? > 0 {
                 Err(error)
             } else {
                 Ok((found, None))
@@ -172,26 +169,57 @@ fn look(path: &Path, how: &Settings) -> Result<(Content, Option<Connection>)> {
     }
 }
 
+/// Looks at the file without its `-wal`, where SQLite could not read both.
+fn frozen_look(path: &Path, how: &Settings, why: &Error) -> Result<(Connection, Content)> {
+    let file = connect(path, Access::Frozen)?;
+    match content(&file, path, how) {
+        Ok(found) => Ok((file, found)),
+        // With the changes in the `-wal` it may be whole.
+        Err(error) if error.kind() == ErrorKind::Corrupt && size_beside(path, "-wal")? > 0 => {
+            let what = format!(
+                "{} could not be read with the changes in its `-wal`: {why}",
+                path.display()
+            );
+            Err(Error::new(ErrorKind::Storage, what).with_source(error))
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// Whether a rollback journal lies beside the file that would bring back pages: its header tells how many there were.
-fn journal_restores(path: &Path) -> bool {
+fn journal_restores(path: &Path) -> Result<bool> {
+    let journal = beside(path, "-journal")?;
     let mut header = [0; 20];
-    let read = fs::File::open(beside(path, "-journal"))
-        .and_then(|mut journal| journal.read_exact(&mut header));
-    read.is_ok() && header.last_chunk() != Some(&[0; 4])
+    match fs::File::open(&journal).and_then(|mut journal| journal.read_exact(&mut header)) {
+        Ok(()) => Ok(header.last_chunk() != Some(&[0; 4])),
+        Err(cause)
+            if matches!(cause.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof) =>
+        {
+            Ok(false)
+        }
+        Err(cause) => Err(paths::cannot(&journal, "be read", cause)),
+    }
 }
 
 /// What the file holds, once the key fits it.
 fn content(conn: &Connection, path: &Path, how: &Settings) -> Result<Content> {
+    let judged = judge(conn, path, how);
+    // A failure may have ended the transaction already. The first error tells more than that of the
+    // ROLLBACK, and nothing was written.
+    if !conn.is_autocommit() {
+        let ended = conn.execute_batch("ROLLBACK").map_sqlite_err();
+        if judged.is_ok() {
+            ended?;
+        }
+    }
+    judged.map_err(|error| disk::diagnose(conn, error))
+}
+
+fn judge(conn: &Connection, path: &Path, how: &Settings) -> Result<Content> {
     conn.execute_batch("BEGIN").map_sqlite_err()?;
     let found = Content::of(conn).map_err(|cause| {
-        if super::error::is(&cause, rusqlite::ErrorCode::NotADatabase) {
-            not_a_registry(path)
-        } else {
-            fault(cause)
-        }
-    });
-    conn.execute_batch("COMMIT").map_sqlite_err()?;
-    let found = found?;
+        if error::is(&cause, ErrorCode::NotADatabase) { not_a_registry(path) } else { fault(cause) }
+    })?;
     if matches!(found, Content::Current | Content::Older(_)) && ends_within_a_page(conn, path)? {
         return Err(Error::corrupt("it ends in the middle of a page"));
     }
@@ -206,20 +234,23 @@ fn content(conn: &Connection, path: &Path, how: &Settings) -> Result<Content> {
 /// With changes in the `-wal` a file may end so: a killed program was bringing them into it, and SQLite will again.
 fn ends_within_a_page(conn: &Connection, path: &Path) -> Result<bool> {
     let page: u32 = conn.query_row("PRAGMA page_size", [], |row| row.get(0)).map_sqlite_err()?;
-    let length = |path: &Path| fs::metadata(path).map_or(0, |found| found.len());
-    let is_cut = || !length(path).is_multiple_of(page.into());
+    let is_cut = || Ok(!paths::length(path)?.is_multiple_of(page.into()));
     // Asked again, because another process can have finished what it was doing in between.
-    Ok(is_cut() && length(&beside(path, "-wal")) == 0 && is_cut())
+    Ok(is_cut()? && size_beside(path, "-wal")? == 0 && is_cut()?)
 }
 
 fn to_read(path: &Path, how: &Settings) -> Result<Opened> {
-    match size(path) {
-        Ok(0) | Err(Missing::File) => return Err(nothing_at(path)),
-        Err(Missing::Not(error)) => return Err(error),
-        Ok(_) => {}
+    if paths::size(path)?.is_none_or(|size| size == 0) {
+        return Err(nothing_at(path));
     }
-    let followed =
-        connect(path, Access::Read).and_then(|conn| Ok((content(&conn, path, how)?, conn)));
+    let look =
+        || connect(path, Access::Read).and_then(|conn| Ok((content(&conn, path, how)?, conn)));
+    // Tried again, because a copy is not followed: a failure of one moment must not turn the
+    // registry into a copy for its life.
+    let followed = match look() {
+        Err(error) if error.kind() == ErrorKind::Storage => look(),
+        found => found,
+    };
     match followed {
         Ok((found, conn)) => {
             readable(found, path)?;
@@ -233,21 +264,20 @@ fn to_read(path: &Path, how: &Settings) -> Result<Opened> {
 /// Reads a file where SQLite can make neither `-wal` nor `-shm`: copied into memory as it stands, so that nothing that
 /// happens to it later can be seen half.
 fn frozen(path: &Path, how: &Settings, why: Error) -> Result<Opened> {
-    let file = connect(path, Access::Frozen)?;
-    let found = content(&file, path, how)?.admit()?;
+    let (file, found) = frozen_look(path, how, &why)?;
+    let found = found.admit()?;
     // Judged before the rest: what seems empty or older here can be whole and current with what is left unread.
     for left in ["-wal", "-journal"] {
-        let left = beside(path, left);
-        if fs::metadata(&left).is_ok_and(|left| left.len() > 0) {
+        if size_beside(path, left)? > 0 {
             let what = format!(
                 "{} holds changes that cannot be read, because nothing can be written beside it",
-                left.display()
+                beside(path, left)?.display()
             );
             return Err(Error::new(ErrorKind::Storage, what).with_source(why));
         }
     }
     readable(found, path)?;
-    let conn = backup::into_memory(&file)?;
+    let conn = backup::into_memory(&file).map_err(|error| disk::diagnose(&file, error))?;
     conn.pragma_update(None, "query_only", true).map_sqlite_err()?;
     Ok(Opened { conn, reader: None, follows: false })
 }
@@ -297,7 +327,7 @@ pub(super) fn set_up(conn: &mut Connection) -> Result<()> {
     set(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     set(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
     set(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false)?;
-    // Waiting is done in busy.rs. A damaged page is told, not followed; a replaced secret is overwritten, not only unlinked.
+    // Waiting is done in retry.rs. A damaged page is told, not followed; a replaced secret is overwritten, not only unlinked.
     conn.execute_batch(
         "PRAGMA busy_timeout = 0; PRAGMA foreign_keys = ON; PRAGMA cell_size_check = ON; PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY",
     )
@@ -306,12 +336,8 @@ pub(super) fn set_up(conn: &mut Connection) -> Result<()> {
 
 /// The address at which SQLite reads a file without locks, `-wal` and `-shm`.
 fn frozen_uri(path: &Path) -> Result<String> {
-    #[cfg(unix)]
-    let bytes = std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str());
-    #[cfg(not(unix))]
-    let bytes = path.to_str().unwrap_or_default().as_bytes();
     let mut uri = "file:".to_owned();
-    for &byte in bytes {
+    for &byte in name_bytes(path)? {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'.' | b'-' | b'_') {
             uri.push(char::from(byte));
         } else {
@@ -321,30 +347,18 @@ fn frozen_uri(path: &Path) -> Result<String> {
     Ok(uri + "?immutable=1")
 }
 
-/// `-wal` and the like, as SQLite names them.
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    with(&fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()), suffix)
-}
-
-/// The path with this at its end.
-pub(super) fn with(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
-}
-
-fn nothing_at(path: &Path) -> Error {
-    Error::new(ErrorKind::NotFound, format!("no registry at {}", path.display()))
-}
-
-fn not_a_registry(path: &Path) -> Error {
-    let what = format!("{} is not an SQLite file, or an encrypted one", path.display());
-    Error::new(ErrorKind::Incompatible, what)
-}
-
-fn cannot(path: &Path, what: &str, cause: io::Error) -> Error {
-    Error::new(ErrorKind::Storage, format!("{} cannot {what}: {cause}", path.display()))
-        .with_source(cause)
+/// Returns the path as SQLite takes it: any bytes on Unix, and UTF-8 elsewhere.
+fn name_bytes(path: &Path) -> Result<&[u8]> {
+    #[cfg(unix)]
+    {
+        Ok(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()))
+    }
+    #[cfg(not(unix))]
+    {
+        let what =
+            || format!("{} is not valid Unicode, and SQLite needs a path that is", path.display());
+        path.to_str().map(str::as_bytes).ok_or_else(|| Error::new(ErrorKind::Storage, what()))
+    }
 }
 
 #[cfg(test)]

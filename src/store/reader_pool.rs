@@ -89,6 +89,10 @@ pub(super) fn same_file(path: &Path, opened: Option<FileId>) -> Result<()> {
     Err(Error::new(ErrorKind::Storage, what))
 }
 
+/// Returns the identity of the file that the path leads to.
+///
+/// Elsewhere than on Unix it is always `None`, which equals itself, so no file counts as replaced.
+/// Windows lets nobody replace a file that SQLite has open.
 pub(super) fn file_id(path: &Path) -> Option<FileId> {
     #[cfg(unix)]
     {

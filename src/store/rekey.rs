@@ -4,11 +4,12 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::error::MapSqliteErr as _;
 use super::history::ChangeRecorder;
-use super::rows::id_of;
+use super::rows::{id_of, rising};
 use super::secret_codec::SecretCodec;
 use super::{Read, Shared, Store, Write, retry};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::SubscriptionId;
+use crate::scope::Scope;
 use crate::secret::EncryptionKey;
 
 /// How many subscriptions are rewritten from one look: what of their secrets is in memory at once.
@@ -104,8 +105,11 @@ fn rewrite(
     let tx = Transaction::new_unchecked(conn, TransactionBehavior::Exclusive).map_sqlite_err()?;
     let new = SecretCodec::set_key(&tx, key)?;
     let (from, to) = (
-        Read { conn: &tx, vault: old },
-        Write { read: Read { conn: &tx, vault: &new }, ledger: ChangeRecorder::new() },
+        Read { conn: &tx, vault: old, scope: &Scope::Every },
+        Write {
+            read: Read { conn: &tx, vault: &new, scope: &Scope::Every },
+            ledger: ChangeRecorder::new(),
+        },
     );
     let mut after = 0;
     loop {
@@ -123,12 +127,13 @@ fn rewrite(
 }
 
 fn subscriptions(conn: &Connection, after: i64) -> Result<Vec<(i64, SubscriptionId)>> {
-    let sql = "SELECT seq, id FROM subscription WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+    let sql = "SELECT seq, id FROM subscription INDEXED BY subscription_seq WHERE seq > ?1 ORDER BY seq LIMIT ?2";
     let mut statement = conn.prepare_cached(sql).map_sqlite_err()?;
     let mut rows = statement.query(params![after, BATCH]).map_sqlite_err()?;
-    let mut batch = Vec::new();
+    let (mut batch, mut last) = (Vec::new(), after);
     while let Some(row) = rows.next().map_sqlite_err()? {
-        batch.push((row.get(0).map_sqlite_err()?, id_of(row, 1)?));
+        last = rising(last, row.get(0).map_sqlite_err()?)?;
+        batch.push((last, id_of(row, 1)?));
     }
     Ok(batch)
 }

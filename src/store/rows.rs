@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use rusqlite::fallible_streaming_iterator::FallibleStreamingIterator as _;
+use rusqlite::types::ValueRef;
 use rusqlite::{Row, Rows};
 
 use super::error::{MapSqliteErr as _, fault};
-use crate::error::{Error, Result};
+use crate::error::{Error, Problem, Result};
 use crate::id::SubscriptionId;
+use crate::json;
 use crate::pattern::EventPattern;
-use crate::subscription::Subscription;
+use crate::subscription::{StoredParts, Subscription, check_metadata};
 use crate::time::Millis;
 
 /// What the longest page of a list takes, and one more, which tells that there is a next.
@@ -20,13 +22,20 @@ pub(super) struct Decoder<'r> {
     rows: Rows<'r>,
     /// The place of the subscription that the current row begins. None behind the last.
     begins: Option<i64>,
+    /// Whether a subscription that breaks a rule is damage.
+    judges: bool,
 }
 
 impl<'r> Decoder<'r> {
     pub(super) fn new(rows: Rows<'r>) -> Result<Decoder<'r>> {
-        let mut decoder = Decoder { rows, begins: None };
+        let mut decoder = Decoder { rows, begins: None, judges: true };
         decoder.begins = decoder.rows.next().map_sqlite_err()?.map(place).transpose()?;
         Ok(decoder)
+    }
+
+    /// Leaves the rules to the caller, who tells of each that is broken.
+    pub(super) fn without_rules(rows: Rows<'r>) -> Result<Decoder<'r>> {
+        Ok(Decoder { judges: false, ..Decoder::new(rows)? })
     }
 
     pub(super) fn next(&mut self) -> Result<Option<(i64, Subscription)>> {
@@ -71,23 +80,50 @@ impl<'r> Decoder<'r> {
         while let Some(row) = self.rows.next().map_sqlite_err()? {
             let of = place(row)?;
             if of != seq {
-                self.begins = Some(of);
+                self.begins = Some(rising(seq, of)?);
                 break;
             }
             subscription.events.push(decode_pattern(row, 10)?);
         }
-        Ok(())
+        if self.judges { judge(subscription) } else { Ok(()) }
     }
+}
+
+/// Nothing leaves the file that no call would have let in.
+fn judge(subscription: &Subscription) -> Result<()> {
+    match StoredParts::from(subscription).faults().as_slice() {
+        [] => Ok(()),
+        [first, ..] => Err(breaks_a_rule(subscription.id, first)),
+    }
+}
+
+pub(super) fn breaks_a_rule(id: SubscriptionId, problem: &Problem) -> Error {
+    let (field, why) = (problem.field(), problem.message());
+    Error::corrupt(format_args!(
+        "the {field} of subscription {id} is none that a registry takes: {why}"
+    ))
 }
 
 fn place(row: &Row<'_>) -> Result<i64> {
     row.get(0).map_sqlite_err()
 }
 
+/// Rejects a key that does not follow on the one before it.
+///
+/// SQLite seeks by binary search and then takes rows as they come. In a damaged file, what it returns as the rows after a
+/// key can begin or go on before that key, and whoever reads page by page would never reach the end.
+pub(super) fn rising<K: PartialOrd>(before: K, key: K) -> Result<K> {
+    if key > before {
+        Ok(key)
+    } else {
+        Err(Error::corrupt("rows that are not in the order of their keys"))
+    }
+}
+
 /// The first row of a subscription, with its first pattern.
 fn decode(row: &Row<'_>) -> Result<Subscription> {
-    let text = |column| row.get::<_, String>(column).map_sqlite_err();
     let id = id_of(row, 1)?;
+    let text = |column, what| text_of(row, column, what, id).map(str::to_owned);
     let damaged = |what| Error::corrupt(format_args!("subscription {id} has {what}"));
     let time = |column| {
         let stored = row.get(column).map_sqlite_err()?;
@@ -95,15 +131,15 @@ fn decode(row: &Row<'_>) -> Result<Subscription> {
     };
     Ok(Subscription {
         id,
-        name: text(2)?,
-        url: text(3)?,
+        name: text(2, "name")?,
+        url: text(3, "url")?,
         events: vec![decode_pattern(row, 10)?],
         enabled: decode_flag(row, 4)?,
-        description: row.get(5).map_sqlite_err()?,
+        description: description_of(row, 5, id)?.map(str::to_owned),
         metadata: metadata_of(row, 6, id)?,
         created_at: time(7)?,
         updated_at: time(8)?,
-        revision: match row.get(9).map_err(fault).and_then(natural)? {
+        revision: match row.get(9).map_err(fault).and_then(counted)? {
             0 => return Err(damaged("the revision 0")),
             revision => revision,
         },
@@ -126,7 +162,14 @@ pub(super) fn decode_flag(row: &Row<'_>, column: usize) -> Result<bool> {
 }
 
 pub(super) fn decode_id(text: &str) -> Result<SubscriptionId> {
-    text.parse().map_err(|_| Error::corrupt("a subscription id that is none"))
+    let id = SubscriptionId::from_stored(text)
+        .ok_or_else(|| Error::corrupt("a subscription id that is none"))?;
+    if id.is_unreached() {
+        return Err(Error::corrupt(format_args!(
+            "the subscription id {id}, which no registry gives out"
+        )));
+    }
+    Ok(id)
 }
 
 /// The id of a subscription.
@@ -134,22 +177,64 @@ pub(super) fn id_of(row: &Row<'_>, column: usize) -> Result<SubscriptionId> {
     decode_id(row.get_ref(column).and_then(|id| Ok(id.as_str()?)).map_sqlite_err()?)
 }
 
-/// The metadata of a subscription.
+/// A text of a subscription.
+pub(super) fn text_of<'r>(
+    row: &'r Row<'_>,
+    column: usize,
+    what: &str,
+    id: SubscriptionId,
+) -> Result<&'r str> {
+    let not_text = |cause| {
+        Error::corrupt(format_args!("the {what} of subscription {id} is no text"))
+            .with_source(cause)
+    };
+    row.get_ref(column).map_sqlite_err()?.as_str().map_err(not_text)
+}
+
+/// The name of a subscription, where it alone is read.
+pub(super) fn name_of<'r>(row: &'r Row<'_>, column: usize, id: SubscriptionId) -> Result<&'r str> {
+    let name = text_of(row, column, "name", id)?;
+    let parts = StoredParts { name: Some(name), ..StoredParts::default() };
+    parts.faults().first().map_or(Ok(name), |problem| Err(breaks_a_rule(id, problem)))
+}
+
+/// The description of a subscription, where it has one.
+pub(super) fn description_of<'r>(
+    row: &'r Row<'_>,
+    column: usize,
+    id: SubscriptionId,
+) -> Result<Option<&'r str>> {
+    match row.get_ref(column).map_sqlite_err()? {
+        ValueRef::Null => Ok(None),
+        _ => text_of(row, column, "description", id).map(Some),
+    }
+}
+
+/// The metadata of a subscription, which may break a rule.
 pub(super) fn metadata_of(
     row: &Row<'_>,
     column: usize,
     id: SubscriptionId,
 ) -> Result<BTreeMap<String, String>> {
-    let metadata =
-        decode_metadata(row.get_ref(column).and_then(|text| Ok(text.as_str()?)).map_sqlite_err()?);
+    let metadata = decode_metadata(text_of(row, column, "metadata", id)?);
     metadata.ok_or_else(|| {
         Error::corrupt(format_args!("subscription {id} has metadata that is no object of strings"))
     })
 }
 
-pub(super) fn decode_metadata(text: &str) -> Option<BTreeMap<String, String>> {
+/// Metadata that keeps the rules.
+pub(super) fn judged_metadata(text: &str) -> Result<BTreeMap<String, String>> {
+    let metadata = decode_metadata(text)
+        .ok_or_else(|| Error::corrupt("metadata that is no object of strings"))?;
+    check_metadata(&metadata).map_err(|problem| {
+        Error::corrupt(format_args!("metadata that no registry takes: {}", problem.message()))
+    })?;
+    Ok(metadata)
+}
+
+fn decode_metadata(text: &str) -> Option<BTreeMap<String, String>> {
     // Most have none.
-    if text == "{}" { Some(BTreeMap::new()) } else { serde_json::from_str(text).ok() }
+    if text == "{}" { Some(BTreeMap::new()) } else { json::parse(text).ok() }
 }
 
 pub(super) fn encode_metadata(metadata: &BTreeMap<String, String>) -> Result<String> {
@@ -171,6 +256,19 @@ pub(super) fn millis(time: Millis) -> Result<i64> {
 pub(super) fn integer(number: u64) -> Result<i64> {
     i64::try_from(number)
         .map_err(|cause| Error::corrupt("a number past SQLite's greatest").with_source(cause))
+}
+
+/// What no registry counts to: revisions, changes, rows. It leaves what SQLite can still count, so that a number which is
+/// read can be followed by the next.
+pub(super) const UNREACHED: i64 = 3 << 61;
+
+/// A number that counts up.
+pub(super) fn counted(stored: i64) -> Result<u64> {
+    if stored < UNREACHED {
+        natural(stored)
+    } else {
+        Err(Error::corrupt(format_args!("the number {stored}, to which no registry counts")))
+    }
 }
 
 pub(super) fn natural(stored: i64) -> Result<u64> {

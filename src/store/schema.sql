@@ -46,6 +46,8 @@ CREATE TABLE subscription (
     updated_at  INTEGER NOT NULL,
     revision    INTEGER NOT NULL CHECK (revision >= 1)
 ) STRICT;
+-- A statement can name this index, so that statistics cannot make SQLite scan the table instead. It cannot name the key.
+CREATE UNIQUE INDEX subscription_seq ON subscription (seq);
 
 CREATE TABLE subscription_pattern (
     subscription INTEGER NOT NULL REFERENCES subscription (seq) ON DELETE CASCADE,

@@ -30,7 +30,7 @@ impl Read<'_> {
         let sql = concat!(
             "SELECT ",
             secret_columns!(),
-            " FROM secret k WHERE k.subscription = ?1 ORDER BY k.serial DESC"
+            " FROM secret k INDEXED BY sqlite_autoindex_secret_1 WHERE k.subscription = ?1 ORDER BY k.serial DESC"
         );
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let mut rows = statement.query([seq]).map_sqlite_err()?;
@@ -49,7 +49,7 @@ impl Read<'_> {
         let sql = concat!(
             "SELECT k.subscription, ",
             secret_columns!(),
-            " FROM secret k ORDER BY k.subscription, k.serial"
+            " FROM secret k INDEXED BY sqlite_autoindex_secret_1 ORDER BY k.subscription, k.serial"
         );
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let mut rows = statement.query([]).map_sqlite_err()?;
@@ -122,7 +122,10 @@ impl Write<'_> {
         id: SubscriptionId,
         secrets: &[IssuedSecret],
     ) -> Result<()> {
-        self.execute("DELETE FROM secret WHERE subscription = ?1", params![seq])?;
+        self.execute(
+            "DELETE FROM secret INDEXED BY sqlite_autoindex_secret_1 WHERE subscription = ?1",
+            params![seq],
+        )?;
         let mut insert = self.conn.prepare_cached(INSERT_SECRET).map_sqlite_err()?;
         self.add_secrets(&mut insert, seq, id, secrets)
     }

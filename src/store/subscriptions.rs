@@ -1,11 +1,12 @@
 //! Statements for subscriptions.
 
-use rusqlite::{OptionalExtension as _, Rows, Statement, named_params, params};
+use rusqlite::{OptionalExtension as _, Row, ToSql, named_params, params};
 
 use super::error::{MapSqliteErr as _, fault, is_taken};
 use super::insert::INSERT_EVENT;
 use super::rows::{
-    Decoder, decode_id, decode_metadata, encode_metadata, holds, integer, millis, natural,
+    Decoder, counted, decode_id, encode_metadata, holds, integer, judged_metadata, millis, natural,
+    rising,
 };
 use super::secrets::no_secret;
 use super::{Read, Write};
@@ -21,9 +22,9 @@ macro_rules! select {
     ($($conditions:tt)*) => {
         concat!(
             "SELECT s.seq, s.id, s.name, s.url, s.enabled, s.description, s.metadata, s.created_at, s.updated_at, ",
-            "s.revision, p.text FROM subscription s ",
-            "LEFT JOIN subscription_pattern sp ON sp.subscription = s.seq LEFT JOIN pattern p ON p.id = sp.pattern ",
-            "WHERE ", $($conditions)*,
+            "s.revision, (SELECT text FROM pattern WHERE id = sp.pattern) FROM subscription s INDEXED BY subscription_seq ",
+            "LEFT JOIN subscription_pattern sp INDEXED BY sqlite_autoindex_subscription_pattern_1 ",
+            "ON sp.subscription = s.seq WHERE ", $($conditions)*,
             " ORDER BY s.seq, sp.position"
         )
     };
@@ -32,16 +33,26 @@ macro_rules! select {
 /// What a query asks of every row, but for its metadata, which is judged once it is decoded.
 macro_rules! matching {
     () => {
-        "s.seq > :after AND (:enabled IS NULL OR s.enabled = :enabled) \
-         AND (:name IS NULL OR instr(s.name, :name) > 0) AND :event_type IS NULL"
+        "(:enabled IS NULL OR s.enabled = :enabled) AND (:name IS NULL OR instr(s.name, :name) > 0)"
     };
-    (event_type) => {
-        "s.seq > :after AND (:enabled IS NULL OR s.enabled = :enabled) \
-         AND (:name IS NULL OR instr(s.name, :name) > 0) \
-         AND s.seq IN (SELECT r.subscription \
-                         FROM expansion x JOIN subscription_pattern r ON r.pattern = x.pattern \
-                        WHERE x.event_type = (SELECT id FROM event_type WHERE name = :event_type) \
-                          AND r.subscription > :after)"
+}
+
+/// The subscriptions to count: all, or those with a pattern that matches an event type.
+macro_rules! counted {
+    ($what:literal) => {
+        concat!("SELECT ", $what, " FROM subscription s WHERE :event_type IS NULL AND ", matching!())
+    };
+    ($what:literal, event_type) => {
+        concat!(
+            "SELECT ",
+            $what,
+            " FROM (SELECT DISTINCT r.subscription FROM expansion x INDEXED BY sqlite_autoindex_expansion_1 \
+                     CROSS JOIN subscription_pattern r INDEXED BY subscription_pattern_route \
+                     WHERE x.event_type = (SELECT id FROM event_type WHERE name = :event_type) \
+                       AND r.pattern = x.pattern) AS m \
+              CROSS JOIN subscription s INDEXED BY subscription_seq ON s.seq = m.subscription WHERE ",
+            matching!()
+        )
     };
 }
 
@@ -73,29 +84,58 @@ impl Current {
 
 impl Read<'_> {
     pub(crate) fn subscription(&self, id: SubscriptionId) -> Result<Option<Subscription>> {
-        Ok(self.one(select!("s.id = ?1"), &id.to_string())?.map(|(_, subscription)| subscription))
+        Ok(self.by_id(id)?.map(|(_, subscription)| subscription))
     }
 
     pub(crate) fn subscription_by_name(&self, name: &str) -> Result<Option<Subscription>> {
-        Ok(self.one(select!("s.name = ?1"), name)?.map(|(_, subscription)| subscription))
+        Ok(self.by_name(name)?.map(|(_, subscription)| subscription))
     }
 
-    /// What lies at this place of the file.
+    /// What lies at this place of the file, also where it breaks a rule.
     pub(super) fn at(&self, seq: i64) -> Result<Option<Subscription>> {
-        Ok(self.one(select!("s.seq = ?1"), &seq.to_string())?.map(|(_, subscription)| subscription))
+        let mut statement = self.conn.prepare_cached(select!("s.seq = ?1")).map_sqlite_err()?;
+        let found = Decoder::without_rules(statement.query([seq]).map_sqlite_err()?)?.next()?;
+        Ok(found.map(|(_, subscription)| subscription))
     }
 
-    fn one(&self, sql: &str, key: &str) -> Result<Option<(i64, Subscription)>> {
+    fn by_id(&self, id: SubscriptionId) -> Result<Option<(i64, Subscription)>> {
+        self.one(
+            select!("s.seq = (SELECT seq FROM subscription WHERE id = ?1)"),
+            id.to_string(),
+            |found| found.id == id,
+        )
+    }
+
+    fn by_name(&self, name: &str) -> Result<Option<(i64, Subscription)>> {
+        self.one(select!("s.seq = (SELECT seq FROM subscription WHERE name = ?1)"), name, |found| {
+            found.name == name
+        })
+    }
+
+    /// The subscription of a key. An index that leads to a row with another key must not pass that off as the one.
+    ///
+    /// SQLite reads a column of the index that it seeks in from there, not from the row. So the statement looks up the
+    /// position by the index, and then the row by its position.
+    fn one(
+        &self,
+        sql: &str,
+        key: impl ToSql,
+        has_key: impl FnOnce(&Subscription) -> bool,
+    ) -> Result<Option<(i64, Subscription)>> {
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
-        Decoder::new(statement.query([key]).map_sqlite_err()?)?.next()
+        let found = Decoder::new(statement.query([key]).map_sqlite_err()?)?.next()?;
+        match found {
+            Some((_, subscription)) if !has_key(&subscription) => Err(misled()),
+            found => Ok(found),
+        }
     }
 
     pub(crate) fn current(&self, id: SubscriptionId) -> Result<Option<Current>> {
-        self.with_secrets(self.one(select!("s.id = ?1"), &id.to_string())?)
+        self.with_secrets(self.by_id(id)?)
     }
 
     pub(crate) fn current_by_name(&self, name: &str) -> Result<Option<Current>> {
-        self.with_secrets(self.one(select!("s.name = ?1"), name)?)
+        self.with_secrets(self.by_name(name)?)
     }
 
     fn with_secrets(&self, found: Option<(i64, Subscription)>) -> Result<Option<Current>> {
@@ -109,68 +149,69 @@ impl Read<'_> {
     /// At most `most` of the subscriptions that the query asks for, in the order of creation.
     pub(crate) fn list(&self, query: &ListQuery, most: usize) -> Result<Vec<Subscription>> {
         let ListQuery { enabled, name_contains, event_type, .. } = query;
-        let mut statement;
-        let rows = match (enabled, name_contains, event_type) {
+        let after = self.position(query.after)?;
+        let wanted = |subscription: &Subscription| holds(&subscription.metadata, &query.metadata);
+        let page = match (enabled, name_contains, event_type) {
             // Most often: conditions that hold of every row take their time too.
             (None, None, None) => {
-                statement = self.conn.prepare_cached(select!("s.seq > ?1")).map_sqlite_err()?;
-                statement.query([self.position(query.after)?]).map_sqlite_err()?
+                let mut statement =
+                    self.conn.prepare_cached(select!("s.seq > ?1")).map_sqlite_err()?;
+                Decoder::new(statement.query([after]).map_sqlite_err()?)?.page(most, wanted)?
             }
             (_, _, None) => {
-                statement = self.conn.prepare_cached(select!(matching!())).map_sqlite_err()?;
-                self.bound(&mut statement, query, query.after)?
+                let sql = select!("s.seq > :after AND ", matching!());
+                let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
+                let given =
+                    named_params! { ":after": after, ":enabled": enabled, ":name": name_contains };
+                Decoder::new(statement.query(given).map_sqlite_err()?)?.page(most, wanted)?
             }
-            (_, _, Some(_)) => {
-                statement =
-                    self.conn.prepare_cached(select!(matching!(event_type))).map_sqlite_err()?;
-                self.bound(&mut statement, query, query.after)?
+            (_, _, Some(event_type)) => {
+                let asked = |subscription: &Subscription| {
+                    enabled.is_none_or(|enabled| subscription.enabled == enabled)
+                        && name_contains
+                            .as_ref()
+                            .is_none_or(|part| subscription.name.contains(part))
+                        && wanted(subscription)
+                };
+                let mut page = Vec::new();
+                self.each_match(event_type, *enabled, after, |seq| {
+                    let found = self.one(select!("s.seq = ?1"), seq, |_| true)?;
+                    let (_, found) =
+                        found.ok_or_else(|| Error::corrupt("a subscription that is missing"))?;
+                    page.extend(Some(found).filter(asked));
+                    Ok(page.len() < most)
+                })?;
+                page
             }
         };
-        Decoder::new(rows)?
-            .page(most, |subscription| holds(&subscription.metadata, &query.metadata))
+        // Whoever goes on after the last of them has to come closer to the end.
+        page.iter().try_fold(query.after, |before, one| rising(before, Some(one.id)))?;
+        Ok(page)
     }
 
     /// How many subscriptions the query asks for, wherever it begins.
     pub(crate) fn count(&self, query: &ListQuery) -> Result<u64> {
-        let sql = match (query.metadata.is_empty(), query.event_type.is_some()) {
-            (true, false) => concat!("SELECT count(*) FROM subscription s WHERE ", matching!()),
-            (true, true) => {
-                concat!("SELECT count(*) FROM subscription s WHERE ", matching!(event_type))
-            }
-            (false, false) => concat!("SELECT s.metadata FROM subscription s WHERE ", matching!()),
-            (false, true) => {
-                concat!("SELECT s.metadata FROM subscription s WHERE ", matching!(event_type))
-            }
+        let ListQuery { enabled, name_contains, event_type, metadata: wanted, .. } = query;
+        let sql = match (wanted.is_empty(), event_type.is_some()) {
+            (true, false) => counted!("count(*)"),
+            (true, true) => counted!("count(*)", event_type),
+            (false, false) => counted!("s.metadata"),
+            (false, true) => counted!("s.metadata", event_type),
         };
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
-        let mut rows = self.bound(&mut statement, query, None)?;
+        let given = named_params! { ":enabled": enabled, ":name": name_contains, ":event_type": event_type };
+        let mut rows = statement.query(given).map_sqlite_err()?;
         let mut count = 0_u64;
         while let Some(row) = rows.next().map_sqlite_err()? {
-            if query.metadata.is_empty() {
+            if wanted.is_empty() {
                 return row.get(0).map_err(fault).and_then(natural);
             }
-            let metadata = decode_metadata(
+            let metadata = judged_metadata(
                 row.get_ref(0).and_then(|text| Ok(text.as_str()?)).map_sqlite_err()?,
-            );
-            let metadata =
-                metadata.ok_or_else(|| Error::corrupt("metadata that is no object of strings"))?;
-            count = count.saturating_add(u64::from(holds(&metadata, &query.metadata)));
+            )?;
+            count = count.saturating_add(u64::from(holds(&metadata, wanted)));
         }
         Ok(count)
-    }
-
-    fn bound<'s>(
-        &self,
-        statement: &'s mut Statement<'_>,
-        query: &ListQuery,
-        after: Option<SubscriptionId>,
-    ) -> Result<Rows<'s>> {
-        let after = self.position(after)?;
-        let ListQuery { enabled, name_contains, event_type, .. } = query;
-        let given = named_params! {
-            ":after": after, ":enabled": enabled, ":name": name_contains, ":event_type": event_type,
-        };
-        statement.query(given).map_sqlite_err()
     }
 
     /// The `seq` that an id has, or had, or would have.
@@ -180,13 +221,18 @@ impl Read<'_> {
         };
         let mut last = self
             .conn
-            .prepare_cached("SELECT seq FROM subscription WHERE id <= ?1 ORDER BY id DESC LIMIT 1")
+            .prepare_cached(
+                "SELECT i.seq, i.id IS (SELECT s.id FROM subscription s WHERE s.seq = i.seq) FROM \
+                 (SELECT seq, id FROM subscription INDEXED BY sqlite_autoindex_subscription_1 \
+                   WHERE id <= ?1 ORDER BY id DESC LIMIT 1) AS i",
+            )
             .map_sqlite_err()?;
-        Ok(last
-            .query_row([id.to_string()], |row| row.get(0))
-            .optional()
-            .map_sqlite_err()?
-            .unwrap_or(0))
+        let found = last.query_row([id.to_string()], |row| Ok((row.get(0)?, row.get(1)?)));
+        match found.optional().map_sqlite_err()? {
+            Some((seq, true)) => Ok(seq),
+            Some((_, false)) => Err(misled()),
+            None => Ok(0),
+        }
     }
 
     pub(crate) fn len(&self) -> Result<u64> {
@@ -208,11 +254,16 @@ impl Read<'_> {
         let mut greatest = self
             .conn
             .prepare_cached(
-                "SELECT (SELECT max(id) FROM subscription), (SELECT last_id FROM registry)",
+                "SELECT (SELECT max(id) FROM subscription INDEXED BY sqlite_autoindex_subscription_1), \
+                        (SELECT last_id FROM registry), \
+                        coalesce((SELECT max(seq) FROM subscription INDEXED BY subscription_seq), 0)",
             )
             .map_sqlite_err()?;
-        let (living, deleted): (Option<String>, Option<String>) =
-            greatest.query_row([], |row| Ok((row.get(0)?, row.get(1)?))).map_sqlite_err()?;
+        let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+        let (living, deleted, seq): (Option<String>, Option<String>, i64) =
+            greatest.query_row([], row).map_sqlite_err()?;
+        // Behind the greatest `seq` SQLite would take any that is free, and the order would be lost.
+        counted(seq)?;
         let living = living.map(|text| decode_id(&text)).transpose()?;
         Ok(living.max(deleted.map(|text| decode_id(&text)).transpose()?))
     }
@@ -263,15 +314,12 @@ impl Write<'_> {
         };
         if *events != current.subscription.events {
             let before = self.pattern_ids(current.seq)?;
-            self.execute(
-                "DELETE FROM subscription_pattern WHERE subscription = ?1",
-                params![current.seq],
-            )?;
+            self.execute("DELETE FROM subscription_pattern INDEXED BY sqlite_autoindex_subscription_pattern_1 WHERE subscription = ?1", params![current.seq])?;
             self.set_events(current.seq, events, *enabled)?;
             self.drop_unused(&before)?;
         } else if *enabled != current.subscription.enabled {
             self.execute(
-                "UPDATE subscription_pattern SET enabled = ?2 WHERE subscription = ?1",
+                "UPDATE subscription_pattern INDEXED BY sqlite_autoindex_subscription_pattern_1 SET enabled = ?2 WHERE subscription = ?1",
                 params![current.seq, enabled],
             )?;
         }
@@ -288,10 +336,9 @@ impl Write<'_> {
 
     /// The same of one that does not decode; false where no row has the id.
     pub(crate) fn delete_unread(&self, id: SubscriptionId) -> Result<bool> {
-        let mut row = self
-            .conn
-            .prepare_cached("SELECT seq FROM subscription WHERE id = ?1")
-            .map_sqlite_err()?;
+        // The index alone may not say which row is deleted.
+        let sql = "SELECT seq FROM subscription WHERE seq = (SELECT seq FROM subscription WHERE id = ?1) AND +id = ?1";
+        let mut row = self.conn.prepare_cached(sql).map_sqlite_err()?;
         match row.query_row([id.to_string()], |row| row.get(0)).optional().map_sqlite_err()? {
             Some(seq) => self.delete_row(seq, id).map(|()| true),
             None => Ok(false),
@@ -302,9 +349,13 @@ impl Write<'_> {
         let patterns = self.pattern_ids(seq)?;
         self.execute("DELETE FROM subscription WHERE seq = ?1", params![seq])?;
         self.drop_unused(&patterns)?;
+        // No id would be left after one that no registry gives out.
+        if id.is_unreached() {
+            return Ok(());
+        }
         self.execute(
             "UPDATE registry SET last_id = ?1 WHERE coalesce(last_id, '') < ?1 \
-             AND NOT EXISTS (SELECT 1 FROM subscription WHERE id > ?1)",
+             AND NOT EXISTS (SELECT 1 FROM subscription INDEXED BY sqlite_autoindex_subscription_1 WHERE id > ?1)",
             params![id.to_string()],
         )
     }
@@ -312,7 +363,8 @@ impl Write<'_> {
     /// Forgets the greatest id that was deleted, where there is one again that is as great.
     pub(crate) fn forget_deleted(&self) -> Result<()> {
         self.execute(
-            "UPDATE registry SET last_id = NULL WHERE last_id <= (SELECT max(id) FROM subscription)",
+            "UPDATE registry SET last_id = NULL WHERE last_id <= \
+             (SELECT max(id) FROM subscription INDEXED BY sqlite_autoindex_subscription_1)",
             params![],
         )
     }
@@ -345,8 +397,13 @@ impl Write<'_> {
     }
 
     fn pattern_ids(&self, seq: i64) -> Result<Vec<i64>> {
-        let sql = "SELECT pattern FROM subscription_pattern WHERE subscription = ?1";
+        let sql = "SELECT pattern FROM subscription_pattern INDEXED BY sqlite_autoindex_subscription_pattern_1 \
+                   WHERE subscription = ?1";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         statement.query_map([seq], |row| row.get(0)).and_then(Iterator::collect).map_sqlite_err()
     }
+}
+
+fn misled() -> Error {
+    Error::corrupt("an index leads to another subscription than it says")
 }

@@ -20,7 +20,7 @@ pub use new::NewSubscription;
 pub use query::{ListQuery, Page};
 pub use update::SubscriptionUpdate;
 pub(crate) use update::Updated;
-pub(crate) use validation::{EventCatalog, Rules, faults};
+pub(crate) use validation::{EventCatalog, Rules, StoredParts, check_metadata, check_recipient};
 
 /// A subscription as the registry keeps it. Its secret is not in it.
 ///

@@ -241,7 +241,7 @@ impl NewSubscription {
         if let Some(Err(why)) = description.as_deref().map(check_description) {
             problems.push(Problem::new("description", why));
         }
-        problems.extend(validation::check_metadata(&BTreeMap::new(), &metadata).err());
+        problems.extend(validation::check_metadata(&metadata).err());
         if !problems.is_empty() {
             return Ok(Err(problems));
         }

@@ -104,7 +104,9 @@ impl SubscriptionUpdate {
     }
 
     /// Another secret, at once: every one before is dropped. Stated again, the current one ends the overlap of those that
-    /// were [rotated](crate::Registry::rotate_secret) away, and changes nothing where none lives.
+    /// were [rotated](crate::Registry::rotate_secret) away, and changes nothing where none lives. In another spelling of
+    /// the same key it is kept as given, which counts as a change, and its
+    /// [`created_at`](crate::IssuedSecret::created_at) stays.
     pub fn secret(mut self, text: impl Into<String>) -> SubscriptionUpdate {
         self.secret = Some(SecretText::from(text.into()));
         self
@@ -233,7 +235,6 @@ impl SubscriptionUpdate {
         match description {
             Patch::Keep => {}
             Patch::Clear => after.description = None,
-            Patch::Set(text) if Some(&text) == current.description.as_ref() => {}
             Patch::Set(text) => {
                 problems.extend(
                     check_description(&text).err().map(|why| Problem::new("description", why)),
@@ -242,7 +243,7 @@ impl SubscriptionUpdate {
             }
         }
         metadata.apply(&mut after.metadata);
-        problems.extend(validation::check_metadata(&current.metadata, &after.metadata).err());
+        problems.extend(validation::check_metadata(&after.metadata).err());
         Ok(if problems.is_empty() {
             Ok(Updated { subscription: after, secret })
         } else {
@@ -251,7 +252,8 @@ impl SubscriptionUpdate {
     }
 }
 
-/// The secret that was stated: checked unless it is the current one, which stays whatever the rules are now.
+/// Returns the secret that was stated. The key of the current one is not judged by the rules, which
+/// may have become stricter.
 fn stated(
     text: &SecretText,
     current: &SigningSecret,
@@ -259,6 +261,11 @@ fn stated(
 ) -> Result<SigningSecret, String> {
     if current.is(text.as_str()) {
         return Ok(current.clone());
+    }
+    if let Ok(secret) = SigningSecret::read(text.as_str())
+        && secret.has_key_of(current)
+    {
+        return Ok(secret);
     }
     SigningSecret::read_at_least(text.as_str(), rules.min_secret_bytes)
 }

@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::Subscription;
-use crate::did_you_mean;
-use crate::error::{Problem, Result, quoted, quoted_key};
+use crate::error::{Misspelt, Problem, Result, quoted, quoted_key};
 use crate::event_type::check_description;
 use crate::pattern::EventPattern;
 use crate::secret::MIN_KEY;
-use crate::url_policy::UrlPolicy;
+use crate::url_policy::{self, UrlPolicy};
 
 const MAX_NAME: usize = 128;
 const MAX_EVENTS: usize = 256;
@@ -29,22 +28,82 @@ impl Default for Rules {
     }
 }
 
-/// What a subscription that was read back breaks of the rules that every registry has.
-pub(crate) fn faults(subscription: &Subscription) -> Vec<Problem> {
-    let Subscription { name, url, events, description, metadata, .. } = subscription;
-    let mut problems = Vec::new();
-    problems.extend(check_name(name).err().map(|why| Problem::new("name", why)));
-    problems.extend(UrlPolicy::any().judge(url).err().map(|why| Problem::new("url", why)));
-    if events.len() > MAX_EVENTS {
-        problems.push(Problem::new("events", format!("more than {MAX_EVENTS} of them")));
+/// The parts of a subscription that was read back; none for what is not there or does not decode.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct StoredParts<'s> {
+    pub(crate) name: Option<&'s str>,
+    pub(crate) url: Option<&'s str>,
+    pub(crate) events: Option<&'s [EventPattern]>,
+    pub(crate) description: Option<&'s str>,
+    pub(crate) metadata: Option<&'s BTreeMap<String, String>>,
+}
+
+impl<'s> From<&'s Subscription> for StoredParts<'s> {
+    fn from(subscription: &'s Subscription) -> StoredParts<'s> {
+        let Subscription { name, url, events, description, metadata, .. } = subscription;
+        StoredParts {
+            name: Some(name),
+            url: Some(url),
+            events: Some(events),
+            description: description.as_deref(),
+            metadata: Some(metadata),
+        }
     }
-    let description = description.as_deref().and_then(|text| check_description(text).err());
-    problems.extend(description.map(|why| Problem::new("description", why)));
-    problems.extend(check_metadata(&BTreeMap::new(), metadata).err());
-    problems
+}
+
+impl StoredParts<'_> {
+    /// Which of the rules that every registry has these parts break.
+    pub(crate) fn faults(self) -> Vec<Problem> {
+        let StoredParts { name, url, events, description, metadata } = self;
+        let mut problems = Vec::new();
+        let name = name.and_then(|name| check_name(name).err());
+        problems.extend(name.map(|why| Problem::new("name", why)));
+        let url = url.and_then(|url| url_policy::check_kept(url).err());
+        problems.extend(url.map(|why| Problem::new("url", why)));
+        problems.extend(events.and_then(|events| check_kept_events(events).err()));
+        let description = description.and_then(|text| check_description(text).err());
+        problems.extend(description.map(|why| Problem::new("description", why)));
+        problems.extend(metadata.and_then(|metadata| check_metadata(metadata).err()));
+        problems
+    }
+}
+
+/// What dispatch reads of a subscription breaks none of the rules, as far as they can be judged without parsing the URL.
+pub(crate) fn check_recipient(
+    name: &str,
+    url: &str,
+    metadata: &BTreeMap<String, String>,
+) -> Result<(), Problem> {
+    check_name(name).map_err(|why| Problem::new("name", why))?;
+    url_policy::check_kept_shape(url).map_err(|why| Problem::new("url", why))?;
+    check_metadata(metadata)
+}
+
+/// The patterns of a stored subscription, each of which keeps the syntax.
+fn check_kept_events(events: &[EventPattern]) -> Result<(), Problem> {
+    if !(1..=MAX_EVENTS).contains(&events.len()) {
+        let why = format!("a subscription has 1 to {MAX_EVENTS} of them, not {}", events.len());
+        return Err(Problem::new("events", why));
+    }
+    let mut rest = events;
+    while let [first, after @ ..] = rest {
+        if after.contains(first) {
+            return Err(Problem::new("events", format!("\"{first}\" is there twice")));
+        }
+        rest = after;
+    }
+    Ok(())
 }
 
 pub(crate) fn check_name(name: &str) -> Result<(), String> {
+    // Most names are short and of visible ASCII, and dispatch judges each that it reads.
+    let (first, last) = (name.bytes().next(), name.bytes().next_back());
+    if (1..=MAX_NAME).contains(&name.len())
+        && ![first, last].contains(&Some(b' '))
+        && name.bytes().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~'))
+    {
+        return Ok(());
+    }
     // Counted no further than needed: the text can be any length.
     if name.chars().nth(MAX_NAME).is_some() {
         return Err(format!(
@@ -64,18 +123,16 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Judges the keys that are new or changed, and the number of all. Every fault is told, in one problem.
-pub(crate) fn check_metadata(
-    before: &BTreeMap<String, String>,
-    after: &BTreeMap<String, String>,
-) -> Result<(), Problem> {
+/// Judges the number of keys and each entry. Every fault is told, in one problem.
+pub(crate) fn check_metadata(metadata: &BTreeMap<String, String>) -> Result<(), Problem> {
     const SHOWN: usize = 5;
     let mut faults = Vec::new();
-    if after.len() > MAX_METADATA && after.len() > before.len() {
-        faults.push(format!("at most {MAX_METADATA} keys are kept, not {}", after.len()));
+    if metadata.len() > MAX_METADATA {
+        faults.push(format!("at most {MAX_METADATA} keys are kept, not {}", metadata.len()));
     }
-    let changed = after.iter().filter(|(key, value)| before.get(*key) != Some(value));
-    faults.extend(changed.filter_map(|(key, value)| check_entry(key, value).err()).take(SHOWN));
+    faults.extend(
+        metadata.iter().filter_map(|(key, value)| check_entry(key, value).err()).take(SHOWN),
+    );
     if faults.is_empty() { Ok(()) } else { Err(Problem::new("metadata", faults.join("; "))) }
 }
 
@@ -101,9 +158,6 @@ fn check_entry(key: &str, value: &str) -> Result<(), String> {
 pub(crate) trait EventCatalog {
     /// Whether the pattern covers a known event type.
     fn covers(&mut self, pattern: &EventPattern) -> Result<bool>;
-
-    /// Every known name, for a suggestion.
-    fn names(&mut self) -> Result<&[String]>;
 }
 
 /// Judges the patterns of a subscription as given, and answers those to keep: in order, without repeats.
@@ -140,8 +194,7 @@ pub(crate) fn check_events(
             && !known.contains(&pattern)
             && !catalog.covers(&pattern)?
         {
-            let names = if problems.len() < did_you_mean::MOST { catalog.names()? } else { &[] };
-            problems.push(Problem::new(at(), unknown_event(&pattern, names)));
+            problems.push(unknown_event(at(), &pattern));
         }
         if seen.insert(text.as_str()) {
             patterns.push(pattern);
@@ -150,11 +203,18 @@ pub(crate) fn check_events(
     Ok((patterns, problems))
 }
 
-fn unknown_event(pattern: &EventPattern, names: &[String]) -> String {
+fn unknown_event(field: String, pattern: &EventPattern) -> Problem {
     let text = pattern.as_str();
-    if pattern.is_wildcard() {
-        format!("{text:?} covers no event type{}", did_you_mean::for_wildcard(pattern, names))
-    } else {
-        format!("no event type {text:?}{}", did_you_mean::for_name(text, names))
+    if !pattern.is_wildcard() {
+        let misspelt = Misspelt::Name(text.into());
+        return Problem::new(field, format!("no event type {text:?}")).with_misspelt(misspelt);
     }
+    // Compared is the longer literal end.
+    let (prefix, suffix) = (pattern.literal_prefix(), pattern.literal_suffix());
+    let misspelt = if prefix.len() >= suffix.len() {
+        Misspelt::Start(prefix.into())
+    } else {
+        Misspelt::End(suffix.into())
+    };
+    Problem::new(field, format!("{text:?} covers no event type")).with_misspelt(misspelt)
 }

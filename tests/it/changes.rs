@@ -304,7 +304,7 @@ fn a_call_that_fails_writes_nothing_also_one_of_many_parts() {
         &["secret"],
     );
     refused(registry.register_event_types(["ok.v1", "not ok"]), ErrorKind::Invalid, &["[1].name"]);
-    refused(registry.remove_event_type("nobody.v1"), ErrorKind::NotFound, &[]);
+    refused(registry.remove_event_type("nobody.v1"), ErrorKind::NotFound, &["eventType"]);
     refused(registry.import(document), ErrorKind::Conflict, &["registry"]);
     assert_eq!(whole(&registry), before);
     // And the number of the next is the next.

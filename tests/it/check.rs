@@ -238,6 +238,23 @@ fn ids_that_do_not_rise_are_found() {
 }
 
 #[test]
+fn numbers_to_which_no_registry_counts_are_found() {
+    let most = i64::MAX;
+    let last = "7ZZZZZZZZZZZZZZZZZZZZZZZZZ";
+    finds(
+        &format!("UPDATE subscription SET revision = {most} WHERE seq = 2"),
+        "to which no registry",
+        Some(1),
+    );
+    finds(
+        &format!("UPDATE subscription SET seq = {most} WHERE seq = 3"),
+        "to which no registry",
+        Some(2),
+    );
+    finds(&format!("UPDATE registry SET last_id = '{last}'"), "which no registry gives out", None);
+}
+
+#[test]
 fn rows_that_do_not_decode_or_break_a_rule_are_found() {
     let set = |what: &str| format!("UPDATE subscription SET {what} WHERE name = 'crm'");
     finds(&set("metadata = '[]'"), "metadata that is no object of strings", Some(0));
@@ -265,7 +282,12 @@ fn rows_that_do_not_decode_or_break_a_rule_are_found() {
     finds(
         "WITH RECURSIVE n (n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM n WHERE n < 300) \
          INSERT INTO subscription_pattern SELECT 1, n, 1, 1 FROM n",
-        "its events: more than 256 of them; update it",
+        "its events: a subscription has 1 to 256 of them, not 301; restore a backup, or delete it by its id",
+        Some(0),
+    );
+    finds(
+        "INSERT INTO subscription_pattern SELECT 1, 7, pattern, 1 FROM subscription_pattern WHERE position = 0 AND subscription = 1",
+        "its events: \"agent.*\" is there twice",
         Some(0),
     );
     finds(&set("url = CAST(x'ff' AS TEXT)"), "subscription \"crm\"", Some(0));
@@ -273,7 +295,18 @@ fn rows_that_do_not_decode_or_break_a_rule_are_found() {
     finds("UPDATE pattern SET text = '**' WHERE text = '*.v1'", "a pattern that is none", None);
     finds("UPDATE pattern SET text = '**' WHERE text = '*.v1'", "a pattern that is none", Some(1));
     finds("UPDATE event_type SET name = 'a b' WHERE id = 1", "has a name that is none", None);
+    finds(
+        "UPDATE event_type SET name = CAST(x'ff' AS TEXT) WHERE id = 1",
+        "has a name that is none",
+        None,
+    );
     finds("UPDATE event_type SET json_schema = '{' WHERE id = 1", "the schema of event type", None);
+    finds("UPDATE event_type SET json_schema = 'null' WHERE id = 1", "or register it anew", None);
+    finds(
+        "UPDATE event_type SET description = printf('%.*c', 4097, 'x') WHERE id = 1",
+        "the description of event type \"agent.a.v1\" is none that a registry takes",
+        None,
+    );
     finds("UPDATE registry SET file_id = x'00'", "what belongs to the file as a whole", None);
 }
 
@@ -283,8 +316,23 @@ fn a_history_that_has_a_gap_or_does_not_decode_is_found() {
     finds("UPDATE registry SET last_change = 99", "the history of changes has gaps", None);
     finds("UPDATE registry SET keep_changes = -1", "what belongs to the file as a whole", None);
     finds("UPDATE registry SET last_change = -1", "what belongs to the file as a whole", None);
+    let most = i64::MAX;
+    finds(
+        &format!("UPDATE registry SET last_change = {most}"),
+        "what belongs to the file as a whole",
+        None,
+    );
+    finds(
+        &format!("UPDATE change SET sequence = {most} WHERE sequence = 3"),
+        "to which no registry",
+        None,
+    );
     finds("UPDATE change SET fields = '{' WHERE sequence = 3", "change 3", None);
     finds("UPDATE change SET kind = 'x' WHERE sequence = 3", "change", None);
+    for sequence in [3, 5] {
+        let every = "UPDATE change SET subject = 'no subject' WHERE sequence IN (3, 5)";
+        finds(every, &format!("change {sequence} of the history is not as it was written"), None);
+    }
     // What is no longer kept is no gap.
     let file = file();
     drop(Registry::options().keep_changes(2).open(&file.path).unwrap());
@@ -330,6 +378,158 @@ fn every_fault_is_told_not_only_the_first() {
     }
     assert!(report.to_string().lines().count() >= 9);
     assert!(report.to_string().starts_with("finding: "));
+}
+
+#[test]
+fn every_text_of_a_subscription_is_judged_also_where_another_part_does_not_decode() {
+    for damage in [
+        "UPDATE subscription SET created_at = -1",
+        "UPDATE pattern SET text = '**' WHERE text = '*.v1'",
+        "DELETE FROM subscription_pattern WHERE subscription = 2",
+        "UPDATE subscription SET metadata = '['",
+    ] {
+        let sql = format!(
+            "{damage}; UPDATE subscription SET name = '', url = 'xttps://x/', description = CAST(x'ff' AS TEXT) WHERE seq = 2"
+        );
+        finds(&sql, "its url: a URL begins with http:// or https://", Some(1));
+        finds(&sql, "its name: a subscription needs a name", Some(1));
+        finds(&sql, "the description of subscription 01", Some(1));
+    }
+    finds(
+        "UPDATE subscription SET name = CAST(x'ff' AS TEXT), url = CAST(x'ff' AS TEXT) WHERE seq = 2",
+        "the url of subscription 01",
+        Some(1),
+    );
+}
+
+#[test]
+fn a_part_of_the_schema_that_is_missing_or_differs_is_found() {
+    let view = "SELECT event_type, id, name, url FROM subscribers_of_old";
+    for (sql, said) in [
+        ("DROP VIEW subscribers", "the view subscribers is missing; export the registry"),
+        (
+            "DROP VIEW event_types; CREATE VIEW event_types AS SELECT name FROM event_type",
+            "the view event_types is not as",
+        ),
+        (
+            &*format!("DROP VIEW subscribers; CREATE VIEW subscribers AS {view}"),
+            "the view subscribers is not as",
+        ),
+        (
+            "DROP VIEW event_types; CREATE TABLE event_types (name)",
+            "the view event_types is missing",
+        ),
+        (
+            "DROP INDEX pattern_wildcard",
+            "the index pattern_wildcard is missing; export the registry",
+        ),
+        ("DROP INDEX expansion_pattern", "the index expansion_pattern is missing"),
+        (
+            "DROP INDEX subscription_pattern_route",
+            "the index subscription_pattern_route is missing",
+        ),
+        (
+            "DROP INDEX expansion_pattern; CREATE INDEX expansion_pattern ON expansion (event_type)",
+            "the index expansion_pattern is not as this crate writes it",
+        ),
+        (
+            "DROP INDEX expansion_pattern; CREATE INDEX expansion_pattern ON event_type (name)",
+            "the index expansion_pattern is not as this crate writes it",
+        ),
+        (
+            "ALTER TABLE subscription ADD COLUMN note TEXT",
+            "the table subscription is not as this crate writes it",
+        ),
+        (
+            "ALTER TABLE change RENAME COLUMN subject TO of",
+            "the table change is not as this crate writes it",
+        ),
+        ("ALTER TABLE change RENAME TO away", "the table change is missing"),
+        (
+            "ALTER TABLE event_type RENAME TO away",
+            "the view event_types is not as this crate writes it",
+        ),
+        ("DROP TABLE change", "the table change is missing; restore a backup"),
+        (
+            "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, 'CHECK (enabled IN (0, 1))', '')",
+            "the table subscription_pattern is not as this crate writes it",
+        ),
+        (
+            "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, 'NULL: none', 'NULL: None')",
+            "the table event_type is not as this crate writes it",
+        ),
+    ] {
+        finds(sql, said, None);
+    }
+}
+
+#[test]
+fn what_another_program_has_put_on_the_tables_of_the_registry_is_advised() {
+    let advised = |sql: &str, said: Option<&str>| {
+        let file = file();
+        by_hand(&file.path, sql);
+        let report = checked(&file.path);
+        assert!(report.is_sound(), "{sql}: {report}");
+        let advice: Vec<&str> = report.advice().iter().map(Finding::message).collect();
+        match said {
+            Some(said) => {
+                assert_eq!(advice.len(), 1, "{sql}: {advice:?}");
+                assert!(
+                    advice[0].starts_with(said) && advice[0].contains("; drop it"),
+                    "{sql}: {advice:?}"
+                );
+            }
+            None => assert!(advice.is_empty(), "{sql}: {advice:?}"),
+        }
+    };
+    let mine = "CREATE TABLE mine (id INTEGER PRIMARY KEY, event_type TEXT, secret TEXT)";
+    for (sql, said) in [
+        (
+            "CREATE TRIGGER t AFTER INSERT ON subscription BEGIN DELETE FROM secret; END",
+            r#"the trigger "t" is another program's and runs inside every change of subscription"#,
+        ),
+        (
+            "CREATE TRIGGER t AFTER INSERT ON SUBSCRIPTION BEGIN SELECT 1; END",
+            r#"the trigger "t" is another program's and runs inside every change of"#,
+        ),
+        (
+            "CREATE TRIGGER t INSTEAD OF DELETE ON subscribers BEGIN SELECT 1; END",
+            r#"the trigger "t" is another program's and runs inside every change of subscribers"#,
+        ),
+        (
+            "{mine}; CREATE TRIGGER t AFTER INSERT ON mine BEGIN UPDATE OR IGNORE subscription SET enabled = 0; END",
+            r#"the trigger "t" is another program's and uses the registry's tables"#,
+        ),
+        (
+            "CREATE UNIQUE INDEX i ON subscription (url)",
+            r#"the index "i" is another program's and takes part in"#,
+        ),
+        (
+            "CREATE VIEW v AS SELECT url FROM main.[Subscription]",
+            r#"the view "v" is another program's and reads"#,
+        ),
+        (
+            "CREATE VIEW v AS SELECT 1 FROM subscribers JOIN \"secret\"",
+            r#"the view "v" is another program's and reads the registry's tables"#,
+        ),
+        (
+            "CREATE TABLE t (of INTEGER REFERENCES subscription (seq))",
+            r#"the table "t" is another program's and has a foreign key to subscription"#,
+        ),
+    ] {
+        advised(&sql.replace("{mine}", mine), Some(said));
+    }
+    // What leaves the tables alone, and what reads the public views, which are there for that.
+    for sql in [
+        "{mine}; CREATE INDEX i ON mine (secret); CREATE TABLE other (of REFERENCES mine (id))",
+        "{mine}; CREATE TRIGGER t AFTER UPDATE OF event_type ON mine BEGIN UPDATE mine SET secret = 1; END",
+        "CREATE VIEW v AS SELECT event_type, name FROM subscribers",
+        "{mine}; CREATE VIEW v AS SELECT m.id, event_type, secret FROM mine m, subscriptions s",
+        "ANALYZE",
+        "ALTER TABLE subscription RENAME TO away; ALTER TABLE away RENAME TO subscription",
+    ] {
+        advised(&sql.replace("{mine}", mine), None);
+    }
 }
 
 /// The page where a table or an index begins, and the size of a page.

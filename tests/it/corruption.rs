@@ -92,11 +92,15 @@ impl Sound {
     }
 }
 
-/// Not read here: closing a second descriptor would drop SQLite's locks.
+/// Reads a file that SQLite has open. On Unix another process copies it first, because closing a
+/// second descriptor would drop SQLite's locks.
 fn copy_by_another_process(path: &Path) -> Vec<u8> {
-    let copy = path.with_extension("copy");
-    assert!(std::process::Command::new("cp").args([path, &copy]).status().unwrap().success());
-    fs::read(copy).unwrap()
+    if cfg!(unix) {
+        let copy = path.with_extension("copy");
+        assert!(std::process::Command::new("cp").args([path, &copy]).status().unwrap().success());
+        return fs::read(copy).unwrap();
+    }
+    fs::read(path).unwrap()
 }
 
 fn wal_of(path: &Path) -> PathBuf {

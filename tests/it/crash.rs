@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+#[cfg(unix)]
 use tempfile::TempDir;
 use webhook_registry::{Durability, Registry};
 
@@ -84,17 +85,20 @@ fn what_was_acknowledged_before_a_kill_is_there() {
 }
 
 /// Where files are read and thrown away by the thousand.
+#[cfg(unix)]
 fn scratch() -> TempDir {
     tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
 }
 
 /// The files as they stood at one moment, and the length of the `-wal` at each acknowledgement before.
+#[cfg(unix)]
 struct Moment {
     file: Vec<u8>,
     wal: Vec<u8>,
     acknowledged: Vec<usize>,
 }
 
+#[cfg(unix)]
 impl Moment {
     fn of_a_writer(steps: usize) -> Moment {
         let folder = tempfile::tempdir().unwrap();
@@ -159,6 +163,7 @@ impl Moment {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn after_a_loss_of_power_there_is_a_prefix_of_the_history_and_all_that_was_acknowledged() {
     let mut random = Random::new();
@@ -185,6 +190,7 @@ fn after_a_loss_of_power_there_is_a_prefix_of_the_history_and_all_that_was_ackno
     println!("{cuts} cuts of {end} bytes, {} steps acknowledged", ends.len());
 }
 
+#[cfg(unix)]
 #[test]
 fn a_moment_in_the_middle_of_checkpoints_is_the_history_too() {
     let mut random = Random::new();

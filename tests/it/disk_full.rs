@@ -1,6 +1,7 @@
 //! Guards against a full disk that costs more than the change that did not fit: a registry that must be thrown away, a
 //! half-written subscription, an acknowledged change that was only in a cache. Where there is room again, the same
 //! registry in the same process goes on.
+#![cfg(unix)]
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -220,4 +221,58 @@ fn a_full_disk_is_storage_and_costs_nothing_else() {
         let heard = peer.finish();
         assert!(heard[0].starts_with("whole after "), "{heard:?}");
     }
+}
+
+#[test]
+fn child_opens_on_a_full_disk() {
+    let Some((path, _)) = child::role() else { return };
+    let made = path.with_file_name("made.db");
+    let registry = Registry::open(&made).unwrap();
+    history::begin(&registry);
+    history::take(&registry, 0).unwrap();
+    drop(registry);
+    let mut file = std::fs::File::create(path.with_file_name("ballast")).unwrap();
+    while file.write_all(&[0; 4_096]).is_ok() {}
+    let full = file.metadata().unwrap().len();
+    let mut refused = 0;
+    for pages in 0..24 {
+        file.set_len(full - pages * 4_096).unwrap();
+        for path in [&made, &path] {
+            match Registry::open(path) {
+                Ok(registry) => assert_eq!(registry.len().unwrap(), u64::from(path == &made)),
+                Err(error) => {
+                    refused += 1;
+                    assert_eq!(error.kind(), ErrorKind::Storage, "{pages}: {error}");
+                    let message = error.to_string();
+                    assert!(!message.contains("no transaction is active"), "{message}");
+                }
+            }
+        }
+        let reader = Registry::options().read_only(true).open(&made).unwrap();
+        assert_eq!(
+            history::state(&reader).unwrap(),
+            history::after(1),
+            "with room for {pages} pages"
+        );
+    }
+    assert!(refused > 0);
+    file.set_len(0).unwrap();
+    for path in [&made, &path] {
+        let registry = Registry::open(path).unwrap();
+        registry.register_event_type("agent.v3").unwrap();
+        assert!(registry.check().unwrap().is_sound());
+    }
+    child::tell("whole");
+}
+
+#[test]
+fn a_full_disk_is_storage_at_open_and_what_is_on_it_is_read() {
+    let Some(disk) = Mounted::tmpfs("size=1m") else {
+        println!("skipped: no file system may be mounted here");
+        return;
+    };
+    let path = disk.0.path().join("registry.db");
+    let peer =
+        Peer::spawn(&mut child::command("disk_full::child_opens_on_a_full_disk", &path, &[]));
+    assert_eq!(peer.finish(), ["whole"]);
 }

@@ -258,7 +258,11 @@ fn a_new_file_is_sealed_by_whoever_is_first() {
     fs::write(&text, "not a registry at all").unwrap();
     refused(with(KEY).open(&text), ErrorKind::Incompatible, &[]);
     assert_eq!(fs::read(&text).unwrap(), b"not a registry at all");
-    refused(with(KEY).create(false).open(folder.path().join("none.db")), ErrorKind::NotFound, &[]);
+    refused(
+        with(KEY).create(false).open(folder.path().join("none.db")),
+        ErrorKind::NotFound,
+        &["path"],
+    );
 }
 
 #[test]

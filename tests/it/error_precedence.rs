@@ -50,19 +50,20 @@ fn read_only_comes_before_everything_else() {
 fn not_found_comes_before_the_revision_and_the_rules() {
     let registry = contact_center();
     let update = || bad().if_revision(9);
-    let error = refused(registry.update(nobody(), update()), ErrorKind::NotFound, &[]);
+    let error =
+        refused(registry.update(nobody(), update()), ErrorKind::NotFound, &["subscriptionId"]);
     assert!(error.to_string().contains(NOBODY), "{error}");
-    refused(registry.delete(nobody()), ErrorKind::NotFound, &[]);
-    refused(registry.delete_if_revision(nobody(), 9), ErrorKind::NotFound, &[]);
+    refused(registry.delete(nobody()), ErrorKind::NotFound, &["subscriptionId"]);
+    refused(registry.delete_if_revision(nobody(), 9), ErrorKind::NotFound, &["subscriptionId"]);
 }
 
 #[test]
 fn an_unknown_event_type_comes_before_a_bad_limit() {
     let registry = contact_center();
     let query = webhook_registry::ListQuery::new().event_type("nope").limit(0);
-    refused(registry.list(query.clone()), ErrorKind::NotFound, &[]);
-    refused(registry.iter(query.clone()).next().unwrap(), ErrorKind::NotFound, &[]);
-    refused(registry.count(query), ErrorKind::NotFound, &[]);
+    refused(registry.list(query.clone()), ErrorKind::NotFound, &["eventType"]);
+    refused(registry.iter(query.clone()).next().unwrap(), ErrorKind::NotFound, &["eventType"]);
+    refused(registry.count(query), ErrorKind::NotFound, &["eventType"]);
 }
 
 #[test]

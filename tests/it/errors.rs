@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use webhook_registry::{ErrorKind, NewSubscription, Registry};
 
 use crate::support::causes;
@@ -64,4 +65,51 @@ fn a_lock_is_called_one() {
     assert_eq!(error.kind(), ErrorKind::Busy);
     let what = "another process kept the file locked past the busy timeout: ";
     assert!(error.to_string().starts_with(what), "{error}");
+}
+
+/// The problem document of a refusal, which has to be of this kind.
+fn problem_of<T: std::fmt::Debug>(result: webhook_registry::Result<T>, kind: ErrorKind) -> Value {
+    let error = result.unwrap_err();
+    assert_eq!(error.kind(), kind, "{error}");
+    assert_eq!(error.to_problem()["status"], error.kind().http_status());
+    error.to_problem()
+}
+
+#[test]
+fn a_problem_document_has_a_title_a_status_the_message_and_every_field() {
+    let registry = Registry::in_memory().unwrap();
+    let new = NewSubscription::new("", "ftp://example.com/", ["*"]).allow_unknown_events(true);
+    let found = problem_of(registry.create(new), ErrorKind::Invalid);
+    assert_eq!((&found["title"], &found["status"]), (&json!("Invalid input"), &json!(422)));
+    let fields: Vec<&Value> =
+        found["errors"].as_array().unwrap().iter().map(|error| &error["field"]).collect();
+    assert_eq!(fields, ["name", "url"]);
+    assert!(found["detail"].as_str().unwrap().starts_with("name: a subscription needs a name"));
+
+    let found = problem_of(registry.subscribers("order.paid"), ErrorKind::NotFound);
+    assert_eq!((&found["title"], &found["status"]), (&json!("Not found"), &json!(404)));
+    assert_eq!(found["errors"][0]["field"], "eventType");
+}
+
+#[test]
+fn a_problem_document_names_no_path_and_repeats_no_message_of_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("webhooks.db");
+    let missing = Registry::options().create(false).open(&path);
+    let mut all = vec![problem_of(missing, ErrorKind::NotFound)];
+    let registry = Registry::options().busy_timeout(Duration::from_millis(5)).open(&path).unwrap();
+    all.push(problem_of(registry.backup(&path), ErrorKind::Conflict));
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    all.push(problem_of(registry.register_event_type("agent.v1"), ErrorKind::Busy));
+    all.push(problem_of(Registry::open(folder.path()), ErrorKind::Storage));
+    for found in &all {
+        let text = found.to_string();
+        let name = folder.path().file_name().unwrap().to_str().unwrap();
+        assert!(!text.contains(name), "{text}");
+        assert!(!text.contains("database is locked"), "{text}");
+    }
+    let fields: Vec<&Value> = all.iter().map(|found| &found["errors"][0]["field"]).collect();
+    assert_eq!(fields, [&json!("path"), &json!("path"), &Value::Null, &Value::Null]);
+    assert_eq!(all[3].get("detail"), None, "a fault of the server is not explained to its client");
 }

@@ -186,7 +186,7 @@ fn a_new_type_goes_at_once_to_every_pattern_that_covers_it() {
             to("off", &["a.*"]).enabled(false),
         ])
         .unwrap();
-    refused(registry.subscribers("a.b"), ErrorKind::NotFound, &[]);
+    refused(registry.subscribers("a.b"), ErrorKind::NotFound, &["eventType"]);
     registry.register_event_type("a.b").unwrap();
     get(&registry, "a.b", &["star", "prefix", "literal", "class"]);
     registry.register_event_types(["a.d", "b.", "c"]).unwrap();
@@ -206,7 +206,7 @@ fn a_removed_type_leaves_the_wildcards_and_comes_back_to_them() {
     assert_eq!(names(&registry), ["c"]);
     assert_eq!(registry.expand("a.*").unwrap(), [""; 0]);
     assert_eq!(registry.event_type("a.b").unwrap(), None);
-    refused(registry.subscribers("a.b"), ErrorKind::NotFound, &[]);
+    refused(registry.subscribers("a.b"), ErrorKind::NotFound, &["eventType"]);
     assert_eq!(registry.get(before.id()).unwrap(), Some(before));
     get(&registry, "c", &[]);
 
@@ -254,7 +254,7 @@ fn a_disabled_subscription_holds_its_types_too_until_it_lets_go() {
     let other = SubscriptionUpdate::new().events(["channel.*"]);
     registry.update(off.subscription().id(), other).unwrap();
     registry.remove_event_type(name).unwrap();
-    refused(registry.remove_event_type(name), ErrorKind::NotFound, &[]);
+    refused(registry.remove_event_type(name), ErrorKind::NotFound, &["eventType"]);
 }
 
 #[test]
@@ -283,7 +283,7 @@ fn unknown_names_are_not_found_with_the_nearest_that_is_known() {
         ("\u{0}", None),
     ] {
         for call in ask {
-            let error = refused(call(&registry, name), ErrorKind::NotFound, &[]);
+            let error = refused(call(&registry, name), ErrorKind::NotFound, &["eventType"]);
             let message = error.to_string();
             match near {
                 Some(near) => {
@@ -296,12 +296,12 @@ fn unknown_names_are_not_found_with_the_nearest_that_is_known() {
         }
         assert_eq!(registry.event_type(name).unwrap(), None);
         let first = registry.iter(ListQuery::new().event_type(name)).next().unwrap();
-        refused(first, ErrorKind::NotFound, &[]);
+        refused(first, ErrorKind::NotFound, &["eventType"]);
     }
     // A name outside the catalog is outside it also where a subscription waits for it.
     registry.create(to("waits", &["fax.*", "fax"])).unwrap();
     for call in ask {
-        refused(call(&registry, "fax"), ErrorKind::NotFound, &[]);
+        refused(call(&registry, "fax"), ErrorKind::NotFound, &["eventType"]);
     }
 }
 

@@ -5,7 +5,9 @@ use std::sync::OnceLock;
 use std::thread;
 
 use serde_json::{Value, json};
-use webhook_registry::{ErrorKind, Export, NewSubscription, Registry, Rotation, UrlPolicy};
+use webhook_registry::{
+    ErrorKind, Export, NewSubscription, Registry, Rotation, SubscriptionUpdate, UrlPolicy,
+};
 
 use crate::support::{SEED_SECRET, learn, new, refused, size};
 
@@ -76,7 +78,7 @@ fn wrong(place: &str, value: Value, field: &str, message: &str) {
 #[test]
 fn every_value_that_breaks_a_rule_is_told_with_its_place() {
     let of = |key: &str| (format!("/subscriptions/1/{key}"), format!("subscriptions[1].{key}"));
-    let table: [(&str, Value, &str); 22] = [
+    let table: [(&str, Value, &str); 26] = [
         ("subscriptionId", json!(""), "has 26 characters, not 0"),
         ("subscriptionId", json!("81ARZ3NDEKTSV4RRFFQ69G5FAV"), "a digit from 0 to 7"),
         ("subscriptionId", json!("01ARZ3NDEKTSV4RRFFQ69G5FAU"), "letters other than"),
@@ -97,6 +99,10 @@ fn every_value_that_breaks_a_rule_is_told_with_its_place() {
         ("updatedAt", json!("2026-13-01T00:00:00Z"), "RFC 3339"),
         ("revision", json!(0), "a whole number from 1"),
         ("revision", json!(u64::MAX), "a whole number from 1"),
+        ("revision", json!(i64::MAX), "to 4611686018427387904"),
+        ("revision", json!(i64::MAX - 1), "to 4611686018427387904"),
+        ("subscriptionId", json!("7ZZZZZZZZZZZZZZZZZZZZZZZZZ"), "too few are left"),
+        ("subscriptionId", json!("7ZZZZZZZZY0000000000000000"), "too few are left"),
         ("secrets", json!([]), "from 1 to 11 secrets"),
         ("name", json!("x".repeat(129)), "at most 128"),
     ];
@@ -113,6 +119,39 @@ fn every_value_that_breaks_a_rule_is_told_with_its_place() {
     wrong("/eventTypes/0/description", long, "eventTypes[0].description", "at most 4096");
     let large = json!("x".repeat(300_000));
     wrong("/eventTypes/0/jsonSchema", large, "eventTypes[0].jsonSchema", "bytes serialized");
+}
+
+#[test]
+fn the_greatest_numbers_and_times_that_are_taken_in_can_be_followed() {
+    let mut document = document();
+    let latest = json!("9999-12-31T23:59:59.999Z");
+    for subscription in document["subscriptions"].as_array_mut().unwrap() {
+        subscription["revision"] = json!(1_u64 << 62);
+        subscription["createdAt"] = latest.clone();
+        subscription["updatedAt"] = latest.clone();
+        for secret in subscription["secrets"].as_array_mut().unwrap() {
+            secret["createdAt"] = latest.clone();
+        }
+    }
+    document["subscriptions"][1]["secrets"][1]["expiresAt"] = latest;
+    document["subscriptions"][2]["subscriptionId"] = json!("7ZZZZZZZZXZZZZZZZZZZZZZZZZ");
+    let registry = Registry::in_memory().unwrap();
+    registry.import(read(&document)).unwrap();
+    for (number, name) in (1..).zip(["a", "b", "c"]) {
+        let id = registry.get_by_name(name).unwrap().unwrap().id();
+        let update = |text: &str| SubscriptionUpdate::new().description(text);
+        assert_eq!(registry.update(id, update("1")).unwrap().revision(), (1 << 62) + 1);
+        registry.rotate_secret(id, Rotation::new()).unwrap();
+        registry.revoke_old_secrets(id).unwrap();
+        assert_eq!(registry.update(id, update("2")).unwrap().revision(), (1 << 62) + 4);
+        let created = registry.create(new(&format!("new{number}"))).unwrap();
+        assert!(created.subscription().id() > id);
+    }
+    let report = registry.check().unwrap();
+    assert!(report.is_sound(), "{report}");
+    let last = registry.get_by_name("new3").unwrap().unwrap().id();
+    registry.delete(last).unwrap();
+    assert!(registry.create(new("newer")).unwrap().subscription().id() > last);
 }
 
 #[test]

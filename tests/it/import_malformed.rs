@@ -16,16 +16,29 @@ fn another_format_is_incompatible_whatever_is_in_it() {
         let expected = format!("the document's format is {version}; the one that is known is 1");
         assert_eq!(told(&with("/formatVersion", Some(json!(version)))), expected);
         assert_eq!(told(&json!({"formatVersion": version})), expected);
-        let unknown = json!({"formatVersion": version, "eventTypes": {"a": 1}, "subscriptions": 7, "tenants": []});
-        // The version stands first in what is written; only then can the rest be left alone.
-        let text = format!(r#"{{"formatVersion":{version},"#)
-            + &unknown.to_string()[1..].replace(&format!(r#","formatVersion":{version}"#), "");
-        let error = refused(
-            registry.import(serde_json::from_str(&text).unwrap()),
-            ErrorKind::Incompatible,
-            &[],
-        );
-        assert_eq!(error.to_string(), expected);
+        // Keys have no order, and whatever else is wrong can be right in another format.
+        let others = [
+            r#""eventTypes":{"a":1},"subscriptions":7,"tenants":[]"#,
+            r#""eventTypes":["a",{"name":7}],"subscriptions":{}"#,
+            r#""tenants":[{}],"eventTypes":[],"subscriptions":[{"url":1,"url":2}]"#,
+            r#""eventTypes":[],"eventTypes":null,"subscriptions":[],"subscriptions":[]"#,
+            r#""subscriptions":[{"subscriptionId":[[[[{}]]]],"secrets":-1.5e9}]"#,
+        ];
+        let version = format!(r#""formatVersion":{version}"#);
+        for others in others {
+            let first = others.split_once(r#","subscriptions"#).map_or(others, |(first, _)| first);
+            let rest = others.strip_prefix(first).unwrap();
+            for text in [
+                format!("{{{version},{others}}}"),
+                format!("{{{others},{version}}}"),
+                format!("{{{first},{version}{rest}}}"),
+            ] {
+                let read = |text: &str| serde_json::from_str::<Export>(text);
+                let document = read(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+                let error = refused(registry.import(document), ErrorKind::Incompatible, &[]);
+                assert_eq!(error.to_string(), expected);
+            }
+        }
     }
     for version in [json!("1"), json!(1.5), json!(-1), json!(null), json!([1])] {
         let error =
@@ -145,6 +158,72 @@ fn a_document_that_is_cut_off_is_refused_wherever_that_is() {
         assert!(!error.to_string().contains(&SEED_SECRET[..8]), "{error}");
     }
     assert!(serde_json::from_str::<Export>(&(text + "x")).is_err());
+}
+
+/// The document as text, with its keys in this order.
+fn in_order(document: &Value, keys: [&str; 3]) -> String {
+    let entries = keys.map(|key| format!("{}:{}", json!(key), document[key]));
+    format!("{{{}}}", entries.join(","))
+}
+
+#[test]
+fn a_document_means_the_same_in_every_order_of_its_keys() {
+    let [version, types, subscriptions] = ["formatVersion", "eventTypes", "subscriptions"];
+    let orders = [
+        [version, types, subscriptions],
+        [version, subscriptions, types],
+        [types, version, subscriptions],
+        [subscriptions, version, types],
+        [types, subscriptions, version],
+        [subscriptions, types, version],
+    ];
+    let mut faulty = document();
+    faulty["subscriptions"][1]["metadata"]["k"] = json!([OTHER]);
+    let schema = json!({"z": [1, -2, 0.5, 1e300, true, null, {}], "a": {"b": []}});
+    let mut schemed = document();
+    schemed["eventTypes"][0]["jsonSchema"] = schema.clone();
+    for keys in orders {
+        let told = |text: &str| serde_json::from_str::<Export>(text).unwrap_err().to_string();
+        assert_eq!(
+            serde_json::from_str::<Export>(&in_order(&document(), keys)).unwrap(),
+            read(&document())
+        );
+        let registry = Registry::in_memory().unwrap();
+        registry.import(serde_json::from_str(&in_order(&schemed, keys)).unwrap()).unwrap();
+        assert_eq!(
+            registry.event_type("agent.a.v1").unwrap().unwrap().json_schema(),
+            Some(&schema)
+        );
+        let error = told(&in_order(&faulty, keys));
+        assert!(
+            error.starts_with(r#"subscriptions[1].metadata["k"]: expected a string, found an"#),
+            "{error}"
+        );
+        assert!(!error.contains(&OTHER[6..14]), "{error}");
+        // What is kept for later does not lose a key that stands twice.
+        let twice =
+            in_order(&document(), keys).replace(r#""metadata":{"#, r#""metadata":{"k":"w","#);
+        let error = told(&twice);
+        assert!(
+            error.starts_with(r#"subscriptions[0].metadata["k"]: the key stands twice"#),
+            "{error}"
+        );
+        let twice = in_order(&document(), keys).replacen('{', r#"{"subscriptions":[],"#, 1);
+        assert!(told(&twice).starts_with("the key subscriptions stands twice"), "{}", told(&twice));
+        let unknown = in_order(&document(), keys).replacen('{', r#"{"hidden":[],"#, 1);
+        assert!(
+            told(&unknown).starts_with(r#"unknown key "hidden"; the keys are"#),
+            "{}",
+            told(&unknown)
+        );
+        let missing =
+            in_order(&document(), keys).replacen(r#""formatVersion":1"#, r#""eventTypes":[]"#, 1);
+        assert!(
+            told(&missing).starts_with("the key eventTypes stands twice"),
+            "{}",
+            told(&missing)
+        );
+    }
 }
 
 /// A place in the document, drawn by chance.

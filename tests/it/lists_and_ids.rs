@@ -9,7 +9,7 @@ use webhook_registry::{
     ErrorKind, ListQuery, NewSubscription, Registry, SubscriptionId, SubscriptionUpdate,
 };
 
-use crate::support::{contact_center, learn, new, refused};
+use crate::support::{Random, contact_center, learn, new, refused};
 
 /// A registry whose clock is the number of milliseconds in the hand.
 fn with_clock() -> (Registry, Arc<AtomicU64>) {
@@ -341,7 +341,77 @@ fn a_deletion_can_ask_for_a_revision() {
     assert!(registry.is_empty().unwrap());
     assert_eq!(registry.get(id).unwrap(), None);
     assert_eq!(registry.get_by_name("m").unwrap(), None);
-    refused(registry.delete_if_revision(id, 2), ErrorKind::NotFound, &[]);
-    refused(registry.delete(id), ErrorKind::NotFound, &[]);
+    refused(registry.delete_if_revision(id, 2), ErrorKind::NotFound, &["subscriptionId"]);
+    refused(registry.delete(id), ErrorKind::NotFound, &["subscriptionId"]);
     assert!(registry.subscribers("agent.presencechanged.v1").unwrap().is_empty());
+}
+
+#[test]
+fn a_walk_by_event_type_comes_to_each_subscription_once_whichever_of_its_patterns_match() {
+    let mut random = Random::new();
+    let event = "agent.presence.changed.v1";
+    for count in [7, 40, 150] {
+        let registry = contact_center();
+        registry.register_event_type(event).unwrap();
+        let shared =
+            ["agent.*", "*", "*.v1", "agent.presence.*", event, "channel.*", "channel.held.v1"];
+        // Matches the event, and is another for each number.
+        let own = |number: usize| {
+            let letter = |(at, letter)| if at < 12 && number >> at & 1 == 1 { '?' } else { letter };
+            event.chars().enumerate().map(letter).collect::<String>()
+        };
+        let matching = ["agent.*", "*", "*.v1", "agent.presence.*", event];
+        let mut expected = Vec::new();
+        let mut list = Vec::new();
+        for number in 0..count {
+            let mut events: Vec<String> = Vec::new();
+            while events.is_empty() || random.chance(50) {
+                let shared = (*random.pick(&shared)).to_owned();
+                let next = if random.chance(30) { own(1 + random.below(4_000)) } else { shared };
+                if !events.contains(&next) {
+                    events.push(next);
+                }
+            }
+            let matches =
+                events.iter().any(|one| matching.contains(&one.as_str()) || one.contains('?'));
+            let (enabled, red) = (random.chance(60), random.chance(50));
+            let name = format!("n{number:03}");
+            let new = NewSubscription::new(&name, "https://example.com/", events).enabled(enabled);
+            list.push(new.metadata("team", if red { "red" } else { "blue" }));
+            expected.push((name, matches, enabled, red));
+        }
+        let ids: Vec<_> = registry
+            .create_all(list)
+            .unwrap()
+            .iter()
+            .map(|made| made.subscription().id())
+            .collect();
+        let query = || ListQuery::new().event_type(event);
+        for (query, asks) in [
+            (query(), (|_, _| true) as fn(bool, bool) -> bool),
+            (query().enabled(true), |enabled, _| enabled),
+            (query().enabled(false), |enabled, _| !enabled),
+            (query().metadata("team", "red"), |_, red| red),
+            (query().enabled(true).metadata("team", "blue"), |enabled, red| enabled && !red),
+        ] {
+            let wanted = expected.iter().zip(&ids);
+            let wanted =
+                wanted.filter(|((_, matches, enabled, red), _)| *matches && asks(*enabled, *red));
+            let wanted: Vec<(&str, SubscriptionId)> =
+                wanted.map(|((name, ..), id)| (name.as_str(), *id)).collect();
+            let names: Vec<&str> = wanted.iter().map(|(name, _)| *name).collect();
+            for limit in [1, 2, 7, 100] {
+                let walked = registry.iter(query.clone().limit(limit)).map(|one| one.unwrap());
+                let walked: Vec<String> = walked.map(|one| one.name().to_owned()).collect();
+                assert_eq!(walked, names, "{query:?}, {limit} a page");
+            }
+            for after in &ids {
+                let page = registry.list(query.clone().limit(3).after(*after)).unwrap();
+                let found: Vec<_> = page.subscriptions().iter().map(|one| one.id()).collect();
+                let rest = wanted.iter().map(|(_, id)| *id).filter(|id| id > after);
+                assert_eq!(found, rest.take(3).collect::<Vec<_>>(), "{query:?} after {after}");
+            }
+            assert_eq!(registry.count(query.clone()).unwrap(), names.len() as u64, "{query:?}");
+        }
+    }
 }

@@ -30,13 +30,17 @@ mod escaping;
 mod event_types;
 mod export;
 mod failure_atomicity;
+#[cfg(target_os = "linux")]
+mod faulty_disk;
 mod format_compat;
 mod history_limit;
 mod history_replay;
 mod import;
 mod import_malformed;
 mod json;
+mod json_features;
 mod json_type_errors;
+mod key_order;
 mod lists_and_ids;
 #[cfg(unix)]
 mod litestream;
@@ -57,6 +61,7 @@ mod rekey;
 mod rotation;
 #[cfg(feature = "signing")]
 mod signing;
+mod spellings;
 mod sql_clients;
 mod suggestions;
 mod support;
@@ -65,6 +70,8 @@ mod test_util;
 mod threads;
 mod time;
 mod undecodable_rows;
+#[cfg(unix)]
+mod unopenable_paths;
 mod unwind_safety;
 mod url_policy;
 mod validation;

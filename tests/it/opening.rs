@@ -266,12 +266,12 @@ fn refuses_a_file_from_the_future() {
 fn nothing_is_made_where_nothing_may_be() {
     let (folder, path) = folder();
     for (_, options) in &ways()[1..] {
-        refused(options.open(&path), ErrorKind::NotFound, &[]);
+        refused(options.open(&path), ErrorKind::NotFound, &["path"]);
         assert!(contents(folder.path()).is_empty());
     }
     fs::write(&path, "").unwrap();
     for (_, options) in &ways()[1..] {
-        refused(options.open(&path), ErrorKind::NotFound, &[]);
+        refused(options.open(&path), ErrorKind::NotFound, &["path"]);
         assert_eq!(fs::metadata(&path).unwrap().len(), 0);
     }
     make(&path);

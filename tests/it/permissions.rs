@@ -25,6 +25,12 @@ fn child() -> Option<PathBuf> {
 /// Runs one test of this file again, without root's rights, on a folder.
 #[track_caller]
 fn again(test: &str, folder: &Path) {
+    again_as(NOBODY, test, folder);
+}
+
+/// The same as this user, where root starts it.
+#[track_caller]
+fn again_as(user: u32, test: &str, folder: &Path) {
     let is_root = fs::metadata(folder).unwrap().uid() == 0;
     // By this link, root's child finds the program also where it may not enter the folder that holds it.
     let link = Path::new("/proc/self/exe");
@@ -36,7 +42,7 @@ fn again(test: &str, folder: &Path) {
         .env(FOLDER, folder)
         .current_dir(folder);
     if is_root {
-        command.uid(NOBODY).gid(NOBODY);
+        command.uid(user).gid(user);
     }
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
@@ -148,7 +154,7 @@ fn a_folder_that_cannot_be_written_to_is_read_as_it_stands() {
         refused(Registry::open(&path), ErrorKind::Storage, &[]);
     }
     refused(Registry::open(folder.join("new.db")), ErrorKind::Storage, &[]);
-    refused(read_only(&folder.join("new.db")), ErrorKind::NotFound, &[]);
+    refused(read_only(&folder.join("new.db")), ErrorKind::NotFound, &["path"]);
 }
 
 #[test]
@@ -270,6 +276,79 @@ fn another_applications_file_is_incompatible_also_where_nothing_can_be_written()
     let path = folder.join("notes.db");
     refused(Registry::open(&path), ErrorKind::Incompatible, &[]);
     refused(read_only(&path), ErrorKind::Incompatible, &[]);
+}
+
+/// A registry that belongs to nobody, beside which another user has left these files. None where that takes root's rights.
+fn left_by_another(suffixes: &[&str]) -> Option<(tempfile::TempDir, PathBuf)> {
+    let (folder, path) = prepared();
+    if fs::metadata(&path).unwrap().uid() != 0 {
+        println!("skipped: only root can be two users");
+        return None;
+    }
+    std::os::unix::fs::chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
+    // That user reads the registry, and cannot remove what that takes.
+    again_as(NOBODY - 1, "a_reader_leaves_its_files", folder.path());
+    for suffix in ["-wal", "-shm"] {
+        let left = beside(&path, suffix);
+        assert_eq!(fs::metadata(&left).unwrap().uid(), NOBODY - 1);
+        if !suffixes.contains(&suffix) {
+            fs::remove_file(left).unwrap();
+        }
+    }
+    Some((folder, path))
+}
+
+#[test]
+fn a_reader_leaves_its_files() {
+    if let Some(folder) = child() {
+        assert_eq!(read_only(&folder.join("registry.db")).unwrap().len().unwrap(), 1);
+    }
+}
+
+#[test]
+fn a_file_beside_the_registry_that_cannot_be_written_to_is_storage_at_open_and_named() {
+    let Some(folder) = child() else {
+        for (suffixes, named) in [
+            (&["-wal", "-shm"][..], "registry.db-wal"),
+            (&["-wal"], "registry.db-wal"),
+            (&["-shm"], "registry.db-shm"),
+        ] {
+            let Some((folder, path)) = left_by_another(suffixes) else { return };
+            let before = fs::read(&path).unwrap();
+            fs::write(folder.path().join("named"), named).unwrap();
+            again(
+                "a_file_beside_the_registry_that_cannot_be_written_to_is_storage_at_open_and_named",
+                folder.path(),
+            );
+            assert!(fs::read(&path).unwrap() == before);
+            // As the message says.
+            for suffix in suffixes {
+                fs::remove_file(beside(&path, suffix)).unwrap();
+            }
+            fs::write(folder.path().join("named"), "").unwrap();
+            again(
+                "a_file_beside_the_registry_that_cannot_be_written_to_is_storage_at_open_and_named",
+                folder.path(),
+            );
+        }
+        return;
+    };
+    let path = folder.join("registry.db");
+    let named = fs::read_to_string(folder.join("named")).unwrap();
+    if named.is_empty() {
+        let registry = Registry::open(&path).unwrap();
+        registry.create(new("two")).unwrap();
+        return;
+    }
+    for options in [
+        Registry::options(),
+        Registry::options().create(false),
+        Registry::options().keep_changes(5),
+    ] {
+        let message = refused(options.open(&path), ErrorKind::Storage, &[]).to_string();
+        assert!(message.contains(&format!("{named} cannot be written to")), "{message}");
+    }
+    assert_eq!(read_only(&path).unwrap().len().unwrap(), 1);
 }
 
 #[test]

@@ -460,18 +460,18 @@ fn what_is_asked_of_no_subscription_or_of_a_reader_is_refused_in_order() {
     life.registry.delete(gone).unwrap();
     let faulty = || Rotation::new().secret("short").overlap(Duration::MAX);
     let registry = &life.registry;
-    let error = refused(registry.secret(gone), ErrorKind::NotFound, &[]);
+    let error = refused(registry.secret(gone), ErrorKind::NotFound, &["subscriptionId"]);
     assert_eq!(error.to_string(), format!("no subscription {gone}"));
-    refused(registry.secrets(gone), ErrorKind::NotFound, &[]);
-    refused(registry.revoke_old_secrets(gone), ErrorKind::NotFound, &[]);
-    refused(registry.rotate_secret(gone, faulty()), ErrorKind::NotFound, &[]);
+    refused(registry.secrets(gone), ErrorKind::NotFound, &["subscriptionId"]);
+    refused(registry.revoke_old_secrets(gone), ErrorKind::NotFound, &["subscriptionId"]);
+    refused(registry.rotate_secret(gone, faulty()), ErrorKind::NotFound, &["subscriptionId"]);
 
     let reader = Registry::options().read_only(true).open(&path).unwrap();
     assert_eq!(reader.secret(life.id).unwrap().expose(), life.first);
     refused(reader.rotate_secret(life.id, Rotation::new()), ErrorKind::ReadOnly, &[]);
     refused(reader.rotate_secret(gone, faulty()), ErrorKind::ReadOnly, &[]);
     refused(reader.revoke_old_secrets(gone), ErrorKind::ReadOnly, &[]);
-    refused(reader.secrets(gone), ErrorKind::NotFound, &[]);
+    refused(reader.secrets(gone), ErrorKind::NotFound, &["subscriptionId"]);
     let second = registry.rotate_secret(life.id, Rotation::new()).unwrap();
     let issued = reader.secrets(life.id).unwrap();
     let seen: Vec<&SigningSecret> = issued.iter().map(|issued| issued.secret()).collect();

@@ -48,7 +48,8 @@ impl Other {
     /// Those that are installed, each in this folder and with this file open.
     fn all(folder: &Path, file: &str) -> Vec<Other> {
         let mut shell = Command::new("sqlite3");
-        shell.args(["-batch", "-bail", "-init", "/dev/null", file]);
+        let nothing = if cfg!(windows) { "NUL" } else { "/dev/null" };
+        shell.args(["-batch", "-bail", "-init", nothing, file]);
         let mut python = Command::new("python3");
         python.args(["-c", PYTHON, file]);
         let start = |(name, mut command): (&'static str, Command)| {

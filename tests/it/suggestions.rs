@@ -1,7 +1,9 @@
-//! Guards against a "did you mean" that names what is not near, or nothing although something is: it would send whoever
-//! misspelt an event the wrong way.
+//! Guards against a "did you mean" that names what is not near, or nothing although something is:
+//! it would send whoever misspelt an event the wrong way.
 
-use webhook_registry::{ErrorKind, NewSubscription, Registry};
+use webhook_registry::{ErrorKind, NewSubscription, Prune, Registry};
+
+use crate::support::Random;
 
 fn registry(names: &[&str]) -> Registry {
     let registry = Registry::in_memory().unwrap();
@@ -82,4 +84,91 @@ fn ten_faults_of_an_input_get_a_suggestion_and_each_is_told() {
     let suggested: Vec<bool> =
         error.problems().iter().map(|problem| problem.message().contains("did you mean")).collect();
     assert_eq!(suggested, [vec![true; 10], vec![false; 2]].concat());
+}
+
+#[test]
+fn the_suggestions_of_a_call_are_ten_however_many_subscriptions_it_has() {
+    let registry = registry(&["channel.held.v1"]);
+    registry.create(NewSubscription::new("old", "https://example.com/", ["*"])).unwrap();
+    let new = |name: usize, events: usize| {
+        let misspelt = (0..events).map(|n| format!("channel.hold.v{n}"));
+        NewSubscription::new(format!("s{name}"), "https://example.com/", misspelt)
+    };
+    let list = || [new(0, 3), new(1, 0), new(2, 9), new(3, 9)];
+    for error in [
+        registry.create_all(list()).unwrap_err(),
+        registry.plan(list(), Prune::Keep).unwrap_err(),
+        registry.plan(list(), Prune::Delete).unwrap_err(),
+    ] {
+        let unknown = error
+            .problems()
+            .iter()
+            .filter(|problem| problem.message().starts_with("no event type"));
+        let suggested: Vec<bool> =
+            unknown.map(|problem| problem.message().contains("did you mean")).collect();
+        assert_eq!(suggested, [vec![true; 10], vec![false; 11]].concat());
+    }
+}
+
+#[test]
+fn a_misspelling_of_a_common_name_is_found_among_a_thousand_for_ten_texts_at_once() {
+    let names: Vec<String> =
+        (0..1_000).map(|n| format!("customer.subscription.order.item{n:04}.updated.v1x")).collect();
+    let registry = Registry::in_memory().unwrap();
+    registry.register_event_types(names.iter().map(String::as_str)).unwrap();
+    let misspelt: Vec<String> = (0..10)
+        .map(|n| format!("custmer.subscription.order.item{:04}.updatde.v1x", n * 111))
+        .collect();
+    let error = registry
+        .create(NewSubscription::new("crm", "https://example.com/", &misspelt))
+        .unwrap_err();
+    for (n, problem) in error.problems().iter().enumerate() {
+        assert_hint(problem.message(), Some(&names[n * 111]));
+    }
+}
+
+#[test]
+fn in_a_large_catalog_a_name_that_stands_near_is_found() {
+    let names: Vec<String> =
+        (0..6_000).map(|n| format!("agent{n:04}.presence.changed.v1")).collect();
+    let registry = Registry::in_memory().unwrap();
+    registry.register_event_types(names.iter().map(String::as_str)).unwrap();
+    for place in [0, 1, 2_999, 5_998, 5_999] {
+        let misspelt = names[place].replace("presence", "presense");
+        assert_hint(&registry.subscribers(&misspelt).unwrap_err().to_string(), Some(&names[place]));
+        let wildcard = names[place].replace("presence.changed", "presense.*");
+        let new = NewSubscription::new("crm", "https://example.com/", [misspelt, wildcard]);
+        let error = registry.create(new).unwrap_err();
+        error
+            .problems()
+            .iter()
+            .for_each(|problem| assert_hint(problem.message(), Some(&names[place])));
+        assert_eq!(error.problems().len(), 2);
+    }
+}
+
+#[test]
+fn the_same_call_gets_the_same_suggestions() {
+    // More work than a call may do: names of two letters, among which nothing tells beforehand
+    // which is near.
+    let name = |seed: u64, length: usize| -> String {
+        let mut random = Random(seed);
+        (0..length).map(|_| if random.chance(50) { 'a' } else { 'b' }).collect()
+    };
+    let registry = Registry::in_memory().unwrap();
+    registry.register_event_types((0..1_000).map(|seed| name(seed, 50))).unwrap();
+    let list = || {
+        let events = |from: u64| (0..10).map(move |n| name(5_000 + from * 10 + n, 50));
+        (0..30).map(move |from| {
+            NewSubscription::new(format!("s{from}"), "https://example.com/", events(from))
+        })
+    };
+    let error = registry.create_all(list()).unwrap_err();
+    let suggested = error
+        .problems()
+        .iter()
+        .filter(|problem| problem.message().contains("did you mean"))
+        .count();
+    assert_eq!((error.problems().len(), suggested), (300, 10));
+    assert_eq!(registry.create_all(list()).unwrap_err().problems(), error.problems());
 }

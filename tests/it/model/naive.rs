@@ -229,7 +229,7 @@ impl Naive {
         now: u64,
     ) -> Result<Sub, Refusal> {
         let Some(before) = self.find(id) else {
-            return refusal(ErrorKind::NotFound, []);
+            return refusal(ErrorKind::NotFound, ["subscriptionId".to_owned()]);
         };
         let (mut after, mut allow, mut events) = (before.clone(), false, None);
         let mut expected = before.revision;
@@ -281,7 +281,7 @@ impl Naive {
         expected: Option<u64>,
     ) -> Result<(), Refusal> {
         let Some(sub) = self.find(id) else {
-            return refusal(ErrorKind::NotFound, []);
+            return refusal(ErrorKind::NotFound, ["subscriptionId".to_owned()]);
         };
         if expected.is_some_and(|expected| expected != sub.revision) {
             return refusal(ErrorKind::Conflict, ["ifRevision".to_owned()]);
@@ -302,7 +302,7 @@ impl Naive {
 
     pub(crate) fn remove(&mut self, name: &str) -> Result<(), Refusal> {
         if !self.types.contains_key(name) {
-            return refusal(ErrorKind::NotFound, []);
+            return refusal(ErrorKind::NotFound, ["eventType".to_owned()]);
         }
         if self.subs.iter().any(|sub| sub.events.iter().any(|pattern| pattern == name)) {
             return refusal(ErrorKind::Conflict, ["name".to_owned()]);

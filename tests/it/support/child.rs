@@ -36,6 +36,7 @@ pub(crate) fn command(role: &str, path: &Path, arguments: &[&str]) -> Command {
 }
 
 /// The same through a shell, which runs `before` first: `trap "" XFSZ`.
+#[cfg(unix)]
 pub(crate) fn command_after(before: &str, role: &str, path: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", &format!("{before}; exec \"$0\" \"$@\"")]);

@@ -1,0 +1,107 @@
+//! A shop with an outbox: an order and its deliveries are written in one transaction, and a worker
+//! signs and sends them.
+//!
+//! `cargo run --example outbox --features signing`
+
+use std::error::Error;
+use std::time::SystemTime;
+
+use rusqlite::{Connection, params};
+use webhook_registry::{NewSubscription, Registry, Subscriber};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+fn main() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("webhooks.db");
+    let registry = Registry::open(&file)?;
+    registry.register_event_types(["order.paid", "order.refunded"])?;
+    registry.create(NewSubscription::new("crm", "https://crm.example/hook", ["order.*"]))?;
+    let ledger = NewSubscription::new("ledger", "https://ledger.example/in", ["order.paid"]);
+    let ledger = registry.create(ledger)?.subscription().id();
+
+    // The shop's own database. It reads the registry's file through a view.
+    let mut shop = Connection::open(folder.path().join("shop.db"))?;
+    shop.execute_batch(
+        "CREATE TABLE orders (id INTEGER PRIMARY KEY, cents INTEGER NOT NULL CHECK (cents > 0));
+         CREATE TABLE outbox (
+             -- A message id is made of it. AUTOINCREMENT never gives the id of a deleted row again.
+             id INTEGER PRIMARY KEY AUTOINCREMENT, subscription TEXT NOT NULL,
+             event TEXT NOT NULL, payload TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0
+         );",
+    )?;
+    shop.execute("ATTACH ?1 AS hooks", [file.to_str().ok_or("the path is not UTF-8")?])?;
+
+    println!("# Two orders");
+    for (order, cents) in [(7, 1_250), (8, -1)] {
+        match pay(&mut shop, order, cents) {
+            Ok(queued) => println!("order {order} is paid, {queued} deliveries are queued"),
+            Err(error) => println!("order {order} fails, so nothing is queued: {error}"),
+        }
+    }
+
+    println!("\n# The worker's first pass, while the CRM is down");
+    work(&shop, &registry, |subscriber| subscriber.name() != "crm")?;
+
+    println!("\n# Order 9, and then the ledger unsubscribes");
+    pay(&mut shop, 9, 300)?;
+    registry.delete(ledger)?;
+
+    println!("\n# The second pass");
+    work(&shop, &registry, |_| true)?;
+    let left: u32 = shop.query_row("SELECT count(*) FROM outbox", [], |row| row.get(0))?;
+    println!("{left} deliveries are left");
+    Ok(())
+}
+
+/// Writes an order and a delivery for each subscriber, and returns the number of deliveries.
+///
+/// Either all of them are written, or none. The outbox stores the subscription's id, not its URL. So
+/// a waiting delivery follows a change of the URL.
+fn pay(shop: &mut Connection, order: u32, cents: i64) -> Result<usize> {
+    let transaction = shop.transaction()?;
+    // The deliveries come first only to show that a later failure rolls them back.
+    let queued = transaction.execute(
+        "INSERT INTO outbox (subscription, event, payload)
+         SELECT id, event_type, ?1 FROM hooks.subscribers WHERE event_type = 'order.paid'",
+        [format!(r#"{{"order": {order}}}"#)],
+    )?;
+    transaction.execute("INSERT INTO orders (id, cents) VALUES (?1, ?2)", params![order, cents])?;
+    transaction.commit()?;
+    Ok(queued)
+}
+
+/// Tries each delivery of the outbox once. `is_up` tells whether a receiver answers.
+fn work(shop: &Connection, registry: &Registry, is_up: impl Fn(&Subscriber) -> bool) -> Result<()> {
+    let mut select =
+        shop.prepare("SELECT id, subscription, event, payload FROM outbox ORDER BY id")?;
+    let waiting: Vec<(i64, String, String, String)> = select
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    for (id, subscription, event, payload) in waiting {
+        let subscribers = registry.subscribers(&event)?;
+        let found =
+            subscribers.iter().find(|subscriber| subscriber.id().to_string() == subscription);
+        let Some(subscriber) = found else {
+            println!(
+                "delivery {id}: {subscription} does not subscribe to {event} any more, dropped"
+            );
+            shop.execute("DELETE FROM outbox WHERE id = ?1", [id])?;
+            continue;
+        };
+        // Every attempt has the same message id, so that the receiver can recognise a repeat.
+        let signature =
+            subscriber.sign(&format!("msg_{id}"), SystemTime::now(), payload.as_bytes())?;
+        if is_up(subscriber) {
+            println!("delivery {id}: POST {} {payload}", subscriber.url());
+            for (name, value) in signature.headers() {
+                println!("    {name}: {value}");
+            }
+            shop.execute("DELETE FROM outbox WHERE id = ?1", [id])?;
+        } else {
+            println!("delivery {id}: {} does not answer, it stays in the outbox", subscriber.url());
+            shop.execute("UPDATE outbox SET attempts = attempts + 1 WHERE id = ?1", [id])?;
+        }
+    }
+    Ok(())
+}

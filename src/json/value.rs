@@ -1,0 +1,366 @@
+//! JSON whose shape is not known in advance: schemas, the values of the history, and what waits for a later key.
+//!
+//! `serde_json::Value` does not read JSON the same way in every program. Cargo unifies features, so another crate of the
+//! program can turn on `raw_value` or `arbitrary_precision`, and then an object whose first key is
+//! `$serde_json::private::RawValue` or `$serde_json::private::Number` is read as something else, or not at all. With
+//! `arbitrary_precision` a number also arrives as such an object. This reader tells the two apart and keeps every key.
+
+use std::cell::Cell;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::{MapDeserializer, SeqDeserializer};
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, IntoDeserializer, MapAccess,
+    SeqAccess, Visitor,
+};
+use serde::forward_to_deserialize_any;
+use serde_json::{Number, Value};
+
+use super::{JsonType, Key, Typed};
+
+/// The key under which serde_json hands over a number that only `arbitrary_precision` can hold.
+const NUMBER: &str = "$serde_json::private::Number";
+
+/// As deep as serde_json's own parser goes. With `unbounded_depth` a program can lift that limit, and the stack stays as
+/// small as it is.
+const MAX_DEPTH: u8 = 127;
+
+/// Any JSON value, with every key of its objects in order, also one that is repeated.
+#[derive(Debug)]
+pub(crate) enum Json {
+    Null,
+    Bool(bool),
+    Number(Number),
+    Text(String),
+    List(Vec<Json>),
+    Object(Vec<(String, Json)>),
+}
+
+impl Json {
+    /// The value, or none for `null`.
+    pub(crate) fn into_value(self) -> Option<Value> {
+        match self {
+            Json::Null => None,
+            json => Some(json.into()),
+        }
+    }
+
+    /// Reads a value of the shape `T` that stands at `key`, as if it were still part of the document.
+    pub(crate) fn replay<T: JsonType, E: Error>(self, key: &Key<'_>) -> Result<T, E> {
+        key.read::<T>().deserialize(self.into_deserializer())
+    }
+}
+
+/// Of a key that is repeated the later value counts, as in serde_json.
+impl From<Json> for Value {
+    fn from(json: Json) -> Value {
+        match json {
+            Json::Null => Value::Null,
+            Json::Bool(flag) => Value::Bool(flag),
+            Json::Number(number) => Value::Number(number),
+            Json::Text(text) => Value::String(text),
+            Json::List(items) => Value::Array(items.into_iter().map(Value::from).collect()),
+            Json::Object(entries) => {
+                Value::Object(entries.into_iter().map(|(key, value)| (key, value.into())).collect())
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Json {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Json, D::Error> {
+        Reader { levels: MAX_DEPTH, borrowed: None }.deserialize(deserializer)
+    }
+}
+
+/// Reads a [`Json`]; both the seed that serde wants and the visitor.
+#[derive(Clone, Copy)]
+struct Reader<'c> {
+    /// How many levels may still be opened.
+    levels: u8,
+    /// Set where a text lives as long as the whole document.
+    borrowed: Option<&'c Cell<bool>>,
+}
+
+impl Reader<'_> {
+    fn inner<E: Error>(self) -> Result<Reader<'static>, E> {
+        match self.levels.checked_sub(1) {
+            Some(levels) => Ok(Reader { levels, borrowed: None }),
+            None => Err(E::custom(format_args!("nested more than {MAX_DEPTH} levels deep"))),
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Reader<'_> {
+    type Value = Json;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Json, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Reader<'_> {
+    type Value = Json;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Json, E> {
+        Ok(Json::Bool(value))
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Json, E> {
+        Ok(Json::Number(value.into()))
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Json, E> {
+        Ok(Json::Number(value.into()))
+    }
+
+    fn visit_i128<E: Error>(self, value: i128) -> Result<Json, E> {
+        number(&value.to_string())
+    }
+
+    fn visit_u128<E: Error>(self, value: u128) -> Result<Json, E> {
+        number(&value.to_string())
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Json, E> {
+        Ok(Number::from_f64(value).map_or(Json::Null, Json::Number))
+    }
+
+    fn visit_borrowed_str<E: Error>(self, value: &'de str) -> Result<Json, E> {
+        if let Some(borrowed) = self.borrowed {
+            borrowed.set(true);
+        }
+        self.visit_str(value)
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Json, E> {
+        Ok(Json::Text(value.to_owned()))
+    }
+
+    fn visit_string<E: Error>(self, value: String) -> Result<Json, E> {
+        Ok(Json::Text(value))
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Json, E> {
+        Ok(Json::Null)
+    }
+
+    fn visit_none<E: Error>(self) -> Result<Json, E> {
+        Ok(Json::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Json, D::Error> {
+        self.deserialize(deserializer)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json, A::Error> {
+        let inner = self.inner()?;
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element_seed(inner)? {
+            list.push(item);
+        }
+        Ok(Json::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Json, A::Error> {
+        let inner = self.inner()?;
+        let mut object = Vec::new();
+        match entries.next_key_seed(FirstKey::of(&Key::root()))? {
+            None => return Ok(Json::Object(object)),
+            Some(First::Number) => return number(&entries.next_value::<String>()?),
+            Some(First::Key { name, borrowed: key_borrowed }) => {
+                let borrowed = Cell::new(false);
+                let value =
+                    entries.next_value_seed(Reader { borrowed: Some(&borrowed), ..inner })?;
+                // A number that serde has buffered, for `flatten` or an untagged enum. Only there is the key borrowed and
+                // the text not: in a document that is read directly both are, or neither, unless the text is escaped,
+                // and digits are not.
+                if key_borrowed
+                    && !borrowed.get()
+                    && name == NUMBER
+                    && let Json::Text(text) = &value
+                    && let Ok(number) = text.parse()
+                {
+                    return Ok(Json::Number(number));
+                }
+                object.push((name, value));
+            }
+        }
+        while let Some(name) = entries.next_key_seed(Key::root().read::<String>())? {
+            object.push((name, entries.next_value_seed(inner)?));
+        }
+        Ok(Json::Object(object))
+    }
+}
+
+/// As precise as this program's serde_json is.
+fn number<E: Error>(text: &str) -> Result<Json, E> {
+    text.parse().map(Json::Number).map_err(|_| E::custom("a number that cannot be read"))
+}
+
+/// How an object begins.
+pub(super) enum First {
+    /// It is a number.
+    Number,
+    /// It is an object with this key.
+    Key {
+        name: String,
+        /// Whether serde lends the text for as long as the whole document lives.
+        borrowed: bool,
+    },
+}
+
+/// Reads the first key of an object. serde_json's own sign of a number passes by `visit_newtype_struct`, through which
+/// every key of a document goes.
+pub(super) struct FirstKey<'k> {
+    key: &'k Key<'k>,
+    in_document: bool,
+}
+
+impl<'k> FirstKey<'k> {
+    pub(super) fn of(key: &'k Key<'k>) -> FirstKey<'k> {
+        FirstKey { key, in_document: false }
+    }
+
+    fn mismatch<T, E: Error>(&self, found: &str) -> Result<T, E> {
+        Err(self.key.mismatch(String::EXPECTED, found))
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for FirstKey<'_> {
+    type Value = First;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<First, D::Error> {
+        deserializer.deserialize_newtype_struct("Key", self)
+    }
+}
+
+impl<'de> Visitor<'de> for FirstKey<'_> {
+    type Value = First;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.key, String::EXPECTED)
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(
+        self,
+        deserializer: D,
+    ) -> Result<First, D::Error> {
+        deserializer.deserialize_any(FirstKey { in_document: true, ..self })
+    }
+
+    fn visit_borrowed_str<E: Error>(self, name: &'de str) -> Result<First, E> {
+        if name == NUMBER && !self.in_document {
+            return Ok(First::Number);
+        }
+        Ok(First::Key { name: name.to_owned(), borrowed: true })
+    }
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<First, E> {
+        Ok(First::Key { name: name.to_owned(), borrowed: false })
+    }
+
+    fn visit_string<E: Error>(self, name: String) -> Result<First, E> {
+        Ok(First::Key { name, borrowed: false })
+    }
+
+    // Keys of other formats. serde's own message would repeat them.
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<First, E> {
+        self.mismatch("a boolean")
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<First, E> {
+        self.mismatch("a number")
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<First, E> {
+        self.mismatch("a number")
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<First, E> {
+        self.mismatch("a number")
+    }
+}
+
+/// The entries of an object whose first key was read already.
+struct Entries<A> {
+    first: Option<String>,
+    rest: A,
+}
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Entries<A> {
+    type Error = A::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, A::Error> {
+        match self.first.take() {
+            Some(name) => seed.deserialize(name.into_deserializer()).map(Some),
+            None => self.rest.next_key_seed(seed),
+        }
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
+        self.rest.next_value_seed(seed)
+    }
+}
+
+impl<T: JsonType> Typed<'_, T> {
+    /// What an object is, which can be a number.
+    pub(super) fn object_or_number<'de, A: MapAccess<'de>>(
+        self,
+        mut entries: A,
+    ) -> Result<T, A::Error> {
+        match entries.next_key_seed(FirstKey::of(self.key))? {
+            None => T::object(self.key, MapDeserializer::new(std::iter::empty::<(String, Json)>())),
+            Some(First::Number) => {
+                entries.next_value::<IgnoredAny>()?;
+                self.judge(None, "a number")
+            }
+            Some(First::Key { name, borrowed: _ }) => {
+                T::object(self.key, Entries { first: Some(name), rest: entries })
+            }
+        }
+    }
+}
+
+/// Hands over a [`Json`] as the deserializer did from which it was read.
+pub(crate) struct Replay<E> {
+    json: Json,
+    error: PhantomData<E>,
+}
+
+impl<'de, E: Error> IntoDeserializer<'de, E> for Json {
+    type Deserializer = Replay<E>;
+
+    fn into_deserializer(self) -> Replay<E> {
+        Replay { json: self, error: PhantomData }
+    }
+}
+
+impl<'de, E: Error> Deserializer<'de> for Replay<E> {
+    type Error = E;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
+        match self.json {
+            Json::Null => visitor.visit_unit(),
+            Json::Bool(flag) => visitor.visit_bool(flag),
+            Json::Number(number) => number.deserialize_any(visitor).map_err(E::custom),
+            Json::Text(text) => visitor.visit_string(text),
+            Json::List(items) => visitor.visit_seq(SeqDeserializer::new(items.into_iter())),
+            Json::Object(entries) => visitor.visit_map(MapDeserializer::new(entries.into_iter())),
+        }
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
+    }
+}

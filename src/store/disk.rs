@@ -1,0 +1,203 @@
+//! Tells a disk that cannot be read from a file that is damaged.
+//!
+//! SQLite reports both as `SQLITE_CORRUPT`. Where a read fails with `EIO`, its VFS returns
+//! `SQLITE_IOERR_CORRUPTFS`, and the virtual machine that runs a statement turns that code into
+//! `SQLITE_CORRUPT`. `PRAGMA integrity_check` reads the same pages outside the virtual machine and
+//! keeps the code in the text of its rows. Opening a file, the first read of its schema and a copy
+//! return the code itself.
+//!
+//! The file is not read without SQLite: closing that descriptor would drop SQLite's locks.
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rusqlite::backup::{Backup, StepResult};
+use rusqlite::{Connection, Error as SqlError, ffi};
+
+use super::error;
+use super::{Access, open};
+use crate::error::{Error, ErrorKind};
+
+/// How SQLite's integrity check reports a page that could not be read. For an overflow page it
+/// leaves out the code.
+const WITH_CODE: &str = "error code=";
+const WITHOUT_CODE: &str = "failed to get page";
+
+/// For how many times the duration of an integrity check its finding holds. The check reads the
+/// whole file, and every call on a damaged file can fail. So at most a hundredth of the time is
+/// spent on checks.
+const HOLDS: u32 = 100;
+
+/// How much of a file is copied where its schema cannot be read: 64 MiB with pages of the usual
+/// size. The schema lies at the beginning.
+const COPIED_STEPS: u32 = 64;
+const COPIED_PAGES: i32 = 256;
+
+/// The files that were found to be damaged, and until when the finding holds.
+static DAMAGED: Mutex<Vec<(String, Instant)>> = Mutex::new(Vec::new());
+
+/// Returns the same error, or `Storage` where SQLite reports damage because a read failed.
+pub(super) fn diagnose(conn: &Connection, error: Error) -> Error {
+    // A path that is not UTF-8 is None, and the path of a database in memory is empty.
+    let path = conn.path();
+    if !is_ambiguous(&error) || path == Some("") || is_known(path.unwrap_or_default()) {
+        return error;
+    }
+    let began = Instant::now();
+    match look(conn) {
+        Finding::Damage => {
+            keep_known(path.unwrap_or_default(), began.elapsed().saturating_mul(HOLDS));
+            error
+        }
+        Finding::Unreadable(what) => unreadable(what).with_source(error),
+        Finding::Sound => unreadable("a read failed that now succeeds").with_source(error),
+    }
+}
+
+fn damaged() -> MutexGuard<'static, Vec<(String, Instant)>> {
+    let mut damaged = DAMAGED.lock().unwrap_or_else(PoisonError::into_inner);
+    let now = Instant::now();
+    damaged.retain(|(_, until)| now < *until);
+    damaged
+}
+
+fn is_known(path: &str) -> bool {
+    damaged().iter().any(|(known, _)| known == path)
+}
+
+fn keep_known(path: &str, holds: Duration) {
+    if let Some(until) = Instant::now().checked_add(holds) {
+        damaged().push((path.to_owned(), until));
+    }
+}
+
+/// Returns an error for a line of SQLite's integrity check that reports a failed read, not damage.
+pub(super) fn unreadable_page(line: &str) -> Option<Error> {
+    says_unreadable(line).then(|| unreadable(line))
+}
+
+fn unreadable(what: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::Storage, format!("the file could not be read: {what}"))
+}
+
+/// Returns whether the code behind this error can stand for damage and for a failed read.
+fn is_ambiguous(error: &Error) -> bool {
+    error.kind() == ErrorKind::Corrupt && error::sql_code(error) == Some(ffi::SQLITE_CORRUPT)
+}
+
+enum Finding {
+    Damage,
+    Unreadable(String),
+    Sound,
+}
+
+/// Checks the file through this connection. Where it cannot read the first page, a new connection
+/// can tell why: it reads the header outside the virtual machine.
+fn look(conn: &Connection) -> Finding {
+    let anew = || match conn.path().map(|path| open::connect(Path::new(path), Access::Read)) {
+        Some(Ok(conn)) => integrity(&conn).or_else(|| copied(&conn)),
+        Some(Err(error)) if error::sql_code(&error).is_some_and(error::is_io_code) => {
+            Some(Finding::Unreadable(error.to_string()))
+        }
+        _ => copied(conn),
+    };
+    integrity(conn).or_else(anew).unwrap_or(Finding::Damage)
+}
+
+/// Reads the first pages by an online backup. A backup needs no schema, an integrity check does.
+fn copied(conn: &Connection) -> Option<Finding> {
+    let mut memory = Connection::open_in_memory().ok()?;
+    let backup = Backup::new(conn, &mut memory).ok()?;
+    for _ in 0..COPIED_STEPS {
+        match backup.step(COPIED_PAGES) {
+            Ok(StepResult::More) => {}
+            Ok(_) => break,
+            Err(SqlError::SqliteFailure(failure, _))
+                if error::is_io_code(failure.extended_code) =>
+            {
+                return Some(Finding::Unreadable(failure.to_string()));
+            }
+            Err(_) => break,
+        }
+    }
+    None
+}
+
+/// Runs SQLite's integrity check. None where it could not begin.
+fn integrity(conn: &Connection) -> Option<Finding> {
+    let mut is_sound = None;
+    let looked = (|| {
+        let mut statement = conn.prepare("PRAGMA integrity_check")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let line: String = row.get(0)?;
+            if says_unreadable(&line) {
+                return Ok(Some(line));
+            }
+            is_sound = Some(line == "ok");
+        }
+        Ok(None)
+    })();
+    match (looked, is_sound) {
+        (Ok(Some(line)), _) => Some(Finding::Unreadable(line)),
+        (Err(SqlError::SqliteFailure(failure, _)), _)
+            if error::is_io_code(failure.extended_code) =>
+        {
+            Some(Finding::Unreadable(failure.to_string()))
+        }
+        (_, Some(false)) => Some(Finding::Damage),
+        (Ok(None), Some(true)) => Some(Finding::Sound),
+        _ => None,
+    }
+}
+
+fn says_unreadable(line: &str) -> bool {
+    line.contains(WITHOUT_CODE)
+        || line.split(WITH_CODE).skip(1).any(|rest| {
+            let digits = rest
+                .find(|next: char| !next.is_ascii_digit())
+                .map_or(rest, |end| rest.get(..end).unwrap_or(""));
+            digits.parse().is_ok_and(error::is_io_code)
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_report_of_a_failed_read_is_storage() {
+        for line in [
+            "*** in database main ***\nTree 4 page 4: unable to get the page. error code=8458",
+            "Tree 2 page 9: unable to get the page. error code=266, and more",
+            "Tree 3 page 3 cell 2: 2nd reference to page 9\nTree 3 page 3: failed to get page 12",
+        ] {
+            assert_eq!(
+                unreadable_page(line).map(|error| error.kind()),
+                Some(ErrorKind::Storage),
+                "{line}"
+            );
+        }
+        for line in [
+            "ok",
+            "Tree 4 page 4: btreeInitPage() returns error code 11",
+            "unable to get the page. error code=11",
+            // A file that ends before it should.
+            "unable to get the page. error code=522",
+            "error code=",
+            "Page 7: never used",
+        ] {
+            assert!(unreadable_page(line).is_none(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_finding_of_damage_holds_until_it_runs_out() {
+        keep_known("/a/damaged.db", Duration::from_secs(60));
+        keep_known("/a/former.db", Duration::ZERO);
+        assert!(is_known("/a/damaged.db"));
+        assert!(!is_known("/a/former.db") && !is_known("/a/other.db"));
+        assert!(damaged().iter().all(|(path, _)| path != "/a/former.db"), "nothing piles up");
+    }
+}

@@ -1,0 +1,204 @@
+//! Checks what lies at a path and beside it, before anything is created there.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// The suffixes of the files that SQLite can create beside a database.
+pub(super) const BESIDE: [&str; 3] = ["-journal", "-wal", "-shm"];
+
+/// The longest path, with `-journal` at its end, that SQLite opens on Unix: its own constant.
+#[cfg(unix)]
+const MAX_PATH_BYTES: usize = 512;
+
+/// Makes the file if there is none; false where nothing is in it.
+///
+/// Its mode is 0600 from the first moment. SQLite gives `-wal` and `-shm` the mode of the file.
+///
+/// A file that was created stays where a later step fails: another process may have opened it by
+/// then. So whatever can be checked is checked first.
+pub(super) fn prepare(path: &Path, create: bool) -> Result<bool> {
+    // Closing a second descriptor of a file drops the process's locks on it, and with them
+    // SQLite's. So no thread may hand a file to SQLite while another still has the descriptor that
+    // made it.
+    static CREATING: Mutex<()> = Mutex::new(());
+    let _creating = CREATING.lock().unwrap_or_else(PoisonError::into_inner);
+    match size(path)? {
+        Some(0) => Ok(false),
+        Some(_) => Ok(true),
+        None if !create => Err(nothing_at(path)),
+        None => {
+            fits(path)?;
+            match create_private(path) {
+                Ok(()) => Ok(false),
+                // Another was quicker, and may have written to it since.
+                Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => Ok(true),
+                Err(cause) => Err(cannot(path, "be created", cause)),
+            }
+        }
+    }
+}
+
+/// Makes a new file of mode 0600, and closes it again.
+pub(super) fn create_private(path: &Path) -> io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop)
+}
+
+/// Returns the file's size, or None where there is no file. Refuses whatever SQLite would mistake
+/// for a database or an empty file.
+pub(super) fn size(path: &Path) -> Result<Option<u64>> {
+    match fs::metadata(path) {
+        Ok(found) if found.is_dir() => {
+            Err(Error::new(ErrorKind::Storage, format!("{} is a directory", path.display())))
+        }
+        // SQLite would create a journal beside a device, a pipe or a socket.
+        Ok(found) if !found.is_file() => {
+            Err(Error::new(ErrorKind::Storage, format!("{} is not a regular file", path.display())))
+        }
+        // SQLite takes one byte for empty, and writes over it.
+        Ok(found) if found.len() == 1 => Err(not_a_registry(path)),
+        Ok(found) => Ok(Some(found.len())),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(cause) => Err(cannot(path, "be looked at", cause)),
+    }
+}
+
+/// Refuses a path that SQLite could not open: the names of the files beside it have to fit too.
+fn fits(path: &Path) -> Result<()> {
+    for suffix in BESIDE {
+        let beside = with(path, suffix);
+        match fs::metadata(&beside) {
+            Ok(found) if !found.is_file() => {
+                let what = format!(
+                    "{} cannot be created: {} is not a regular file",
+                    path.display(),
+                    beside.display()
+                );
+                return Err(Error::new(ErrorKind::Storage, what));
+            }
+            Ok(_) => {}
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
+            Err(cause) => {
+                let what = format!(
+                    "{} cannot be created, because its `{suffix}` could not be: {cause}",
+                    path.display()
+                );
+                return Err(Error::new(ErrorKind::Storage, what).with_source(cause));
+            }
+        }
+    }
+    #[cfg(unix)]
+    {
+        // SQLite resolves links before it measures the path. A missing folder is reported when the
+        // file is created.
+        let resolved = path.parent().and_then(|folder| fs::canonicalize(folder).ok()).map_or_else(
+            || path.to_owned(),
+            |folder| folder.join(path.file_name().unwrap_or_default()),
+        );
+        let longest = BESIDE.iter().map(|suffix| with(&resolved, suffix).as_os_str().len()).max();
+        if longest > Some(MAX_PATH_BYTES) {
+            let what = format!(
+                "{} cannot be created: with `-journal` at its end the path has more than \
+                 {MAX_PATH_BYTES} bytes, and SQLite opens no longer one",
+                path.display()
+            );
+            return Err(Error::new(ErrorKind::Storage, what));
+        }
+    }
+    Ok(())
+}
+
+/// Returns the size of a file beside this one, or 0 where there is none.
+///
+/// A failure is no 0: a `-wal` that cannot be looked at may hold the newest changes.
+pub(super) fn size_beside(path: &Path, suffix: &str) -> Result<u64> {
+    let beside = beside(path, suffix)?;
+    length(&beside)
+}
+
+/// Returns the size of a file, or 0 where there is none.
+pub(super) fn length(path: &Path) -> Result<u64> {
+    match fs::metadata(path) {
+        Ok(found) => Ok(found.len()),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(0),
+        Err(cause) => Err(cannot(path, "be looked at", cause)),
+    }
+}
+
+/// Returns the path of `-wal` and the like, which SQLite puts beside the file that links lead to.
+pub(super) fn beside(path: &Path, suffix: &str) -> Result<PathBuf> {
+    match fs::canonicalize(path) {
+        Ok(path) => Ok(with(&path, suffix)),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(with(path, suffix)),
+        Err(cause) => Err(cannot(path, "be looked at", cause)),
+    }
+}
+
+/// Returns the path with this suffix.
+pub(super) fn with(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+pub(super) fn nothing_at(path: &Path) -> Error {
+    Error::not_found("path", format!("no registry at {}", path.display()))
+}
+
+pub(super) fn not_a_registry(path: &Path) -> Error {
+    let what = format!("{} is not an SQLite file, or an encrypted one", path.display());
+    Error::new(ErrorKind::Incompatible, what)
+}
+
+pub(super) fn cannot(path: &Path, what: &str, cause: io::Error) -> Error {
+    Error::new(ErrorKind::Storage, format!("{} cannot {what}: {cause}", path.display()))
+        .with_source(cause)
+}
+
+/// Returns an error that names the `-wal`, if it cannot be opened for writing.
+///
+/// The `-shm` is not tried: closing its descriptor would drop the locks of this process. SQLite has
+/// no locks on the `-wal`.
+pub(super) fn unwritable_wal(path: &Path) -> Result<Option<Error>> {
+    let wal = beside(path, "-wal")?;
+    match fs::OpenOptions::new().append(true).open(&wal) {
+        Ok(_) => Ok(None),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(cause) => {
+            let what = format!(
+                "{} cannot be written to: {cause}; give this user the right to, or, if it is empty \
+                 and nobody has the registry open, remove it",
+                wal.display()
+            );
+            Ok(Some(Error::new(ErrorKind::Storage, what).with_source(cause)))
+        }
+    }
+}
+
+/// Returns an error that names what is left to blame once the `-wal` can be written to.
+pub(super) fn unwritable_shm(path: &Path) -> Result<Error> {
+    let (wal, shm) = (beside(path, "-wal")?, beside(path, "-shm")?);
+    let missing = [&wal, &shm].into_iter().find(|file| !file.exists());
+    Ok(match missing {
+        Some(missing) => Error::new(
+            ErrorKind::Storage,
+            format!("{} cannot be created, and a registry that writes needs it", missing.display()),
+        ),
+        // Nothing is lost with it: SQLite rebuilds it from the `-wal`.
+        None => Error::new(
+            ErrorKind::Storage,
+            format!(
+                "{} cannot be written to; give this user the right to, or, once nobody has the \
+                 registry open, remove it",
+                shm.display()
+            ),
+        ),
+    })
+}

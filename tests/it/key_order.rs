@@ -1,0 +1,222 @@
+//! Guards against a damaged file whose keys do not rise: whoever reads it page by page must come to an end, and be told
+//! that the file is damaged. Bytes of the file are changed by hand, so that no index follows.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+use webhook_registry::{
+    Durability, ErrorKind, ListQuery, NewSubscription, Prune, Registry, SubscriptionId,
+};
+
+use crate::support::refused;
+
+const EVENT: &str = "agent.v1";
+const COUNT: usize = 6;
+
+/// The file of a few subscriptions, closed.
+struct File {
+    _folder: TempDir,
+    path: PathBuf,
+    bytes: Vec<u8>,
+    ids: Vec<SubscriptionId>,
+}
+
+impl File {
+    fn new() -> File {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("registry.db");
+        let registry = open(&path);
+        registry.register_event_types([EVENT, "queue.v1"]).unwrap();
+        let new = |n: usize| {
+            let events = [&["agent.*", "*"][..], &["*.v1"], &["agent.v1", "*"]][n % 3];
+            NewSubscription::new(name(n), "https://example.com/", events.iter().copied())
+                .metadata("k", "1")
+        };
+        let created = registry.create_all((0..COUNT).map(new)).unwrap();
+        let ids: Vec<_> = created.iter().map(|created| created.subscription().id()).collect();
+        drop(registry);
+        let bytes = std::fs::read(&path).unwrap();
+        File { _folder: folder, path, bytes, ids }
+    }
+
+    /// Where this text stands in the file, which is once.
+    fn find(&self, text: &str) -> usize {
+        let places: Vec<_> = self.bytes.windows(text.len()).enumerate().collect();
+        let mut places = places.iter().filter(|(_, bytes)| *bytes == text.as_bytes());
+        let (place, _) = places.next().unwrap_or_else(|| panic!("{text} is not in the file"));
+        assert!(places.next().is_none(), "{text} is in the file more than once");
+        *place
+    }
+
+    /// Writes another id into the row of a subscription, and into no index.
+    fn set_id(&mut self, n: usize, id: &str) {
+        let at = self.find(&format!("{}{}", self.ids[n], name(n)));
+        self.bytes[at..at + id.len()].copy_from_slice(id.as_bytes());
+    }
+
+    /// Swaps the last two rows of the page where this text stands: their keys no longer rise.
+    fn swap_last_rows(&mut self, text: &str) {
+        let page_size = usize::from(u16::from_be_bytes([self.bytes[16], self.bytes[17]]));
+        let page = self.find(text) / page_size * page_size;
+        let (kind, cells) = (self.bytes[page], usize::from(self.bytes[page + 4]));
+        assert_eq!((kind, self.bytes[page + 3]), (0x0D, 0), "a leaf of a table, with few rows");
+        assert!(cells >= 2);
+        let last = page + 8 + 2 * (cells - 1);
+        self.bytes.swap(last, last - 2);
+        self.bytes.swap(last + 1, last - 1);
+    }
+
+    fn open(&self) -> Registry {
+        std::fs::write(&self.path, &self.bytes).unwrap();
+        open(&self.path)
+    }
+}
+
+fn open(path: &Path) -> Registry {
+    Registry::options().durability(Durability::Relaxed).open(path).unwrap()
+}
+
+fn name(n: usize) -> String {
+    format!("the name of number {n}")
+}
+
+/// Every way to ask for all of them.
+fn queries() -> [ListQuery; 5] {
+    let query = ListQuery::new;
+    [
+        query(),
+        query().event_type(EVENT),
+        query().name_contains("name of"),
+        query().metadata("k", "1"),
+        query().enabled(true).event_type(EVENT).name_contains("number").metadata("k", "1"),
+    ]
+}
+
+/// Walks to the end, which has to come, and returns whether it is `Corrupt`.
+#[track_caller]
+fn walk(registry: &Registry, query: ListQuery, what: &str) -> bool {
+    let walked: Vec<_> = registry.iter(query.clone()).take(10 * COUNT).collect();
+    assert!(walked.len() <= COUNT + 1, "{what}: a walk of {} and more, {query:?}", walked.len());
+    let mut seen = HashSet::new();
+    let mut damaged = false;
+    for one in walked {
+        assert!(!damaged, "{what}: a walk goes on after an error, {query:?}");
+        match one {
+            Ok(one) => {
+                assert!(seen.insert(one.id()), "{what}: {} comes twice, {query:?}", one.id())
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Corrupt, "{what}: {error}");
+                damaged = true;
+            }
+        }
+    }
+    assert!(damaged || seen.len() == COUNT, "{what}: {} and no error, {query:?}", seen.len());
+    damaged
+}
+
+#[test]
+fn a_walk_ends_with_corrupt_where_an_id_is_another_in_its_row_than_in_the_index() {
+    let sound = File::new();
+    for n in 0..COUNT {
+        let others = sound.ids.iter().enumerate().filter(|(other, _)| *other != n);
+        let others = others.map(|(_, id)| id.to_string());
+        let far = ["00000000000000000000000000", "7ZZZZZZZZZZZZZZZZZZZZZZZZZ"].map(str::to_owned);
+        for id in others.chain(far) {
+            let mut file = File::new();
+            let rises = {
+                let mut ids: Vec<_> = file.ids.iter().map(ToString::to_string).collect();
+                ids[n].clone_from(&id);
+                ids.is_sorted_by(|before, after| before < after)
+            };
+            file.set_id(n, &id);
+            let registry = file.open();
+            let what = format!("number {n} has the id {id}");
+            for query in queries() {
+                for limit in 1..=COUNT + 1 {
+                    let damaged = walk(&registry, query.clone().limit(limit), &what);
+                    // Where the ids rise, it shows only to one who goes on from that row.
+                    assert!(
+                        damaged || rises && limit > 1 || rises && n == COUNT - 1,
+                        "{what}: limit {limit}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_index_that_leads_to_the_row_of_another_id_or_name_is_corrupt() {
+    let mut file = File::new();
+    let other = "7ZZZZZZZZZZZZZZZZZZZZZZZZZ";
+    file.set_id(2, other);
+    let at = file.find(&format!("{}{}", file.ids[4], name(4))) + file.ids[4].to_string().len();
+    file.bytes[at] = b'T';
+    let registry = file.open();
+    refused(registry.get(file.ids[2]), ErrorKind::Corrupt, &[]);
+    refused(registry.list(ListQuery::new().after(file.ids[2])), ErrorKind::Corrupt, &[]);
+    refused(
+        registry.rotate_secret(file.ids[2], webhook_registry::Rotation::new()),
+        ErrorKind::Corrupt,
+        &[],
+    );
+    // Whose row it is does not say: neither is deleted.
+    refused(registry.delete(file.ids[2]), ErrorKind::Corrupt, &[]);
+    assert_eq!(registry.get(other.parse().unwrap()).unwrap(), None);
+    refused(registry.get_by_name(&name(4)), ErrorKind::Corrupt, &[]);
+    assert_eq!(registry.len().unwrap(), COUNT as u64);
+    assert!(registry.get(file.ids[1]).unwrap().is_some());
+}
+
+#[test]
+fn rows_that_are_not_in_the_order_of_their_keys_are_corrupt() {
+    let mut file = File::new();
+    file.swap_last_rows(&format!("{}{}", file.ids[COUNT - 1], name(COUNT - 1)));
+    let registry = file.open();
+    for query in queries() {
+        for limit in 1..=COUNT + 1 {
+            assert!(
+                walk(&registry, query.clone().limit(limit), "swapped rows"),
+                "limit {limit}, {query:?}"
+            );
+        }
+    }
+    refused(registry.export(), ErrorKind::Corrupt, &[]);
+    refused(registry.plan([], Prune::Delete), ErrorKind::Corrupt, &[]);
+    assert!(!registry.check().unwrap().is_sound());
+}
+
+#[cfg(feature = "encryption")]
+#[test]
+fn a_key_is_changed_row_by_row_and_that_ends_where_rows_are_not_in_order() {
+    let mut file = File::new();
+    file.swap_last_rows(&format!("{}{}", file.ids[COUNT - 1], name(COUNT - 1)));
+    let registry = file.open();
+    refused(registry.rekey(Some([7; 32])), ErrorKind::Corrupt, &[]);
+    // To what it was: then a secret that is met again can be read again.
+    refused(registry.rekey(None), ErrorKind::Corrupt, &[]);
+}
+
+#[test]
+fn whoever_follows_a_history_whose_numbers_do_not_rise_is_told() {
+    let mut file = File::new();
+    file.swap_last_rows(&format!("created{}", file.ids[COUNT - 1]));
+    let registry = file.open();
+    let last = registry.last_change().unwrap();
+    for limit in [1, 2, 3, 1_000] {
+        let mut seen = 0;
+        let error = loop {
+            match registry.changes(seen, limit) {
+                Err(error) => break error,
+                Ok(changes) => {
+                    let next = changes.last().expect("the history does not end sound").sequence();
+                    assert!(seen < next && next <= last, "{seen}, {next}");
+                    seen = next;
+                }
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    }
+}

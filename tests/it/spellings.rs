@@ -1,0 +1,173 @@
+//! One key of a signing secret has many spellings. A registry that compared the texts would rotate
+//! to the key that it already has: two equal signatures, and the old key lives on after it was
+//! revoked.
+
+use webhook_registry::{
+    Ensured, ErrorKind, NewSubscription, Prune, Registry, Rotation, SigningSecret, SubscriptionId,
+    SubscriptionUpdate,
+};
+
+use crate::support::{Hands, learn, new, refused, time};
+
+const START: u64 = 1_800_000_000_000;
+
+/// A registry at `START` with one subscription, its secret named `first`.
+struct Life {
+    registry: Registry,
+    id: SubscriptionId,
+    first: String,
+}
+
+impl Life {
+    fn new(hands: &Hands) -> Life {
+        let registry = hands.options().in_memory().unwrap();
+        learn(&registry);
+        let created = registry.create(new("crm")).unwrap();
+        let (id, first) = (created.subscription().id(), created.secret().expose().to_owned());
+        Life { registry, id, first }
+    }
+
+    fn rotate_to(&self, secret: &str) -> webhook_registry::Result<SigningSecret> {
+        self.registry.rotate_secret(self.id, Rotation::new().secret(secret))
+    }
+
+    /// The texts of the live secrets, newest first.
+    fn live(&self) -> Vec<String> {
+        let issued = self.registry.secrets(self.id).unwrap();
+        issued.iter().map(|issued| issued.secret().expose().to_owned()).collect()
+    }
+}
+
+/// Base64 of 64 bytes, of this digit alone.
+fn given(digit: char) -> String {
+    digit.to_string().repeat(86)
+}
+
+/// The same key in other spellings: without padding, with right and too much, with the prefix, and
+/// with other bits in the unused part of the last character.
+fn spellings(text: &str) -> Vec<String> {
+    let bare = text.trim_end_matches('=');
+    let (start, last) = bare.split_at(bare.len() - 1);
+    // 64 bytes leave four bits of the last character unused: `A` to `P` are one, `Q` to `f` the
+    // next, and so on.
+    let other_bits = match last {
+        "A" => "B",
+        "Q" => "R",
+        "g" => "h",
+        "w" => "x",
+        _ => "Q",
+    };
+    [
+        format!("{start}{other_bits}"),
+        bare.to_owned(),
+        format!("{bare}=="),
+        format!("{bare}==="),
+        format!("whsec_{bare}"),
+        format!("whsec_{bare}="),
+    ]
+    .into_iter()
+    .filter(|spelling| spelling != text)
+    .collect()
+}
+
+#[test]
+fn a_key_that_still_lives_cannot_be_rotated_to_in_any_spelling() {
+    let hands = Hands::at(START);
+    let life = Life::new(&hands);
+    let first = life.first.clone();
+    life.rotate_to(&given('b')).unwrap();
+    for live in [given('b'), first.clone()] {
+        let spellings = spellings(&live);
+        assert!(spellings.len() >= 5);
+        for spelling in spellings {
+            let error = refused(life.rotate_to(&spelling), ErrorKind::Invalid, &["secret"]);
+            assert_eq!(
+                error.to_string(),
+                "secret: a secret that is still live cannot take its own place"
+            );
+        }
+    }
+    assert_eq!(life.live(), [given('b'), first]);
+}
+
+#[test]
+fn an_update_keeps_the_current_key_in_the_spelling_that_is_stated_and_drops_the_older_ones() {
+    let hands = Hands::at(START);
+    let life = Life::new(&hands);
+    life.rotate_to(&given('b')).unwrap();
+    hands.set(START + 1_000);
+    for spelling in spellings(&given('b')) {
+        let before = life.registry.get(life.id).unwrap().unwrap().revision();
+        let update = || SubscriptionUpdate::new().secret(&*spelling);
+        assert_eq!(life.registry.update(life.id, update()).unwrap().revision(), before + 1);
+        assert_eq!(life.registry.update(life.id, update()).unwrap().revision(), before + 1);
+        let issued = life.registry.secrets(life.id).unwrap();
+        assert_eq!(life.live(), [spelling]);
+        assert_eq!(
+            (issued.len(), issued[0].created_at()),
+            (1, time(START)),
+            "the key is as old as it was"
+        );
+    }
+}
+
+#[test]
+fn the_current_key_is_not_judged_anew_in_another_spelling() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("webhooks.db");
+    let short = "c".repeat(32);
+    let lenient = Registry::options().min_secret_bytes(24).open(&path).unwrap();
+    learn(&lenient);
+    let declared = new("crm");
+    let id = lenient.create(declared.clone().secret(&short)).unwrap().subscription().id();
+    let strict = Registry::open(&path).unwrap();
+    let other = format!("whsec_{short}=");
+    assert!(matches!(strict.ensure(declared.secret(&other)).unwrap(), Ensured::Unchanged(_)));
+    strict.update(id, SubscriptionUpdate::new().secret(&other)).unwrap();
+    assert_eq!(strict.secret(id).unwrap().expose(), other);
+    refused(
+        strict.update(id, SubscriptionUpdate::new().secret("d".repeat(32))),
+        ErrorKind::Invalid,
+        &["secret"],
+    );
+}
+
+#[test]
+fn declaring_another_spelling_of_the_newest_key_changes_nothing() {
+    let hands = Hands::at(START);
+    let life = Life::new(&hands);
+    life.rotate_to(&given('b')).unwrap();
+    let found = life.registry.get(life.id).unwrap().unwrap();
+    let (live, last) = (life.live(), life.registry.last_change().unwrap());
+    for spelling in spellings(&given('b')) {
+        let declared = NewSubscription::from(&found).secret(&*spelling);
+        let plan = life.registry.plan([declared.clone()], Prune::Keep).unwrap();
+        assert!(plan.is_empty(), "{plan}");
+        assert!(matches!(life.registry.ensure(declared).unwrap(), Ensured::Unchanged(_)));
+    }
+    assert_eq!((life.live(), life.registry.last_change().unwrap()), (live, last));
+    // A replaced one that still lives is another key than the newest.
+    let declared = NewSubscription::from(&found).secret(&*life.first);
+    assert_eq!(
+        life.registry.plan([declared.clone()], Prune::Keep).unwrap().steps()[0].fields(),
+        ["secret"]
+    );
+    assert!(matches!(life.registry.ensure(declared).unwrap(), Ensured::Updated(_)));
+    assert_eq!(life.live(), std::slice::from_ref(&life.first));
+}
+
+#[test]
+fn a_document_with_one_key_in_two_spellings_is_not_imported() {
+    let hands = Hands::at(START);
+    let life = Life::new(&hands);
+    life.rotate_to(&given('b')).unwrap();
+    let document = serde_json::to_value(life.registry.export().unwrap()).unwrap();
+    for spelling in spellings(&given('b')) {
+        let mut document = document.clone();
+        document["subscriptions"][0]["secrets"][1]["secret"] = spelling.into();
+        let export = serde_json::from_value(document).unwrap();
+        let imported = hands.options().in_memory().unwrap().import(export);
+        let error = refused(imported, ErrorKind::Invalid, &["subscriptions[0].secrets[1].secret"]);
+        assert!(error.to_string().ends_with("stands among the secrets already"), "{error}");
+    }
+}

@@ -1,0 +1,123 @@
+//! Guards against a failed open that leaves something behind: an empty file at a path that SQLite
+//! cannot open, or a journal beside a device.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+use webhook_registry::{ErrorKind, Registry, RegistryOptions};
+
+use crate::support::{new, refused};
+
+fn folder() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.db");
+    (folder, path)
+}
+
+/// Every way to open, by its name.
+fn ways() -> [(&'static str, RegistryOptions); 3] {
+    [
+        ("open", Registry::options()),
+        ("create(false)", Registry::options().create(false)),
+        ("read_only", Registry::options().read_only(true)),
+    ]
+}
+
+/// The names of all that lies in a folder.
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_path_that_sqlite_cannot_open_is_storage_and_nothing_is_left_there() {
+    let (folder, _) = folder();
+    let of_bytes = |length: usize| {
+        let mut path = folder.path().to_owned();
+        while length - path.as_os_str().len() > 200 {
+            path.push("d".repeat(99));
+        }
+        fs::create_dir_all(&path).unwrap();
+        let rest = length - path.as_os_str().len() - 1;
+        path.join("f".repeat(rest))
+    };
+    let name = |length: usize| folder.path().join("n".repeat(length));
+    // With `-journal`, SQLite opens no path of more than 512 bytes, and file systems here allow no
+    // name of more than 255.
+    let (last_path, last_name) = (of_bytes(504), name(247));
+    for path in
+        [of_bytes(505), of_bytes(513), of_bytes(800), name(248), name(251), name(255), name(300)]
+    {
+        let before = names(path.parent().unwrap());
+        for (way, options) in ways() {
+            let error = options.open(&path).unwrap_err();
+            let missing = way != "open" && error.kind() == ErrorKind::NotFound;
+            assert!(missing || error.kind() == ErrorKind::Storage, "{way}: {error}");
+        }
+        refused(Registry::open(&path), ErrorKind::Storage, &[]);
+        assert_eq!(names(path.parent().unwrap()), before);
+    }
+    for path in [last_path, last_name] {
+        let registry = Registry::open(&path).unwrap();
+        registry.create(new("one").allow_unknown_events(true)).unwrap();
+        drop(registry);
+        assert_eq!(Registry::open(&path).unwrap().len().unwrap(), 1);
+    }
+}
+
+#[test]
+fn a_path_is_measured_as_sqlite_does_with_its_links_resolved() {
+    let (folder, _) = folder();
+    let long = (0..4).fold(folder.path().to_owned(), |path, _| path.join("d".repeat(120)));
+    fs::create_dir_all(&long).unwrap();
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink(&long, &link).unwrap();
+    let error = refused(Registry::open(link.join("registry.db")), ErrorKind::Storage, &[]);
+    assert!(error.to_string().contains("512 bytes"), "{error}");
+    assert!(names(&long).is_empty());
+}
+
+#[test]
+fn what_is_no_regular_file_is_storage_and_nothing_is_left_beside_it() {
+    let (folder, path) = folder();
+    let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("socket")).unwrap();
+    let pipe = folder.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for device in ["/dev/null", "/dev/zero", "/dev/full"] {
+        let link = folder.path().join(device.rsplit('/').next().unwrap());
+        std::os::unix::fs::symlink(device, link).unwrap();
+    }
+    let before = names(folder.path());
+    let devices = names(Path::new("/dev"));
+    for name in &before {
+        for (_, options) in ways() {
+            let error = refused(options.open(folder.path().join(name)), ErrorKind::Storage, &[]);
+            assert!(error.to_string().contains("is not a regular file"), "{error}");
+        }
+    }
+    refused(Registry::open("/dev/null"), ErrorKind::Storage, &[]);
+    assert_eq!(names(folder.path()), before);
+    assert!(
+        names(Path::new("/dev"))
+            .iter()
+            .all(|name| devices.contains(name) || !name.starts_with("null"))
+    );
+    // Nor where what SQLite would put beside a new file is no file.
+    for suffix in ["-journal", "-wal", "-shm"] {
+        let beside = folder.path().join(format!("registry.db{suffix}"));
+        fs::create_dir(&beside).unwrap();
+        let error = refused(Registry::open(&path), ErrorKind::Storage, &[]);
+        assert!(
+            error.to_string().contains(&format!("registry.db{suffix} is not a regular file")),
+            "{error}"
+        );
+        assert!(!path.exists());
+        fs::remove_dir(beside).unwrap();
+    }
+    assert!(Registry::open(&path).unwrap().is_empty().unwrap());
+}
