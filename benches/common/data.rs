@@ -1,22 +1,24 @@
-//! Subscriptions by the million, the same in every run: Stripe's event types, repeated under prefixes.
+//! Deterministic data with up to a million subscriptions: Stripe's event types, repeated under prefixes.
 
 use std::collections::BTreeMap;
 
 use webhook_registry::NewSubscription;
 
+use super::rows::{Id, SubscriptionRow};
+
 const STRIPE: &str = include_str!("../../tests/fixtures/stripe-event-types.txt");
 
-/// An event type that exactly one subscription of a crowd gets.
+/// An event type with exactly one subscriber.
 pub(crate) const FOR_ONE: &str = "one.invoice.paid";
-/// An event type that exactly ten subscriptions of a crowd get, made one after the other.
+/// An event type with exactly ten subscribers, which were created one after the other.
 pub(crate) const FOR_TEN: &str = "ten.invoice.paid";
-/// One that ten others get, which lie as far apart as the file allows: each costs pages of its own.
+/// An event type with ten subscribers that are spread over the whole file: each is on pages of its own.
 pub(crate) const FOR_TEN_APART: &str = "apart.invoice.paid";
 const PROBES: [&str; 3] = [FOR_ONE, FOR_TEN, FOR_TEN_APART];
 /// The name of the subscription that gets [`FOR_ONE`].
 pub(crate) const ONE: &str = "customer-0000000";
 
-/// The wildcards under one prefix. Three in ten of the patterns of a crowd are of these.
+/// The wildcards under one prefix. Three in ten of the patterns of a mixed dataset are of these.
 const WILDCARDS: [&str; 8] = [
     "*",
     "*.created",
@@ -33,7 +35,11 @@ pub(crate) fn stripe() -> impl Iterator<Item = &'static str> + Clone {
     STRIPE.lines().filter(|line| !line.is_empty())
 }
 
-/// A subscription to be.
+pub(crate) fn is_wildcard(pattern: &str) -> bool {
+    pattern.contains(['*', '?', '['])
+}
+
+/// A subscription to create.
 #[derive(Clone)]
 pub(crate) struct New {
     pub(crate) name: String,
@@ -45,6 +51,7 @@ pub(crate) struct New {
 }
 
 impl New {
+    /// Returns a subscription without description and metadata.
     pub(crate) fn plain(number: usize, events: Vec<String>) -> New {
         New {
             name: format!("customer-{number:07}"),
@@ -64,30 +71,47 @@ impl New {
         }
         metadata.iter().fold(request, |request, (key, value)| request.metadata(key, value))
     }
+
+    /// Returns the first revision of the subscription.
+    pub(crate) fn into_row(self, id: Id, now: i64) -> SubscriptionRow {
+        let New { name, url, events, enabled, description, metadata } = self;
+        SubscriptionRow {
+            id,
+            name,
+            url,
+            events,
+            enabled,
+            description,
+            metadata,
+            created_at: now,
+            updated_at: now,
+            revision: 1,
+        }
+    }
 }
 
 /// Many subscriptions that share few patterns.
-pub(crate) enum Crowd {
-    /// What a file holds in practice: patterns of one type and of many, one subscription in twenty disabled, one in four
-    /// with metadata, one in ten with a description; and the probes.
+pub(crate) enum Dataset {
+    /// Patterns with and without wildcards, one subscription in twenty disabled, one in four with metadata, one in ten
+    /// with a description, and the probes.
     Mixed { subscriptions: usize, types: usize, patterns: usize },
-    /// All get the one type that there is.
+    /// All have the pattern of the only event type.
     Fans(usize),
-    /// Groups of subscriptions, each of which gets all types of the group.
+    /// Groups of subscriptions; each subscription has the wildcard of its group.
     Groups { groups: usize, types: usize, subscriptions: usize },
 }
 
-impl Crowd {
+impl Dataset {
     pub(crate) fn event_types(&self) -> Vec<String> {
         match *self {
-            Crowd::Mixed { types, .. } => {
-                let crowd = (0..)
+            Dataset::Mixed { types, .. } => {
+                let others = (0..)
                     .flat_map(|prefix| stripe().map(move |name| format!("t{prefix:02}.{name}")));
                 let probes = PROBES.map(str::to_owned);
-                probes.into_iter().chain(crowd).take(types).collect()
+                probes.into_iter().chain(others).take(types).collect()
             }
-            Crowd::Fans(_) => vec![FOR_ONE.to_owned()],
-            Crowd::Groups { groups, types, .. } => (0..groups)
+            Dataset::Fans(_) => vec![FOR_ONE.to_owned()],
+            Dataset::Groups { groups, types, .. } => (0..groups)
                 .flat_map(|group| {
                     stripe().take(types).map(move |name| format!("g{group:04}.{name}"))
                 })
@@ -95,10 +119,10 @@ impl Crowd {
         }
     }
 
-    /// The distinct patterns, but for those of the probes.
+    /// Returns the distinct patterns without those of the probes.
     fn patterns(&self) -> Vec<String> {
         match *self {
-            Crowd::Mixed { types, patterns, .. } => {
+            Dataset::Mixed { types, patterns, .. } => {
                 let names = stripe().count();
                 let prefixes = (types - PROBES.len()) / names;
                 let wildcards = (0..prefixes)
@@ -106,14 +130,14 @@ impl Crowd {
                     .take(patterns * 3 / 10);
                 let mut all: Vec<String> = wildcards.collect();
                 let literals = patterns - PROBES.len() - all.len();
-                let crowd = self.event_types().split_off(PROBES.len());
-                all.extend((0..literals).map(|n| crowd[n * crowd.len() / literals].clone()));
-                // Neighbours in this list are of one kind; the subscriptions take turns.
+                let types = self.event_types().split_off(PROBES.len());
+                all.extend((0..literals).map(|n| types[n * types.len() / literals].clone()));
+                // Neighbours in this list are similar, and subscriptions take the patterns in turn.
                 Random::new(7).shuffle(&mut all);
                 all
             }
-            Crowd::Fans(_) => vec![FOR_ONE.to_owned()],
-            Crowd::Groups { groups, .. } => {
+            Dataset::Fans(_) => vec![FOR_ONE.to_owned()],
+            Dataset::Groups { groups, .. } => {
                 (0..groups).map(|group| format!("g{group:04}.*")).collect()
             }
         }
@@ -122,7 +146,7 @@ impl Crowd {
     pub(crate) fn subscriptions(&self) -> Box<dyn Iterator<Item = New> + '_> {
         let patterns = self.patterns();
         match *self {
-            Crowd::Mixed { subscriptions, .. } => {
+            Dataset::Mixed { subscriptions, .. } => {
                 let mut random = Random::new(1);
                 let apart = subscriptions / 11;
                 Box::new((0..subscriptions).map(move |number| {
@@ -153,7 +177,7 @@ impl Crowd {
                     new
                 }))
             }
-            Crowd::Fans(subscriptions) | Crowd::Groups { subscriptions, .. } => {
+            Dataset::Fans(subscriptions) | Dataset::Groups { subscriptions, .. } => {
                 Box::new((0..subscriptions).map(move |number| {
                     New::plain(number, vec![patterns[number % patterns.len()].clone()])
                 }))
@@ -162,7 +186,7 @@ impl Crowd {
     }
 }
 
-/// SplitMix64: the same numbers everywhere, for ever.
+/// SplitMix64: the same numbers on every platform.
 pub(crate) struct Random(u64);
 
 impl Random {

@@ -1,34 +1,36 @@
-//! What the benchmarks stand on: the data, and the plain program to compare with.
+//! The data of the benchmarks, and the baseline to compare with.
 
+pub(crate) mod baseline;
 pub(crate) mod data;
 pub(crate) mod document;
-mod plain;
 pub(crate) mod rows;
 
-pub(crate) use data::{Crowd, New};
-pub(crate) use plain::Plain;
+pub(crate) use baseline::{Baseline, Synchronous};
+pub(crate) use data::{Dataset, New};
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use webhook_registry::{Durability, Registry};
+use webhook_registry::{Created, Durability, Registry};
 
-/// How a program was started.
+use rows::CreatedRow;
+
+/// The arguments of a benchmark program.
 pub(crate) struct Run {
-    /// Whether every function runs once, on little data, only to show that it works.
+    /// Whether every function runs once on little data, to test that it works.
     pub(crate) small: bool,
     filter: Option<String>,
 }
 
 impl Run {
-    /// As criterion reads the arguments: what `cargo bench` did not start is a test.
+    /// Reads the arguments as criterion does: without `--bench`, the program runs as a test.
     pub(crate) fn from_args() -> Run {
         let arguments: Vec<String> = std::env::args().skip(1).collect();
         let given = |flag: &str| arguments.iter().any(|argument| argument == flag);
         Run { small: given("--test") || !given("--bench"), filter: filter(&arguments) }
     }
 
-    /// Whether any function of this group is asked for, so that no data is made for one that is not. Criterion judges
-    /// each function by itself.
+    /// Returns whether the filter may select a function of this group. Criterion applies the filter to each function,
+    /// but the data of a group that is not asked for need not be made.
     pub(crate) fn wants(&self, group: &str) -> bool {
         let Some(filter) = &self.filter else { return true };
         filter.contains(|c| "^$*+?()[]{}|\\".contains(c))
@@ -36,13 +38,13 @@ impl Run {
             || group.contains(filter.as_str())
     }
 
-    /// A number of rows, or of the few that a trial gets.
+    /// Returns a number of rows, reduced if the program runs as a test.
     pub(crate) fn scaled(&self, full: usize) -> usize {
         if self.small { (full / 200).clamp(200, 2_000) } else { full }
     }
 }
 
-/// The argument that belongs to no option.
+/// Returns the first argument that is neither an option nor the value of one.
 fn filter(arguments: &[String]) -> Option<String> {
     const FLAGS: [&str; 8] =
         ["--bench", "--test", "--list", "--exact", "--quick", "--quiet", "--verbose", "--noplot"];
@@ -56,29 +58,75 @@ fn filter(arguments: &[String]) -> Option<String> {
     None
 }
 
-/// Makes the file of a crowd: the types first, then its subscriptions, a transaction each of at most 100,000.
-pub(crate) fn build(path: &Path, crowd: &Crowd) {
-    let registry = relaxed(path);
-    fill(&registry, crowd);
+/// A registry and a baseline that hold the same subscriptions, with the same ids, secrets and times.
+pub(crate) struct Pair {
+    pub(crate) registry: Registry,
+    pub(crate) baseline: Baseline,
 }
 
-/// A registry in memory that holds a crowd.
-pub(crate) fn in_memory(crowd: &Crowd) -> Registry {
-    let registry = Registry::in_memory().unwrap();
-    fill(&registry, crowd);
-    registry
-}
+impl Pair {
+    pub(crate) fn in_memory(dataset: &Dataset) -> Pair {
+        let pair =
+            Pair { registry: Registry::in_memory().unwrap(), baseline: Baseline::in_memory() };
+        pair.fill(dataset);
+        pair
+    }
 
-/// Teaches a registry the types of a crowd, and creates its subscriptions.
-pub(crate) fn fill(registry: &Registry, crowd: &Crowd) {
-    registry.register_event_types(crowd.event_types()).unwrap();
-    let mut requests = crowd.subscriptions().map(|new| new.request()).peekable();
-    while requests.peek().is_some() {
-        registry.create_all(requests.by_ref().take(100_000)).unwrap();
+    /// Stores a dataset: the event types first, then the subscriptions in transactions of at most 100,000.
+    fn fill(&self, dataset: &Dataset) {
+        self.baseline.register(&dataset.event_types());
+        fill(&self.registry, dataset, |created| {
+            self.baseline.store(&created.iter().map(CreatedRow::from).collect::<Vec<_>>());
+        });
     }
 }
 
-/// A registry that does not wait for the disk, for what is measured beside it.
+/// The paths of two files that hold the same subscriptions, with the same ids, secrets and times.
+#[derive(Clone)]
+pub(crate) struct Files {
+    pub(crate) registry: PathBuf,
+    pub(crate) baseline: PathBuf,
+}
+
+impl Files {
+    /// Opens both files, without waiting for the disk.
+    pub(crate) fn open_relaxed(&self) -> Pair {
+        Pair {
+            registry: relaxed(&self.registry),
+            baseline: Baseline::open(&self.baseline, Synchronous::Normal),
+        }
+    }
+
+    /// Opens both files so that a commit survives a power loss.
+    pub(crate) fn open(&self) -> Pair {
+        Pair {
+            registry: Registry::open(&self.registry).unwrap(),
+            baseline: Baseline::open(&self.baseline, Synchronous::Full),
+        }
+    }
+
+    pub(crate) fn fill(&self, dataset: &Dataset) {
+        self.open_relaxed().fill(dataset);
+    }
+}
+
+/// Returns a registry in memory that holds a dataset.
+pub(crate) fn in_memory(dataset: &Dataset) -> Registry {
+    let registry = Registry::in_memory().unwrap();
+    fill(&registry, dataset, |_| ());
+    registry
+}
+
+/// Registers the event types of a dataset, creates its subscriptions, and passes them on as they are created.
+pub(crate) fn fill(registry: &Registry, dataset: &Dataset, mut created: impl FnMut(&[Created])) {
+    registry.register_event_types(dataset.event_types()).unwrap();
+    let mut requests = dataset.subscriptions().map(|new| new.request()).peekable();
+    while requests.peek().is_some() {
+        created(&registry.create_all(requests.by_ref().take(100_000)).unwrap());
+    }
+}
+
+/// Opens a registry that does not wait for the disk. It stands for another program that changes the file.
 pub(crate) fn relaxed(path: &Path) -> Registry {
     Registry::options().durability(Durability::Relaxed).open(path).unwrap()
 }

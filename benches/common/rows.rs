@@ -1,53 +1,43 @@
-//! Answers in a form that both sides can be brought to, to assert that they are the same.
+//! The baseline's answers, and conversions of the registry's answers for comparing the two.
 
 use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use rusqlite::{Result, Row};
-use webhook_registry::{Subscriber, Subscription};
+use ulid::Ulid;
+use webhook_registry::{Created, Subscriber, Subscription, SubscriptionId};
 
-/// Who gets an event: what the plain program answers.
+/// The 16 bytes of a ULID.
+pub(crate) type Id = [u8; 16];
+
+/// A subscriber of an event, as the baseline returns it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Recipient {
-    pub(crate) id: String,
+pub(crate) struct SubscriberRow {
+    pub(crate) id: Id,
     pub(crate) name: String,
     pub(crate) url: String,
     pub(crate) metadata: BTreeMap<String, String>,
-    /// Newest first, each until when it lives.
-    pub(crate) secrets: Vec<(String, Option<i64>)>,
+    pub(crate) secret: String,
 }
 
-impl Recipient {
-    /// From the columns `id, name, url, metadata, text, expires_at`, beginning at `first`.
-    pub(crate) fn from_row(row: &Row<'_>, first: usize) -> Result<Recipient> {
-        Ok(Recipient {
-            id: row.get(first)?,
-            name: row.get(first + 1)?,
-            url: row.get(first + 2)?,
-            metadata: metadata(row.get_ref(first + 3)?.as_str()?),
-            secrets: vec![(row.get(first + 4)?, row.get(first + 5)?)],
-        })
-    }
-}
-
-impl From<&Subscriber> for Recipient {
-    fn from(subscriber: &Subscriber) -> Recipient {
-        Recipient {
-            id: subscriber.id().to_string(),
+impl From<&Subscriber> for SubscriberRow {
+    fn from(subscriber: &Subscriber) -> SubscriberRow {
+        let mut secrets = subscriber.secrets();
+        let secret = secrets.next().unwrap().expose().to_owned();
+        assert!(secrets.next().is_none(), "no benchmark rotates a secret");
+        SubscriberRow {
+            id: id_bytes(subscriber.id()),
             name: subscriber.name().to_owned(),
             url: subscriber.url().to_owned(),
             metadata: subscriber.metadata().clone(),
-            secrets: subscriber
-                .secrets()
-                .map(|secret| (secret.expose().to_owned(), None))
-                .collect(),
+            secret,
         }
     }
 }
 
-/// A subscription: what the plain program answers.
+/// A subscription, as the baseline returns it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Endpoint {
-    pub(crate) id: String,
+pub(crate) struct SubscriptionRow {
+    pub(crate) id: Id,
     pub(crate) name: String,
     pub(crate) url: String,
     pub(crate) events: Vec<String>,
@@ -59,46 +49,50 @@ pub(crate) struct Endpoint {
     pub(crate) revision: i64,
 }
 
-impl Endpoint {
-    /// From the columns `id, name, url, enabled, description, metadata, created_at, updated_at, revision, pattern`,
-    /// beginning at `first`.
-    pub(crate) fn from_row(row: &Row<'_>, first: usize) -> Result<Endpoint> {
-        Ok(Endpoint {
-            id: row.get(first)?,
-            name: row.get(first + 1)?,
-            url: row.get(first + 2)?,
-            enabled: row.get(first + 3)?,
-            description: row.get(first + 4)?,
-            metadata: metadata(row.get_ref(first + 5)?.as_str()?),
-            created_at: row.get(first + 6)?,
-            updated_at: row.get(first + 7)?,
-            revision: row.get(first + 8)?,
-            events: vec![row.get(first + 9)?],
-        })
+impl SubscriptionRow {
+    /// Returns the row without what differs between two databases that were filled independently.
+    pub(crate) fn without_id_and_times(self) -> SubscriptionRow {
+        SubscriptionRow { id: Id::default(), created_at: 0, updated_at: 0, ..self }
     }
 }
 
-impl From<&Subscription> for Endpoint {
-    fn from(subscription: &Subscription) -> Endpoint {
-        let millis = |time: std::time::SystemTime| {
-            time.duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64
-        };
-        Endpoint {
-            id: subscription.id().to_string(),
+impl From<&Subscription> for SubscriptionRow {
+    fn from(subscription: &Subscription) -> SubscriptionRow {
+        SubscriptionRow {
+            id: id_bytes(subscription.id()),
             name: subscription.name().to_owned(),
             url: subscription.url().to_owned(),
             events: subscription.events().iter().map(ToString::to_string).collect(),
             enabled: subscription.enabled(),
             description: subscription.description().map(str::to_owned),
             metadata: subscription.metadata().clone(),
-            created_at: millis(subscription.created_at()),
-            updated_at: millis(subscription.updated_at()),
-            revision: subscription.revision() as i64,
+            created_at: unix_millis(subscription.created_at()),
+            updated_at: unix_millis(subscription.updated_at()),
+            revision: i64::try_from(subscription.revision()).unwrap(),
         }
     }
 }
 
-fn metadata(text: &str) -> BTreeMap<String, String> {
-    // Most have none.
-    if text == "{}" { BTreeMap::new() } else { serde_json::from_str(text).unwrap() }
+/// A subscription that was just created, with its secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CreatedRow {
+    pub(crate) subscription: SubscriptionRow,
+    pub(crate) secret: String,
+}
+
+impl From<&Created> for CreatedRow {
+    fn from(created: &Created) -> CreatedRow {
+        CreatedRow {
+            subscription: created.subscription().into(),
+            secret: created.secret().expose().to_owned(),
+        }
+    }
+}
+
+pub(crate) fn id_bytes(id: SubscriptionId) -> Id {
+    id.to_string().parse::<Ulid>().unwrap().to_bytes()
+}
+
+pub(crate) fn unix_millis(time: SystemTime) -> i64 {
+    i64::try_from(time.duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
 }

@@ -1,4 +1,5 @@
-//! What a registry costs in memory and on the disk. No ratios of time, so without criterion.
+//! The space that a registry takes in memory and on the disk. `benches/report.py` reads the sizes of the files from
+//! `footprint.json`, beside the results of criterion.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -11,7 +12,7 @@
 )]
 #![allow(
     dead_code,
-    reason = "the plain program is shared with the other benchmarks, which use more of it"
+    reason = "the registry's benchmarks share the modules in common, and use more of them"
 )]
 
 #[path = "../common/mod.rs"]
@@ -24,7 +25,7 @@ use std::time::Instant;
 use webhook_registry::Registry;
 
 use common::data::{FOR_TEN, ONE, Random};
-use common::{Crowd, New, Plain, Run, build};
+use common::{Baseline, Dataset, Files, New, Run, Synchronous, fill, relaxed};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -37,68 +38,80 @@ fn main() {
     let run = Run::from_args();
     if run.wants("footprint") {
         one_file(&run);
-        memo(&run);
+        cache(&run);
     }
     if run.wants("tenants") {
         tenants(&run);
     }
 }
 
-/// The file of a million subscriptions.
+/// A million subscriptions, in a file of the registry and in one of the baseline.
 fn one_file(run: &Run) {
     let subscriptions = run.scaled(1_000_000);
-    let crowd = Crowd::Mixed {
+    let dataset = Dataset::Mixed {
         subscriptions,
         types: if run.small { 300 } else { 10_000 },
         patterns: if run.small { 50 } else { 1_000 },
     };
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let path = folder.path().join("registry.db");
-    let begun = Instant::now();
-    build(&path, &crowd);
-    let seconds = begun.elapsed().as_secs_f64();
-    println!("footprint/build: {subscriptions} subscriptions in {seconds:.1} s");
+    let files = Files {
+        registry: folder.path().join("registry.db"),
+        baseline: folder.path().join("baseline.db"),
+    };
+    files.fill(&dataset);
 
-    let text: usize = crowd.subscriptions().map(|new| text_of(&new)).sum();
-    let per = |bytes: u64| bytes as f64 / subscriptions as f64;
-    let size = std::fs::metadata(&path).unwrap().len();
+    let text: usize = dataset.subscriptions().map(|new| text_of(&new)).sum();
+    let per_subscription = |bytes: u64| bytes as f64 / subscriptions as f64;
+    let size = |path: &Path| per_subscription(std::fs::metadata(path).unwrap().len());
+    let (registry, baseline) = (size(&files.registry), size(&files.baseline));
     println!(
-        "footprint/file: {:.0} bytes a subscription, {:.0} of them its own text",
-        per(size),
-        per(text as u64)
-    );
-
-    let (plain, registry) = (measure("plain", &path, run), measure("registry", &path, run));
-    let more = registry as i64 - plain as i64;
-    println!(
-        "footprint/idle: at most {registry} KiB, the plain program {plain} KiB, {more} KiB more (bound 8192)"
+        "footprint/file: {registry:.0} bytes a subscription, the baseline {baseline:.0}; its own text has {:.0}",
+        per_subscription(text as u64)
     );
     if !run.small {
-        assert!(more <= 8_192, "an idle registry takes more than 8 MiB over the plain program");
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("criterion");
+        std::fs::create_dir_all(&folder).unwrap();
+        let sizes = serde_json::json!({ "registry": registry, "baseline": baseline });
+        std::fs::write(folder.join("footprint.json"), sizes.to_string()).unwrap();
+    }
+
+    let registry = measure("registry", &files.registry, run);
+    let baseline = measure("baseline", &files.baseline, run);
+    let more = registry as i64 - baseline as i64;
+    println!(
+        "footprint/idle: at most {registry} KiB, the baseline {baseline} KiB, {more} KiB more (bound 8192)"
+    );
+    if !run.small {
+        assert!(more <= 8_192, "an idle registry takes more than 8 MiB over the baseline");
     }
 }
 
-/// The memo of 50,000 answers of 100 subscribers each.
-fn memo(run: &Run) {
+/// Creates the file of a registry that holds a dataset.
+fn build(path: &Path, dataset: &Dataset) {
+    fill(&relaxed(path), dataset, |_| ());
+}
+
+/// A cache of 50,000 answers of 100 subscribers each.
+fn cache(run: &Run) {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let path = folder.path().join("groups.db");
     build(&path, &groups(run.small));
-    let more = measure("memo", &path, run);
+    let more = measure("cache", &path, run);
     println!(
-        "footprint/memo: {} answers take {more} KiB (bound 131072)",
+        "footprint/cache: {} answers take {more} KiB (bound 131072)",
         groups(run.small).event_types().len()
     );
 }
 
-fn groups(small: bool) -> Crowd {
+fn groups(small: bool) -> Dataset {
     if small {
-        Crowd::Groups { groups: 10, types: 10, subscriptions: 100 }
+        Dataset::Groups { groups: 10, types: 10, subscriptions: 100 }
     } else {
-        Crowd::Groups { groups: 1_000, types: 50, subscriptions: 100_000 }
+        Dataset::Groups { groups: 1_000, types: 50, subscriptions: 100_000 }
     }
 }
 
-/// The letters that a subscription cannot do without: its id and secret among them.
+/// Returns the length of a subscription's texts, with its id and its secret.
 fn text_of(new: &New) -> usize {
     let New { name, url, events, enabled: _, description, metadata } = new;
     let metadata = serde_json::to_string(metadata).unwrap().len();
@@ -111,35 +124,38 @@ fn text_of(new: &New) -> usize {
         + metadata
 }
 
-/// A file for each of 1,000 tenants, all open in one process, and each opened for one answer.
+/// A file for each of 1,000 tenants: all open in one process, then each opened for one answer.
 fn tenants(run: &Run) {
     let tenants = if run.small { 20 } else { 1_000 };
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let first = folder.path().join("0.db");
-    build(&first, &Crowd::Groups { groups: 10, types: 5, subscriptions: 100 });
+    build(&first, &Dataset::Groups { groups: 10, types: 5, subscriptions: 100 });
     for tenant in 1..tenants {
         std::fs::copy(&first, folder.path().join(format!("{tenant}.db"))).unwrap();
     }
     for job in ["tenants", "tenants-read-only", "tenants-exclusive"] {
-        let [open, answer, idle, told, files] = told(job, folder.path(), run)[..] else { panic!() };
+        let [open, answer, idle, asked, files] = printed(job, folder.path(), run)[..] else {
+            panic!()
+        };
         println!(
             "footprint/{job}: {tenants} files, each {open} µs to open and {answer} µs for a first answer; \
-             {idle} KiB each when open, {told} KiB after that answer, {files} descriptors"
+             {idle} KiB each when open, {asked} KiB after that answer, {files} descriptors"
         );
     }
-    let [open, answer, more] = told("tenants-in-turn", folder.path(), run)[..] else { panic!() };
+    let [open, answer, more] = printed("tenants-in-turn", folder.path(), run)[..] else { panic!() };
     println!(
         "footprint/tenants-in-turn: {tenants} files, each {open} µs to open and close, {answer} µs with an answer; \
          {more} KiB more after all"
     );
 }
 
-/// What a child process answers: KiB.
+/// Returns the KiB that a child process prints.
 fn measure(job: &str, path: &Path, run: &Run) -> u64 {
-    told(job, path, run)[0]
+    printed(job, path, run)[0]
 }
 
-fn told(job: &str, path: &Path, run: &Run) -> Vec<u64> {
+/// Runs a child process and returns the numbers that it prints.
+fn printed(job: &str, path: &Path, run: &Run) -> Vec<u64> {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.arg(format!("--child-{job}")).arg(path);
     if run.small {
@@ -147,16 +163,16 @@ fn told(job: &str, path: &Path, run: &Run) -> Vec<u64> {
     }
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let told = String::from_utf8(output.stdout).unwrap();
-    told.split_whitespace().map(|number| number.parse().unwrap()).collect()
+    let printed = String::from_utf8(output.stdout).unwrap();
+    printed.split_whitespace().map(|number| number.parse().unwrap()).collect()
 }
 
 fn child(job: &str, path: &Path, small: bool) {
     let kib = match job {
-        "plain" => {
-            let plain = Plain::open(path, "FULL");
-            assert!(plain.by_name(ONE).is_some());
-            assert_eq!(plain.recipients(FOR_TEN).len(), 10);
+        "baseline" => {
+            let baseline = Baseline::open(path, Synchronous::Full);
+            assert!(baseline.by_name(ONE).is_some());
+            assert_eq!(baseline.subscribers(FOR_TEN).unwrap().len(), 10);
             status("VmHWM")
         }
         "registry" => {
@@ -165,7 +181,7 @@ fn child(job: &str, path: &Path, small: bool) {
             assert_eq!(registry.subscribers(FOR_TEN).unwrap().len(), 10);
             status("VmHWM")
         }
-        "memo" => {
+        "cache" => {
             let registry = Registry::open(path).unwrap();
             let mut names = groups(small).event_types();
             Random::new(5).shuffle(&mut names);
@@ -185,7 +201,7 @@ fn child(job: &str, path: &Path, small: bool) {
     println!("{kib}");
 }
 
-/// Opens every file of the folder and asks each once: all at the same time, or one after the other.
+/// Opens every file of the folder and asks each once: with all of them open, or one after the other.
 fn hold_tenants(job: &str, folder: &Path) {
     #[cfg(unix)]
     {
@@ -197,12 +213,13 @@ fn hold_tenants(job: &str, folder: &Path) {
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     let files: Vec<_> =
         files.iter().filter(|path| path.extension().is_some_and(|end| end == "db")).collect();
-    let event = Crowd::Groups { groups: 10, types: 5, subscriptions: 100 }.event_types().remove(0);
+    let event =
+        Dataset::Groups { groups: 10, types: 5, subscriptions: 100 }.event_types().remove(0);
     let options = Registry::options()
         .read_only(job == "tenants-read-only")
         .exclusive(job == "tenants-exclusive");
     let ask = |registry: &Registry| assert_eq!(registry.subscribers(&event).unwrap().len(), 10);
-    // What the first takes once for the process is not the price of a file.
+    // The first one allocates what the process needs only once.
     ask(&options.open(files[0]).unwrap());
     let each = |total: u64| total / files.len() as u64;
     let micros = |since: Instant| each(since.elapsed().as_micros() as u64);
@@ -221,16 +238,16 @@ fn hold_tenants(job: &str, folder: &Path) {
     let (open, idle) = (micros(begun), each(status("VmRSS").saturating_sub(before)));
     let begun = Instant::now();
     all.iter().for_each(ask);
-    let (answer, told) = (micros(begun), each(status("VmRSS").saturating_sub(before)));
-    println!("{open} {answer} {idle} {told} {}", each(descriptors().saturating_sub(open_before)));
+    let (answer, asked) = (micros(begun), each(status("VmRSS").saturating_sub(before)));
+    println!("{open} {answer} {idle} {asked} {}", each(descriptors().saturating_sub(open_before)));
 }
 
-/// How many files this process has open; 0 where the platform does not tell.
+/// Returns how many files this process has open, or 0 if the platform has no `/proc`.
 fn descriptors() -> u64 {
     std::fs::read_dir("/proc/self/fd").map_or(0, |open| open.count() as u64)
 }
 
-/// A line of what Linux tells of this process, in KiB; 0 elsewhere.
+/// Returns a line of `/proc/self/status` in KiB, or 0 if the platform has no `/proc`.
 fn status(key: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));

@@ -1,15 +1,16 @@
-//! What others bring and take: declared subscriptions, the document of an export, a copy in memory.
+//! Declared subscriptions, the document of an export, the history, a copy in memory.
 
 use std::cell::Cell;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use webhook_registry::{Ensured, Export, ListQuery, NewSubscription, Prune, Registry};
 
-use crate::common::document;
-use crate::common::rows::Endpoint;
-use crate::common::{New, Plain};
-use crate::{Bench, after_each, remove};
+use crate::common::data::ONE;
+use crate::common::document::{self, Document};
+use crate::common::rows::SubscriptionRow;
+use crate::common::{Baseline, Files, New, Pair, Synchronous};
+use crate::{Bench, Job, after_each, in_turns, remove, timed};
 
 pub(crate) fn all(bench: &mut Bench) {
     ensure(bench);
@@ -25,32 +26,28 @@ fn ensure(bench: &mut Bench) {
     if !bench.run.wants(GROUP) {
         return;
     }
-    let path = bench.mixed_file("100k", 100_000);
-    let declared: Vec<New> = bench.mixed(100_000).subscriptions().take(1_000).collect();
-    let (registry, plain) = (Registry::open(&path).unwrap(), Plain::reader(&path));
-    let at = Cell::new(0);
-    let next = || {
-        at.set((at.get() + 1) % declared.len());
-        &declared[at.get()]
-    };
-    // Made beforehand: what a program declares, it has.
+    let Pair { registry, baseline } = bench.mixed_files("100k", 100_000).open();
+    // Without the first one, which other groups have moved.
+    let declared = bench.mixed(100_000);
+    let declared: Vec<New> = declared.subscriptions().skip(1).take(1_000).collect();
+    // Made beforehand, because a program that declares a subscription has it already.
     let requests: Vec<NewSubscription> = declared.iter().map(New::request).collect();
-    let ours = |request: &NewSubscription| match registry.ensure(request.clone()).unwrap() {
+    let ensured = |request: &NewSubscription| match registry.ensure(request.clone()).unwrap() {
         Ensured::Unchanged(found) => found,
         other => panic!("{other:?}"),
     };
-    for (new, request) in declared.iter().zip(&requests).skip(1) {
-        assert_eq!(Endpoint::from(&ours(request)), plain.by_name(&new.name).unwrap());
+    for (new, request) in declared.iter().zip(&requests) {
+        let ours = SubscriptionRow::from(&ensured(request));
+        assert_eq!(Some(ours), baseline.by_name(&new.name));
     }
+    let (mut for_registry, mut for_baseline) = (requests.iter().cycle(), declared.iter().cycle());
     let mut group = bench.group(GROUP);
-    // The first of the crowd has been moved by other benchmarks.
-    let request = || {
-        next();
-        &requests[at.get().max(1)]
-    };
-    group.bench_function("registry", |bencher| bencher.iter(|| ours(request())));
-    group
-        .bench_function("by_name", |bencher| bencher.iter(|| plain.by_name(&next().name).unwrap()));
+    group.bench_function("registry", |bencher| {
+        bencher.iter(|| ensured(for_registry.next().unwrap()))
+    });
+    group.bench_function("by_name", |bencher| {
+        bencher.iter(|| baseline.by_name(&for_baseline.next().unwrap().name).unwrap())
+    });
 }
 
 fn plan(bench: &mut Bench) {
@@ -58,25 +55,21 @@ fn plan(bench: &mut Bench) {
     if !bench.run.wants(GROUP) {
         return;
     }
-    let path = bench.mixed_file("10k", 10_000);
+    let Pair { registry, baseline } = bench.mixed_files("10k", 10_000).open();
     let requests: Vec<NewSubscription> =
         bench.mixed(10_000).subscriptions().map(|new| new.request()).collect();
-    let (registry, plain) = (Registry::open(&path).unwrap(), Plain::reader(&path));
-    let ours = |declared| registry.plan(declared, Prune::Delete).unwrap();
-    assert!(ours(requests.clone()).is_empty());
-    let rows = plain.page(0, usize::MAX);
-    assert_eq!(rows.len(), requests.len());
-    let all: Vec<Endpoint> = registry
-        .iter(ListQuery::new())
-        .map(|subscription| Endpoint::from(&subscription.unwrap()))
-        .collect();
-    assert_eq!(all, rows);
+    let plan = |declared| registry.plan(declared, Prune::Delete).unwrap();
+    assert!(plan(requests.clone()).is_empty());
+    let all = registry.iter(ListQuery::new());
+    let all: Vec<SubscriptionRow> = all.map(|found| (&found.unwrap()).into()).collect();
+    assert_eq!(all.len(), requests.len());
+    assert!(all == baseline.page(None, all.len()).0);
     let mut group = bench.group(GROUP);
     group.sample_size(15).measurement_time(Duration::from_secs(2));
-    // What is declared is given away, so each round needs its own.
+    // A plan takes the declared list by value, so each round needs its own.
     let declared = Cell::new(Vec::new());
-    after_each(&mut group, "registry", || declared.set(requests.clone()), || ours(declared.take()));
-    after_each(&mut group, "sql", || (), || plain.page(0, usize::MAX));
+    after_each(&mut group, "registry", || declared.set(requests.clone()), || plan(declared.take()));
+    after_each(&mut group, "baseline", || (), || baseline.page(None, all.len()));
 }
 
 fn documents(bench: &mut Bench) {
@@ -85,103 +78,113 @@ fn documents(bench: &mut Bench) {
     if !bench.run.wants(OUT) && !bench.run.wants(IN) {
         return;
     }
-    let path = bench.mixed_file("100k", 100_000);
-    let (registry, plain) = (Registry::open(&path).unwrap(), Plain::reader(&path));
-    let ours = || serde_json::to_string(&registry.export().unwrap()).unwrap();
-    let document = ours();
-    assert!(document == document::export(&plain), "both write the same bytes");
+    let Pair { registry, baseline } = bench.mixed_files("100k", 100_000).open();
+    let export = || serde_json::to_string(&registry.export().unwrap()).unwrap();
+    let document = export();
+    // Other groups have moved the subscription of this name, each side as often as it was timed.
+    let [ours, theirs] = [&document, &document::export(&baseline)]
+        .map(|document| Document::parse(document).without(ONE));
+    assert!(ours == theirs, "both export the same document");
     let mut group = bench.group(OUT);
     group.sample_size(10).measurement_time(Duration::from_secs(5));
-    after_each(&mut group, "registry", || (), ours);
-    after_each(&mut group, "sql", || (), || document::export(&plain));
+    after_each(&mut group, "registry", || (), export);
+    after_each(&mut group, "baseline", || (), || document::export(&baseline));
     drop(group);
 
-    let (to, other) = (bench.fresh("imported"), bench.fresh("imported-plain"));
-    import_ours(&to, &document);
-    import_theirs(&other, &document);
-    for path in [&to, &other] {
-        let imported = Registry::open(path).unwrap();
-        assert!(
-            serde_json::to_string(&imported.export().unwrap()).unwrap() == document,
-            "it comes back"
-        );
-        assert!(imported.check().unwrap().is_sound());
-    }
+    let files = bench.fresh_files("imported");
+    import_registry(&files, &document);
+    import_baseline(&files, &document);
+    let imported = files.open();
+    let exported = serde_json::to_string(&imported.registry.export().unwrap()).unwrap();
+    assert!(exported == document, "the registry exports what it imported");
+    let exported = document::export(&imported.baseline);
+    assert!(
+        Document::parse(&exported) == Document::parse(&document),
+        "the baseline exports what it imported"
+    );
+    drop(imported);
     let mut group = bench.group(IN);
     group.sample_size(10);
-    group.bench_function("registry", |bencher| {
-        bencher.iter_custom(|rounds| (0..rounds).map(|_| import_ours(&to, &document)).sum());
-    });
-    group.bench_function("sql", |bencher| {
-        bencher.iter_custom(|rounds| (0..rounds).map(|_| import_theirs(&other, &document)).sum());
-    });
+    let jobs: [Job<'_>; 2] = [
+        ("registry", &mut || import_registry(&files, &document)),
+        ("baseline", &mut || import_baseline(&files, &document)),
+    ];
+    in_turns(&mut group, jobs);
 }
 
-fn import_ours(path: &Path, document: &str) -> Duration {
-    remove(path);
-    let registry = Registry::open(path).unwrap();
-    let begun = Instant::now();
-    let read: Export = serde_json::from_str(document).unwrap();
-    registry.import(read).unwrap();
-    begun.elapsed()
+fn import_registry(files: &Files, document: &str) -> Duration {
+    remove(&files.registry);
+    let registry = Registry::open(&files.registry).unwrap();
+    timed(|| {
+        let read: Export = serde_json::from_str(document).unwrap();
+        registry.import(read).unwrap();
+    })
 }
 
-fn import_theirs(path: &Path, document: &str) -> Duration {
-    remove(path);
-    let plain = Plain::open(path, "FULL");
-    let begun = Instant::now();
-    document::import(&plain, document);
-    begun.elapsed()
+fn import_baseline(files: &Files, document: &str) -> Duration {
+    remove(&files.baseline);
+    let baseline = Baseline::open(&files.baseline, Synchronous::Full);
+    timed(|| document::import(&baseline, document))
 }
 
-/// What the history adds to a durable change.
+/// The cost of the history in a durable change.
 fn history(bench: &mut Bench) {
     const GROUP: &str = "create/history";
     if !bench.run.wants(GROUP) {
         return;
     }
-    let crowd = bench.mixed(100_000);
-    let list: Vec<New> = crowd.subscriptions().collect();
+    let dataset = bench.mixed(100_000);
+    let list: Vec<New> = dataset.subscriptions().collect();
     let open = |path: &Path, keep| {
         let registry = Registry::options().keep_changes(keep).open(path).unwrap();
-        registry.register_event_types(crowd.event_types()).unwrap();
+        registry.register_event_types(dataset.event_types()).unwrap();
         registry
     };
     let (kept, none) = (open(&bench.fresh("kept"), 10_000), open(&bench.fresh("none"), 0));
+    let [mut with, mut without] = [&kept, &none].map(|registry| {
+        let mut requests = list.iter().map(New::request);
+        move || {
+            let request = requests.next().unwrap();
+            timed(|| registry.create(request).unwrap())
+        }
+    });
     let mut group = bench.group(GROUP);
     group.measurement_time(Duration::from_secs(3)).sample_size(40);
-    for (name, registry) in [("kept", &kept), ("none", &none)] {
-        let mut requests = list.iter().map(New::request);
-        after_each(&mut group, name, || (), || registry.create(requests.next().unwrap()).unwrap());
-    }
+    in_turns(&mut group, [("kept", &mut with), ("none", &mut without)]);
     assert_eq!(none.changes(none.last_change().unwrap(), 1).unwrap(), []);
     assert_eq!(kept.changes(kept.last_change().unwrap() - 1, 1).unwrap().len(), 1);
 }
 
+/// A fork, and SQLite's copy of the same pages.
 #[cfg(feature = "test-util")]
 fn fork(bench: &mut Bench) {
+    use rusqlite::Connection;
+    use rusqlite::backup::{Backup, StepResult};
+
     const GROUP: &str = "fork/100k";
     if !bench.run.wants(GROUP) {
         return;
     }
-    let path = bench.mixed_file("100k", 100_000);
-    let (registry, plain) = (Registry::open(&path).unwrap(), Plain::reader(&path));
-    let copied = Plain { conn: backup(&plain) };
-    assert_eq!(copied.dump(), plain.dump());
-    assert_eq!(registry.fork().unwrap().len().unwrap(), registry.len().unwrap());
+    let path = bench.mixed_files("100k", 100_000).registry;
+    let registry = Registry::open(&path).unwrap();
+    let from = Connection::open(&path).unwrap();
+    let backup = || {
+        let mut to = Connection::open_in_memory().unwrap();
+        let copy = Backup::new(&from, &mut to).unwrap();
+        assert_eq!(copy.step(-1).unwrap(), StepResult::Done);
+        drop(copy);
+        to
+    };
+    let pages = |conn: &Connection| {
+        conn.query_row("PRAGMA page_count", [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    assert_eq!(pages(&backup()), pages(&from));
+    let all = |registry: &Registry| {
+        registry.iter(ListQuery::new()).map(Result::unwrap).collect::<Vec<_>>()
+    };
+    assert!(all(&registry.fork().unwrap()) == all(&registry));
     let mut group = bench.group(GROUP);
     group.sample_size(15).measurement_time(Duration::from_secs(3));
-    group.bench_function("registry", |bencher| {
-        bencher.iter(|| std::hint::black_box(registry.fork().unwrap()))
-    });
-    group.bench_function("backup", |bencher| bencher.iter(|| std::hint::black_box(backup(&plain))));
-}
-
-#[cfg(feature = "test-util")]
-fn backup(plain: &Plain) -> rusqlite::Connection {
-    let mut to = rusqlite::Connection::open_in_memory().unwrap();
-    let copy = rusqlite::backup::Backup::new(&plain.conn, &mut to).unwrap();
-    assert_eq!(copy.step(-1).unwrap(), rusqlite::backup::StepResult::Done);
-    drop(copy);
-    to
+    group.bench_function("registry", |bencher| bencher.iter(|| registry.fork().unwrap()));
+    group.bench_function("backup", |bencher| bencher.iter(backup));
 }

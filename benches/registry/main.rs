@@ -1,5 +1,5 @@
-//! How fast the registry is next to what it stands on: every group times both on the same data, once it has asserted
-//! that they give the same answer. `benches/report.py` makes the table of ratios from it.
+//! Times the registry and an alternative on the same data, after asserting that both give the same answers.
+//! `benches/report.py` prints the table of ratios.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -26,6 +26,7 @@ use std::collections::{HashMap, VecDeque};
 use std::fs;
 use std::hint::{self, black_box};
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use criterion::measurement::WallTime;
@@ -34,8 +35,8 @@ use tempfile::TempDir;
 use webhook_registry::Subscribers;
 
 use common::data::Random;
-use common::rows::Recipient;
-use common::{Crowd, Run, build};
+use common::rows::SubscriberRow;
+use common::{Dataset, Files, Run};
 
 fn main() {
     if let Some(path) = beside::asked_to_write() {
@@ -58,7 +59,7 @@ fn main() {
     peers::all(&mut bench);
     secrets::all(&mut bench);
     declared::all(&mut bench);
-    // Last, because it leaves its mark on the files.
+    // Last, because it adds wildcards to the files.
     storage::all(&mut bench);
     bench.criterion.final_summary();
 }
@@ -67,61 +68,69 @@ struct Bench {
     run: Run,
     criterion: Criterion,
     folder: TempDir,
-    files: HashMap<String, PathBuf>,
+    files: HashMap<String, Files>,
 }
 
 impl Bench {
-    /// A group to time functions in.
+    /// Returns a group to time functions in.
     fn group(&mut self, name: &str) -> BenchmarkGroup<'_, WallTime> {
         let mut group = self.criterion.benchmark_group(name);
         group.sampling_mode(SamplingMode::Flat);
         group
     }
 
-    /// The file that holds this crowd. It is made once, and groups share it.
-    fn file(&mut self, name: &str, crowd: &Crowd) -> PathBuf {
-        if let Some(path) = self.files.get(name) {
-            return path.clone();
+    /// Returns the files that hold a dataset. They are built once, and groups share them.
+    fn files(&mut self, name: &str, dataset: &Dataset) -> Files {
+        if let Some(files) = self.files.get(name) {
+            return files.clone();
         }
-        let path = self.fresh(name);
+        let files = self.fresh_files(name);
         let begun = Instant::now();
-        build(&path, crowd);
+        files.fill(dataset);
         if !self.run.small {
-            println!("made the file {name} in {:.1} s", begun.elapsed().as_secs_f64());
+            println!("built the files {name} in {:.1} s", begun.elapsed().as_secs_f64());
         }
-        self.files.insert(name.to_owned(), path.clone());
-        path
+        self.files.insert(name.to_owned(), files.clone());
+        files
     }
 
-    /// A path where nothing lies.
+    /// Returns the paths of two files that do not exist.
+    fn fresh_files(&self, name: &str) -> Files {
+        Files {
+            registry: self.fresh(&format!("{name}-registry")),
+            baseline: self.fresh(&format!("{name}-baseline")),
+        }
+    }
+
+    /// Returns the path of a file that does not exist.
     fn fresh(&self, name: &str) -> PathBuf {
         self.folder.path().join(name).with_extension("db")
     }
 
-    fn mixed(&self, subscriptions: usize) -> Crowd {
-        Crowd::Mixed {
+    fn mixed(&self, subscriptions: usize) -> Dataset {
+        Dataset::Mixed {
             subscriptions: self.run.scaled(subscriptions),
             types: if self.run.small { 300 } else { 10_000 },
             patterns: if self.run.small { 50 } else { 1_000 },
         }
     }
 
-    /// The file of so many mixed subscriptions.
-    fn mixed_file(&mut self, name: &str, subscriptions: usize) -> PathBuf {
-        let crowd = self.mixed(subscriptions);
-        self.file(name, &crowd)
+    /// Returns the files of so many mixed subscriptions.
+    fn mixed_files(&mut self, name: &str, subscriptions: usize) -> Files {
+        let dataset = self.mixed(subscriptions);
+        self.files(name, &dataset)
     }
 }
 
-/// Event types to ask for in turn, so that no answer stays in the nearest cache by being the only one.
+/// Event types to ask for one after the other, so that not the same answer is in the processor's cache each time.
 struct Asked {
     names: Vec<String>,
     at: usize,
 }
 
 impl Asked {
-    fn of(crowd: &Crowd) -> Asked {
-        let mut names = crowd.event_types();
+    fn new(dataset: &Dataset) -> Asked {
+        let mut names = dataset.event_types();
         Random::new(3).shuffle(&mut names);
         names.truncate(256);
         Asked { names, at: 0 }
@@ -133,7 +142,14 @@ impl Asked {
     }
 }
 
-/// Times `job` alone, each time after `before`; giving back what it answers is part of it.
+/// Runs a job and returns the time it took, with dropping its result.
+fn timed<T>(job: impl FnOnce() -> T) -> Duration {
+    let begun = Instant::now();
+    drop(black_box(job()));
+    begun.elapsed()
+}
+
+/// Times `job`, each time after `before`, which is not timed.
 fn after_each<T>(
     group: &mut BenchmarkGroup<'_, WallTime>,
     name: &str,
@@ -142,43 +158,39 @@ fn after_each<T>(
 ) {
     group.bench_function(name, |bencher| {
         bencher.iter_custom(|rounds| {
-            let mut spent = Duration::ZERO;
-            for _ in 0..rounds {
+            let rounds = 0..rounds;
+            let times = rounds.map(|_| {
                 before();
-                let begun = Instant::now();
-                drop(black_box(job()));
-                spent += begun.elapsed();
-            }
-            spent
+                timed(&mut job)
+            });
+            times.sum()
         });
     });
 }
 
-/// Times jobs that wait for the disk, in turns: how long it takes changes more from one second to the next than they differ.
-fn in_turns<const N: usize>(
-    group: &mut BenchmarkGroup<'_, WallTime>,
-    mut jobs: [(&str, &mut dyn FnMut()); N],
-) {
-    // Taken while another was asked for.
-    let mut taken: [VecDeque<Duration>; N] = std::array::from_fn(|_| VecDeque::new());
-    for (at, name) in jobs.each_ref().map(|(name, _)| *name).into_iter().enumerate() {
+/// A function of a group. It runs once and returns the time of what is measured.
+type Job<'j> = (&'j str, &'j mut dyn FnMut() -> Duration);
+
+/// Runs several functions in turn (A B A B). The pace of a disk or of a shared machine changes more within a second than
+/// the functions differ.
+///
+/// Criterion asks for one function after the other. While it asks for the first, all of them run, and the times of the
+/// others are kept until criterion asks for them.
+fn in_turns<const N: usize>(group: &mut BenchmarkGroup<'_, WallTime>, mut jobs: [Job<'_>; N]) {
+    let mut kept: [VecDeque<(Duration, Duration)>; N] = std::array::from_fn(|_| VecDeque::new());
+    for (asked, name) in jobs.each_ref().map(|(name, _)| *name).into_iter().enumerate() {
         let mut one = || {
-            if let Some(spent) = taken[at].pop_front() {
-                // Criterion reckons by its own clock how many it asks for.
-                let begun = Instant::now();
-                while begun.elapsed() < spent {
-                    hint::spin_loop();
-                }
-                return spent;
+            if let Some((time, round)) = kept[asked].pop_front() {
+                pause(round);
+                return time;
             }
-            let mut own = Duration::ZERO;
-            for (other, (_, job)) in jobs.iter_mut().enumerate() {
-                let begun = Instant::now();
-                job();
-                let spent = begun.elapsed();
-                if other == at { own = spent } else { taken[other].push_back(spent) }
+            let begun = Instant::now();
+            let times = jobs.each_mut().map(|(_, job)| job());
+            let round = begun.elapsed();
+            for (other, time) in times.into_iter().enumerate().filter(|(at, _)| *at != asked) {
+                kept[other].push_back((time, round));
             }
-            own
+            times[asked]
         };
         group.bench_function(name, |bencher| {
             bencher.iter_custom(|rounds| (0..rounds).map(|_| one()).sum())
@@ -186,12 +198,26 @@ fn in_turns<const N: usize>(
     }
 }
 
-/// An answer of the registry, in the form of the plain program's.
-fn told(subscribers: &Subscribers) -> Vec<Recipient> {
-    subscribers.iter().map(Recipient::from).collect()
+/// Waits as long as a round took. Criterion measures by its own clock how many rounds fit into the time of a function,
+/// and would ask for more rounds than there are times kept.
+fn pause(round: Duration) {
+    // No group has samples of more than this.
+    let round = round.min(Duration::from_millis(100));
+    if round > Duration::from_millis(5) {
+        return thread::sleep(round);
+    }
+    let begun = Instant::now();
+    while begun.elapsed() < round {
+        hint::spin_loop();
+    }
 }
 
-/// Removes a file, with what SQLite has put beside it.
+/// Returns an answer of the registry in the form of the baseline's.
+fn rows(subscribers: &Subscribers) -> Vec<SubscriberRow> {
+    subscribers.iter().map(SubscriberRow::from).collect()
+}
+
+/// Removes a file, with its `-wal` and `-shm`.
 fn remove(path: &Path) {
     for suffix in ["", "-wal", "-shm"] {
         let mut path = path.as_os_str().to_owned();

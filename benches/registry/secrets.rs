@@ -1,4 +1,4 @@
-//! What secrets cost: signing with them, and opening them where they lie sealed.
+//! Signing, and reading secrets that are encrypted.
 
 use crate::Bench;
 
@@ -6,7 +6,7 @@ pub(crate) fn all(bench: &mut Bench) {
     #[cfg(feature = "signing")]
     signing::all(bench);
     #[cfg(feature = "encryption")]
-    sealed::all(bench);
+    encrypted::all(bench);
     #[cfg(not(any(feature = "signing", feature = "encryption")))]
     let _ = bench;
 }
@@ -23,14 +23,14 @@ mod signing {
 
     use crate::Bench;
     use crate::common::data::FOR_ONE;
-    use crate::common::{Crowd, in_memory};
+    use crate::common::{Dataset, in_memory};
 
     pub(super) fn all(bench: &mut Bench) {
         const GROUP: &str = "sign/1kB";
         if !bench.run.wants(GROUP) {
             return;
         }
-        let registry = in_memory(&Crowd::Fans(1));
+        let registry = in_memory(&Dataset::Fans(1));
         let subscribers = registry.subscribers(FOR_ONE).unwrap();
         let subscriber = &subscribers[0];
         let (id, at, payload) = (
@@ -45,7 +45,7 @@ mod signing {
         group.bench_function("hmac", |bencher| bencher.iter(|| bare(subscriber, id, at, &payload)));
     }
 
-    /// The three headers, for the one secret that lives.
+    /// Returns the three headers, for a subscriber with one secret.
     fn bare(
         subscriber: &Subscriber,
         id: &str,
@@ -68,17 +68,15 @@ mod signing {
 }
 
 #[cfg(feature = "encryption")]
-mod sealed {
-    use std::time::Duration;
-
+mod encrypted {
     use webhook_registry::{Durability, Registry};
 
-    use crate::cold::Urls;
+    use crate::cold::Mover;
     use crate::common::data::{FOR_ONE, ONE};
-    use crate::common::{Plain, fill};
-    use crate::{Bench, after_each, told};
+    use crate::common::{fill, relaxed};
+    use crate::{Bench, Job, in_turns, timed};
 
-    /// The look-up of `dispatch/cold`, on the same data sealed, and as it is.
+    /// The look-up of `dispatch/cold`, in an encrypted file and in a plain one.
     pub(super) fn all(bench: &mut Bench) {
         const GROUP: &str = "dispatch/cold_encrypted";
         if !bench.run.wants(GROUP) {
@@ -86,22 +84,23 @@ mod sealed {
         }
         let options =
             || Registry::options().encryption_key([7; 32]).durability(Durability::Relaxed);
-        let path = bench.fresh("sealed");
-        fill(&options().open(&path).unwrap(), &bench.mixed(100_000));
-        let (sealed, sealed_other) = (options().open(&path).unwrap(), Plain::open(&path, "NORMAL"));
-        let path = bench.mixed_file("100k", 100_000);
-        let (plain, plain_other) = (Registry::open(&path).unwrap(), Plain::open(&path, "NORMAL"));
-        let urls = Urls::new();
+        let path = bench.fresh("encrypted");
+        fill(&options().open(&path).unwrap(), &bench.mixed(100_000), |_| ());
+        let encrypted = (options().open(&path).unwrap(), options().open(&path).unwrap());
+        let path = bench.mixed_files("100k", 100_000).registry;
+        let plain = (Registry::open(&path).unwrap(), relaxed(&path));
+        let [encrypted, plain] = [encrypted, plain].map(|(registry, other)| {
+            let mover = Mover::new(other);
+            mover.change();
+            let answer = registry.subscribers(FOR_ONE).unwrap();
+            assert_eq!((answer.len(), answer[0].name()), (1, ONE));
+            move || {
+                mover.change();
+                timed(|| registry.subscribers(FOR_ONE).unwrap())
+            }
+        });
         let mut group = bench.group(GROUP);
-        group.measurement_time(Duration::from_millis(300));
-        for (name, registry, other) in
-            [("registry", &sealed, &sealed_other), ("cold", &plain, &plain_other)]
-        {
-            let change = || other.move_to(ONE, &urls.next());
-            change();
-            let answer = told(&registry.subscribers(FOR_ONE).unwrap());
-            assert_eq!((answer.len(), &*answer[0].name), (1, ONE));
-            after_each(&mut group, name, change, || registry.subscribers(FOR_ONE).unwrap());
-        }
+        let jobs: [Job<'_>; 2] = [("registry", &mut || encrypted()), ("cold", &mut || plain())];
+        in_turns(&mut group, jobs);
     }
 }

@@ -1,75 +1,59 @@
-//! Look-ups of what was asked before, while nothing changes.
+//! Look-ups of cached answers, while nothing changes.
 
 use std::collections::HashMap;
 use std::hint::black_box;
-use std::path::Path;
 use std::sync::{Arc, Barrier, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use webhook_registry::Registry;
 
-use crate::common::rows::Recipient;
-use crate::common::{Crowd, Plain, in_memory};
-use crate::{Asked, Bench, told};
+use crate::common::rows::SubscriberRow;
+use crate::common::{Baseline, Dataset, Pair, Synchronous, in_memory};
+use crate::{Asked, Bench, rows};
 
-type Map = RwLock<HashMap<String, Arc<[Recipient]>>>;
+type Map = RwLock<HashMap<String, Arc<[SubscriberRow]>>>;
 
 pub(crate) fn all(bench: &mut Bench) {
     memory(bench);
-    file(bench, "dispatch/exclusive", exclusive);
+    exclusive(bench);
     shared(bench);
     threads(bench);
-}
-
-/// A registry that has its file alone.
-fn exclusive(path: &Path) -> Registry {
-    Registry::options().exclusive(true).open(path).unwrap()
 }
 
 fn memory(bench: &mut Bench) {
     const GROUP: &str = "dispatch/memory";
     if bench.run.wants(GROUP) {
-        let crowd = bench.mixed(100_000);
-        let plain = Plain::memory();
-        plain.learn(&crowd.event_types());
-        plain.create(&crowd.subscriptions().collect::<Vec<_>>());
-        // Two databases, so ids and secrets differ.
-        let known = |list: Vec<Recipient>| -> Vec<_> {
-            list.into_iter()
-                .map(|Recipient { name, url, metadata, .. }| (name, url, metadata))
-                .collect()
-        };
-        against_hashmap(bench, GROUP, &crowd, &in_memory(&crowd), &plain, known);
+        let dataset = bench.mixed(100_000);
+        let Pair { registry, baseline } = Pair::in_memory(&dataset);
+        against_hashmap(bench, GROUP, &dataset, &registry, &baseline);
     }
 }
 
-fn file(bench: &mut Bench, group: &str, open: fn(&Path) -> Registry) {
-    if bench.run.wants(group) {
-        let path = bench.mixed_file("100k", 100_000);
-        let crowd = bench.mixed(100_000);
-        // Copied, because a file that one has alone cannot be read by the other.
-        let copy = bench.fresh("alone");
-        std::fs::copy(&path, &copy).unwrap();
-        against_hashmap(bench, group, &crowd, &open(&copy), &Plain::reader(&path), |list| list);
+fn exclusive(bench: &mut Bench) {
+    const GROUP: &str = "dispatch/exclusive";
+    if bench.run.wants(GROUP) {
+        let files = bench.mixed_files("100k", 100_000);
+        let registry = Registry::options().exclusive(true).open(&files.registry).unwrap();
+        let baseline = Baseline::open(&files.baseline, Synchronous::Full);
+        let dataset = bench.mixed(100_000);
+        against_hashmap(bench, GROUP, &dataset, &registry, &baseline);
     }
 }
 
-fn against_hashmap<T: PartialEq + std::fmt::Debug>(
+fn against_hashmap(
     bench: &mut Bench,
     group: &str,
-    crowd: &Crowd,
+    dataset: &Dataset,
     registry: &Registry,
-    plain: &Plain,
-    known: fn(Vec<Recipient>) -> T,
+    baseline: &Baseline,
 ) {
-    let mut asked = Asked::of(crowd);
-    let entry = |name: &String| (name.clone(), plain.recipients(name).into());
+    let mut asked = Asked::new(dataset);
+    let entry = |name: &String| (name.clone(), baseline.subscribers(name).unwrap().into());
     let map: Map = RwLock::new(asked.names.iter().map(entry).collect());
     let look_up = |name: &str| map.read().unwrap().get(name).cloned();
     for name in &asked.names {
-        let expected = look_up(name).unwrap();
-        assert_eq!(known(told(&registry.subscribers(name).unwrap())), known(expected.to_vec()));
+        assert_eq!(rows(&registry.subscribers(name).unwrap()), *look_up(name).unwrap());
     }
     let mut group = bench.group(group);
     group.bench_function("registry", |bencher| {
@@ -83,34 +67,34 @@ fn shared(bench: &mut Bench) {
     if !bench.run.wants(GROUP) {
         return;
     }
-    let path = bench.mixed_file("100k", 100_000);
-    let mut asked = Asked::of(&bench.mixed(100_000));
-    let (registry, plain) = (Registry::open(&path).unwrap(), Plain::reader(&path));
+    let Pair { registry, baseline } = bench.mixed_files("100k", 100_000).open();
+    let mut asked = Asked::new(&bench.mixed(100_000));
     for name in &asked.names {
-        assert_eq!(told(&registry.subscribers(name).unwrap()), plain.recipients(name));
+        let answer = rows(&registry.subscribers(name).unwrap());
+        assert_eq!(Some(answer), baseline.subscribers(name));
     }
     let mut group = bench.group(GROUP);
     group.bench_function("registry", |bencher| {
         bencher.iter(|| registry.subscribers(asked.next()).unwrap())
     });
-    group.bench_function("data_version", |bencher| bencher.iter(|| plain.data_version()));
+    group.bench_function("data_version", |bencher| bencher.iter(|| baseline.data_version()));
 }
 
-/// The time of one look-up where all threads together make as many as one would.
+/// The time that all threads together take for one look-up.
 fn threads(bench: &mut Bench) {
     const GROUP: &str = "dispatch/threads";
     if !bench.run.wants(GROUP) {
         return;
     }
-    let path = bench.mixed_file("100k", 100_000);
-    let crowd = bench.mixed(100_000);
-    let (memory, file) = (in_memory(&crowd), Registry::open(&path).unwrap());
-    let asked = Asked::of(&crowd);
+    let files = bench.mixed_files("100k", 100_000);
+    let dataset = bench.mixed(100_000);
+    let (memory, file) = (in_memory(&dataset), Registry::open(&files.registry).unwrap());
+    let asked = Asked::new(&dataset);
     for name in &asked.names {
         let (one, other) = (memory.subscribers(name).unwrap(), file.subscribers(name).unwrap());
         assert!(one.iter().map(|one| one.name()).eq(other.iter().map(|other| other.name())));
     }
-    // Each begins elsewhere, as threads that deliver different events do.
+    // Each thread begins at another type, as threads that deliver different events do.
     let starts = [0, asked.names.len() / 2];
     let look_ups = |registry: &Registry, start: usize| {
         let (registry, mut asked) =
@@ -118,9 +102,9 @@ fn threads(bench: &mut Bench) {
         move || drop(black_box(registry.subscribers(asked.next()).unwrap()))
     };
     let versions = || {
-        let plain = Plain::reader(&path);
+        let baseline = Baseline::open(&files.baseline, Synchronous::Full);
         move || {
-            black_box(plain.data_version());
+            black_box(baseline.data_version());
         }
     };
     let mut group = bench.group(GROUP);
@@ -144,11 +128,11 @@ fn threads(bench: &mut Bench) {
     }
 }
 
-/// What one thread does, on cache lines of its own: each job counts, and two counts on one line would be timed as well.
+/// The work of one thread. Each job counts its calls, and two counts on the same cache line would slow each other down.
 #[repr(align(128))]
 struct Job<F>(F);
 
-/// How long the threads take for so many rounds, shared between them.
+/// Returns how long the threads take for so many rounds, shared between them.
 fn in_parallel(rounds: u64, jobs: &mut [Job<impl FnMut() + Send>]) -> Duration {
     let share = rounds.div_ceil(jobs.len() as u64);
     let ready = Barrier::new(jobs.len() + 1);
