@@ -1,5 +1,6 @@
-//! The state of a deterministic registry: its random numbers, and its time unless the caller provides
-//! a clock. Both advance only with calls that commit a change, so each run of a test gets the same.
+//! The state of a deterministic registry: its random numbers, and its time unless the caller
+//! provides a clock. Both advance only with calls that commit a change, so each run of a test gets
+//! the same.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,7 +21,8 @@ pub(crate) struct SeededState(Arc<Mutex<State>>);
 
 #[derive(Clone)]
 struct State {
-    /// A generator that rand names, so its values are the same on every platform and in every release.
+    /// A generator that rand names, so its values are the same on every platform and in every
+    /// release.
     generator: Xoshiro256PlusPlus,
     /// None if the caller provides a clock.
     now: Option<Millis>,

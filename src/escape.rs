@@ -80,9 +80,9 @@ pub(crate) fn visible_owned(text: String) -> String {
 
 /// Returns whether `visible` escapes a character.
 ///
-/// These are the characters that `str::escape_debug` escapes as not printable (the categories Cc, Cf,
-/// Zl, Zp, Zs without the space, and unassigned code points), a combining mark at the beginning of
-/// the text, and the blank characters that `escape_debug` keeps.
+/// These are the characters that `str::escape_debug` escapes as not printable (the categories Cc,
+/// Cf, Zl, Zp, Zs without the space, and unassigned code points), a combining mark at the beginning
+/// of the text, and the blank characters that `escape_debug` keeps.
 fn is_hidden(c: char, first: bool) -> bool {
     if c.is_ascii() {
         return c.is_ascii_control();

@@ -27,16 +27,16 @@ use crate::time::Millis;
 pub struct SubscriptionId(Ulid);
 
 impl SubscriptionId {
-    /// Returns the time of creation, by the registry's clock. If the clock had stepped back, this is
-    /// the time of the previous id, because ids increase.
+    /// Returns the time of creation, by the registry's clock. If the clock had stepped back, this
+    /// is the time of the previous id, because ids increase.
     pub fn timestamp(&self) -> SystemTime {
         std::time::UNIX_EPOCH
             .checked_add(std::time::Duration::from_millis(self.0.timestamp_ms()))
             .unwrap_or(std::time::UNIX_EPOCH)
     }
 
-    /// Parses an id as the file stores it. An id in lower case is none, because no look-up would find
-    /// its row.
+    /// Parses an id as the file stores it. An id in lower case is none, because no look-up would
+    /// find its row.
     pub(crate) fn from_stored(text: &str) -> Option<SubscriptionId> {
         let lower = text.bytes().fold(false, |lower, byte| lower | byte.is_ascii_lowercase());
         if lower { None } else { text.parse().ok() }
@@ -48,8 +48,8 @@ impl SubscriptionId {
     /// The greatest time of an id, in milliseconds since 1970. It is in the year 10889.
     const LAST_MILLISECOND: u64 = (1 << 48) - 1;
 
-    /// Returns whether the id has the last millisecond. No registry creates such an id, and possibly
-    /// none could follow it.
+    /// Returns whether the id has the last millisecond. No registry creates such an id, and
+    /// possibly none could follow it.
     pub(crate) fn is_unreached(self) -> bool {
         self.0.timestamp_ms() == SubscriptionId::LAST_MILLISECOND
     }
@@ -60,8 +60,8 @@ impl SubscriptionId {
         self.0.timestamp_ms().saturating_add(1) < SubscriptionId::LAST_MILLISECOND
     }
 
-    /// Returns a new id, or the successor of `last` if that is greater. So ids increase also when the
-    /// clock steps back.
+    /// Returns a new id, or the successor of `last` if that is greater. So ids increase also when
+    /// the clock steps back.
     pub(crate) fn next(
         now: Millis,
         random: [u8; SubscriptionId::RANDOM],

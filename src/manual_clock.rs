@@ -45,7 +45,8 @@ impl ManualClock {
         *self.time() = time;
     }
 
-    /// Moves the clock forward. The time stays as it is if a [`SystemTime`] cannot represent the sum.
+    /// Moves the clock forward. The time stays as it is if a [`SystemTime`] cannot represent the
+    /// sum.
     pub fn advance(&self, by: Duration) {
         let mut time = self.time();
         *time = time.checked_add(by).unwrap_or(*time);

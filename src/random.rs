@@ -55,8 +55,8 @@ impl RandomSource {
     }
 }
 
-/// The random bytes of one call, read from the source a page at a time. A system call for a few bytes
-/// takes as long as inserting a row.
+/// The random bytes of one call, read from the source a page at a time. A system call for a few
+/// bytes takes as long as inserting a row.
 pub(crate) struct RandomBuffer<'s> {
     source: &'s RandomSource,
     page: Zeroizing<Vec<u8>>,
