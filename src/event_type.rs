@@ -26,10 +26,10 @@ const MAX_SCHEMA_DEPTH: usize = 124;
 /// ```
 /// use webhook_registry::EventType;
 ///
-/// let event_type = EventType::new("channel.held.v1").with_description("The call was put on hold.");
+/// let event_type = EventType::new("channel.held.v1").with_description("A call was put on hold");
 /// assert_eq!(
 ///     serde_json::to_string(&event_type)?,
-///     r#"{"name":"channel.held.v1","description":"The call was put on hold."}"#,
+///     r#"{"name":"channel.held.v1","description":"A call was put on hold"}"#,
 /// );
 /// # Ok::<(), serde_json::Error>(())
 /// ```
