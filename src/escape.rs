@@ -20,11 +20,11 @@ pub(crate) fn quoted(text: &str) -> String {
 /// that is longer than every known key is truncated.
 pub(crate) fn quoted_key(key: &str) -> String {
     const MAX_BYTES: usize = 64;
-    const SHOWN_CHARS: usize = 16;
+    const START: usize = 16;
     if looks_secret(key) {
         format!("({} bytes, not shown because it could be a secret)", key.len())
     } else if key.len() > MAX_BYTES {
-        let start: String = key.chars().take(SHOWN_CHARS).collect();
+        let start: String = key.chars().take(START).collect();
         format!("{}…", quoted(&start))
     } else {
         quoted(key)
