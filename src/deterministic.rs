@@ -52,9 +52,9 @@ impl SeededState {
         })
     }
 
-    /// Begins a writing call. Unless the guard is [ended](RollbackGuard::end), the state is rolled
+    /// Begins a writing call. Unless the guard is [kept](RollbackGuard::keep), the state is rolled
     /// back, so that a failed call uses up no random numbers.
-    pub(crate) fn turn(&self) -> RollbackGuard<'_> {
+    pub(crate) fn begin(&self) -> RollbackGuard<'_> {
         RollbackGuard { shared: self, before: Some(self.state().clone()) }
     }
 
@@ -67,7 +67,7 @@ impl SeededState {
     }
 }
 
-/// A guard for one writing call. It restores the state when it is dropped without an end.
+/// A guard for one writing call. It restores the state when it is dropped without being kept.
 pub(crate) struct RollbackGuard<'s> {
     shared: &'s SeededState,
     before: Option<State>,
@@ -75,7 +75,7 @@ pub(crate) struct RollbackGuard<'s> {
 
 impl RollbackGuard<'_> {
     /// Keeps the new state. Time advances if the call changed anything.
-    pub(crate) fn end(mut self, changed: bool) {
+    pub(crate) fn keep(mut self, changed: bool) {
         self.before = None;
         let mut state = self.shared.state();
         if changed {

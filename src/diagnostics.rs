@@ -122,7 +122,7 @@ impl<'m> Diagnostics<'m> {
 
     /// Adds the advice about one subscription. The secrets are newest first, and empty if they
     /// could not be read.
-    pub(crate) fn see(
+    pub(crate) fn visit(
         &mut self,
         report: &mut Report,
         label: &SubscriptionLabel,
@@ -132,7 +132,7 @@ impl<'m> Diagnostics<'m> {
         let url = url_policy::normalized(&subscription.url);
         if url.starts_with("http:") {
             let message = "its URL is plain http, which the network can read and change; use https";
-            report.advise(Finding::of(label, message));
+            report.push_advice(Finding::new(label, message));
         }
         self.check_age(report, label, secrets);
         let position = |pattern: &EventPattern| self.matches.positions.get(pattern.as_str());
@@ -152,7 +152,7 @@ impl<'m> Diagnostics<'m> {
                 "its secret is more than a year old (since {created_at}); replace it with \
                  rotate_secret"
             );
-            report.advise(Finding::of(label, message));
+            report.push_advice(Finding::new(label, message));
         }
     }
 
@@ -167,7 +167,7 @@ impl<'m> Diagnostics<'m> {
                     "its pattern \"{pattern}\" matches no event type today; register a matching \
                      one, or remove the pattern"
                 );
-                report.advise(Finding::of(label, message));
+                report.push_advice(Finding::new(label, message));
             }
             let others = patterns.iter().copied().enumerate();
             if let Some(other) = others
@@ -179,7 +179,7 @@ impl<'m> Diagnostics<'m> {
                      matches too; remove one of them",
                     other.pattern
                 );
-                report.advise(Finding::of(label, message));
+                report.push_advice(Finding::new(label, message));
             }
         }
     }
@@ -226,7 +226,7 @@ impl<'m> Diagnostics<'m> {
                          there twice; disable one, or remove the event from one",
                         earlier.label
                     );
-                    report.advise(Finding::of(label, message));
+                    report.push_advice(Finding::new(label, message));
                 }
             }
         }

@@ -132,7 +132,7 @@ pub(crate) enum Misspelt {
 impl Misspelt {
     /// Returns the position in the order of names near which similar names are most likely. For the
     /// end of a name that is the beginning of the order, because names are ordered by their start.
-    pub(crate) fn place(&self) -> &str {
+    pub(crate) fn sort_key(&self) -> &str {
         match self {
             Misspelt::Name(text) | Misspelt::Start(text) => text,
             Misspelt::End(_) => "",
@@ -163,7 +163,7 @@ impl Problem {
     }
 
     /// Moves the problem under the key of a list.
-    pub(crate) fn of(mut self, list: &str) -> Problem {
+    pub(crate) fn under(mut self, list: &str) -> Problem {
         self.field = format!("{list}{}", self.field);
         self
     }
@@ -294,7 +294,7 @@ impl Error {
 
     /// Creates a conflict with a message of its own, for a problem that does not read well as a
     /// sentence that begins with the field.
-    pub(crate) fn conflict_saying(message: String, problem: Problem) -> Error {
+    pub(crate) fn conflict_with_message(message: String, problem: Problem) -> Error {
         let mut error = Error::conflict(vec![problem]);
         error.0.message = Cow::Owned(visible_owned(message));
         error

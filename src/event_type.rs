@@ -81,8 +81,8 @@ impl EventType {
     }
 
     /// Validates an event type that was read from the file, and returns every problem.
-    pub(crate) fn faults(&self) -> Vec<Problem> {
-        let (_, mut problems) = self.check();
+    pub(crate) fn stored_problems(&self) -> Vec<Problem> {
+        let (_, mut problems) = self.validate();
         // The builder turns `null` into no schema, so no registry writes it.
         if self.json_schema.as_ref().is_some_and(serde_json::Value::is_null) {
             problems.push(Problem::new("jsonSchema", "null is not a schema"));
@@ -91,7 +91,7 @@ impl EventType {
     }
 
     /// Validates the event type. Returns the text of its schema, and every problem.
-    pub(crate) fn check(&self) -> (Option<String>, Vec<Problem>) {
+    pub(crate) fn validate(&self) -> (Option<String>, Vec<Problem>) {
         let mut problems = Vec::new();
         if let Err(why) = check_name(&self.name) {
             problems.push(Problem::new("name", why));

@@ -50,12 +50,12 @@ impl SubscriptionId {
 
     /// Returns whether the id has the last millisecond. No registry creates such an id, and
     /// possibly none could follow it.
-    pub(crate) fn is_unreached(self) -> bool {
+    pub(crate) fn is_reserved(self) -> bool {
         self.0.timestamp_ms() == SubscriptionId::LAST_MILLISECOND
     }
 
     /// Returns whether at least 2^80 ids, those of a whole millisecond, lie between this id and the
-    /// [unreached](Self::is_unreached) ones.
+    /// [reserved](Self::is_reserved) ones.
     pub(crate) fn can_be_followed(self) -> bool {
         self.0.timestamp_ms().saturating_add(1) < SubscriptionId::LAST_MILLISECOND
     }

@@ -15,7 +15,7 @@ pub(crate) enum RandomSource {
     /// The operating system's generator.
     System,
     #[cfg(feature = "test-util")]
-    Scripted(SeededState),
+    Seeded(SeededState),
 }
 
 impl RandomSource {
@@ -29,7 +29,7 @@ impl RandomSource {
                 .with_source(cause)
             }),
             #[cfg(feature = "test-util")]
-            RandomSource::Scripted(state) => {
+            RandomSource::Seeded(state) => {
                 state.fill(bytes);
                 Ok(())
             }
@@ -38,10 +38,10 @@ impl RandomSource {
 
     /// Returns the state of a deterministic registry.
     #[cfg(feature = "test-util")]
-    pub(crate) fn script(&self) -> Option<&SeededState> {
+    pub(crate) fn seeded_state(&self) -> Option<&SeededState> {
         match self {
             RandomSource::System => None,
-            RandomSource::Scripted(state) => Some(state),
+            RandomSource::Seeded(state) => Some(state),
         }
     }
 
@@ -50,7 +50,7 @@ impl RandomSource {
     pub(crate) fn fork(&self) -> RandomSource {
         match self {
             RandomSource::System => RandomSource::System,
-            RandomSource::Scripted(state) => RandomSource::Scripted(state.fork()),
+            RandomSource::Seeded(state) => RandomSource::Seeded(state.fork()),
         }
     }
 }
@@ -72,7 +72,7 @@ impl RandomBuffer<'_> {
         let page = match source {
             RandomSource::System => Zeroizing::new(vec![0; expected.min(RandomBuffer::MAX_PAGE)]),
             #[cfg(feature = "test-util")]
-            RandomSource::Scripted(_) => Zeroizing::default(),
+            RandomSource::Seeded(_) => Zeroizing::default(),
         };
         let used = page.len();
         RandomBuffer { source, page, used }

@@ -30,12 +30,12 @@ impl Report {
     }
 
     /// Adds a finding.
-    pub(crate) fn find(&mut self, finding: Finding) {
+    pub(crate) fn push_finding(&mut self, finding: Finding) {
         self.findings.push(finding);
     }
 
     /// Adds a piece of advice.
-    pub(crate) fn advise(&mut self, advice: Finding) {
+    pub(crate) fn push_advice(&mut self, advice: Finding) {
         self.advice.push(advice);
     }
 }
@@ -78,15 +78,15 @@ impl Finding {
     }
 
     /// Creates a finding about the whole file.
-    pub(crate) fn of_file(message: impl Into<String>) -> Finding {
+    pub(crate) fn for_file(message: impl Into<String>) -> Finding {
         Finding { subscription_id: None, message: visible(&message.into()).into_owned() }
     }
 
     /// Creates a finding about a subscription.
-    pub(crate) fn of(who: &SubscriptionLabel, message: impl fmt::Display) -> Finding {
+    pub(crate) fn new(label: &SubscriptionLabel, message: impl fmt::Display) -> Finding {
         Finding {
-            subscription_id: who.id,
-            message: visible(&format!("{who}: {message}")).into_owned(),
+            subscription_id: label.id,
+            message: visible(&format!("{label}: {message}")).into_owned(),
         }
     }
 }

@@ -64,7 +64,7 @@ impl Rotation {
 
     /// Validates the rotation, and returns the subscription's new list of secrets, newest first.
     /// Expired secrets are left out.
-    pub(crate) fn check(
+    pub(crate) fn apply_to(
         self,
         secrets: &[IssuedSecret],
         min_key: usize,
@@ -107,7 +107,7 @@ impl Rotation {
             return Err(too_many(live.filter_map(|secret| secret.expires_at).min()));
         }
         let secret = secret.map_or_else(
-            || SigningSecret::drawn(&mut RandomBuffer::new(random, GENERATED_KEY)),
+            || SigningSecret::generate_with(&mut RandomBuffer::new(random, GENERATED_KEY)),
             Ok,
         )?;
         after.insert(0, IssuedSecret::current(secret, now));
@@ -126,7 +126,7 @@ fn too_many(next_expiry: Option<Millis>) -> Error {
     let when = when.unwrap_or_default();
     let message =
         format!("the subscription has {MAX_OLD} replaced secrets, the most allowed{when}");
-    Error::conflict_saying(message.clone(), Problem::new("secret", message))
+    Error::conflict_with_message(message.clone(), Problem::new("secret", message))
 }
 
 /// A secret of a subscription, with its times, from

@@ -61,11 +61,11 @@ impl SigningSecret {
     ///
     /// [`ErrorKind::Storage`](crate::ErrorKind::Storage) if the operating system's generator fails.
     pub fn generate() -> Result<SigningSecret> {
-        SigningSecret::drawn(&mut RandomBuffer::new(&RandomSource::System, GENERATED_KEY))
+        SigningSecret::generate_with(&mut RandomBuffer::new(&RandomSource::System, GENERATED_KEY))
     }
 
     /// Generates a secret from random bytes.
-    pub(crate) fn drawn(random: &mut RandomBuffer<'_>) -> Result<SigningSecret> {
+    pub(crate) fn generate_with(random: &mut RandomBuffer<'_>) -> Result<SigningSecret> {
         let mut key = Zeroizing::new(vec![0; GENERATED_KEY]);
         random.fill(&mut key)?;
         Ok(SigningSecret { text: Zeroizing::new(STANDARD.encode(&*key)), key })
@@ -111,7 +111,7 @@ impl SigningSecret {
 
     /// Returns whether the secret has this text. Comparing takes constant time for texts of the
     /// same length.
-    pub(crate) fn is(&self, text: &str) -> bool {
+    pub(crate) fn has_text(&self, text: &str) -> bool {
         self.text.as_bytes().ct_eq(text.as_bytes()).into()
     }
 
@@ -167,7 +167,7 @@ impl fmt::Debug for SigningSecret {
 
 impl PartialEq for SigningSecret {
     fn eq(&self, other: &SigningSecret) -> bool {
-        self.is(&other.text)
+        self.has_text(&other.text)
     }
 }
 

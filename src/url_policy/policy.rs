@@ -103,11 +103,11 @@ impl UrlPolicy {
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `url`. The message can contain the
     /// scheme and the host, but no user name, password, path or query.
     pub fn check(&self, url: &str) -> Result<()> {
-        self.judge(url).map_err(|why| Error::invalid_field("url", why))
+        self.validate(url).map_err(|why| Error::invalid_field("url", why))
     }
 
     /// Validates a URL. The error is the reason without the field, which the caller knows.
-    pub(crate) fn judge(&self, url: &str) -> Result<(), String> {
+    pub(crate) fn validate(&self, url: &str) -> Result<(), String> {
         let parsed = rules::parse(url)?;
         let problems: Vec<String> = match self.0 {
             Requirement::Any => Vec::new(),

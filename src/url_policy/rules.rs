@@ -33,12 +33,12 @@ pub(crate) fn redacted(url: &str) -> Cow<'_, str> {
 /// Parses a URL and validates it. The reason names the invalid part and never the whole URL, which
 /// can contain a password or a token.
 pub(super) fn parse(url: &str) -> Result<Url, String> {
-    check_shape(url)?;
+    check_syntax(url)?;
     Url::parse(url).map_err(|cause| format!("not a URL: {cause}"))
 }
 
 /// Validates the rules that need no parser.
-fn check_shape(url: &str) -> Result<(), String> {
+fn check_syntax(url: &str) -> Result<(), String> {
     if url.len() > MAX_LENGTH {
         return Err(format!("a URL has at most {MAX_LENGTH} bytes, not {}", url.len()));
     }
@@ -68,13 +68,13 @@ fn check_shape(url: &str) -> Result<(), String> {
 ///
 /// Parsing takes a third of the time of reading a row, and a page has up to a hundred rows. So a
 /// URL that is surely valid is not parsed.
-pub(crate) fn check_kept(url: &str) -> Result<(), String> {
+pub(crate) fn check_stored(url: &str) -> Result<(), String> {
     if is_plain(url) { Ok(()) } else { parse(url).map(drop) }
 }
 
 /// Validates a URL that was read from the file without parsing it, for dispatch.
-pub(crate) fn check_kept_shape(url: &str) -> Result<(), String> {
-    if is_plain(url) { Ok(()) } else { check_shape(url) }
+pub(crate) fn check_stored_syntax(url: &str) -> Result<(), String> {
+    if is_plain(url) { Ok(()) } else { check_syntax(url) }
 }
 
 /// Returns whether a URL is surely valid, as most are.
