@@ -49,8 +49,8 @@ pub enum ErrorKind {
     Invalid,
     /// The subscription, event type or file does not exist.
     NotFound,
-    /// The call conflicts with the current state: the name is taken, a subscription still names the
-    /// event type, the subscription has another revision, or a file exists already.
+    /// The call conflicts with the current state. For example, the name is taken, a subscription
+    /// still names the event type, or the subscription has another revision.
     Conflict,
     /// Another connection held the lock for longer than the busy timeout.
     Busy,
@@ -130,8 +130,8 @@ pub(crate) enum Misspelt {
 }
 
 impl Misspelt {
-    /// Returns the position in the order of names near which similar names are most likely. For the
-    /// end of a name that is the beginning of the order, because names are ordered by their start.
+    /// Returns the text near which, in the order of names, similar names are most likely. It is empty
+    /// for the end of a name, which says nothing about the order.
     pub(crate) fn sort_key(&self) -> &str {
         match self {
             Misspelt::Name(text) | Misspelt::Start(text) => text,
