@@ -199,7 +199,7 @@ fn event_type_value(field: &str, value: &Value) -> Option<bool> {
         "jsonSchema" => event_type.json_schema = Some(value.clone()),
         _ => return None,
     }
-    Some(event_type.faults().is_empty())
+    Some(event_type.stored_problems().is_empty())
 }
 
 /// What becomes of the secrets by a call.

@@ -1,6 +1,8 @@
-//! What can be said of subscriptions that were read back: what is legal but looks wrong. Pure functions of "now" and of
-//! what each pattern covers.
+//! Advice about valid subscriptions that are probably not intended.
+//!
+//! The functions are pure. The current time and the matches of each pattern are arguments.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::time::Duration;
@@ -12,192 +14,219 @@ use crate::subscription::Subscription;
 use crate::time::Millis;
 use crate::url_policy;
 
+/// The age from which a secret is reported as old.
 const OLD: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// Which event types each pattern covers, by the patterns themselves.
+/// The event types that each pattern matches, computed from the text of the pattern and not from
+/// the stored expansion.
 #[derive(Debug)]
 pub(crate) struct PatternMatches {
-    /// In order, byte for byte.
+    /// The names of all event types, ordered byte for byte.
     names: Vec<String>,
-    places: HashMap<String, usize>,
-    patterns: Vec<Covered>,
+    patterns: Vec<MatchedPattern>,
+    /// The position in `patterns` of each pattern's text.
+    positions: HashMap<String, usize>,
 }
 
-/// One pattern, and the places in [`PatternMatches::names`] that it covers, in order.
+/// A pattern, and the positions in [`PatternMatches::names`] that it matches, in ascending order.
 #[derive(Debug)]
-struct Covered {
+struct MatchedPattern {
     pattern: EventPattern,
     names: Vec<usize>,
 }
 
 impl PatternMatches {
+    /// Creates the matches of no pattern, for the event types with these names.
     pub(crate) fn new(mut names: Vec<String>) -> PatternMatches {
         names.sort_unstable();
-        PatternMatches { names, places: HashMap::new(), patterns: Vec::new() }
+        PatternMatches { names, patterns: Vec::new(), positions: HashMap::new() }
     }
 
-    /// Adds a pattern, and answers the names that it covers.
+    /// Adds a pattern, and returns the names that it matches.
     pub(crate) fn add(&mut self, pattern: EventPattern) -> impl Iterator<Item = &str> {
         let prefix = pattern.literal_prefix();
         let from = self.names.partition_point(|name| name.as_str() < prefix);
-        let near = self
+        let candidates = self
             .names
             .iter()
             .enumerate()
             .skip(from)
             .take_while(|(_, name)| name.starts_with(prefix));
-        let covered: Vec<usize> =
-            near.filter(|(_, name)| pattern.matches(name)).map(|(place, _)| place).collect();
-        self.places.insert(pattern.as_str().to_owned(), self.patterns.len());
-        self.patterns.push(Covered { pattern, names: covered.clone() });
-        covered.into_iter().filter_map(|place| self.names.get(place).map(String::as_str))
+        let matched: Vec<usize> = candidates
+            .filter(|(_, name)| pattern.matches(name))
+            .map(|(position, _)| position)
+            .collect();
+        self.positions.insert(pattern.as_str().to_owned(), self.patterns.len());
+        self.patterns.push(MatchedPattern { pattern, names: matched.clone() });
+        matched.into_iter().filter_map(|position| self.name(position))
     }
 
-    fn of(&self, place: usize) -> &[usize] {
-        self.patterns.get(place).map(|covered| covered.names.as_slice()).unwrap_or_default()
+    fn name(&self, position: usize) -> Option<&str> {
+        self.names.get(position).map(String::as_str)
     }
 
-    /// Whether each of the two is there, and what the first covers adds nothing to what the second does. Of two that cover
-    /// the same, it is the name, or the later, that adds nothing.
-    fn adds_nothing(&self, (one, first): (usize, usize), (other, second): (usize, usize)) -> bool {
-        let (Some(a), Some(b)) = (self.patterns.get(first), self.patterns.get(second)) else {
+    /// Returns the positions of the names that a pattern matches.
+    fn matched(&self, pattern: usize) -> &[usize] {
+        self.patterns.get(pattern).map(|matched| matched.names.as_slice()).unwrap_or_default()
+    }
+
+    /// Returns whether the second pattern matches every event type that the first one matches.
+    ///
+    /// Each pattern is given by its index in the subscription and its position in `patterns`. Of
+    /// two patterns with the same matches only one is redundant: the name rather than the wildcard,
+    /// and otherwise the later one.
+    fn is_redundant(
+        &self,
+        (index, pattern): (usize, usize),
+        (other_index, other): (usize, usize),
+    ) -> bool {
+        let (Some(pattern), Some(other)) = (self.patterns.get(pattern), self.patterns.get(other))
+        else {
             return false;
         };
-        if one == other || a.names.is_empty() || a.names.len() > b.names.len() {
+        if index == other_index
+            || pattern.names.is_empty()
+            || pattern.names.len() > other.names.len()
+        {
             return false;
         }
-        if a.names.len() == b.names.len() {
-            let spare = (a.pattern.is_wildcard(), std::cmp::Reverse(one));
-            if spare > (b.pattern.is_wildcard(), std::cmp::Reverse(other)) {
+        if pattern.names.len() == other.names.len() {
+            let order = (pattern.pattern.is_wildcard(), Reverse(index));
+            if order > (other.pattern.is_wildcard(), Reverse(other_index)) {
                 return false;
             }
         }
-        a.names.iter().all(|place| b.names.binary_search(place).is_ok())
+        pattern.names.iter().all(|name| other.names.binary_search(name).is_ok())
     }
 }
 
-/// Sees one subscription after the other, in the order of creation.
-pub(crate) struct Diagnostics<'c> {
-    covers: &'c PatternMatches,
+/// Collects advice about subscriptions, which are visited in the order of their creation.
+pub(crate) struct Diagnostics<'m> {
+    matches: &'m PatternMatches,
     now: Millis,
-    /// The enabled ones, by where they point.
-    pointing: BTreeMap<String, Vec<UrlGroupMember>>,
+    /// The enabled subscriptions by their normalized URL.
+    url_groups: BTreeMap<String, Vec<UrlGroupMember>>,
 }
 
-/// An enabled subscription, with the places of its patterns.
+/// An enabled subscription, and the positions of its patterns in [`PatternMatches`].
 struct UrlGroupMember {
-    who: SubscriptionLabel,
+    label: SubscriptionLabel,
     patterns: Vec<usize>,
 }
 
-impl<'c> Diagnostics<'c> {
-    pub(crate) fn new(covers: &'c PatternMatches, now: Millis) -> Diagnostics<'c> {
-        Diagnostics { covers, now, pointing: BTreeMap::new() }
+impl<'m> Diagnostics<'m> {
+    /// Creates the diagnostics of no subscription.
+    pub(crate) fn new(matches: &'m PatternMatches, now: Millis) -> Diagnostics<'m> {
+        Diagnostics { matches, now, url_groups: BTreeMap::new() }
     }
 
-    /// `secrets` are newest first, and none where they could not be read.
-    pub(crate) fn see(
+    /// Adds the advice about one subscription. The secrets are newest first, and empty if they
+    /// could not be read.
+    pub(crate) fn visit(
         &mut self,
         report: &mut Report,
-        who: &SubscriptionLabel,
+        label: &SubscriptionLabel,
         subscription: &Subscription,
         secrets: &[IssuedSecret],
     ) {
-        let address = url_policy::normal(&subscription.url);
-        if address.starts_with("http:") {
-            let message = "its URL is plain http, which anybody on the way can read and change; move it to https";
-            report.advise(Finding::of(who, message));
+        let url = url_policy::normalized(&subscription.url);
+        if url.starts_with("http:") {
+            let message = "its URL is plain http, which the network can read and change; use https";
+            report.push_advice(Finding::new(label, message));
         }
-        self.secrets(report, who, secrets);
-        let place = |pattern: &EventPattern| self.covers.places.get(pattern.as_str()).copied();
-        let patterns: Vec<usize> = subscription.events.iter().filter_map(place).collect();
-        self.patterns(report, who, &patterns);
+        self.check_age(report, label, secrets);
+        let position = |pattern: &EventPattern| self.matches.positions.get(pattern.as_str());
+        let patterns: Vec<usize> =
+            subscription.events.iter().filter_map(position).copied().collect();
+        self.check_patterns(report, label, &patterns);
         if subscription.enabled {
-            self.pointing
-                .entry(address)
-                .or_default()
-                .push(UrlGroupMember { who: who.clone(), patterns });
+            let member = UrlGroupMember { label: label.clone(), patterns };
+            self.url_groups.entry(url).or_default().push(member);
         }
     }
 
-    fn secrets(&self, report: &mut Report, who: &SubscriptionLabel, secrets: &[IssuedSecret]) {
-        if let Some(secret) =
-            secrets.first().filter(|secret| secret.created_at.plus(OLD) < self.now)
-        {
-            let since = secret.created_at;
+    fn check_age(&self, report: &mut Report, label: &SubscriptionLabel, secrets: &[IssuedSecret]) {
+        let is_old = |secret: &&IssuedSecret| secret.created_at.plus(OLD) < self.now;
+        if let Some(IssuedSecret { created_at, .. }) = secrets.first().filter(is_old) {
             let message = format!(
-                "its secret is more than a year old (since {since}); give it another with rotate_secret"
+                "its secret is more than a year old (since {created_at}); replace it with \
+                 rotate_secret"
             );
-            report.advise(Finding::of(who, message));
+            report.push_advice(Finding::new(label, message));
         }
     }
 
-    fn patterns(&self, report: &mut Report, who: &SubscriptionLabel, patterns: &[usize]) {
-        for one @ (_, place) in patterns.iter().copied().enumerate() {
-            let Some(Covered { pattern, names }) = self.covers.patterns.get(place) else {
+    fn check_patterns(&self, report: &mut Report, label: &SubscriptionLabel, patterns: &[usize]) {
+        for one @ (_, position) in patterns.iter().copied().enumerate() {
+            let Some(MatchedPattern { pattern, names }) = self.matches.patterns.get(position)
+            else {
                 continue;
             };
             if names.is_empty() {
                 let message = format!(
-                    "its pattern \"{pattern}\" covers no event type today; register one that it covers, or take it out"
+                    "its pattern \"{pattern}\" matches no event type today; register a matching \
+                     one, or remove the pattern"
                 );
-                report.advise(Finding::of(who, message));
+                report.push_advice(Finding::new(label, message));
             }
             let others = patterns.iter().copied().enumerate();
-            if let Some(more) = others
-                .filter(|other| self.covers.adds_nothing(one, *other))
-                .find_map(|(_, place)| self.covers.patterns.get(place))
+            if let Some(other) = others
+                .filter(|other| self.matches.is_redundant(one, *other))
+                .find_map(|(_, position)| self.matches.patterns.get(position))
             {
                 let message = format!(
-                    "its pattern \"{pattern}\" covers nothing today that its \"{}\" does not; take one of them out",
-                    more.pattern
+                    "its pattern \"{pattern}\" today matches only event types that its pattern \"{}\" \
+                     matches too; remove one of them",
+                    other.pattern
                 );
-                report.advise(Finding::of(who, message));
+                report.push_advice(Finding::new(label, message));
             }
         }
     }
 
-    /// Tells which of those seen get the same event at the same URL: each with the first of those before it.
+    /// Adds the advice about enabled subscriptions that get the same event at the same URL. Each is
+    /// reported once, together with the earliest subscription that it shares an event with.
     pub(crate) fn finish(self, report: &mut Report) {
-        let Diagnostics { covers, now: _, pointing } = self;
-        for group in pointing.into_values().filter(|group| group.len() > 1) {
-            // Each pattern is gone through once, however many have it.
-            let (mut patterns, mut names) = (BTreeMap::new(), BTreeMap::new());
-            for (own, UrlGroupMember { who, patterns: places }) in group.iter().enumerate() {
-                let mut twice: Option<(usize, &str)> = None;
-                for &place in places {
-                    let mut met = |before: usize, what: Option<&'c str>| {
-                        if before != own && twice.is_none_or(|(first, _)| before < first) {
-                            twice = what.map(|what| (before, what)).or(twice);
+        let Diagnostics { matches, now: _, url_groups } = self;
+        for group in url_groups.into_values().filter(|group| group.len() > 1) {
+            // The index of the first member with each pattern and with each name. The names of a
+            // pattern are only visited for its first member. The work therefore grows with the
+            // number of distinct patterns, and not with that of the members times their names.
+            let (mut first_by_pattern, mut first_by_name) = (BTreeMap::new(), BTreeMap::new());
+            for (index, UrlGroupMember { label, patterns }) in group.iter().enumerate() {
+                let mut shared: Option<(usize, &str)> = None;
+                for &pattern in patterns {
+                    let mut found = |earlier: usize, event: Option<&'m str>| {
+                        if earlier != index && shared.is_none_or(|(first, _)| earlier < first) {
+                            shared = event.map(|event| (earlier, event)).or(shared);
                         }
                     };
-                    match patterns.entry(place) {
-                        Entry::Occupied(before) => {
-                            let name =
-                                covers.of(place).first().and_then(|&name| covers.names.get(name));
-                            let pattern = || {
-                                covers.patterns.get(place).map(|covered| covered.pattern.as_str())
-                            };
-                            met(*before.get(), name.map(String::as_str).or_else(pattern));
+                    match first_by_pattern.entry(pattern) {
+                        Entry::Occupied(earlier) => {
+                            // A shared pattern counts also while it matches nothing.
+                            let name = matches.matched(pattern).first();
+                            let name = name.and_then(|&name| matches.name(name));
+                            let text = || Some(matches.patterns.get(pattern)?.pattern.as_str());
+                            found(*earlier.get(), name.or_else(text));
                         }
                         Entry::Vacant(vacant) => {
-                            vacant.insert(own);
-                            for &name in covers.of(place) {
-                                let before = *names.entry(name).or_insert(own);
-                                met(before, covers.names.get(name).map(String::as_str));
+                            vacant.insert(index);
+                            for &name in matches.matched(pattern) {
+                                let earlier = *first_by_name.entry(name).or_insert(index);
+                                found(earlier, matches.name(name));
                             }
                         }
                     }
                 }
-                if let Some((other, what)) =
-                    twice.and_then(|(first, what)| Some((group.get(first)?, what)))
+                if let Some((earlier, event)) =
+                    shared.and_then(|(earlier, event)| Some((group.get(earlier)?, event)))
                 {
                     let message = format!(
-                        "it has the URL of {}, and both want \"{what}\", which is delivered there twice; disable one, \
-                         or take the event out of one",
-                        other.who
+                        "it has the same URL as {}, and both match \"{event}\", which is delivered \
+                         there twice; disable one, or remove the event from one",
+                        earlier.label
                     );
-                    report.advise(Finding::of(who, message));
+                    report.push_advice(Finding::new(label, message));
                 }
             }
         }

@@ -1,64 +1,68 @@
-//! "Did you mean": the known name that is nearest to a text.
+//! "Did you mean": the known name with the smallest edit distance to a text.
 //!
-//! A distance takes the product of two lengths, and there can be thousands of names. So a call has
-//! a budget, and the work is counted, not timed: the same call gets the same suggestions on every
-//! machine. The names are read by whoever refuses a text, and compared once the lock and the
-//! transaction are gone.
+//! Computing a distance takes time in proportion to the product of the lengths, and there can be
+//! thousands of names. So a call has a budget. The work is counted and not timed, so that the same
+//! call returns the same suggestions on every machine. The caller reads the names in its
+//! transaction, and compares them after it has released the lock.
 
 use strsim::osa_distance;
 
 use crate::error::{Error, Misspelt, quoted};
 use crate::event_type::MAX_NAME;
 
-/// How many texts of one call get a suggestion.
+/// The most texts of one call that get a suggestion.
 pub(crate) const MAX_SUGGESTIONS: usize = 10;
 
-/// The work of one call, in cells of the matrix that a distance fills in. A cell takes 3 to 6 ns in
-/// a release build, so that the whole takes less than 5 ms.
+/// The budget of one call, in cells of the matrices that the distances fill. A cell takes 3 to 6 ns
+/// in a release build, so a call takes less than 5 ms.
 const MAX_WORK: usize = 800_000;
 
-/// What a look at the letters of a name takes besides them, and how many of them are as much work
-/// as a cell.
-const EACH_NAME: usize = 8;
-const LETTERS_A_CELL: usize = 4;
+/// The fixed cost of counting the letters of a name, in cells.
+const CELLS_PER_NAME: usize = 8;
 
-/// Adds to the messages of an error what was probably meant: `; did you mean "agent.held.v1"?`, or
-/// nothing where no name is near. Each of the texts has the same share of the work.
+/// The number of letters that take as long to count as one cell.
+const LETTERS_PER_CELL: usize = 4;
+
+/// Appends a suggestion to each message about an unknown text: `; did you mean "agent.held.v1"?`,
+/// or nothing if no name is near. Each text gets the same share of the budget.
 pub(crate) fn complete(error: Error, names: &[String]) -> Error {
     let texts = error.misspelt().take(MAX_SUGGESTIONS).count();
     let Some(share) = MAX_WORK.checked_div(texts) else {
         return error;
     };
-    let mut left = texts;
-    error.with_hints(|text| match left.checked_sub(1) {
+    let mut remaining = texts;
+    error.with_hints(|text| match remaining.checked_sub(1) {
         None => String::new(),
         Some(rest) => {
-            left = rest;
-            let name = nearest(text, names, &mut Work { left: share });
+            remaining = rest;
+            let name = nearest(text, names, &mut Budget { cells: share });
             name.map(|name| format!("; did you mean {}?", quoted(name))).unwrap_or_default()
         }
     })
 }
 
-/// What may still be done.
-struct Work {
-    left: usize,
+/// The work that may still be done, in cells.
+struct Budget {
+    cells: usize,
 }
 
-impl Work {
-    /// False where it is too much.
-    fn spend(&mut self, units: usize) -> bool {
-        self.left.checked_sub(units).map(|left| self.left = left).is_some()
+impl Budget {
+    /// Takes cells from the budget. Returns false, and takes none, if there are too few.
+    fn spend(&mut self, cells: usize) -> bool {
+        self.cells.checked_sub(cells).map(|rest| self.cells = rest).is_some()
     }
 }
 
-/// The nearest name, and of those as near the first. Where the work does not suffice for all, the
-/// nearest of those that were compared: the likeliest are compared first.
-fn nearest<'n>(misspelt: &Misspelt, names: &'n [String], work: &mut Work) -> Option<&'n str> {
+/// Returns the nearest name, and the first of several that are equally near.
+///
+/// The most promising names are compared first. If the budget is too small for all of them, the
+/// result is the nearest of those that were compared.
+fn nearest<'n>(misspelt: &Misspelt, names: &'n [String], budget: &mut Budget) -> Option<&'n str> {
     let text = match misspelt {
         Misspelt::Name(text) | Misspelt::Start(text) | Misspelt::End(text) => text,
     };
-    // A longer text is further than half of it from every name.
+    // A suggestion differs from the text by at most half of its length. A text of more than twice
+    // the length of every name differs by more.
     let length = text.chars().take(MAX_NAME.saturating_mul(2).saturating_add(1)).count();
     let limit = match misspelt {
         Misspelt::Name(_) if length > MAX_NAME.saturating_mul(2) => return None,
@@ -67,9 +71,9 @@ fn nearest<'n>(misspelt: &Misspelt, names: &'n [String], work: &mut Work) -> Opt
     };
     let text = text.to_ascii_lowercase();
     let mut best: Option<(usize, usize)> = None;
-    for (bound, place, part) in likeliest(misspelt, &text, length, limit, names, work) {
-        if best.is_some_and(|best| (bound, place) > best) {
-            // None of those behind it is nearer, and one that is as near comes later.
+    for (bound, position, part) in candidates(misspelt, &text, length, limit, names, budget) {
+        if best.is_some_and(|best| (bound, position) > best) {
+            // No later candidate is nearer. One that is equally near has a later position.
             if best.is_some_and(|(distance, _)| bound > distance) {
                 break;
             }
@@ -77,84 +81,90 @@ fn nearest<'n>(misspelt: &Misspelt, names: &'n [String], work: &mut Work) -> Opt
         }
         let part = part.to_ascii_lowercase();
         let (text, part) = without_common_ends(&text, &part);
-        if !work.spend(cells(text, part)) {
+        if !budget.spend(matrix_cells(text, part)) {
             break;
         }
-        let found = (osa_distance(text, part), place);
+        let found = (osa_distance(text, part), position);
         if found.0 <= limit && best.is_none_or(|best| found < best) {
             best = Some(found);
         }
     }
-    best.and_then(|(_, place)| names.get(place)).map(String::as_str)
+    best.and_then(|(_, position)| names.get(position)).map(String::as_str)
 }
 
-/// The names that can be near, each with the least that its distance can be, its place, and the
-/// part that is compared. Sorted by that.
-fn likeliest<'n>(
+/// Returns the names that can be within the limit: a lower bound of the distance, the position, and
+/// the part of the name to compare. They are sorted by bound and position.
+fn candidates<'n>(
     misspelt: &Misspelt,
     text: &str,
     length: usize,
     limit: usize,
     names: &'n [String],
-    work: &mut Work,
+    budget: &mut Budget,
 ) -> Vec<(usize, usize, &'n str)> {
-    // Half of the work is kept for the distances.
-    let mut counting = Work { left: work.left.div_ceil(2) };
-    let letters = Letters::default().with(text, 1);
-    let mut likeliest = Vec::with_capacity(names.len());
-    for (place, name) in names.iter().enumerate() {
+    // The other half of the budget is for the distances.
+    let mut counting = Budget { cells: budget.cells.div_ceil(2) };
+    let letters = LetterCounts::default().with(text, 1);
+    let mut candidates = Vec::with_capacity(names.len());
+    for (position, name) in names.iter().enumerate() {
         let part = match misspelt {
             Misspelt::Name(_) => name,
             Misspelt::Start(start) => name.get(..start.len()).unwrap_or(name),
             Misspelt::End(end) => name.get(name.len().saturating_sub(end.len())..).unwrap_or(name),
         };
-        // A name that is too long is another program's work, and so is what it would cost.
-        let units = if part.len() > MAX_NAME { 0 } else { part.len().div_ceil(LETTERS_A_CELL) };
-        if !counting.spend(EACH_NAME.saturating_add(units)) {
+        // Only another program can store a name that is too long. It is skipped, and costs nothing.
+        let letter_cells =
+            if part.len() > MAX_NAME { 0 } else { part.len().div_ceil(LETTERS_PER_CELL) };
+        if !counting.spend(CELLS_PER_NAME.saturating_add(letter_cells)) {
             break;
         }
-        // No two texts are nearer than their lengths, nor than the letters that only one of them
-        // has.
+        // The distance is at least the difference of the lengths, and at least the number of
+        // letters that only one of the texts has.
         if part.len() > MAX_NAME || length.abs_diff(part.len()) > limit {
             continue;
         }
-        let bound = letters.clone().with(part, -1).apart();
+        let bound = letters.clone().with(part, -1).min_distance();
         if bound <= limit {
-            likeliest.push((bound, place, part));
+            candidates.push((bound, position, part));
         }
     }
-    work.left = work.left.saturating_sub(work.left.div_ceil(2)).saturating_add(counting.left);
-    likeliest.sort_unstable_by_key(|&(bound, place, _)| (bound, place));
-    likeliest
+    let for_distances = budget.cells.saturating_sub(budget.cells.div_ceil(2));
+    budget.cells = for_distances.saturating_add(counting.cells);
+    candidates.sort_unstable_by_key(|&(bound, position, _)| (bound, position));
+    candidates
 }
 
-/// How often each letter stands in a text, several letters to a count.
+/// The number of occurrences of each letter in a text. Some letters share a count.
 #[derive(Clone)]
-struct Letters([i16; 64]);
+struct LetterCounts([i16; 64]);
 
-impl Default for Letters {
-    fn default() -> Letters {
-        Letters([0; 64])
+impl Default for LetterCounts {
+    fn default() -> LetterCounts {
+        LetterCounts([0; 64])
     }
 }
 
-impl Letters {
-    fn with(mut self, text: &str, sign: i16) -> Letters {
+impl LetterCounts {
+    /// Adds the letters of a text, or subtracts them if `sign` is -1.
+    fn with(mut self, text: &str, sign: i16) -> LetterCounts {
         for c in text.chars() {
-            let place = u32::from(c.to_ascii_lowercase())
+            let index = u32::from(c.to_ascii_lowercase())
                 .checked_rem(64)
-                .and_then(|at| usize::try_from(at).ok());
-            if let Some(count) = place.and_then(|place| self.0.get_mut(place)) {
+                .and_then(|index| usize::try_from(index).ok());
+            if let Some(count) = index.and_then(|index| self.0.get_mut(index)) {
                 *count = count.saturating_add(sign);
             }
         }
         self
     }
 
-    /// The least distance of two texts of which these are the counts of the one less those of the
-    /// other. An insertion and a deletion change one count by one, a substitution two, one up and
-    /// one down, and an exchange none.
-    fn apart(&self) -> usize {
+    /// Returns a lower bound of the distance of two texts, where `self` is the difference of their
+    /// counts.
+    ///
+    /// An insertion or a deletion changes one count by one. A substitution increases one count and
+    /// decreases another. A transposition changes none. So neither the sum of the positive counts
+    /// nor that of the negative ones exceeds the distance.
+    fn min_distance(&self) -> usize {
         let sum = |sign: i16| -> i32 {
             self.0.iter().map(|count| i32::from(count.saturating_mul(sign).max(0))).sum()
         };
@@ -162,7 +172,8 @@ impl Letters {
     }
 }
 
-/// Both without what they begin and end with together, which leaves their distance as it is.
+/// Removes the common prefix and the common suffix of two texts, which does not change their
+/// distance.
 fn without_common_ends<'t>(one: &'t str, other: &'t str) -> (&'t str, &'t str) {
     let same = |pair: &(char, char)| pair.0 == pair.1;
     let bytes = |pair: (char, char)| pair.0.len_utf8();
@@ -173,8 +184,8 @@ fn without_common_ends<'t>(one: &'t str, other: &'t str) -> (&'t str, &'t str) {
     (cut(one), cut(other))
 }
 
-/// The cells of the matrix that a distance fills in.
-fn cells(one: &str, other: &str) -> usize {
+/// Returns the number of cells of the matrix for a distance.
+fn matrix_cells(one: &str, other: &str) -> usize {
     let side = |text: &str| text.chars().count().saturating_add(1);
     side(one).saturating_mul(side(other))
 }
@@ -187,7 +198,7 @@ mod tests {
 
     const PLENTY: usize = usize::MAX;
 
-    /// A seeded generator, so that a failure comes again.
+    /// A seeded generator, so that a failure is reproducible.
     struct Random(u64);
 
     impl Random {
@@ -206,7 +217,7 @@ mod tests {
         }
     }
 
-    /// What is looked for, by looking at all names.
+    /// Returns the expected name, by comparing all names without a budget.
     fn nearest_of_all<'n>(text: &str, names: &'n [String]) -> Option<&'n str> {
         let limit = text.chars().count().div_ceil(2);
         let distance =
@@ -216,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_of_comparing_changes_no_answer() {
+    fn the_order_of_comparing_does_not_change_the_suggestion() {
         let mut random = Random(7);
         for letters in
             [&['a', 'b'][..], &['a', 'b', 'C', 'c', '.', 'x', 'y'], &['a', 'é', 'b', '\u{161}']]
@@ -230,7 +241,7 @@ mod tests {
                 let found = nearest(
                     &Misspelt::Name(text.as_str().into()),
                     &names,
-                    &mut Work { left: PLENTY },
+                    &mut Budget { cells: PLENTY },
                 );
                 assert_eq!(found, nearest_of_all(&text, &names), "{text:?} {names:?}");
             }
@@ -238,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_two_texts_begin_and_end_with_does_not_count() {
+    fn a_common_prefix_or_suffix_does_not_change_the_distance() {
         let mut random = Random(3);
         for _ in 0..10_000 {
             let (one, other) = (random.text(&['a', 'b', 'é'], 7), random.text(&['a', 'b', 'é'], 7));
@@ -248,9 +259,8 @@ mod tests {
     }
 
     #[test]
-    fn no_more_names_are_compared_than_the_work_suffices_for() {
-        // All of the same letters, so that nothing tells beforehand which is near. The later, the
-        // nearer.
+    fn comparing_stops_when_the_budget_is_used_up() {
+        // All names have the same letters, so their bounds are equal. A later name is nearer.
         let names: Vec<String> = (0..20)
             .map(|n| {
                 format!("{}{}z", "x".repeat(20 - n), "y".repeat(n))
@@ -259,25 +269,26 @@ mod tests {
             })
             .collect();
         let text = Misspelt::Name(format!("{}{}w", "y".repeat(20), "x".repeat(20)).into());
-        let place = |left| {
-            let mut work = Work { left };
-            let found = nearest(&text, &names, &mut work)?;
-            assert!(work.left < left);
+        let position = |cells| {
+            let mut budget = Budget { cells };
+            let found = nearest(&text, &names, &mut budget)?;
+            assert!(budget.cells < cells);
             names.iter().position(|name| name == found)
         };
-        let all = place(PLENTY).unwrap();
-        let places: Vec<Option<usize>> = (0..60).map(|step| place(step * 1_000)).collect();
-        assert_eq!(places[0], None);
-        assert!(places.is_sorted(), "{places:?}");
-        assert_eq!(places[59], Some(all));
-        assert!(places.iter().any(|place| place.is_some_and(|place| place < all)), "{places:?}");
+        let nearest = position(PLENTY).unwrap();
+        let found: Vec<Option<usize>> = (0..60).map(|step| position(step * 1_000)).collect();
+        assert_eq!(found[0], None);
+        assert!(found.is_sorted(), "{found:?}");
+        assert_eq!(found[59], Some(nearest));
+        assert!(found.iter().flatten().any(|&position| position < nearest), "{found:?}");
     }
 
     #[test]
-    fn names_and_texts_of_any_length_cost_no_more_than_the_longest_that_can_be() {
+    fn texts_and_names_that_are_too_long_are_skipped_at_no_cost() {
         let names = ["a".repeat(100_000), "abcd".to_owned()];
-        let find =
-            |text: &str| nearest(&Misspelt::Name(text.into()), &names, &mut Work { left: 1_000 });
+        let find = |text: &str| {
+            nearest(&Misspelt::Name(text.into()), &names, &mut Budget { cells: 1_000 })
+        };
         assert_eq!(find("abce"), Some("abcd"));
         assert_eq!(find(&"a".repeat(100_001)), None);
     }

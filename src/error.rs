@@ -8,16 +8,17 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 use crate::escape::visible_owned;
 pub(crate) use crate::escape::{quoted, quoted_key, visible};
 
-/// What every fallible call of this crate returns.
+/// The result of every fallible call of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// How many problems `Display` spells out before it counts the rest.
-const SHOWN: usize = 10;
+/// The number of problems that `Display` writes. It counts the rest.
+const MAX_SHOWN: usize = 10;
 
-/// Why a call was refused or failed: a [kind](Error::kind) to branch on, a message for the person, and for bad input
-/// one [`Problem`] for every field that is at fault.
+/// The error of every call: a [kind](Error::kind) to branch on, a message for people, and for
+/// invalid input one [`Problem`] for each field.
 ///
-/// One word wide, `Send`, `Sync` and `'static`. No message holds a secret.
+/// An `Error` has the size of a pointer, and is `Send`, `Sync` and `'static`. No message contains a
+/// secret.
 ///
 /// ```
 /// use webhook_registry::{ErrorKind, NewSubscription, Registry};
@@ -35,37 +36,38 @@ struct Repr {
     kind: ErrorKind,
     message: Cow<'static, str>,
     problems: Vec<Problem>,
-    /// Only ever shown, so that a panic cannot leave it in the middle of a change.
+    /// Never changed after its creation, so a panic cannot leave it half changed. That makes
+    /// `AssertUnwindSafe` sound.
     source: Option<AssertUnwindSafe<Box<dyn StdError + Send + Sync>>>,
 }
 
-/// What sort of failure an [`Error`] is.
+/// The kind of an [`Error`].
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
-    /// Input breaks a rule. [`Error::problems`] has one entry for every field that does, not only the first.
+    /// The input is invalid. [`Error::problems`] lists every invalid field, not only the first.
     Invalid,
-    /// There is no such subscription, event type or file.
+    /// The subscription, event type or file does not exist.
     NotFound,
-    /// The name is taken, the event type is still named by a subscription, the revision has moved on, or something
-    /// else stands in the way.
+    /// The call conflicts with the current state. For example, the name is taken, a subscription
+    /// still names the event type, or the subscription has another revision.
     Conflict,
-    /// Another process kept the lock past the busy timeout.
+    /// Another connection held the lock for longer than the busy timeout.
     Busy,
-    /// A change was asked of a registry that was opened read-only.
+    /// The registry was opened read-only, and the call would change it.
     ReadOnly,
     /// The file is not a registry, or was written by a newer version.
     Incompatible,
     /// The file is damaged.
     Corrupt,
-    /// The disk is full, permission is missing, or input and output failed.
+    /// The disk is full, a permission is missing, or another input or output error occurred.
     Storage,
-    /// The history asked for is no longer kept, or never was this file's.
+    /// The requested part of the history was removed, or never belonged to this file.
     Gone,
 }
 
 impl ErrorKind {
-    /// Returns the HTTP status that fits a refusal of this kind.
+    /// Returns the HTTP status for an error of this kind.
     ///
     /// | kind | status |
     /// |---|---:|
@@ -88,7 +90,8 @@ impl ErrorKind {
         }
     }
 
-    /// The `title` of a problem document: the same for every error of a kind, as RFC 9457 asks.
+    /// Returns the `title` of a problem document. RFC 9457 requires the same title for every error
+    /// of a type.
     fn title(self) -> &'static str {
         match self {
             ErrorKind::Invalid => "Invalid input",
@@ -104,30 +107,32 @@ impl ErrorKind {
     }
 }
 
-/// One field of the input that is at fault, or that something stands against.
+/// One invalid or conflicting field of the input, with the reason.
 ///
-/// Serializes to `{"field": …, "message": …}`, ready for the body of a `400` answer.
+/// It serializes to `{"field": …, "message": …}`, for the body of a response.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Problem {
     field: String,
     message: String,
-    /// The text that the message says is not known, until the suggestion for it is in the message.
+    /// The unknown text that the message is about, until a suggestion is added to the message.
     misspelt: Option<Misspelt>,
 }
 
-/// A text that names no event type, and what of a name is to be compared with it.
+/// A text that matches no event type, and the part of a name to compare it with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Misspelt {
+    /// A whole name.
     Name(Box<str>),
-    /// What a name begins with.
+    /// The beginning of a name.
     Start(Box<str>),
-    /// What a name ends with.
+    /// The end of a name.
     End(Box<str>),
 }
 
 impl Misspelt {
-    /// Where in the order of names those that are near are most likely to stand. An end tells nothing of that.
-    pub(crate) fn place(&self) -> &str {
+    /// Returns the text near which, in the order of names, similar names are most likely. It is empty
+    /// for the end of a name, which says nothing about the order.
+    pub(crate) fn sort_key(&self) -> &str {
         match self {
             Misspelt::Name(text) | Misspelt::Start(text) => text,
             Misspelt::End(_) => "",
@@ -140,29 +145,30 @@ impl Problem {
         Problem { field: field.into(), message: visible_owned(message.into()), misspelt: None }
     }
 
-    /// The same problem with a text for which a suggestion is still to be found.
+    /// Attaches an unknown text, for which a suggestion is added later.
     pub(crate) fn with_misspelt(mut self, misspelt: Misspelt) -> Problem {
         self.misspelt = Some(misspelt);
         self
     }
 
-    /// The JSON key at fault: `url`, `events[2]`, `name`, `ifRevision`; in a list `[7].name`.
+    /// Returns the JSON key of the field: `url`, `events[2]`, `name`, `ifRevision`; in a list
+    /// `[7].name`.
     pub fn field(&self) -> &str {
         &self.field
     }
 
-    /// What is wrong with it, for the person who gave it.
+    /// Returns the reason, for the person who provided the input.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// The same problem as part of a list under this key.
-    pub(crate) fn of(mut self, list: &str) -> Problem {
+    /// Moves the problem under the key of a list.
+    pub(crate) fn under(mut self, list: &str) -> Problem {
         self.field = format!("{list}{}", self.field);
         self
     }
 
-    /// The same problem as part of the entry at `index` of a list.
+    /// Moves the problem under the entry at `index` of a list.
     pub(crate) fn within(mut self, index: usize) -> Problem {
         self.field = format!("[{index}].{}", self.field);
         self
@@ -192,14 +198,15 @@ impl Serialize for Problem {
 }
 
 impl Error {
-    /// What sort of failure this is.
+    /// Returns the kind of the error.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// The fields at fault; filled for [`ErrorKind::Invalid`], [`ErrorKind::Conflict`] and
-    /// [`ErrorKind::NotFound`], whose one problem names what was not found: `subscriptionId`,
-    /// `eventType` or `path`.
+    /// Returns the invalid or conflicting fields.
+    ///
+    /// The kinds [`ErrorKind::Invalid`], [`ErrorKind::Conflict`] and [`ErrorKind::NotFound`] have
+    /// problems. `NotFound` has one, for the field `subscriptionId`, `eventType` or `path`.
     pub fn problems(&self) -> &[Problem] {
         &self.0.problems
     }
@@ -209,8 +216,8 @@ impl Error {
     ///
     /// The members are `title` (fixed for each [`ErrorKind`]), `status`
     /// ([`ErrorKind::http_status`]), `detail` (the message; absent for status 500) and `errors`,
-    /// the [problems](Error::problems) as `{"field", "message"}`, where there are any. No path of
-    /// the machine and no message of SQLite is in it.
+    /// the [problems](Error::problems) as `{"field", "message"}`, if there are any. The body
+    /// contains no path of the server and no message of SQLite.
     ///
     /// # Examples
     ///
@@ -227,7 +234,7 @@ impl Error {
     pub fn to_problem(&self) -> serde_json::Value {
         let kind = self.kind();
         let status = kind.http_status();
-        // Its message names a file of this machine. The kind says enough to whoever asked.
+        // The message contains a path of the server, which the client must not see.
         let on_path = self.problems().iter().any(|problem| problem.field == "path");
         let path_message = if kind == ErrorKind::NotFound {
             "there is no registry at the path"
@@ -240,7 +247,7 @@ impl Error {
         if status != 500 {
             let detail = match kind {
                 _ if on_path => path_message.to_owned(),
-                // SQLite's own words may follow in the message.
+                // The message can contain a message of SQLite.
                 ErrorKind::Busy => {
                     "the registry is locked by another process; try again later".to_owned()
                 }
@@ -275,7 +282,8 @@ impl Error {
         Error::invalid(vec![Problem::new(field, message)])
     }
 
-    /// A conflict whose message is its problems': each reads as a sentence that begins with its field.
+    /// Creates a conflict without a message of its own. `Display` writes each problem as a sentence
+    /// that begins with the field.
     pub(crate) fn conflict(problems: Vec<Problem>) -> Error {
         Error::with(ErrorKind::Conflict, Cow::Borrowed(""), problems)
     }
@@ -284,8 +292,9 @@ impl Error {
         Error::conflict(vec![Problem::new(field, message)])
     }
 
-    /// A conflict that one sentence of its own says better than field and message would.
-    pub(crate) fn conflict_saying(message: String, problem: Problem) -> Error {
+    /// Creates a conflict with a message of its own, for a problem that does not read well as a
+    /// sentence that begins with the field.
+    pub(crate) fn conflict_with_message(message: String, problem: Problem) -> Error {
         let mut error = Error::conflict(vec![problem]);
         error.0.message = Cow::Owned(visible_owned(message));
         error
@@ -295,7 +304,7 @@ impl Error {
         Error(Box::new(Repr { kind, message, problems, source: None }))
     }
 
-    /// No event type of this name, for which a suggestion is still to be found.
+    /// Creates the error for an unknown event type. A suggestion is added later.
     pub(crate) fn no_event_type(name: &str) -> Error {
         let mut error = Error::not_found("eventType", format!("no event type {}", quoted(name)));
         for problem in &mut error.0.problems {
@@ -304,18 +313,18 @@ impl Error {
         error
     }
 
-    /// Returns the texts for which a suggestion is still to be found.
+    /// Returns the texts for which a suggestion is to be added.
     pub(crate) fn misspelt(&self) -> impl Iterator<Item = &Misspelt> {
         self.0.problems.iter().filter_map(|problem| problem.misspelt.as_ref())
     }
 
-    /// Adds a suggestion, or nothing, to the end of each message about such a text.
+    /// Appends the result of `hint` to each message about an unknown text. The result can be empty.
     pub(crate) fn with_hints(mut self, mut hint: impl FnMut(&Misspelt) -> String) -> Error {
         let Repr { message: whole, problems, .. } = &mut *self.0;
         for Problem { message, misspelt, .. } in problems {
             if let Some(misspelt) = misspelt.take() {
                 let hint = hint(&misspelt);
-                // The message of an error with one problem can be the problem's.
+                // An error with one problem can repeat its message.
                 if *whole == *message {
                     whole.to_mut().push_str(&hint);
                 }
@@ -329,7 +338,7 @@ impl Error {
         Error::not_found("subscriptionId", format!("no subscription {id}"))
     }
 
-    /// `field` says what kind of thing was not found.
+    /// Creates the error for a missing `subscriptionId`, `eventType` or `path`.
     pub(crate) fn not_found(field: &'static str, message: impl Into<String>) -> Error {
         let message = message.into();
         let mut error = Error::new(ErrorKind::NotFound, message.clone());
@@ -360,13 +369,13 @@ impl fmt::Display for Error {
             return f.write_str(&self.0.message);
         }
         let separator = if self.0.kind == ErrorKind::Conflict { " " } else { ": " };
-        for (position, problem) in self.0.problems.iter().take(SHOWN).enumerate() {
+        for (position, problem) in self.0.problems.iter().take(MAX_SHOWN).enumerate() {
             if position > 0 {
                 f.write_str("; ")?;
             }
             write!(f, "{}{separator}{}", visible(&problem.field), problem.message)?;
         }
-        match self.0.problems.len().checked_sub(SHOWN) {
+        match self.0.problems.len().checked_sub(MAX_SHOWN) {
             Some(more) if more > 0 => write!(f, "; and {more} more"),
             _ => Ok(()),
         }

@@ -1,9 +1,8 @@
-//! How a text that came from outside is shown to people.
+//! Escaping of input in messages and in `Debug`.
 
 use std::borrow::Cow;
 
-/// Quotes a text that came from outside for a message: what is invisible is escaped, and a long
-/// text is cut.
+/// Quotes input for a message: escapes invisible characters, and truncates a long text.
 pub(crate) fn quoted(text: &str) -> String {
     const MAX_CHARS: usize = 256;
     let quoted = if text.chars().nth(MAX_CHARS).is_none() {
@@ -15,9 +14,10 @@ pub(crate) fn quoted(text: &str) -> String {
     visible_owned(quoted)
 }
 
-/// Quotes the key of a JSON object from outside. A secret can stand there by mistake, so a key that
-/// looks like one is counted only, and of a key longer than any that has a meaning the beginning is
-/// shown.
+/// Quotes the key of a JSON object for a message.
+///
+/// A key can be a secret by mistake. Of a key that looks like one, only the length is shown. A key
+/// that is longer than every known key is truncated.
 pub(crate) fn quoted_key(key: &str) -> String {
     const MAX_BYTES: usize = 64;
     const START: usize = 16;
@@ -31,26 +31,29 @@ pub(crate) fn quoted_key(key: &str) -> String {
     }
 }
 
-/// Whether a text holds what could be base64 or hexadecimal of a key: the prefix of Standard
-/// Webhooks, padding, or a run of their characters that is longer than words are.
+/// Returns whether a text could contain a key in base64 or hexadecimal.
+///
+/// The signs are the prefix of Standard Webhooks, padding, and a run of such characters that is
+/// longer than a word.
 fn looks_secret(text: &str) -> bool {
-    /// Of 16 random bytes, the shortest key that anybody makes, base64 has 22 characters. Two in a
-    /// hundred runs of so many have no digit.
-    const RUN: usize = 20;
-    const RUN_WITHOUT_DIGIT: usize = 32;
-    let is_digit_of_key = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '-' | '_');
-    let mut runs = text.split(|c| !is_digit_of_key(c));
+    /// The shortest usual key has 16 random bytes, which are 22 characters of base64. Two in a
+    /// hundred of such texts contain no digit.
+    const MIN_RUN: usize = 20;
+    const MIN_RUN_WITHOUT_DIGIT: usize = 32;
+    let is_key_char = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '-' | '_');
+    let mut runs = text.split(|c| !is_key_char(c));
     text.to_ascii_lowercase().contains("whsec_")
         || text.contains('=')
         || runs.any(|run| {
-            run.len() >= RUN_WITHOUT_DIGIT
-                || (run.len() >= RUN && run.contains(|c: char| c.is_ascii_digit()))
+            run.len() >= MIN_RUN_WITHOUT_DIGIT
+                || (run.len() >= MIN_RUN && run.contains(|c: char| c.is_ascii_digit()))
         })
 }
 
-/// Escapes the characters of a text from outside that are invisible, break the line or reorder the
-/// text around them, as `\u{2028}`: everything that `Display` shows passes through here. Other
-/// characters stay, a backslash too.
+/// Escapes the characters that are invisible, break the line or reorder the text around them, as
+/// `\u{2028}`. Other characters stay, including the backslash.
+///
+/// Every `Display` of the crate passes input through this function.
 pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     let is_hidden = |(at, c): (usize, char)| is_hidden(c, at == 0);
     if !text.char_indices().any(is_hidden) {
@@ -67,6 +70,7 @@ pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
+/// Escapes like [`visible`], and reuses the text if nothing has to be escaped.
 pub(crate) fn visible_owned(text: String) -> String {
     match visible(&text) {
         Cow::Borrowed(_) => text,
@@ -74,22 +78,24 @@ pub(crate) fn visible_owned(text: String) -> String {
     }
 }
 
-/// What `str::escape_debug` calls not printable (the categories Cc, Cf, Zl, Zp, Zs other than the
-/// space, and what is not assigned), a combining mark at the beginning, and the blank letters and
-/// marks that it lets pass.
+/// Returns whether `visible` escapes a character.
+///
+/// These are the characters that `str::escape_debug` escapes as not printable (the categories Cc,
+/// Cf, Zl, Zp, Zs without the space, and unassigned code points), a combining mark at the beginning
+/// of the text, and the blank characters that `escape_debug` keeps.
 fn is_hidden(c: char, first: bool) -> bool {
     if c.is_ascii() {
         return c.is_ascii_control();
     }
-    // The escape of a single character also covers every combining mark, which belongs to the
-    // character before it.
+    // `char::escape_debug` escapes every combining mark, although a mark in the middle of a text
+    // belongs to the character before it. `str::escape_debug` keeps such a mark.
     is_blank(c)
         || (c.escape_debug().len() > 1
             && (first || format!("a{c}").escape_debug().nth(1) == Some('\\')))
 }
 
-/// Letters, marks and symbols that are drawn as nothing: Unicode's default-ignorable characters
-/// outside of Cf, and the blank braille pattern.
+/// Returns whether a letter, mark or symbol is drawn as nothing: Unicode's default-ignorable
+/// characters outside of the category Cf, and the blank braille pattern.
 fn is_blank(c: char) -> bool {
     matches!(
         c,

@@ -9,26 +9,27 @@ pub(crate) const MAX_DESCRIPTION: usize = 4_096;
 const MAX_SCHEMA: usize = 256 * 1_024;
 const MAX_SCHEMA_DEPTH: usize = 124;
 
-/// Something that can happen, by its name: `agent.presencechanged.v1`. With a description for people and a JSON schema
-/// of the payload, both optional.
+/// A type of event, such as `agent.presencechanged.v1`: a name, an optional description for people,
+/// and an optional JSON schema of the payload.
 ///
 /// # Limits
 ///
-/// A name is 1 to 256 bytes of ASCII letters, digits and `_ - . : /`. A description is at most 4,096 bytes, a schema
-/// at most 256 KiB serialized and at most 124 levels deep. Making an `EventType` cannot fail; registering checks it.
+/// A name has 1 to 256 bytes: ASCII letters, digits and `_ - . : /`. A description has at most
+/// 4,096 bytes. A schema has at most 256 KiB serialized and at most 124 levels. Creating an
+/// `EventType` cannot fail; registering validates it.
 ///
 /// # JSON
 ///
-/// `{"name": …, "description": …, "jsonSchema": …}`. Absent keys are omitted when written; unknown ones are ignored
-/// when read, because the document is another system's.
+/// `{"name": …, "description": …, "jsonSchema": …}`. Serializing omits what is absent.
+/// Deserializing ignores unknown keys, because the document comes from another system.
 ///
 /// ```
 /// use webhook_registry::EventType;
 ///
-/// let event_type = EventType::new("channel.held.v1").with_description("A connected channel was put on hold.");
+/// let event_type = EventType::new("channel.held.v1").with_description("A call was put on hold");
 /// assert_eq!(
 ///     serde_json::to_string(&event_type)?,
-///     r#"{"name":"channel.held.v1","description":"A connected channel was put on hold."}"#,
+///     r#"{"name":"channel.held.v1","description":"A call was put on hold"}"#,
 /// );
 /// # Ok::<(), serde_json::Error>(())
 /// ```
@@ -40,54 +41,57 @@ pub struct EventType {
 }
 
 impl EventType {
-    /// An event type of this name, without description and schema.
+    /// Creates an event type without a description and without a schema.
     pub fn new(name: impl Into<String>) -> EventType {
         EventType { name: name.into(), description: None, json_schema: None }
     }
 
-    /// The same with a description.
+    /// Sets the description.
     #[must_use]
     pub fn with_description(mut self, text: impl Into<String>) -> EventType {
         self.description = Some(text.into());
         self
     }
 
-    /// The same with a JSON schema of the payload. It is kept, not enforced. `null` is none, as in JSON. What lies deeper than
-    /// 128 levels is dropped at once: such a schema is too deep to be registered, and for the stack.
+    /// Sets the JSON schema of the payload. The schema is stored, and no payload is validated
+    /// against it. `null` means no schema, as in JSON.
+    ///
+    /// Levels deeper than 128 are dropped at once. Such a schema is too deep to be registered, and
+    /// handling it would overflow the stack.
     #[must_use]
     pub fn with_json_schema(mut self, mut schema: serde_json::Value) -> EventType {
-        cut(&mut schema);
+        drop_deep_levels(&mut schema);
         self.json_schema = Some(schema).filter(|schema| !schema.is_null());
         self
     }
 
-    /// The name.
+    /// Returns the name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The description for people.
+    /// Returns the description for people.
     pub fn description(&self) -> Option<&str> {
         self.description.as_deref()
     }
 
-    /// The JSON schema of the payload.
+    /// Returns the JSON schema of the payload.
     pub fn json_schema(&self) -> Option<&serde_json::Value> {
         self.json_schema.as_ref()
     }
 
-    /// Every rule that an event type breaks that was read back from the file.
-    pub(crate) fn faults(&self) -> Vec<Problem> {
-        let (_, mut problems) = self.check();
-        // A builder takes `null` for none, so none is ever written.
+    /// Validates an event type that was read from the file, and returns every problem.
+    pub(crate) fn stored_problems(&self) -> Vec<Problem> {
+        let (_, mut problems) = self.validate();
+        // The builder turns `null` into no schema, so no registry writes it.
         if self.json_schema.as_ref().is_some_and(serde_json::Value::is_null) {
-            problems.push(Problem::new("jsonSchema", "null, where no schema is kept as none"));
+            problems.push(Problem::new("jsonSchema", "null is not a schema"));
         }
         problems
     }
 
-    /// Every rule that this event type breaks, and the text of its schema.
-    pub(crate) fn check(&self) -> (Option<String>, Vec<Problem>) {
+    /// Validates the event type. Returns the text of its schema, and every problem.
+    pub(crate) fn validate(&self) -> (Option<String>, Vec<Problem>) {
         let mut problems = Vec::new();
         if let Err(why) = check_name(&self.name) {
             problems.push(Problem::new("name", why));
@@ -118,11 +122,12 @@ impl From<String> for EventType {
     }
 }
 
-/// Whether this can stand in the name of an event type.
+/// Returns whether the name of an event type can contain this byte.
 pub(crate) fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b':' | b'/')
 }
 
+/// Returns whether a text is a valid name of an event type.
 pub(crate) fn is_name(text: &str) -> bool {
     (1..=MAX_NAME).contains(&text.len()) && text.bytes().all(is_name_byte)
 }
@@ -137,24 +142,25 @@ fn check_name(name: &str) -> Result<(), String> {
     match name.char_indices().find(|(_, c)| !u8::try_from(*c).is_ok_and(is_name_byte)) {
         None => Ok(()),
         Some((at, c)) => Err(format!(
-            "{c:?} at byte {at} cannot stand in a name: letters, digits and _ - . : / can"
+            "a name cannot contain {c:?} (at byte {at}), only letters, digits and _ - . : /"
         )),
     }
 }
 
-/// The rule for descriptions, of event types and of subscriptions.
+/// Validates the description of an event type or of a subscription.
 pub(crate) fn check_description(text: &str) -> Result<(), String> {
     if text.len() > MAX_DESCRIPTION {
         Err(format!("a description has at most {MAX_DESCRIPTION} bytes, not {}", text.len()))
     } else if text.contains('\0') {
-        Err("a description cannot hold U+0000".to_owned())
+        Err("a description cannot contain U+0000".to_owned())
     } else {
         Ok(())
     }
 }
 
+/// Validates a schema, and returns its text.
 fn schema_text(schema: &serde_json::Value) -> Result<String, String> {
-    // Told before it is serialized, which recurses.
+    // Serializing recurses, so the depth is validated first.
     check_schema(schema)?;
     let text = serde_json::to_string(schema).map_err(|cause| format!("not JSON: {cause}"))?;
     if text.len() > MAX_SCHEMA {
@@ -166,9 +172,11 @@ fn schema_text(schema: &serde_json::Value) -> Result<String, String> {
     Ok(text)
 }
 
-/// Drops what is deeper than a schema can be, level by level. A program with serde_json's feature `unbounded_depth` can read
-/// values of any depth, and cloning, comparing or dropping one recurses.
-fn cut(schema: &mut serde_json::Value) {
+/// Drops the levels of a schema that are too deep, without recursion.
+///
+/// A program with serde_json's feature `unbounded_depth` can parse values of any depth. Cloning,
+/// comparing and dropping a value recurse, so a deep one overflows the stack.
+fn drop_deep_levels(schema: &mut serde_json::Value) {
     use serde_json::Value;
     let mut level = vec![schema];
     for _ in 0..MAX_SCHEMA_DEPTH.saturating_add(4) {
@@ -192,8 +200,10 @@ fn cut(schema: &mut serde_json::Value) {
     }
 }
 
-/// Whether serde_json can read it again, in every program. Its parser goes 127 levels deep, of which the documents that
-/// hold the schema ([`Catalog`], [`Export`](crate::Export), the history) take three. Numbers past an `f64` exist only in
+/// Validates that serde_json can parse the schema again in every program.
+///
+/// Its parser accepts 127 levels, of which the documents around a schema ([`Catalog`],
+/// [`Export`](crate::Export), the history) need three. Numbers greater than an `f64` exist only in
 /// programs with its feature `arbitrary_precision`.
 fn check_schema(schema: &serde_json::Value) -> Result<(), String> {
     use serde_json::Value;
@@ -205,8 +215,10 @@ fn check_schema(schema: &serde_json::Value) -> Result<(), String> {
                 Value::Array(items) => next.extend(items),
                 Value::Object(entries) => next.extend(entries.values()),
                 Value::Number(number) if number.as_f64().is_none() => {
-                    return Err("a number in a schema is at most what 64 bits hold, about 1.8e308"
-                        .to_owned());
+                    return Err(
+                        "a number in a schema has to fit in a 64-bit float, up to about 1.8e308"
+                            .to_owned(),
+                    );
                 }
                 _ => {}
             }
@@ -275,14 +287,16 @@ impl<'de> Deserialize<'de> for EventType {
     }
 }
 
-/// The document of event types, `{"eventTypes": […]}`: what a webhook API answers to `GET /event-types`.
+/// A document of event types, `{"eventTypes": […]}`, as a webhook API returns it from
+/// `GET /event-types`.
 ///
-/// Unknown keys are ignored when it is read.
+/// Deserializing ignores unknown keys.
 ///
 /// ```
 /// use webhook_registry::{Catalog, Registry};
 ///
-/// let catalog: Catalog = serde_json::from_str(r#"{"eventTypes": [{"name": "channel.held.v1"}]}"#)?;
+/// let body = r#"{"eventTypes": [{"name": "channel.held.v1"}]}"#;
+/// let catalog: Catalog = serde_json::from_str(body)?;
 /// let registry = Registry::in_memory()?;
 /// registry.register_event_types(catalog)?;
 /// assert_eq!(registry.expand("channel.*")?, ["channel.held.v1"]);
@@ -291,7 +305,7 @@ impl<'de> Deserialize<'de> for EventType {
 #[non_exhaustive]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Catalog {
-    /// The event types, in the document's order.
+    /// The event types, in the order of the document.
     pub event_types: Vec<EventType>,
 }
 

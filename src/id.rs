@@ -10,10 +10,11 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::json;
 use crate::time::Millis;
 
-/// The identity of a subscription: a [ULID](https://github.com/ulid/spec), 26 characters of Crockford's base 32.
+/// The id of a subscription: a [ULID](https://github.com/ulid/spec), written as 26 characters of
+/// Crockford's base 32.
 ///
-/// Ids rise strictly within a file for ever, so their order is the order of creation. They are read in upper and lower
-/// case and written in upper case.
+/// Ids of a file increase strictly, also after deletions, so their order is the order of creation.
+/// Parsing accepts upper and lower case. `Display` writes upper case.
 ///
 /// ```
 /// use webhook_registry::SubscriptionId;
@@ -26,37 +27,41 @@ use crate::time::Millis;
 pub struct SubscriptionId(Ulid);
 
 impl SubscriptionId {
-    /// The time that the id carries: that of its making, by the registry's clock. When the clock had stepped back, it
-    /// is the time of the id before, because ids rise.
+    /// Returns the time of creation, by the registry's clock. If the clock had stepped back, this
+    /// is the time of the previous id, because ids increase.
     pub fn timestamp(&self) -> SystemTime {
         std::time::UNIX_EPOCH
             .checked_add(std::time::Duration::from_millis(self.0.timestamp_ms()))
             .unwrap_or(std::time::UNIX_EPOCH)
     }
 
-    /// An id as the file keeps it; none for one in another writing, which no look-up by that id would find.
+    /// Parses an id as the file stores it. An id in lower case is none, because no look-up would
+    /// find its row.
     pub(crate) fn from_stored(text: &str) -> Option<SubscriptionId> {
         let lower = text.bytes().fold(false, |lower, byte| lower | byte.is_ascii_lowercase());
         if lower { None } else { text.parse().ok() }
     }
 
-    /// How many random bytes a fresh id takes.
+    /// The number of random bytes in a new id.
     pub(crate) const RANDOM: usize = 10;
 
-    /// The last millisecond that an id can carry, in the year 10889.
+    /// The greatest time of an id, in milliseconds since 1970. It is in the year 10889.
     const LAST_MILLISECOND: u64 = (1 << 48) - 1;
 
-    /// Whether no registry gives it out, and no id may be left after it: it is of the last millisecond.
-    pub(crate) fn is_unreached(self) -> bool {
+    /// Returns whether the id has the last millisecond. No registry creates such an id, and
+    /// possibly none could follow it.
+    pub(crate) fn is_reserved(self) -> bool {
         self.0.timestamp_ms() == SubscriptionId::LAST_MILLISECOND
     }
 
-    /// Whether at least a whole millisecond's ids, 2^80, lie between it and those that are [unreached](Self::is_unreached).
+    /// Returns whether at least 2^80 ids, those of a whole millisecond, lie between this id and the
+    /// [reserved](Self::is_reserved) ones.
     pub(crate) fn can_be_followed(self) -> bool {
         self.0.timestamp_ms().saturating_add(1) < SubscriptionId::LAST_MILLISECOND
     }
 
-    /// The greater of a fresh id and the one after `last`, so that ids rise also when the clock steps back.
+    /// Returns a new id, or the successor of `last` if that is greater. So ids increase also when
+    /// the clock steps back.
     pub(crate) fn next(
         now: Millis,
         random: [u8; SubscriptionId::RANDOM],
@@ -64,17 +69,17 @@ impl SubscriptionId {
     ) -> Result<SubscriptionId> {
         let mut low = [0; 16];
         low[6..].copy_from_slice(&random);
-        let fresh = Ulid::from_parts(now.get(), u128::from_be_bytes(low));
+        let new = Ulid::from_parts(now.get(), u128::from_be_bytes(low));
         let Some(SubscriptionId(last)) = last else {
-            return Ok(SubscriptionId(fresh));
+            return Ok(SubscriptionId(new));
         };
         let after = last.0.checked_add(1).map(Ulid).ok_or_else(|| {
             Error::new(
                 ErrorKind::Conflict,
-                format!("no id is left after {last}, the greatest that there is"),
+                format!("no id can follow {last}, the greatest possible id"),
             )
         })?;
-        Ok(SubscriptionId(fresh.max(after)))
+        Ok(SubscriptionId(new.max(after)))
     }
 }
 
@@ -95,23 +100,23 @@ impl FromStr for SubscriptionId {
 
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] on `subscriptionId` for what is no ULID.
+    /// [`ErrorKind::Invalid`] on `subscriptionId` if the text is no ULID.
     fn from_str(text: &str) -> Result<SubscriptionId> {
-        let refuse = |why: String| Err(Error::invalid_field("subscriptionId", why));
+        let invalid = |why: String| Err(Error::invalid_field("subscriptionId", why));
         if text.len() != ulid::ULID_LEN {
             let length = text.chars().count();
-            return refuse(format!(
+            return invalid(format!(
                 "a subscription id has {} characters, not {length}",
                 ulid::ULID_LEN
             ));
         }
-        // The ulid crate wraps round on what 128 bits cannot hold.
+        // The ulid crate wraps around where the number exceeds 128 bits.
         if text.bytes().next().is_some_and(|first| first > b'7') {
-            return refuse("a subscription id begins with a digit from 0 to 7".to_owned());
+            return invalid("a subscription id begins with a digit from 0 to 7".to_owned());
         }
         match Ulid::from_string(text) {
             Ok(ulid) => Ok(SubscriptionId(ulid)),
-            Err(_) => refuse(
+            Err(_) => invalid(
                 "a subscription id is made of digits and letters other than I, L, O and U"
                     .to_owned(),
             ),

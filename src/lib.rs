@@ -1,4 +1,5 @@
-//! An embedded registry of webhook subscriptions in one SQLite file: who wants to hear about what.
+//! An embedded registry of webhook subscriptions. It stores them in one SQLite file, and
+//! returns the subscribers of an event.
 //!
 //! ```
 //! use webhook_registry::{NewSubscription, Registry};
@@ -16,99 +17,109 @@
 //! # Ok::<(), webhook_registry::Error>(())
 //! ```
 //!
-//! A [`Registry`] keeps subscriptions and a catalog of [event types](EventType). [`Registry::create`] takes a
-//! [`NewSubscription`], from Rust or from JSON; [`Registry::subscribers`] answers which enabled subscriptions get an
-//! event, and [`Registry::explain`] why.
+//! A [`Registry`] stores subscriptions and a catalog of [event types](EventType). It delivers
+//! nothing: it has no server, no queue and no retries, opens no socket and resolves no host name.
+//!
+//! | task | start at |
+//! |---|---|
+//! | open a registry | [`Registry::open`], [`RegistryOptions`] |
+//! | fill the catalog | [`Registry::register_event_types`], [`Catalog`] |
+//! | subscribe | [`Registry::create`], [`NewSubscription`] |
+//! | find the subscribers of an event | [`Registry::subscribers`] |
+//! | see why, or why not | [`Registry::explain`], [`Registry::check`] |
+//! | declare all subscriptions | [`Registry::ensure`], [`Registry::plan`] |
+//! | replace a secret | [`Registry::rotate_secret`], [`Rotation`] |
+//! | read the history | [`Registry::changes`], [`Change`] |
+//! | copy | [`Registry::backup`], [`Registry::export`] |
+//! | restrict the URLs | [`UrlPolicy`] |
+//! | handle errors | [`Error`], [`ErrorKind`] |
+//!
+//! The [`cookbook`] has whole programs for common tasks.
 //!
 //! # Patterns
 //!
-//! A subscription names event types literally or with wildcards, matched against the **whole** name, case-sensitive:
-//!
-//! | part | covers |
-//! |---|---|
-//! | `*` | any run of characters, also across dots and also an empty one |
-//! | `?` | one character |
-//! | `[abc]`, `[a-z]` | one character of a set |
-//! | `[!abc]` | one character outside a set |
-//! | a letter, a digit, `_ - . : /` | itself |
-//!
-//! So `agent.*` covers `agent.presencechanged.v1`, `*.v1` every first version, and `*` all. [`EventPattern`] has the
-//! syntax in full. A pattern is expanded when it is stored, and again whenever the catalog learns or loses a type.
+//! A subscription has patterns: names of event types, or names with the wildcards `*`, `?`, `[abc]`
+//! and `[!abc]`. A pattern has to match the **whole** name, case-sensitively, and `*` also crosses
+//! dots. So `agent.*` matches `agent.presencechanged.v1`, `*.v1` matches every first version, and
+//! `*` matches all. [`EventPattern`] describes the syntax. A pattern is expanded when it is stored,
+//! and again whenever an event type is registered or removed.
 //!
 //! # Durability
 //!
-//! A call that has returned survives a power loss, unless [`Durability::Relaxed`] is chosen, which survives a crash of
-//! the process. A call that failed has changed nothing, in the file and in memory. The one exception is an I/O error
-//! while a change was being committed: its outcome is certain only once the file is opened again.
+//! A change survives a power loss, once the call that made it has returned. With
+//! [`Durability::Relaxed`] it survives a crash of the process, but not of the machine. A call that
+//! failed has changed nothing, neither in the file nor in memory. There is one exception: after an
+//! I/O error during the commit, the outcome is known only when the file is opened again.
 //!
 //! # Locking
 //!
-//! Any number of threads and processes can have a file open. Readers wait for nobody; a writer waits for another until
-//! the [busy timeout](RegistryOptions::busy_timeout). A change is seen by the next call of every thread and every
-//! process. With [`exclusive(true)`](RegistryOptions::exclusive) one registry has the file for itself.
+//! Any number of threads and processes can open the same file. Readers do not wait for writers. A
+//! writer waits for other writers, up to the [busy timeout](RegistryOptions::busy_timeout). A
+//! change is visible to the next call of every thread and every process. With
+//! [`exclusive(true)`](RegistryOptions::exclusive) no other registry can open the file.
 //!
-//! The file needs a local file system (SQLite's WAL mode shares memory between processes), and must not be carried
-//! through a `fork` without `exec`. When it is deleted or replaced while it is open, changes are
-//! [`ErrorKind::Storage`], and reads go on with the file that was opened or say so too. Replace a file only while nobody
-//! writes to it, and its `-wal` with it. A registry that was opened
-//! [`read_only`](RegistryOptions::read_only) goes on with the file that took the place of the one it opened.
+//! The file has to be on a local file system, because SQLite's WAL mode shares memory between
+//! processes. An open registry must not be used after a `fork` without `exec`.
+//!
+//! On Unix, an open file can be deleted or replaced. Changes then fail with [`ErrorKind::Storage`].
+//! Reads return the content of the file that was opened, or fail with `Storage` too. A
+//! [`read_only`](RegistryOptions::read_only) registry opens the new file instead. Replace a file
+//! only while no process writes to it, together with its `-wal`. Windows refuses to replace an open
+//! file.
 //!
 //! # Secrets
 //!
-//! A secret is generated from the operating system's generator, or given, and kept exactly as given. It is returned
-//! where it is made ([`Created`]) and to whoever delivers ([`Subscriber::secrets`]). No other reading call, no JSON of a
-//! [`Subscription`], no `Debug`, no message and no view of the file shows one. In the file, which has mode 0600, it lies
-//! as text.
+//! A secret is generated by the operating system's generator, or given, and stored exactly as
+//! given. These calls return secrets, because their callers need them:
 //!
-//! # The file is an interface too
+//! - [`Registry::create`], [`Registry::rotate_secret`] and the other calls that make one,
+//! - [`Registry::secret`] and [`Registry::secrets`],
+//! - [`Registry::subscribers`], through [`Subscriber::secrets`],
+//! - [`Registry::export`], in the JSON of an [`Export`].
 //!
-//! Three views are stable from 0.1 on (columns may be added at the end), for any program that reads SQLite 3.38 or later
-//! and runs as the file's user:
+//! No other call returns a secret. The JSON of a [`Subscription`], every `Debug`, every message and
+//! the views of the file contain none.
 //!
-//! | view | columns |
-//! |---|---|
-//! | `subscriptions` | `id`, `name`, `url`, `enabled` (0 or 1), `events` (a JSON array, in order), `description`, `metadata` (a JSON object, `{}` when none), `created_at`, `updated_at` (ms since 1970, UTC), `revision` |
-//! | `event_types` | `name`, `description`, `json_schema` |
-//! | `subscribers` | `event_type`, `id`, `name`, `url`: exactly what [`Registry::subscribers`] answers |
+//! On Unix, the file has mode 0600. The secrets in it are text, or encrypted with the feature
+//! `encryption` and a key.
+//!
+//! # SQL views
+//!
+//! Any program that reads SQLite 3.38 or later, and runs as the file's user, can query three views.
+//! They are stable from 0.1 on. New columns may be added at the end.
+//!
+//! - `subscriptions`: `id`, `name`, `url`, `enabled` (0 or 1), `events` (a JSON array, in order),
+//!   `description`, `metadata` (a JSON object, `{}` when there is none), `created_at` and
+//!   `updated_at` (milliseconds since 1970, UTC), `revision`
+//! - `event_types`: `name`, `description`, `json_schema`
+//! - `subscribers`: `event_type`, `id`, `name`, `url`, exactly as [`Registry::subscribers`] returns
+//!   them
 //!
 //! ```sql
-//! -- Who gets an event?
 //! SELECT name, url FROM subscribers WHERE event_type = 'channel.held.v1' ORDER BY id;
-//! -- What do they ask for?
-//! SELECT s.name, e.value FROM subscriptions s, json_each(s.events) e WHERE s.enabled ORDER BY s.id, e.key;
-//! -- Which events go to nobody?
-//! SELECT name FROM event_types WHERE name NOT IN (SELECT event_type FROM subscribers) ORDER BY name;
-//!
-//! -- From a database of your own, with an outbox in it:
-//! ATTACH 'webhooks.db' AS hooks;
-//! INSERT INTO outbox (event, subscription, url)
-//!     SELECT event.id, s.id, s.url FROM event JOIN hooks.subscribers s ON s.event_type = event.type;
 //! ```
 //!
-//! A reader needs a folder that it can write to, or
-//! a writer that is running: SQLite's WAL mode keeps its index beside the file.
+//! The [cookbook](cookbook#read-the-registry-from-another-program) has more queries. A reader needs
+//! write access to the folder, or a running writer, because WAL mode keeps its index beside the
+//! file.
 //!
 //! # Compatibility
 //!
-//! A file of any released version is opened and brought up to date by every later one, in one transaction; a file of a
-//! newer version is [`ErrorKind::Incompatible`] and left as it was. No type of another crate is in the public API but
-//! serde's traits and `serde_json::Value`, so the SQLite underneath can change its version.
-//!
-//! # More
-//!
-//! [`cookbook`] has whole programs: declared subscriptions, an outbox, rotation, tenants, tests, backups.
-//!
-//! # What it is not
-//!
-//! It delivers nothing, opens no socket and resolves no name. There is no server, no queue and no retry.
+//! Every later version opens a file of any released version, and migrates it in one transaction. A
+//! file of a newer version is [`ErrorKind::Incompatible`], and is left as it was. Of other crates,
+//! the public API contains serde's traits and `serde_json::Value` only, so the version of SQLite
+//! can change.
 //!
 //! # Features
 //!
-//! - `bundled` (default) compiles SQLite into the program; without it the system's (3.38 or later) is linked.
-//! - `signing` gives `Subscriber::sign`, the headers of [Standard Webhooks](https://www.standardwebhooks.com).
-//! - `encryption` seals the secrets in the file: `RegistryOptions::encryption_key` and `Registry::rekey`.
-//! - `test-util`, for the tests of an application: `RegistryOptions::deterministic`, [`Registry`]`::fork` and
-//!   `ManualClock`.
+//! - `bundled` (default) compiles SQLite into the program. Without it, the system's SQLite (3.38 or
+//!   later) is linked.
+//! - `signing` adds `Subscriber::sign`, which returns the headers of
+//!   [Standard Webhooks](https://www.standardwebhooks.com).
+//! - `encryption` encrypts the secrets in the file: `RegistryOptions::encryption_key` and
+//!   `Registry::rekey`.
+//! - `test-util` serves the tests of an application: `RegistryOptions::deterministic`,
+//!   [`Registry`]`::fork` and `ManualClock`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod change;

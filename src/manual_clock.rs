@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::time::Millis;
 
-/// A clock that stands until it is set: for tests of what expires. Cloning it shares it.
+/// A clock for tests of expiry, which moves only when the test moves it. A clone shares its time.
 ///
 /// # Examples
 ///
@@ -13,9 +13,11 @@ use crate::time::Millis;
 /// use webhook_registry::{ManualClock, NewSubscription, Registry, Rotation};
 ///
 /// let clock = ManualClock::new(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
-/// let registry = Registry::options().clock({ let clock = clock.clone(); move || clock.now() }).in_memory()?;
+/// let time = clock.clone();
+/// let registry = Registry::options().clock(move || time.now()).in_memory()?;
 /// registry.register_event_type("agent.presencechanged.v1")?;
-/// let created = registry.create(NewSubscription::new("crm", "https://example.com/", ["agent.*"]))?;
+/// let request = NewSubscription::new("crm", "https://example.com/", ["agent.*"]);
+/// let created = registry.create(request)?;
 ///
 /// let id = created.subscription().id();
 /// registry.rotate_secret(id, Rotation::new().overlap(Duration::from_secs(60)))?;
@@ -28,22 +30,23 @@ use crate::time::Millis;
 pub struct ManualClock(Arc<Mutex<SystemTime>>);
 
 impl ManualClock {
-    /// A clock that stands at this time.
+    /// Creates a clock that shows this time.
     pub fn new(time: SystemTime) -> ManualClock {
         ManualClock(Arc::new(Mutex::new(time)))
     }
 
-    /// What it shows.
+    /// Returns the time of the clock.
     pub fn now(&self) -> SystemTime {
         *self.time()
     }
 
-    /// Sets it, forward or back.
+    /// Sets the clock, forward or back.
     pub fn set(&self, time: SystemTime) {
         *self.time() = time;
     }
 
-    /// Moves it forward. At the end of what a [`SystemTime`] can hold it stands still.
+    /// Moves the clock forward. The time stays as it is if a [`SystemTime`] cannot represent the
+    /// sum.
     pub fn advance(&self, by: Duration) {
         let mut time = self.time();
         *time = time.checked_add(by).unwrap_or(*time);

@@ -11,27 +11,30 @@ use crate::error::{Error, Result, visible};
 use crate::event_type::{is_name, is_name_byte};
 use crate::json;
 
-const LONGEST: usize = 256;
+const MAX_LENGTH: usize = 256;
 
-/// What a subscription wants to hear about: the name of an event type, or a name with wildcards.
+/// A pattern of a subscription: the name of an event type, or a name with wildcards.
 ///
 /// # Syntax
 ///
-/// A pattern is compiled by the [`glob`](https://docs.rs/glob) crate, is case-sensitive, and has to match the
-/// **whole** name. It has at most 256 bytes.
+/// A pattern is matched by the [`glob`](https://docs.rs/glob) crate. Matching is case-sensitive,
+/// and the pattern has to match the **whole** name. A pattern has at most 256 bytes.
 ///
-/// | part | covers |
+/// | part | matches |
 /// |---|---|
-/// | `*` | any run of characters, also across dots and also an empty one |
+/// | `*` | any number of characters, also none, also dots |
 /// | `?` | one character |
 /// | `[abc]`, `[a-z]` | one character of a set |
-/// | `[!abc]` | one character outside a set |
+/// | `[!abc]` | one character that is not in a set |
 /// | a letter, a digit, `_ - . : /` | itself |
 ///
-/// So `agent.*` covers `agent.presencechanged.v1`, `*.v1` covers every first version, and `*` covers all. In a class
-/// stand the characters of names and ranges that rise; `!` stands only first, a literal `-` only first (also after
-/// `!`) or last. Everything else is refused: `**` (one `*` already crosses dots), `[^a]`, `[*]`, `[]]`, `[z-a]`,
-/// `[a-a]`, `[]`, a lone `]`.
+/// So `agent.*` matches `agent.presencechanged.v1`, `*.v1` matches every first version, and `*`
+/// matches all.
+///
+/// A set contains characters of names, and ranges whose end is greater than their start. `!` can
+/// only be its first character. A literal `-` can only be the first one (also after `!`) or the
+/// last. All other syntax is rejected: `**` (one `*` already crosses dots), `[^a]`, `[*]`, `[]]`,
+/// `[z-a]`, `[a-a]`, `[]`, and a `]` without a `[`.
 ///
 /// ```
 /// use webhook_registry::EventPattern;
@@ -45,22 +48,24 @@ const LONGEST: usize = 256;
 #[derive(Clone)]
 pub struct EventPattern {
     text: Box<str>,
-    /// None for a name. What comes from the file is compiled when it is first asked: a page of subscriptions only shows
-    /// its patterns.
+    /// None for a name. A pattern from the file is compiled at its first match, because a list of
+    /// subscriptions only shows its patterns.
     wildcard: Option<OnceLock<Box<glob::Pattern>>>,
 }
 
 impl EventPattern {
-    /// The pattern as it was given.
+    /// Returns the pattern as it was given.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Whether the pattern covers this event type. False for a text that is no name of an event type.
+    /// Returns whether the pattern matches an event type. A text that is no valid name of an event
+    /// type never matches.
     pub fn matches(&self, event_type: &str) -> bool {
         match &self.wildcard {
             None => *self.text == *event_type,
-            // What keeps the syntax compiles; if it did not, it would cover nothing.
+            // Every valid pattern compiles. The default pattern, which is empty, would match
+            // nothing.
             Some(glob) => {
                 is_name(event_type)
                     && glob
@@ -72,47 +77,50 @@ impl EventPattern {
         }
     }
 
-    /// Whether this is more than a name.
+    /// Returns whether the pattern has wildcards, and is not only a name.
     pub fn is_wildcard(&self) -> bool {
         self.wildcard.is_some()
     }
 
-    /// The part before the first wildcard; every name that is covered begins with it.
+    /// Returns the part before the first wildcard. Every matched name begins with it.
     pub(crate) fn literal_prefix(&self) -> &str {
         self.text.split(['*', '?', '[']).next().unwrap_or_default()
     }
 
-    /// The part after the last wildcard; every name that is covered ends with it.
+    /// Returns the part after the last wildcard. Every matched name ends with it.
     pub(crate) fn literal_suffix(&self) -> &str {
         self.text.rsplit(['*', '?', ']']).next().unwrap_or_default()
     }
 
-    /// Parses; the error is the reason alone, for whoever knows the field.
+    /// Parses and compiles a pattern. The error is the reason without the field, which the caller
+    /// knows.
     pub(crate) fn compile(text: &str) -> Result<EventPattern, String> {
         let pattern = EventPattern::stored(text)?;
         if let Some(wildcard) = &pattern.wildcard {
             let glob = glob::Pattern::new(text)
                 .map_err(|cause| format!("not a pattern: {}", cause.msg))?;
-            // It is new, so nobody has set it.
+            // The cell is new, so setting it cannot fail.
             let _ = wildcard.set(Box::new(glob));
         }
         Ok(pattern)
     }
 
-    /// Parses what was compiled before it was stored.
+    /// Parses a pattern that is stored in the file. It was compiled before it was stored.
     pub(crate) fn stored(text: &str) -> Result<EventPattern, String> {
-        Ok(EventPattern { wildcard: check(text)?.then(OnceLock::new), text: text.into() })
+        Ok(EventPattern { wildcard: parse(text)?.then(OnceLock::new), text: text.into() })
     }
 }
 
-/// Judges the syntax; true where there is a wildcard. Stricter than the `glob` crate, which gives some of what is
-/// refused here a meaning that SQL's `GLOB` or a shell does not.
-fn check(text: &str) -> Result<bool, String> {
+/// Validates the syntax. Returns true if there is a wildcard.
+///
+/// The rules are stricter than those of the `glob` crate. It accepts some texts with another
+/// meaning than SQL's `GLOB` or a shell.
+fn parse(text: &str) -> Result<bool, String> {
     if text.is_empty() {
         return Err("a pattern cannot be empty".to_owned());
     }
-    if text.len() > LONGEST {
-        return Err(format!("a pattern has at most {LONGEST} bytes, not {}", text.len()));
+    if text.len() > MAX_LENGTH {
+        return Err(format!("a pattern has at most {MAX_LENGTH} bytes, not {}", text.len()));
     }
     let mut wildcard = false;
     let mut rest = text.as_bytes();
@@ -125,16 +133,16 @@ fn check(text: &str) -> Result<bool, String> {
             }
             b'*' | b'?' => wildcard = true,
             b'[' => {
-                rest = check_class(after).map_err(|why| format!("the class at byte {at} {why}"))?;
+                rest = parse_set(after).map_err(|why| format!("the set at byte {at} {why}"))?;
                 wildcard = true;
             }
-            b']' => return Err(format!("the ] at byte {at} closes no class")),
+            b']' => return Err(format!("the ] at byte {at} closes no set")),
             &byte if is_name_byte(byte) => {}
             _ => {
                 let c = text.get(at..).and_then(|tail| tail.chars().next()).unwrap_or_default();
                 return Err(format!(
-                    "{c:?} at byte {at} cannot stand in a pattern: letters, digits, _ - . : / and the wildcards \
-                     * ? [ ] can"
+                    "a pattern cannot contain {c:?} (at byte {at}), only letters, digits, _ - . : / and \
+                     the wildcards * ? [ ]"
                 ));
             }
         }
@@ -142,8 +150,8 @@ fn check(text: &str) -> Result<bool, String> {
     Ok(wildcard)
 }
 
-/// Judges what stands behind a `[`, and answers what stands behind its `]`.
-fn check_class(inside: &[u8]) -> Result<&[u8], &'static str> {
+/// Validates a set, from behind its `[`. Returns the rest of the pattern, from behind its `]`.
+fn parse_set(inside: &[u8]) -> Result<&[u8], &'static str> {
     let Some(end) = inside.iter().position(|&byte| byte == b']') else {
         return Err("is not closed");
     };
@@ -152,32 +160,31 @@ fn check_class(inside: &[u8]) -> Result<&[u8], &'static str> {
     Ok(rest.get(1..).unwrap_or_default())
 }
 
+/// Validates the text between the brackets of a set, without its `!`.
 fn check_members(members: &[u8]) -> Result<(), &'static str> {
     if members.is_empty() {
         return Err("is empty");
     }
-    // A literal `-` stands first or last; anywhere else it would be one thing to one program and another to the next.
+    // A literal `-` anywhere else has different meanings in different programs.
     let mut rest = members.strip_prefix(b"-").unwrap_or(members);
     loop {
         rest = match rest {
             [] | [b'-'] => return Ok(()),
             [b'-', ..] => {
-                return Err("holds a - that is neither first nor last nor within a range");
+                return Err("contains a - that is neither first, nor last, nor part of a range");
             }
             [b'^', ..] => {
-                return Err("holds a ^; a set is turned round with ! as its first character");
+                return Err("contains a ^; negate a set with ! as its first character");
             }
             [from, b'-', to, after @ ..] if is_name_byte(*from) && is_name_byte(*to) => {
                 if from >= to {
-                    return Err("holds a range that does not rise");
+                    return Err("contains a range whose end is not greater than its start");
                 }
                 after
             }
             [one, after @ ..] if is_name_byte(*one) => after,
             _ => {
-                return Err(
-                    "holds what no name can; letters, digits and _ - . : / can stand in it",
-                );
+                return Err("can contain only letters, digits and _ - . : /");
             }
         }
     }
@@ -188,7 +195,7 @@ impl FromStr for EventPattern {
 
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `pattern` for what the syntax does not allow.
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `pattern` if the syntax is invalid.
     fn from_str(text: &str) -> Result<EventPattern> {
         EventPattern::compile(text).map_err(|why| Error::invalid_field("pattern", why))
     }

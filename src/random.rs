@@ -1,5 +1,5 @@
-//! Where randomness comes from: the operating system's generator, which can fail, and then that is an error; or, in users'
-//! tests, a script.
+//! Random bytes from the operating system's generator, or from a seeded generator for tests of
+//! applications. A failure of the system's generator is an error, not a panic.
 
 use rand::TryRng as _;
 use rand::rngs::SysRng;
@@ -9,11 +9,13 @@ use zeroize::Zeroizing;
 use crate::deterministic::SeededState;
 use crate::error::{Error, ErrorKind, Result};
 
+/// A source of random bytes.
 #[derive(Clone)]
 pub(crate) enum RandomSource {
+    /// The operating system's generator.
     System,
     #[cfg(feature = "test-util")]
-    Scripted(SeededState),
+    Seeded(SeededState),
 }
 
 impl RandomSource {
@@ -27,65 +29,67 @@ impl RandomSource {
                 .with_source(cause)
             }),
             #[cfg(feature = "test-util")]
-            RandomSource::Scripted(script) => {
-                script.fill(bytes);
+            RandomSource::Seeded(state) => {
+                state.fill(bytes);
                 Ok(())
             }
         }
     }
 
+    /// Returns the state of a deterministic registry.
     #[cfg(feature = "test-util")]
-    pub(crate) fn script(&self) -> Option<&SeededState> {
+    pub(crate) fn seeded_state(&self) -> Option<&SeededState> {
         match self {
             RandomSource::System => None,
-            RandomSource::Scripted(script) => Some(script),
+            RandomSource::Seeded(state) => Some(state),
         }
     }
 
-    /// A script goes on by itself.
+    /// Copies the source. A copy of a seeded source continues independently.
     #[cfg(feature = "test-util")]
     pub(crate) fn fork(&self) -> RandomSource {
         match self {
             RandomSource::System => RandomSource::System,
-            RandomSource::Scripted(script) => RandomSource::Scripted(script.fork()),
+            RandomSource::Seeded(state) => RandomSource::Seeded(state.fork()),
         }
     }
 }
 
-/// The randomness of one call, fetched from the operating system by the page: asked for a few bytes, it takes as long as a
-/// row does.
-pub(crate) struct RandomBuffer<'e> {
-    entropy: &'e RandomSource,
+/// The random bytes of one call, read from the source a page at a time. A system call for a few
+/// bytes takes as long as inserting a row.
+pub(crate) struct RandomBuffer<'s> {
+    source: &'s RandomSource,
     page: Zeroizing<Vec<u8>>,
+    /// The number of bytes of the page that were returned.
     used: usize,
 }
 
 impl RandomBuffer<'_> {
-    const PAGE: usize = 4_096;
+    const MAX_PAGE: usize = 4_096;
 
-    /// `expected` is how many bytes will be drawn, as far as that is known.
-    pub(crate) fn new(entropy: &RandomSource, expected: usize) -> RandomBuffer<'_> {
-        let page = match entropy {
-            RandomSource::System => Zeroizing::new(vec![0; expected.min(RandomBuffer::PAGE)]),
+    /// Creates a buffer for a call that needs about `expected` bytes.
+    pub(crate) fn new(source: &RandomSource, expected: usize) -> RandomBuffer<'_> {
+        let page = match source {
+            RandomSource::System => Zeroizing::new(vec![0; expected.min(RandomBuffer::MAX_PAGE)]),
             #[cfg(feature = "test-util")]
-            RandomSource::Scripted(_) => Zeroizing::default(),
+            RandomSource::Seeded(_) => Zeroizing::default(),
         };
         let used = page.len();
-        RandomBuffer { entropy, page, used }
+        RandomBuffer { source, page, used }
     }
 
     pub(crate) fn fill(&mut self, bytes: &mut [u8]) -> Result<()> {
         if bytes.len() > self.page.len() {
-            return self.entropy.fill(bytes);
+            return self.source.fill(bytes);
         }
         if bytes.len() > self.page.len().saturating_sub(self.used) {
-            self.entropy.fill(&mut self.page)?;
+            self.source.fill(&mut self.page)?;
             self.used = 0;
         }
         let end = self.used.saturating_add(bytes.len());
         if let Some(drawn) = self.page.get_mut(self.used..end) {
             bytes.copy_from_slice(drawn);
-            // Given out once, and not kept.
+            // The bytes can become a secret, so no copy stays in memory.
             drawn.fill(0);
         }
         self.used = end;

@@ -3,9 +3,9 @@ use std::fmt;
 use crate::error::{quoted, visible};
 use crate::id::SubscriptionId;
 
-/// What [`Registry::check`](crate::Registry::check) found.
+/// The result of [`Registry::check`](crate::Registry::check).
 ///
-/// `Display` has one line for each finding and each piece of advice.
+/// `Display` writes one line for each finding and each piece of advice.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     findings: Vec<Finding>,
@@ -13,26 +13,29 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether nothing breaks a promise. Advice does not count.
+    /// Returns whether there is no finding. Advice does not count.
     pub fn is_sound(&self) -> bool {
         self.findings.is_empty()
     }
 
-    /// What breaks a promise of the registry: damage, or a change by another program.
+    /// Returns the findings. A finding is damage, or a change by another program that breaks a
+    /// promise of the registry.
     pub fn findings(&self) -> &[Finding] {
         &self.findings
     }
 
-    /// What is legal but looks wrong.
+    /// Returns the advice, about valid data that is probably not intended.
     pub fn advice(&self) -> &[Finding] {
         &self.advice
     }
 
-    pub(crate) fn find(&mut self, finding: Finding) {
+    /// Adds a finding.
+    pub(crate) fn push_finding(&mut self, finding: Finding) {
         self.findings.push(finding);
     }
 
-    pub(crate) fn advise(&mut self, advice: Finding) {
+    /// Adds a piece of advice.
+    pub(crate) fn push_advice(&mut self, advice: Finding) {
         self.advice.push(advice);
     }
 }
@@ -52,10 +55,10 @@ impl fmt::Display for Report {
     }
 }
 
-/// One thing that a [`Report`] tells.
+/// One finding or one piece of advice of a [`Report`].
 ///
-/// The message begins with the subscription, by name and id, where it is about one, and ends with what to do. It shows no
-/// secret and no URL.
+/// The message begins with the name and the id of the subscription, if it is about one, and ends
+/// with the action to take. It contains no secret and no URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     subscription_id: Option<SubscriptionId>,
@@ -63,25 +66,27 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// The subscription that it is about. None for the file as a whole, and where the id itself is damaged.
+    /// Returns the id of the subscription. None if the finding is about the whole file, or if the
+    /// id itself is damaged.
     pub fn subscription_id(&self) -> Option<SubscriptionId> {
         self.subscription_id
     }
 
-    /// The whole of it, for the person.
+    /// Returns the message for people.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// About the file as a whole.
-    pub(crate) fn of_file(message: impl Into<String>) -> Finding {
+    /// Creates a finding about the whole file.
+    pub(crate) fn for_file(message: impl Into<String>) -> Finding {
         Finding { subscription_id: None, message: visible(&message.into()).into_owned() }
     }
 
-    pub(crate) fn of(who: &SubscriptionLabel, message: impl fmt::Display) -> Finding {
+    /// Creates a finding about a subscription.
+    pub(crate) fn new(label: &SubscriptionLabel, message: impl fmt::Display) -> Finding {
         Finding {
-            subscription_id: who.id,
-            message: visible(&format!("{who}: {message}")).into_owned(),
+            subscription_id: label.id,
+            message: visible(&format!("{label}: {message}")).into_owned(),
         }
     }
 }
@@ -92,19 +97,19 @@ impl fmt::Display for Finding {
     }
 }
 
-/// A subscription as far as it can be told who it is.
+/// The name and the id of a subscription whose row may be damaged.
 #[derive(Clone, Debug)]
 pub(crate) struct SubscriptionLabel {
     id: Option<SubscriptionId>,
-    /// The id's text, as it lies in the file.
-    text: String,
+    /// The id as the file stores it.
+    stored_id: String,
     name: String,
 }
 
 impl SubscriptionLabel {
-    pub(crate) fn new(text: String, name: String) -> SubscriptionLabel {
-        let id = SubscriptionId::from_stored(&text);
-        SubscriptionLabel { id, text, name }
+    pub(crate) fn new(stored_id: String, name: String) -> SubscriptionLabel {
+        let id = SubscriptionId::from_stored(&stored_id);
+        SubscriptionLabel { id, stored_id, name }
     }
 
     pub(crate) fn id(&self) -> Option<SubscriptionId> {
@@ -117,7 +122,7 @@ impl fmt::Display for SubscriptionLabel {
         write!(f, "subscription {} ", quoted(&self.name))?;
         match self.id {
             Some(id) => write!(f, "({id})"),
-            None => write!(f, "(of the id {})", quoted(&self.text)),
+            None => write!(f, "(id {})", quoted(&self.stored_id)),
         }
     }
 }

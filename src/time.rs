@@ -1,4 +1,4 @@
-//! Whole milliseconds since 1970, the only time that the crate keeps.
+//! The clock, and times in whole milliseconds since 1970.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe};
@@ -7,10 +7,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::ser::{Serialize, Serializer};
 
-/// Where "now" comes from.
+/// The source of the current time: the system's clock, or a closure of the caller.
 ///
-/// Unwind safe: a panic in the closure ends that call alone and leaves nothing of the registry half changed, and later
-/// calls ask the closure nothing but the time.
+/// A panic of the closure aborts only the call that needed the time, and leaves no state of the
+/// registry half changed. Asserting unwind safety is therefore sound.
 #[derive(Clone)]
 pub(crate) struct Clock(Arc<dyn Fn() -> SystemTime + Send + Sync + UnwindSafe + RefUnwindSafe>);
 
@@ -18,7 +18,8 @@ impl Clock {
     pub(crate) fn new(now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Clock {
         let now = AssertUnwindSafe(now);
         Clock(Arc::new(move || {
-            // Named whole: a closure captures the fields that it names, and the one inside is not asserted.
+            // A closure captures only the fields that it names. Naming the whole wrapper captures
+            // `AssertUnwindSafe` and not the bare closure inside.
             let now = &now;
             now.0()
         }))
@@ -41,7 +42,8 @@ impl fmt::Debug for Clock {
     }
 }
 
-/// Milliseconds since 1970-01-01, never beyond the year 9999: what RFC 3339 can write.
+/// Milliseconds since 1970-01-01 UTC, up to the end of the year 9999, the last that RFC 3339 can
+/// represent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Millis(u64);
 
@@ -50,24 +52,24 @@ impl Millis {
     #[cfg(feature = "test-util")]
     pub(crate) const ZERO: Millis = Millis(0);
     /// 9999-12-31T23:59:59.999Z
-    const LAST: u64 = 253_402_300_799_999;
+    const MAX: u64 = 253_402_300_799_999;
 
-    /// None for what no registry writes.
+    /// Returns none for a number that no registry writes: negative, or after the year 9999.
     pub(crate) fn from_stored(millis: i64) -> Option<Millis> {
-        u64::try_from(millis).ok().filter(|&millis| millis <= Millis::LAST).map(Millis)
+        u64::try_from(millis).ok().filter(|&millis| millis <= Millis::MAX).map(Millis)
     }
 
-    /// What RFC 3339 writes for UTC with `Z`.
+    /// Parses RFC 3339 in UTC, with the suffix `Z`.
     pub(crate) fn parse(text: &str) -> Option<Millis> {
         humantime::parse_rfc3339(text).ok().filter(|time| *time >= UNIX_EPOCH).map(Millis::from)
     }
 
-    /// A part of a millisecond counts as one.
+    /// Adds a duration, rounded up to whole milliseconds.
     #[must_use]
     pub(crate) fn plus(self, duration: Duration) -> Millis {
         let millis = duration.as_nanos().div_ceil(1_000_000);
-        let millis = u64::try_from(millis).unwrap_or(Millis::LAST);
-        Millis(self.0.saturating_add(millis).min(Millis::LAST))
+        let millis = u64::try_from(millis).unwrap_or(Millis::MAX);
+        Millis(self.0.saturating_add(millis).min(Millis::MAX))
     }
 
     pub(crate) fn get(self) -> u64 {
@@ -78,13 +80,13 @@ impl Millis {
 impl From<SystemTime> for Millis {
     fn from(time: SystemTime) -> Millis {
         let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        Millis(u64::try_from(since.as_millis()).unwrap_or(Millis::LAST).min(Millis::LAST))
+        Millis(u64::try_from(since.as_millis()).unwrap_or(Millis::MAX).min(Millis::MAX))
     }
 }
 
 impl From<Millis> for SystemTime {
     fn from(millis: Millis) -> SystemTime {
-        // Every `Millis` lies within what a `SystemTime` can hold on the platforms that SQLite runs on.
+        // A `SystemTime` can represent every `Millis` on the platforms that SQLite supports.
         UNIX_EPOCH.checked_add(Duration::from_millis(millis.0)).unwrap_or(UNIX_EPOCH)
     }
 }

@@ -5,17 +5,18 @@ use crate::id::SubscriptionId;
 use crate::pattern::EventPattern;
 use crate::store::Routed;
 
-/// Why an event goes where it goes: the answer of [`Registry::explain`](crate::Registry::explain).
+/// The subscriptions whose patterns match an event type, with those patterns. Returned by
+/// [`Registry::explain`](crate::Registry::explain).
 ///
-/// `Display` is a short table: name, enabled or disabled, and the patterns that cover the event. Invisible characters of
-/// a name are escaped, so that each entry has one line.
+/// `Display` writes a short table: the name, `enabled` or `disabled`, and the matching patterns.
+/// Invisible characters of a name are escaped, so that each entry has one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
     event_type: String,
     entries: Vec<ExplanationEntry>,
 }
 
-/// One subscription with a pattern that covers the event.
+/// One subscription with a pattern that matches the event type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExplanationEntry {
     subscription_id: SubscriptionId,
@@ -36,34 +37,35 @@ impl Explanation {
         }
     }
 
-    /// The event type that was asked about.
+    /// Returns the event type.
     pub fn event_type(&self) -> &str {
         &self.event_type
     }
 
-    /// Every subscription with a pattern that covers it, also the disabled ones, in the order of creation.
+    /// Returns every subscription with a matching pattern, including disabled ones, in the order of
+    /// creation.
     pub fn entries(&self) -> &[ExplanationEntry] {
         &self.entries
     }
 }
 
 impl ExplanationEntry {
-    /// The subscription's identity.
+    /// Returns the subscription's id.
     pub fn subscription_id(&self) -> SubscriptionId {
         self.subscription_id
     }
 
-    /// The subscription's name.
+    /// Returns the subscription's name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Whether it gets the event, or only would.
+    /// Returns whether the subscription is enabled, and therefore gets the event.
     pub fn enabled(&self) -> bool {
         self.enabled
     }
 
-    /// Those of its patterns that cover the event, in their order.
+    /// Returns the subscription's matching patterns, in their order.
     pub fn patterns(&self) -> &[EventPattern] {
         &self.patterns
     }
@@ -74,7 +76,7 @@ impl fmt::Display for Explanation {
         let Explanation { event_type, entries } = self;
         let event_type = visible(event_type);
         if entries.is_empty() {
-            return write!(f, "no subscription has a pattern that covers {event_type}");
+            return write!(f, "no subscription has a pattern that matches {event_type}");
         }
         write!(f, "{event_type}")?;
         let names: Vec<_> = entries.iter().map(|entry| visible(&entry.name)).collect();

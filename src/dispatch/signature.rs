@@ -1,4 +1,5 @@
-//! The headers of [Standard Webhooks](https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md).
+//! The headers of Standard Webhooks, as specified in
+//! <https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -16,8 +17,8 @@ const ID: &str = "webhook-id";
 const TIMESTAMP: &str = "webhook-timestamp";
 const SIGNATURE: &str = "webhook-signature";
 
-/// The signature of a delivery: from [`Subscriber::sign`], or from the headers that arrived
-/// ([`Signature::from_headers`]). Requires the feature `signing`.
+/// The signature of a delivery, made by [`Subscriber::sign`] or read from the received headers with
+/// [`Signature::from_headers`]. Requires the feature `signing`.
 #[cfg_attr(docsrs, doc(cfg(feature = "signing")))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signature {
@@ -27,8 +28,8 @@ pub struct Signature {
 }
 
 impl Signature {
-    /// The three headers to send with the payload: `webhook-id`, `webhook-timestamp` (seconds since 1970) and
-    /// `webhook-signature`.
+    /// Returns the three headers to send with the payload: `webhook-id`, `webhook-timestamp` (in
+    /// seconds since 1970) and `webhook-signature`.
     pub fn headers(&self) -> [(&'static str, String); 3] {
         let Signature { message_id, timestamp, signatures } = self;
         [
@@ -38,8 +39,8 @@ impl Signature {
         ]
     }
 
-    /// Reads the three headers of a delivery. `get` returns the value of a header; it is asked for
-    /// the names in lower case.
+    /// Reads the three headers of a delivery. `get` returns the value of a header, and is called
+    /// with the names in lower case.
     ///
     /// # Errors
     ///
@@ -95,17 +96,17 @@ impl Signature {
         Ok(Signature { message_id, timestamp, signatures })
     }
 
-    /// Verifies that the payload was signed with this secret, no further than `tolerance` from
-    /// `now`, before or after. Standard Webhooks suggests a tolerance of five minutes.
+    /// Verifies that the payload was signed with this secret, at most `tolerance` before or after
+    /// `now`. Standard Webhooks suggests a tolerance of five minutes.
     ///
-    /// Every `v1` signature of the header is compared, so a delivery that was signed with an old
-    /// and a new secret verifies with either. The comparison takes constant time, and no message
-    /// shows the expected signature.
+    /// Every `v1` signature of the header is compared. A delivery that was signed with an old and a
+    /// new secret is therefore valid with either. The comparison takes constant time, and no
+    /// message contains the expected signature.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid): on `webhook-timestamp` outside the
-    /// tolerance; on `webhook-signature` where no `v1` signature fits. One problem for each.
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `webhook-timestamp` if it is outside
+    /// the tolerance, and on `webhook-signature` if no `v1` signature matches.
     #[cfg_attr(docsrs, doc(cfg(feature = "signing")))]
     pub fn verify(
         &self,
@@ -121,19 +122,20 @@ impl Signature {
             problems.push(Problem::new(TIMESTAMP, why));
         }
         let expected = signature(secret, message_id, *timestamp, payload)?;
-        // Without a short circuit: which of several fits is not told by the time either.
-        let fits = signatures.split(' ').fold(Choice::from(0), |fits, given| {
-            fits | given.as_bytes().ct_eq(expected.as_bytes())
+        // All signatures are compared, so that the time does not reveal which of them matches.
+        let matches = signatures.split(' ').fold(Choice::from(0), |matches, given| {
+            matches | given.as_bytes().ct_eq(expected.as_bytes())
         });
-        if !bool::from(fits) {
-            problems.push(Problem::new(SIGNATURE, "no v1 signature fits the payload and secret"));
+        if !bool::from(matches) {
+            problems
+                .push(Problem::new(SIGNATURE, "no v1 signature matches the payload and secret"));
         }
         if problems.is_empty() { Ok(()) } else { Err(Error::invalid(problems)) }
     }
 }
 
 fn parse_seconds(text: &str) -> Option<u64> {
-    // `parse` takes a leading plus, which no signer writes.
+    // `parse` accepts a leading plus, which no signer writes.
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
@@ -146,30 +148,34 @@ fn is_within(timestamp: u64, now: SystemTime, tolerance: Duration) -> bool {
     ahead.max(behind) <= tolerance
 }
 
-/// The rule for the id of a message, for the signer and the receiver.
+/// Validates the id of a message, for the signer and for the receiver.
 fn check_message_id(message_id: &str) -> Result<(), &'static str> {
     if message_id.is_empty() {
         Err("a message needs an id")
     } else if !message_id.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'.') {
-        Err("the id of a message holds only visible ASCII characters, and no \".\" or white space")
+        Err("the id of a message can contain only visible ASCII characters other than \".\"")
     } else {
         Ok(())
     }
 }
 
 impl Subscriber {
-    /// Signs a delivery as [Standard Webhooks](https://www.standardwebhooks.com) 1.0 asks: HMAC-SHA256 over
-    /// `id.timestamp.payload`, one `v1,` signature for each live secret, newest first, separated by a space. So during an
-    /// overlap a receiver with the old key and one with the new both verify it.
+    /// Signs a delivery as [Standard Webhooks](https://www.standardwebhooks.com) 1.0 requires:
+    /// HMAC-SHA256 over `id.timestamp.payload`.
     ///
-    /// `message_id` names the event, and stays the same when the delivery is tried again. The timestamp is cut to whole
-    /// seconds.
+    /// The header has one `v1,` signature for each live secret, newest first, separated by spaces.
+    /// During an overlap, the delivery is therefore valid for a receiver with the old key and for
+    /// one with the new key. `message_id` identifies the event, and stays the same when the
+    /// delivery is retried. The timestamp is rounded down to whole seconds.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `messageId` for one that is empty or holds anything but visible
-    /// ASCII without `.`, and on `timestamp` for a time before 1970. White space at an end does not survive an HTTP header,
-    /// other characters arrive in as many encodings as there are servers, and a `.` separates the signed parts.
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `messageId` if it is empty, or contains
+    /// other characters than visible ASCII without `.`, and on `timestamp` for a time before 1970.
+    ///
+    /// An id with other characters would not arrive unchanged: HTTP strips white space at the ends
+    /// of a header, and servers decode non-ASCII characters differently. A `.` separates the signed
+    /// parts.
     ///
     /// # Examples
     ///
@@ -181,7 +187,8 @@ impl Subscriber {
     /// registry.register_event_type("agent.presencechanged.v1")?;
     /// registry.create(NewSubscription::new("crm", "https://example.com/", ["agent.*"]))?;
     /// for subscriber in &registry.subscribers("agent.presencechanged.v1")? {
-    ///     let signature = subscriber.sign("msg_2KWPBgLlAfxdpx2AI54pPJ85f4W", SystemTime::now(), b"{}")?;
+    ///     let id = "msg_2KWPBgLlAfxdpx2AI54pPJ85f4W";
+    ///     let signature = subscriber.sign(id, SystemTime::now(), b"{}")?;
     ///     for (name, value) in signature.headers() {
     ///         println!("{name}: {value}");
     ///     }
@@ -203,7 +210,7 @@ impl Subscriber {
             .duration_since(UNIX_EPOCH)
             .map(|since| since.as_secs())
             .unwrap_or_else(|_| {
-                problems.push(Problem::new("timestamp", "a timestamp is not before 1970"));
+                problems.push(Problem::new("timestamp", "the timestamp is before 1970"));
                 0
             });
         if !problems.is_empty() {
@@ -228,7 +235,7 @@ fn signature(
     payload: &[u8],
 ) -> Result<String> {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.key())
-        .map_err(|_| Error::corrupt("a secret whose key is of no length that HMAC takes"))?;
+        .map_err(|_| Error::corrupt("a secret's key has a length that HMAC does not accept"))?;
     mac.update(format!("{message_id}.{timestamp}.").as_bytes());
     mac.update(payload);
     Ok(format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes())))

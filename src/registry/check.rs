@@ -59,14 +59,14 @@ impl Registry {
         self.read(|tx| {
             let mut report = Report::default();
             tx.check_file(&mut report)?;
-            let covers = tx.check_catalog(&mut report)?;
-            let mut review = Diagnostics::new(&covers, now);
+            let matches = tx.check_catalog(&mut report)?;
+            let mut diagnostics = Diagnostics::new(&matches, now);
             tx.check_subscriptions(&mut report, |report, who, subscription, secrets| {
-                review.see(report, who, subscription, secrets);
+                diagnostics.visit(report, who, subscription, secrets);
             })?;
-            review.finish(&mut report);
+            diagnostics.finish(&mut report);
             if let Some(advice) = self.inner.store.sqlite_advice() {
-                report.advise(Finding::of_file(advice));
+                report.push_advice(Finding::for_file(advice));
             }
             Ok(report)
         })

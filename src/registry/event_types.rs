@@ -27,7 +27,7 @@ impl Registry {
     pub fn register_event_type(&self, event_type: impl Into<EventType>) -> Result<()> {
         let event_type = event_type.into();
         self.write(|tx| {
-            let (schema, problems) = event_type.check();
+            let (schema, problems) = event_type.validate();
             if !problems.is_empty() {
                 return Err(Error::invalid(problems));
             }
@@ -123,7 +123,7 @@ impl Registry {
 pub(super) fn check_all(event_types: &[EventType]) -> Result<Vec<Option<String>>, Vec<Problem>> {
     let (mut schemas, mut problems) = (Vec::with_capacity(event_types.len()), Vec::new());
     for (index, event_type) in event_types.iter().enumerate() {
-        let (schema, faults) = event_type.check();
+        let (schema, faults) = event_type.validate();
         problems.extend(faults.into_iter().map(|fault| fault.within(index)));
         schemas.push(schema);
     }
@@ -174,5 +174,5 @@ fn refuse_named(tx: &Write<'_>, name: &str) -> Result<()> {
     }
     let named = format!("still named by {}", who.join(", "));
     let problem = Problem::new("name", format!("{name:?} is {named}"));
-    Err(Error::conflict_saying(format!("event type {name:?} is {named}"), problem))
+    Err(Error::conflict_with_message(format!("event type {name:?} is {named}"), problem))
 }

@@ -76,9 +76,10 @@ impl Registry {
             }
             let (schemas, mut problems) = match event_types::check_all(&event_types) {
                 Ok(schemas) => (schemas, Vec::new()),
-                Err(faults) => {
-                    (Vec::new(), faults.into_iter().map(|fault| fault.of("eventTypes")).collect())
-                }
+                Err(faults) => (
+                    Vec::new(),
+                    faults.into_iter().map(|fault| fault.under("eventTypes")).collect(),
+                ),
             };
             // Of names that are none it was told already.
             let mut twice = names_twice(event_types.iter().map(EventType::name));
@@ -86,7 +87,7 @@ impl Registry {
                 event_types.get(*index).is_some_and(|event_type| is_name(event_type.name()))
             });
             problems.extend(
-                twice.into_iter().map(|(index, fault)| fault.within(index).of("eventTypes")),
+                twice.into_iter().map(|(index, fault)| fault.within(index).under("eventTypes")),
             );
             let imported = self.check_imported(tx, subscriptions, &mut problems)?;
             if !problems.is_empty() {
@@ -127,7 +128,7 @@ impl Registry {
             let mut faults = Vec::new();
             let checked = self.check_one(exported, &mut last, knowledge, &mut faults)?;
             problems.extend(
-                at(index, faults, &mut twice).into_iter().map(|fault| fault.of("subscriptions")),
+                at(index, faults, &mut twice).into_iter().map(|fault| fault.under("subscriptions")),
             );
             imported.extend(checked);
         }

@@ -54,7 +54,7 @@ struct Inner {
 impl Registry {
     pub(crate) fn new(store: Store, clock: Clock, rules: Rules) -> Registry {
         #[cfg(feature = "test-util")]
-        let clock = store.entropy().script().and_then(|script| script.clock()).unwrap_or(clock);
+        let clock = store.entropy().seeded_state().and_then(|state| state.clock()).unwrap_or(clock);
         let inner = Inner { store, memo: DispatchCache::new(), clock, rules };
         Registry { inner: Arc::new(inner), scope: Scope::default() }
     }

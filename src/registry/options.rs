@@ -323,7 +323,7 @@ impl RegistryOptions {
     fn entropy(&self) -> RandomSource {
         #[cfg(feature = "test-util")]
         if let Some(seed) = self.seed {
-            return RandomSource::Scripted(SeededState::new(seed, self.clock.is_none()));
+            return RandomSource::Seeded(SeededState::new(seed, self.clock.is_none()));
         }
         RandomSource::System
     }

@@ -51,7 +51,7 @@ impl Registry {
             let now = self.inner.clock.now();
             let least = self.inner.rules.min_secret_bytes;
             let secrets =
-                rotation.check(&current.secrets, least, self.inner.store.entropy(), now)?;
+                rotation.apply_to(&current.secrets, least, self.inner.store.entropy(), now)?;
             let same = current.subscription.clone();
             write_changed(tx, &current, same, Some(&secrets), SecretChange::Replaced, now)?;
             newest(secrets, id)

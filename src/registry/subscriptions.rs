@@ -389,7 +389,7 @@ fn make(
         updated_at: now,
         revision: 1,
     };
-    let secret = secret.map_or_else(|| SigningSecret::drawn(draws), Ok)?;
+    let secret = secret.map_or_else(|| SigningSecret::generate_with(draws), Ok)?;
     Ok(Created { subscription, secret: IssuedSecret::current(secret, now) })
 }
 

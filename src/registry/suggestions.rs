@@ -43,7 +43,7 @@ fn names_for<T>(read: &Read<'_>, result: &Result<T>) -> Result<Vec<String>> {
         return Ok(Vec::new());
     };
     let texts: Vec<&str> =
-        error.misspelt().take(did_you_mean::MAX_SUGGESTIONS).map(Misspelt::place).collect();
+        error.misspelt().take(did_you_mean::MAX_SUGGESTIONS).map(Misspelt::sort_key).collect();
     if texts.is_empty() { Ok(Vec::new()) } else { read.names_near(texts.into_iter()) }
 }
 

@@ -1,8 +1,9 @@
-//! A secret's life: from the call that made it current to its expiry. Pure functions of "now".
+//! The replacement and the expiry of secrets. The current time and the source of random bytes are
+//! arguments.
 
 use std::time::{Duration, SystemTime};
 
-use super::{GENERATED_KEY, SecretText, SigningSecret};
+use super::signing_secret::{GENERATED_KEY, SecretText, SigningSecret};
 use crate::error::{Error, Problem, Result};
 use crate::random::{RandomBuffer, RandomSource};
 use crate::time::Millis;
@@ -10,10 +11,11 @@ use crate::time::Millis;
 const DEFAULT_OVERLAP: Duration = Duration::from_secs(24 * 60 * 60);
 const MAX_OVERLAP: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// How many replaced secrets live at once.
+/// The most replaced secrets that a subscription can have at once.
 pub(crate) const MAX_OLD: usize = 10;
 
-/// How to replace a secret: with [`Registry::rotate_secret`](crate::Registry::rotate_secret).
+/// The options for replacing a secret with
+/// [`Registry::rotate_secret`](crate::Registry::rotate_secret).
 ///
 /// ```
 /// use std::time::Duration;
@@ -21,7 +23,8 @@ pub(crate) const MAX_OLD: usize = 10;
 ///
 /// let registry = Registry::in_memory()?;
 /// registry.register_event_type("agent.presencechanged.v1")?;
-/// let created = registry.create(NewSubscription::new("crm", "https://example.com/", ["agent.*"]))?;
+/// let request = NewSubscription::new("crm", "https://example.com/", ["agent.*"]);
+/// let created = registry.create(request)?;
 /// let id = created.subscription().id();
 ///
 /// let new = registry.rotate_secret(id, Rotation::new().overlap(Duration::from_secs(3600)))?;
@@ -38,51 +41,53 @@ pub struct Rotation {
 }
 
 impl Rotation {
-    /// A secret that will be generated; the one before lives for another 24 hours.
+    /// Creates a rotation to a generated secret. The replaced secret stays valid for 24 hours.
     pub fn new() -> Rotation {
         Rotation { secret: None, overlap: DEFAULT_OVERLAP }
     }
 
-    /// The new secret, kept exactly as given. Default: one is generated.
+    /// Sets the new secret, which is stored exactly as given. By default one is generated.
     pub fn secret(mut self, text: impl Into<String>) -> Rotation {
         self.secret = Some(SecretText::from(text.into()));
         self
     }
 
-    /// How long the secret before stays valid: at most 30 days, in milliseconds (a part of one counts as one). Zero
-    /// drops it at once, and leaves earlier ones to their time. Default: 24 hours.
+    /// Sets the time for which the replaced secret stays valid: at most 30 days, rounded up to
+    /// whole milliseconds. The default is 24 hours.
+    ///
+    /// Zero removes the replaced secret at once. Secrets that were replaced earlier keep their
+    /// expiry.
     pub fn overlap(mut self, overlap: Duration) -> Rotation {
         self.overlap = overlap;
         self
     }
 
-    /// What becomes of the secrets of a subscription, newest first. Those that have expired are left out.
-    pub(crate) fn check(
+    /// Validates the rotation, and returns the subscription's new list of secrets, newest first.
+    /// Expired secrets are left out.
+    pub(crate) fn apply_to(
         self,
         secrets: &[IssuedSecret],
-        least_key: usize,
-        entropy: &RandomSource,
+        min_key: usize,
+        random: &RandomSource,
         now: Millis,
     ) -> Result<Vec<IssuedSecret>> {
         let Rotation { secret, overlap } = self;
         let mut problems = Vec::new();
         let secret =
-            secret.map(|text| SigningSecret::read_at_least(text.as_str(), least_key)).transpose();
+            secret.map(|text| SigningSecret::read_at_least(text.as_str(), min_key)).transpose();
         let secret = secret.unwrap_or_else(|why| {
             problems.push(Problem::new("secret", why));
             None
         });
         let live = secrets.iter().filter(|secret| secret.is_live(now));
-        // By key: of two spellings of one key, the replaced one would go on signing, and revoking it
-        // would change nothing.
+        // The keys are compared, not the texts. With another text of the same key, the replaced
+        // secret would still be in use, and revoking it would have no effect.
         if secret
             .as_ref()
             .is_some_and(|secret| live.clone().any(|live| live.secret.has_key_of(secret)))
         {
-            problems.push(Problem::new(
-                "secret",
-                "a secret that is still live cannot take its own place",
-            ));
+            problems
+                .push(Problem::new("secret", "a secret that is still valid cannot replace itself"));
         }
         if overlap > MAX_OVERLAP {
             problems.push(Problem::new("overlap", "the overlap is at most 30 days"));
@@ -97,11 +102,12 @@ impl Rotation {
         });
         let mut after: Vec<IssuedSecret> = replaced.filter(|secret| secret.is_live(now)).collect();
         if after.len() > MAX_OLD {
-            // Of those that live already: the one that this rotation would replace makes no room.
+            // The message names the next expiry of the secrets replaced so far. The one that this
+            // rotation would replace does not count.
             return Err(too_many(live.filter_map(|secret| secret.expires_at).min()));
         }
         let secret = secret.map_or_else(
-            || SigningSecret::drawn(&mut RandomBuffer::new(entropy, GENERATED_KEY)),
+            || SigningSecret::generate_with(&mut RandomBuffer::new(random, GENERATED_KEY)),
             Ok,
         )?;
         after.insert(0, IssuedSecret::current(secret, now));
@@ -115,15 +121,19 @@ impl Default for Rotation {
     }
 }
 
-fn too_many(next: Option<Millis>) -> Error {
-    let when = next.map(|next| format!("; the next of them expires at {next}")).unwrap_or_default();
-    let message = format!("{MAX_OLD} replaced secrets live already, the most that can{when}");
-    Error::conflict_saying(message.clone(), Problem::new("secret", message))
+fn too_many(next_expiry: Option<Millis>) -> Error {
+    let when = next_expiry.map(|next| format!("; the next one expires at {next}"));
+    let when = when.unwrap_or_default();
+    let message =
+        format!("the subscription has {MAX_OLD} replaced secrets, the most allowed{when}");
+    Error::conflict_with_message(message.clone(), Problem::new("secret", message))
 }
 
-/// A secret of a subscription, with its time: from [`Registry::secrets`](crate::Registry::secrets).
+/// A secret of a subscription, with its times, from
+/// [`Registry::secrets`](crate::Registry::secrets).
 ///
-/// It lives while now is before [`expires_at`](IssuedSecret::expires_at), to the millisecond, by the registry's clock.
+/// It is valid until [`expires_at`](IssuedSecret::expires_at), exclusive, in milliseconds of the
+/// registry's clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IssuedSecret {
     pub(crate) secret: SigningSecret,
@@ -132,25 +142,27 @@ pub struct IssuedSecret {
 }
 
 impl IssuedSecret {
+    /// Creates a secret that does not expire.
     pub(crate) fn current(secret: SigningSecret, now: Millis) -> IssuedSecret {
         IssuedSecret { secret, created_at: now, expires_at: None }
     }
 
+    /// Returns whether the secret has not expired.
     pub(crate) fn is_live(&self, now: Millis) -> bool {
         self.expires_at.is_none_or(|until| now < until)
     }
 
-    /// The secret.
+    /// Returns the secret.
     pub fn secret(&self) -> &SigningSecret {
         &self.secret
     }
 
-    /// When a call made it the current one.
+    /// Returns the time at which a call made this secret the current one.
     pub fn created_at(&self) -> SystemTime {
         self.created_at.into()
     }
 
-    /// When it ceases to be valid. None for the current one.
+    /// Returns the time at which the secret expires. The current secret has none.
     pub fn expires_at(&self) -> Option<SystemTime> {
         self.expires_at.map(Into::into)
     }

@@ -269,7 +269,7 @@ fn decode(row: &Row<'_>) -> Result<EventType> {
         description: row.get(1).map_sqlite_err()?,
         json_schema: json_schema.map(serde_json::Value::from),
     };
-    match event_type.faults().first() {
+    match event_type.stored_problems().first() {
         None => Ok(event_type),
         Some(problem) => Err(Error::corrupt(format_args!(
             "the {} of event type {:?} is none that a registry takes: {}",

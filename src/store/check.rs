@@ -79,29 +79,32 @@ impl Read<'_> {
                 };
                 let who = SubscriptionLabel::new(text(1)?, text(2)?);
                 if who.id().is_none() {
-                    report.find(Finding::of(&who, format_args!("its id is none; {RESTORE}")));
+                    report.push_finding(Finding::new(
+                        &who,
+                        format_args!("its id is none; {RESTORE}"),
+                    ));
                 } else if who.id() <= before {
                     let message = format!("its id does not follow on the one before it; {RESTORE}");
-                    report.find(Finding::of(&who, message));
+                    report.push_finding(Finding::new(&who, message));
                 } else if who.id() == last_deleted {
                     let message =
                         format!("its id is kept as that of a deleted subscription; {REBUILD}");
-                    report.find(Finding::of(&who, message));
+                    report.push_finding(Finding::new(&who, message));
                 }
                 before = who.id().max(before);
                 if seq >= UNREACHED {
                     let message = "nothing can be created after it, for its row has a number to which no registry counts";
-                    report.find(Finding::of(&who, format_args!("{message}; {DELETE}")));
+                    report.push_finding(Finding::new(&who, format_args!("{message}; {DELETE}")));
                 }
                 if unchecked.binary_search(&seq).is_ok() {
                     let message =
                         format!("its revision is below 1, or `enabled` neither 0 nor 1; {DELETE}");
-                    report.find(Finding::of(&who, message));
+                    report.push_finding(Finding::new(&who, message));
                 }
                 if disagree.binary_search(&seq).is_ok() {
                     let message = "its patterns are kept as enabled where it is not, or the other way round; set `enabled` to the \
                          other value and back";
-                    report.find(Finding::of(&who, message));
+                    report.push_finding(Finding::new(&who, message));
                 }
                 let secrets = told(self.conn, report, &who, || self.all_secrets(seq, &who))?
                     .unwrap_or_default();
@@ -142,7 +145,7 @@ impl Read<'_> {
         let mut told = HashSet::new();
         for fault in faults.into_iter().filter(|fault| told.insert(fault.clone())) {
             let what_to_do = if who.id().is_some() { DELETE } else { RESTORE };
-            report.find(Finding::of(who, format_args!("{fault}; {what_to_do}")));
+            report.push_finding(Finding::new(who, format_args!("{fault}; {what_to_do}")));
         }
         Ok(found)
     }
@@ -189,7 +192,7 @@ impl Read<'_> {
             let message = format!(
                 "pages belong to nothing ({unused}), and what they hold is never overwritten; {REBUILD}"
             );
-            report.find(Finding::of_file(message));
+            report.push_finding(Finding::for_file(message));
         }
         Ok(())
     }
@@ -204,7 +207,7 @@ impl Read<'_> {
             let message = format!(
                 "what belongs to the file as a whole is not there once as it was written; {RESTORE}"
             );
-            report.find(Finding::of_file(message));
+            report.push_finding(Finding::for_file(message));
         }
         self.last_deleted().map(drop)
     }
@@ -216,10 +219,10 @@ impl Read<'_> {
         if self.number(&format!("SELECT coalesce(({gaps}), 0)"))? != 0 {
             let message =
                 format!("the history of changes has gaps; {REBUILD}, and follow it from there");
-            report.find(Finding::of_file(message));
+            report.push_finding(Finding::for_file(message));
         }
         self.decode_changes(|error| {
-            report.find(Finding::of_file(format!(
+            report.push_finding(Finding::for_file(format!(
                 "{error}; {REBUILD}, and follow its history from there"
             )));
         })
@@ -264,11 +267,11 @@ fn current_secret(report: &mut Report, who: &SubscriptionLabel, secrets: &[Issue
     if newest.expires_at.is_some() {
         let message =
             "it has no current secret: the newest expires; give it one with rotate_secret";
-        report.find(Finding::of(who, message));
+        report.push_finding(Finding::new(who, message));
     }
     if older.iter().any(|secret| secret.expires_at.is_none()) {
         let message = "a secret besides its newest never expires; end it with revoke_old_secrets, or rotate_secret";
-        report.find(Finding::of(who, message));
+        report.push_finding(Finding::new(who, message));
     }
 }
 
@@ -289,7 +292,7 @@ fn integrity(conn: &Connection, report: &mut Report) -> Result<bool> {
         }
         if line != "ok" {
             whole = false;
-            report.find(Finding::of_file(format!(
+            report.push_finding(Finding::for_file(format!(
                 "SQLite finds the file damaged: {line}; {RESTORE}"
             )));
         }
@@ -308,7 +311,7 @@ fn references(conn: &Connection, report: &mut Report) -> Result<()> {
         let message = format!(
             "rows of the table {table} belong to no row of {parent}: {count} of them; {REBUILD}"
         );
-        report.find(Finding::of_file(message));
+        report.push_finding(Finding::for_file(message));
     }
     Ok(())
 }
@@ -321,7 +324,7 @@ pub(super) fn tolerant<T>(
 ) -> Result<Option<T>> {
     let result = read(report);
     unless_damaged(conn, result, |error| {
-        report.find(Finding::of_file(format!("{error}; {RESTORE}")))
+        report.push_finding(Finding::for_file(format!("{error}; {RESTORE}")))
     })
 }
 
@@ -334,7 +337,7 @@ fn told<T>(
 ) -> Result<Option<T>> {
     unless_damaged(conn, read(), |error| {
         let what_to_do = if who.id().is_some() { DELETE } else { RESTORE };
-        report.find(Finding::of(who, format_args!("{error}; {what_to_do}")));
+        report.push_finding(Finding::new(who, format_args!("{error}; {what_to_do}")));
     })
 }
 

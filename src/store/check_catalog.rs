@@ -62,7 +62,7 @@ impl Read<'_> {
                     let name = String::from_utf8_lossy(name);
                     if is_name(&name) {
                         unless_damaged(self.conn, self.event_type(&name), |error| {
-                            report.find(Finding::of_file(format!("{error}; {REGISTER}")));
+                            report.push_finding(Finding::for_file(format!("{error}; {REGISTER}")));
                         })?;
                         names.insert(name.into_owned(), row.get(0).map_sqlite_err()?);
                     } else {
@@ -70,7 +70,7 @@ impl Read<'_> {
                             "the event type {} has a name that is none; restore a backup",
                             quoted(&name)
                         );
-                        report.find(Finding::of_file(message));
+                        report.push_finding(Finding::for_file(message));
                     }
                     Ok(())
                 })?;
@@ -108,14 +108,14 @@ impl Read<'_> {
         let decoded = unless_damaged(self.conn, decode_pattern(row, 2), |error| {
             // Each of those that have it is told of, too.
             let what_to_do = if with.is_some() { RECREATE } else { REBUILD };
-            report.find(Finding::of_file(format!("{error}; {what_to_do}")));
+            report.push_finding(Finding::for_file(format!("{error}; {what_to_do}")));
         })?;
         let Some(pattern) = decoded else {
             return Ok(());
         };
         let (text, wildcard) = (pattern.to_string(), pattern.is_wildcard());
         let Some((who, more)) = with else {
-            report.find(Finding::of_file(format!(
+            report.push_finding(Finding::for_file(format!(
                 "the pattern \"{text}\" belongs to no subscription; {REBUILD}"
             )));
             covers.add(pattern).for_each(drop);
@@ -124,7 +124,7 @@ impl Read<'_> {
         let shared =
             if more > 0 { format!(", which it shares with {more} more,") } else { String::new() };
         let mut find = |what: String| {
-            report.find(Finding::of(
+            report.push_finding(Finding::new(
                 &who,
                 format!("its pattern \"{text}\"{shared} {what}; {REBUILD}"),
             ));

@@ -36,7 +36,8 @@ impl Read<'_> {
             };
             // What a table held is not made anew, and nothing else holds anything.
             let what_to_do = if kind == "table" { RESTORE } else { REBUILD };
-            report.find(Finding::of_file(format!("the {kind} {name} {what}; {what_to_do}")));
+            report
+                .push_finding(Finding::for_file(format!("the {kind} {name} {what}; {what_to_do}")));
         }
         let names = |wanted: &[&str]| -> HashSet<String> {
             let wanted = written.keys().filter(|(kind, _)| wanted.contains(&kind.as_str()));
@@ -74,7 +75,7 @@ impl Read<'_> {
             let message = format!(
                 "the {kind} {name} is another program's and {why}; drop it if nobody needs it"
             );
-            report.advise(Finding::of_file(message));
+            report.push_advice(Finding::for_file(message));
         }
         Ok(())
     }

@@ -299,7 +299,7 @@ impl Store {
             reader_pool::same_file(path, self.file)?;
         }
         #[cfg(feature = "test-util")]
-        let turn = self.entropy.script().map(|script| script.turn());
+        let guard = self.entropy.seeded_state().map(|state| state.begin());
         let write =
             Write { read: Read { conn: &tx, vault: &vault, scope }, ledger: ChangeRecorder::new() };
         let result = job(&write)
@@ -314,8 +314,8 @@ impl Store {
             warm.store(true, Ordering::Relaxed);
         }
         #[cfg(feature = "test-util")]
-        if let (Some(turn), Ok(())) = (turn, &committed) {
-            turn.end(changed);
+        if let (Some(guard), Ok(())) = (guard, &committed) {
+            guard.keep(changed);
         }
         if let (Some(guard), Some(path), Ok(())) = (&self.guard, &self.path, &committed) {
             guard.after_commit(&conn, path, self.file);

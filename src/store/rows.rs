@@ -164,7 +164,7 @@ pub(super) fn decode_flag(row: &Row<'_>, column: usize) -> Result<bool> {
 pub(super) fn decode_id(text: &str) -> Result<SubscriptionId> {
     let id = SubscriptionId::from_stored(text)
         .ok_or_else(|| Error::corrupt("a subscription id that is none"))?;
-    if id.is_unreached() {
+    if id.is_reserved() {
         return Err(Error::corrupt(format_args!(
             "the subscription id {id}, which no registry gives out"
         )));

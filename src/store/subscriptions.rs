@@ -350,7 +350,7 @@ impl Write<'_> {
         self.execute("DELETE FROM subscription WHERE seq = ?1", params![seq])?;
         self.drop_unused(&patterns)?;
         // No id would be left after one that no registry gives out.
-        if id.is_unreached() {
+        if id.is_reserved() {
             return Ok(());
         }
         self.execute(

@@ -222,7 +222,7 @@ impl NewSubscription {
         if let Err(why) = validation::check_name(&name) {
             problems.push(Problem::new("name", why));
         }
-        if let Err(why) = rules.url_policy.judge(&url) {
+        if let Err(why) = rules.url_policy.validate(&url) {
             problems.push(Problem::new("url", why));
         }
         let catalog = if allow_unknown_events { None } else { Some(catalog) };

@@ -217,7 +217,8 @@ impl SubscriptionUpdate {
             after.name = name;
         }
         if let Some(url) = url.filter(|url| *url != current.url) {
-            problems.extend(rules.url_policy.judge(&url).err().map(|why| Problem::new("url", why)));
+            problems
+                .extend(rules.url_policy.validate(&url).err().map(|why| Problem::new("url", why)));
             after.url = url;
         }
         if let Some(events) = events {
@@ -259,7 +260,7 @@ fn stated(
     current: &SigningSecret,
     rules: &Rules,
 ) -> Result<SigningSecret, String> {
-    if current.is(text.as_str()) {
+    if current.has_text(text.as_str()) {
         return Ok(current.clone());
     }
     if let Ok(secret) = SigningSecret::read(text.as_str())

@@ -58,7 +58,7 @@ impl StoredParts<'_> {
         let mut problems = Vec::new();
         let name = name.and_then(|name| check_name(name).err());
         problems.extend(name.map(|why| Problem::new("name", why)));
-        let url = url.and_then(|url| url_policy::check_kept(url).err());
+        let url = url.and_then(|url| url_policy::check_stored(url).err());
         problems.extend(url.map(|why| Problem::new("url", why)));
         problems.extend(events.and_then(|events| check_kept_events(events).err()));
         let description = description.and_then(|text| check_description(text).err());
@@ -75,7 +75,7 @@ pub(crate) fn check_recipient(
     metadata: &BTreeMap<String, String>,
 ) -> Result<(), Problem> {
     check_name(name).map_err(|why| Problem::new("name", why))?;
-    url_policy::check_kept_shape(url).map_err(|why| Problem::new("url", why))?;
+    url_policy::check_stored_syntax(url).map_err(|why| Problem::new("url", why))?;
     check_metadata(metadata)
 }
 

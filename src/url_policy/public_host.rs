@@ -1,24 +1,26 @@
-//! Whether a host is public by its spelling.
+//! Recognition of hosts that are not public, from the text of a URL.
 
 use url::{Host, Url};
 
-use super::special_use_addresses;
+use super::{rules, special_use_addresses};
 use crate::error::quoted;
 
-/// Names that mean something in one's own network only, and so does every name below them: RFC 6761 (localhost), RFC
-/// 6762 (local), RFC 8375 (home.arpa), ICANN's resolution of 2024-07-29 (internal), and the domains that systems give to
-/// localhost in their hosts file (localdomain and its two variants).
+/// Names that have a meaning in a private network only, like all names below them.
+///
+/// The sources are RFC 6761 (localhost), RFC 6762 (local), RFC 8375 (home.arpa), ICANN's resolution
+/// of 2024-07-29 (internal), and the hosts files of operating systems (localdomain and its two
+/// variants).
 const LOCAL: &[&str] =
     &["localhost", "localdomain", "localdomain4", "localdomain6", "local", "internal", "home.arpa"];
 
-/// The top-level domain that RFC 6761 keeps empty for ever.
+/// The top-level domain that RFC 6761 reserves as invalid.
 const INVALID: &str = "invalid";
 
-/// The longest name and label that DNS can carry (RFC 1035), without the dot at the end.
+/// The greatest lengths in DNS (RFC 1035), in bytes, without the dot at the end.
 const MAX_NAME: usize = 253;
 const MAX_LABEL: usize = 63;
 
-/// Judges host and port of `url`, which was parsed from `text`.
+/// Returns the reasons against the host and the port of `url`, which was parsed from `text`.
 pub(super) fn check(text: &str, url: &Url) -> Vec<String> {
     let host =
         check_host(text, url).err().map(|why| format!("the host has to be public, but {why}"));
@@ -29,42 +31,46 @@ pub(super) fn check(text: &str, url: &Url) -> Vec<String> {
 
 fn check_host(text: &str, url: &Url) -> Result<(), String> {
     match url.host() {
-        None => Err("there is none".to_owned()),
+        None => Err("the URL has none".to_owned()),
         Some(Host::Ipv4(address)) => match special_use_addresses::ipv4(address) {
             Some(kind) => Err(format!("{address} is {kind}")),
-            None if ends_in_dot(text) => Err(format!("{address} is written with a dot at the end")),
+            None if ends_with_dot(text) => {
+                Err(format!("{address} is written with a dot at the end"))
+            }
             None => Ok(()),
         },
         Some(Host::Ipv6(address)) => {
-            let held = special_use_addresses::held_ipv4(address)
-                .and_then(|held| Some((held, special_use_addresses::ipv4(held)?)));
-            match (held, special_use_addresses::ipv6(address)) {
-                (Some((held, kind)), _) => Err(format!("{address} holds {held}, {kind}")),
+            let embedded = special_use_addresses::embedded_ipv4(address)
+                .and_then(|ipv4| Some((ipv4, special_use_addresses::ipv4(ipv4)?)));
+            match (embedded, special_use_addresses::ipv6(address)) {
+                (Some((ipv4, kind)), _) => Err(format!("{address} contains {ipv4}, {kind}")),
                 (None, Some(kind)) => Err(format!("{address} is {kind}")),
                 (None, None) => Ok(()),
             }
         }
-        Some(Host::Domain(name)) => match fault(name) {
+        Some(Host::Domain(name)) => match non_public_name(name) {
             Some(kind) => Err(format!("{} is {kind}", quoted(name))),
             None => Ok(()),
         },
     }
 }
 
-/// What makes a name, in lower case and ASCII as the parser leaves it, no public one.
-fn fault(name: &str) -> Option<&'static str> {
-    // With the dot a resolver takes the name as complete, and every comparison of endings would miss.
+/// Returns the reason why a name is not public. The parser has converted it to lower case and
+/// ASCII.
+fn non_public_name(name: &str) -> Option<&'static str> {
+    // To a resolver `localhost.` is the absolute form of `localhost`. The comparisons below would
+    // not match it.
     if name.ends_with('.') {
         return Some("a name with a dot at the end");
     }
-    let below = |zone: &str| {
+    let is_in = |zone: &str| {
         name.strip_suffix(zone).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
     };
-    if LOCAL.iter().any(|zone| below(zone)) {
+    if LOCAL.iter().any(|zone| is_in(zone)) {
         return Some("a local name");
     }
-    if below(INVALID) {
-        return Some("a name that is kept invalid");
+    if is_in(INVALID) {
+        return Some("a name that is reserved as invalid");
     }
     if name.split('.').any(str::is_empty) {
         return Some("a name with an empty label");
@@ -75,20 +81,23 @@ fn fault(name: &str) -> Option<&'static str> {
     if name.len() > MAX_NAME {
         return Some("a name of more than 253 bytes");
     }
-    // The URL standard lets these pass, DNS has them for other records, and no public host is called so.
+    // The URL standard accepts other characters, and DNS allows them in other records, but no
+    // public host has such a name.
     if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
     {
-        return Some("a name with a character that no host name has");
+        return Some("a name with a character that host names cannot contain");
     }
-    (!name.contains('.')).then_some("a name of one label")
+    (!name.contains('.')).then_some("a name with one label")
 }
 
-/// Whether the host as written ends in a dot, which the parser drops behind an IPv4 address.
+/// Returns whether the host as written ends with a dot, which the parser drops after an IPv4
+/// address.
 ///
-/// The dot can be escaped, full-width, or followed by what the parser skips. So the parser itself is asked: with an `x`
-/// at its end the host is a name, and the `x` is a label of its own exactly behind a dot.
-fn ends_in_dot(url: &str) -> bool {
-    let authority = super::after_scheme(url).map_or("", super::authority);
+/// The dot can be escaped, full-width, or followed by characters that the parser skips. So the
+/// parser decides: with an `x` appended the host is a name, and the `x` is a label of its own only
+/// after a dot.
+fn ends_with_dot(url: &str) -> bool {
+    let authority = rules::after_scheme(url).map_or("", rules::authority);
     let host = authority.split(':').next().unwrap_or_default();
     Host::parse(&format!("{host}x")).is_ok_and(|host| match host {
         Host::Domain(name) => name.ends_with(".x"),

@@ -1,17 +1,20 @@
-//! The addresses that are not public, as data.
+//! The address blocks that are not public.
 //!
-//! From IANA's special-purpose address registries (RFC 6890, RFC 8190), IPv4 and IPv6, as of October 2025:
-//! <https://www.iana.org/assignments/iana-ipv4-special-registry>,
-//! <https://www.iana.org/assignments/iana-ipv6-special-registry>. Refused is what they do not call globally reachable,
-//! so also what is deprecated or "N/A". Their globally reachable rows stand here only inside of a refused one. Added are
-//! multicast (RFC 5771, RFC 4291), site-local addresses (RFC 3879) and what is left of `::/96` (RFC 4291).
+//! The blocks are those of IANA's special-purpose address registries (RFC 6890, RFC 8190) of
+//! October 2025: <https://www.iana.org/assignments/iana-ipv4-special-registry>,
+//! <https://www.iana.org/assignments/iana-ipv6-special-registry>. A block that the registries do
+//! not list as globally reachable is not public, also if it is deprecated or "N/A". A globally
+//! reachable block is listed here only inside of one that is not public. Three kinds are added:
+//! multicast (RFC 5771, RFC 4291), site-local addresses (RFC 3879) and the rest of `::/96` (RFC
+//! 4291).
 //!
-//! `std` has no stable function for this: `is_global` is not, and `is_private`, `is_loopback` and so on leave gaps.
+//! `std` has no stable function for this. `is_global` is unstable, and `is_private`, `is_loopback`
+//! and the like leave gaps.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// Prefix, its length in bits, and what a message calls its addresses; none for those that are globally reachable. The
-/// longest prefix that fits an address decides.
+/// A prefix, its length in bits, and the description of its addresses for messages. The description
+/// is none if they are globally reachable. The longest matching prefix decides.
 type Block<P> = (P, u32, Option<&'static str>);
 
 const GLOBAL: Option<&str> = None;
@@ -21,7 +24,7 @@ const LINK_LOCAL: Option<&str> = Some("a link-local address");
 const LOOPBACK: Option<&str> = Some("a loopback address");
 const MULTICAST: Option<&str> = Some("a multicast address");
 const PRIVATE: Option<&str> = Some("a private address");
-const PROTOCOLS: Option<&str> = Some("an address kept for protocols");
+const PROTOCOLS: Option<&str> = Some("an address reserved for protocols");
 const UNSPECIFIED: Option<&str> = Some("the unspecified address");
 
 const IPV4: &[Block<[u8; 4]>] = &[
@@ -72,10 +75,11 @@ const IPV6: &[Block<[u16; 8]>] = &[
     ([0xff00, 0, 0, 0, 0, 0, 0, 0], 8, MULTICAST),
 ];
 
-/// Where an IPv6 address holds an IPv4 address that its packets end at.
-type Holder = ([u16; 8], u32, fn([u8; 16]) -> Ipv4Addr);
+/// An IPv6 prefix, its length in bits, and the function that extracts the embedded IPv4 address,
+/// which is the destination of the packets.
+type Embedding = ([u16; 8], u32, fn([u8; 16]) -> Ipv4Addr);
 
-const HOLDERS: &[Holder] = &[
+const EMBEDDINGS: &[Embedding] = &[
     // mapped (RFC 4291)
     ([0, 0, 0, 0, 0, 0xffff, 0, 0], 96, last_four),
     // translated (RFC 2765, RFC 7915)
@@ -83,18 +87,18 @@ const HOLDERS: &[Holder] = &[
     // NAT64 (RFC 6052)
     ([0x64, 0xff9b, 0, 0, 0, 0, 0, 0], 96, last_four),
     // 6to4 (RFC 3056)
-    ([0x2002, 0, 0, 0, 0, 0, 0, 0], 16, behind_two),
+    ([0x2002, 0, 0, 0, 0, 0, 0, 0], 16, after_two),
 ];
 
 fn last_four([.., a, b, c, d]: [u8; 16]) -> Ipv4Addr {
     Ipv4Addr::new(a, b, c, d)
 }
 
-fn behind_two([_, _, a, b, c, d, ..]: [u8; 16]) -> Ipv4Addr {
+fn after_two([_, _, a, b, c, d, ..]: [u8; 16]) -> Ipv4Addr {
     Ipv4Addr::new(a, b, c, d)
 }
 
-/// What the address is if it is not globally reachable.
+/// Returns the description of an IPv4 address that is not globally reachable.
 pub(super) fn ipv4(address: Ipv4Addr) -> Option<&'static str> {
     IPV4.iter()
         .filter(|(prefix, length, _)| {
@@ -104,26 +108,27 @@ pub(super) fn ipv4(address: Ipv4Addr) -> Option<&'static str> {
         .and_then(|(_, _, kind)| *kind)
 }
 
-/// What the address is if it is not globally reachable. One that [holds](held_ipv4) an IPv4 address is judged by that.
+/// Returns the description of an IPv6 address that is not globally reachable. The caller also
+/// checks the [embedded](embedded_ipv4) IPv4 address.
 pub(super) fn ipv6(address: Ipv6Addr) -> Option<&'static str> {
     IPV6.iter()
-        .filter(|(prefix, length, _)| lies_in(address, *prefix, *length))
+        .filter(|(prefix, length, _)| has_prefix(address, *prefix, *length))
         .max_by_key(|(_, length, _)| *length)
         .and_then(|(_, _, kind)| *kind)
 }
 
-/// The IPv4 address inside of a mapped, translated, NAT64, 6to4 or ISATAP address.
-pub(super) fn held_ipv4(address: Ipv6Addr) -> Option<Ipv4Addr> {
-    // ISATAP (RFC 5214) stands behind any prefix.
+/// Returns the IPv4 address in a mapped, translated, NAT64, 6to4 or ISATAP address.
+pub(super) fn embedded_ipv4(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    // An ISATAP address (RFC 5214) can have any prefix.
     if let [_, _, _, _, 0 | 0x200, 0x5efe, _, _] = address.segments() {
         return Some(last_four(address.octets()));
     }
-    HOLDERS
+    EMBEDDINGS
         .iter()
-        .find(|(prefix, length, _)| lies_in(address, *prefix, *length))
-        .map(|(_, _, held)| held(address.octets()))
+        .find(|(prefix, length, _)| has_prefix(address, *prefix, *length))
+        .map(|(_, _, extract)| extract(address.octets()))
 }
 
-fn lies_in(address: Ipv6Addr, prefix: [u16; 8], length: u32) -> bool {
+fn has_prefix(address: Ipv6Addr, prefix: [u16; 8], length: u32) -> bool {
     (address.to_bits() ^ Ipv6Addr::from(prefix).to_bits()).leading_zeros() >= length
 }

@@ -224,7 +224,7 @@ fn ids_that_do_not_rise_are_found() {
     );
     finds(
         "UPDATE subscription SET id = 'nonsense' WHERE seq = 2",
-        r#"subscription "bi" (of the id "nonsense"): its id is none"#,
+        r#"subscription "bi" (id "nonsense"): its id is none"#,
         None,
     );
     finds("UPDATE subscription SET id = lower(id) WHERE seq = 2", "its id is none", None);
@@ -717,8 +717,9 @@ fn two_that_get_an_event_at_the_same_url_are_advised() {
     let other =
         made(&registry, "other", "https://EXAMPLE.com:443/hook", &["agent.presencechanged.v1"]);
     let message = format!(
-        "subscription \"other\" ({other}): it has the URL of subscription \"first\" ({first}), and both want \
-         \"agent.presencechanged.v1\", which is delivered there twice; disable one, or take the event out of one"
+        "subscription \"other\" ({other}): it has the same URL as subscription \"first\" ({first}), and \
+         both match \"agent.presencechanged.v1\", which is delivered there twice; disable one, or remove the event \
+         from one"
     );
     advised(&registry, other, &message);
     // Not where one is disabled, points elsewhere, or wants something else.
@@ -730,7 +731,7 @@ fn two_that_get_an_event_at_the_same_url_are_advised() {
     quiet(SubscriptionUpdate::new().enabled(false));
     quiet(SubscriptionUpdate::new().enabled(true).url("https://example.com/hook2"));
     quiet(SubscriptionUpdate::new().url(url).events(["channel.*"]));
-    // The very same pattern counts also where it covers nothing yet.
+    // A shared pattern counts also while it matches nothing.
     let update = SubscriptionUpdate::new().events(["agent.*", "x.y"]).allow_unknown_events(true);
     registry.update(first, update).unwrap();
     registry
@@ -738,7 +739,7 @@ fn two_that_get_an_event_at_the_same_url_are_advised() {
         .unwrap();
     let advice = registry.check().unwrap();
     assert!(
-        advice.advice().iter().any(|advice| advice.message().contains(r#"both want "x.y""#)),
+        advice.advice().iter().any(|advice| advice.message().contains(r#"both match "x.y""#)),
         "{advice}"
     );
 }
@@ -760,7 +761,7 @@ fn of_many_at_one_url_each_is_told_with_the_first_before_it() {
     for (pair, id) in pairs.iter().zip([ids[2], ids[3]]) {
         assert_eq!(pair.0, id);
         assert!(
-            pair.1.contains(&format!("the URL of subscription \"agent.*\" ({})", ids[0])),
+            pair.1.contains(&format!("the same URL as subscription \"agent.*\" ({})", ids[0])),
             "{}",
             pair.1
         );
@@ -779,7 +780,7 @@ fn the_first_before_it_and_the_first_event_that_both_want_are_named_whatever_the
     let report = registry.check().unwrap();
     let [advice] = report.advice() else { panic!("one piece of advice: {report}") };
     assert_eq!(advice.subscription_id(), Some(third));
-    let said = format!("the URL of subscription \"first\" ({first}), and both want \"b\"");
+    let said = format!("the same URL as subscription \"first\" ({first}), and both match \"b\"");
     assert!(advice.message().contains(&said), "{advice}");
 }
 
@@ -816,8 +817,8 @@ fn a_pattern_that_adds_nothing_is_advised() {
         match expected {
             Some((one, other)) => {
                 let message = format!(
-                    "subscription \"s\" ({id}): its pattern \"{one}\" covers nothing today that its \"{other}\" does \
-                     not; take one of them out"
+                    "subscription \"s\" ({id}): its pattern \"{one}\" today matches only event types \
+                     that its pattern \"{other}\" matches too; remove one of them"
                 );
                 advised(&registry, id, &message);
             }
@@ -837,8 +838,8 @@ fn a_pattern_that_covers_nothing_is_advised_also_once_its_types_are_gone() {
     assert!(registry.check().unwrap().advice().is_empty());
     registry.remove_event_type("a.x.v1").unwrap();
     let message = format!(
-        "subscription \"s\" ({id}): its pattern \"a.*\" covers no event type today; register one that it covers, or \
-         take it out"
+        "subscription \"s\" ({id}): its pattern \"a.*\" matches no event type today; register a matching one, or \
+         remove the pattern"
     );
     advised(&registry, id, &message);
     registry.delete(id).unwrap();
@@ -856,8 +857,7 @@ fn plain_http_is_advised() {
         let registry = contact_center();
         let id = made(&registry, "s", url, &["agent.*"]);
         let message = format!(
-            "subscription \"s\" ({id}): its URL is plain http, which anybody on the way can read and change; move it \
-             to https"
+            "subscription \"s\" ({id}): its URL is plain http, which the network can read and change; use https"
         );
         advised(&registry, id, &message);
     }
@@ -883,8 +883,8 @@ fn a_secret_of_more_than_a_year_is_advised_by_the_registrys_clock() {
     }
     days.store(366, Ordering::SeqCst);
     let message = format!(
-        "subscription \"s\" ({id}): its secret is more than a year old (since 2026-01-01T00:00:00.000Z); give it \
-         another with rotate_secret"
+        "subscription \"s\" ({id}): its secret is more than a year old (since 2026-01-01T00:00:00.000Z); replace \
+         it with rotate_secret"
     );
     advised(&registry, id, &message);
     registry.rotate_secret(id, Rotation::new()).unwrap();

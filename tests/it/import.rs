@@ -112,7 +112,7 @@ fn every_value_that_breaks_a_rule_is_told_with_its_place() {
     }
     let (place, field) = of("events");
     wrong(&place, json!(["agent.*", "**"]), &format!("{field}[1]"), "**");
-    wrong("/eventTypes/1/name", json!("a b"), "eventTypes[1].name", "cannot stand in a name");
+    wrong("/eventTypes/1/name", json!("a b"), "eventTypes[1].name", "a name cannot contain");
     let twice = r#""agent.a.v1" stands in this list already, at [0]"#;
     wrong("/eventTypes/1/name", json!("agent.a.v1"), "eventTypes[1].name", twice);
     let long = json!("x".repeat(5_000));

@@ -313,7 +313,7 @@ fn problems_are_ready_for_the_body_of_an_answer() {
     assert_eq!(
         text(&error.problems()),
         r#"[{"field":"name","message":"a subscription needs a name"},"#.to_owned()
-            + r#"{"field":"description","message":"a description cannot hold U+0000"}]"#
+            + r#"{"field":"description","message":"a description cannot contain U+0000"}]"#
     );
     assert_eq!(error.problems()[0].to_string(), "name: a subscription needs a name");
 }

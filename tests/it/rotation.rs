@@ -199,11 +199,8 @@ fn ten_replaced_secrets_live_at_once_and_the_eleventh_is_told_when_there_is_room
         let rotated = life.registry.rotate_secret(life.id, Rotation::new().overlap(overlap));
         let error = refused(rotated, ErrorKind::Conflict, &["secret"]);
         let message = error.to_string();
-        assert!(
-            message.ends_with("the next of them expires at 2027-01-15T08:00:05.002Z"),
-            "{message}"
-        );
-        assert!(message.contains("10 replaced secrets live already"), "{message}");
+        assert!(message.ends_with("the next one expires at 2027-01-15T08:00:05.002Z"), "{message}");
+        assert!(message.contains("10 replaced secrets, the most allowed"), "{message}");
     }
     assert_eq!(life.live(), expected);
     life.assert_at(11, START + 9);
@@ -254,10 +251,7 @@ fn a_secret_that_still_lives_cannot_be_rotated_to_and_one_that_has_expired_can()
     life.rotate_to(&given('b')).unwrap();
     for live in [given('b'), given('a'), life.first.clone()] {
         let error = refused(life.rotate_to(&live), ErrorKind::Invalid, &["secret"]);
-        assert_eq!(
-            error.to_string(),
-            "secret: a secret that is still live cannot take its own place"
-        );
+        assert_eq!(error.to_string(), "secret: a secret that is still valid cannot replace itself");
     }
     life.hands.set(START + DAY - 1);
     refused(life.rotate_to(&life.first), ErrorKind::Invalid, &["secret"]);

@@ -83,7 +83,7 @@ fn a_key_that_still_lives_cannot_be_rotated_to_in_any_spelling() {
             let error = refused(life.rotate_to(&spelling), ErrorKind::Invalid, &["secret"]);
             assert_eq!(
                 error.to_string(),
-                "secret: a secret that is still live cannot take its own place"
+                "secret: a secret that is still valid cannot replace itself"
             );
         }
     }

@@ -49,10 +49,10 @@ const NOT_PUBLIC: &[(&str, &str)] = &[
          NAS.Home.Arpa printer。local localhost.localdomain LOCALHOST.LocalDomain localdomain a.b.localdomain \
          localhost4.localdomain4 localhost6.localdomain6 ｌｏｃａｌｈｏｓｔ．localdomain",
     ),
-    ("kept invalid", "example.invalid a.b.INVALID invalid"),
+    ("reserved as invalid", "example.invalid a.b.INVALID invalid"),
     ("empty label", "a..b .example.com a..example.com ..com a%2e%2eb a。.b example..com .com"),
     (
-        "character that no host name has",
+        "character that host names cannot contain",
         "*.example.com a*b.com a!b.com a'b.com (a).com a+b.com a,b.com a;b.com a=b.com a~b.com $a.com a&b.com \
          {a}.com `a`.com \"a\".com",
     ),
@@ -306,7 +306,7 @@ fn all_that_a_policy_finds_is_told_at_once() {
     assert_eq!(
         error.to_string(),
         "url: the scheme has to be https, not http; \
-         the host has to be public, but ::ffff:10.0.0.1 holds 10.0.0.1, a private address"
+         the host has to be public, but ::ffff:10.0.0.1 contains 10.0.0.1, a private address"
     );
     assert_eq!(error.problems().len(), 1);
 }

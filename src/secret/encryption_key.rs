@@ -1,12 +1,12 @@
-//! The key that secrets in a file are sealed with.
+//! The key that encrypts the secrets in a file.
 
 #[cfg(feature = "encryption")]
-mod kept {
+mod imp {
     use std::fmt;
 
     use zeroize::Zeroizing;
 
-    /// Zeroed when dropped, and never shown.
+    /// A key of 256 bits. It is zeroed when dropped, and `Debug` redacts it.
     #[derive(Clone)]
     pub(crate) struct EncryptionKey(Zeroizing<[u8; 32]>);
 
@@ -27,11 +27,11 @@ mod kept {
     }
 }
 
-/// Without the feature there is none.
+/// Without the feature `encryption` no key can exist.
 #[cfg(not(feature = "encryption"))]
-mod kept {
+mod imp {
     #[derive(Clone, Debug)]
     pub(crate) enum EncryptionKey {}
 }
 
-pub(crate) use kept::EncryptionKey;
+pub(crate) use imp::EncryptionKey;

@@ -1,0 +1,205 @@
+use std::fmt;
+
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
+
+use crate::error::{Error, Result};
+use crate::json::JsonType;
+use crate::random::{RandomBuffer, RandomSource};
+
+/// The most characters of a text.
+const MAX_TEXT: usize = 256;
+/// The most bytes of a key.
+pub(crate) const MAX_KEY: usize = 128;
+/// The fewest bytes of a key that a registry accepts by default.
+pub(crate) const MIN_KEY: usize = 32;
+/// The number of bytes of a generated key.
+pub(crate) const GENERATED_KEY: usize = 64;
+
+/// Standard base64 as other systems write it. Padding is removed before decoding. The unused bits
+/// of the last character are ignored, because many encoders do not clear them.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::RequireNone)
+        .with_decode_allow_trailing_bits(true),
+);
+
+/// A secret for signing deliveries: a text in base64, stored and returned exactly as given, and the
+/// key that it decodes to.
+///
+/// `Debug` shows only the [fingerprint](SigningSecret::fingerprint), and there is neither `Display`
+/// nor `Serialize`. Only [`expose`](SigningSecret::expose) returns the text. `==` compares the
+/// texts, in constant time for texts of the same length. A registry compares the keys instead, so
+/// two texts of one key are the same secret to it. A secret is zeroed when dropped.
+///
+/// ```
+/// use webhook_registry::SigningSecret;
+///
+/// let secret = SigningSecret::generate()?;
+/// assert_eq!(secret.key().len(), 64);
+/// assert_eq!(SigningSecret::parse(secret.expose())?, secret);
+/// # Ok::<(), webhook_registry::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct SigningSecret {
+    text: Zeroizing<String>,
+    key: Zeroizing<Vec<u8>>,
+}
+
+impl SigningSecret {
+    /// Generates a secret of 64 random bytes with the operating system's generator. The text is
+    /// padded standard base64 (88 characters), as [Standard
+    /// Webhooks](https://www.standardwebhooks.com) requires.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Storage`](crate::ErrorKind::Storage) if the operating system's generator fails.
+    pub fn generate() -> Result<SigningSecret> {
+        SigningSecret::generate_with(&mut RandomBuffer::new(&RandomSource::System, GENERATED_KEY))
+    }
+
+    /// Generates a secret from random bytes.
+    pub(crate) fn generate_with(random: &mut RandomBuffer<'_>) -> Result<SigningSecret> {
+        let mut key = Zeroizing::new(vec![0; GENERATED_KEY]);
+        random.fill(&mut key)?;
+        Ok(SigningSecret { text: Zeroizing::new(STANDARD.encode(&*key)), key })
+    }
+
+    /// Parses base64 with the standard alphabet, of 1 to 128 bytes in at most 256 characters.
+    ///
+    /// The padding can be right, missing or surplus. The unused last bits are ignored. The prefix
+    /// `whsec_` is allowed, and white space is not. A registry also requires at least 32 bytes, or
+    /// the number that [`min_secret_bytes`](crate::RegistryOptions::min_secret_bytes) sets.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `secret`. The message does not contain
+    /// the text.
+    pub fn parse(text: &str) -> Result<SigningSecret> {
+        SigningSecret::read(text).map_err(|why| Error::invalid_field("secret", why))
+    }
+
+    /// Returns the text, exactly as given.
+    pub fn expose(&self) -> &str {
+        &self.text
+    }
+
+    /// Returns the decoded bytes, which are the key for signing.
+    pub fn key(&self) -> &[u8] {
+        &self.key
+    }
+
+    /// Returns eight characters by which two people can compare a secret without showing it.
+    ///
+    /// They are the start of the SHA-256 digest of a fixed text and the key, in hexadecimal. The
+    /// fingerprint does not reveal the key: a key of 24 random bytes or more cannot be found from
+    /// its digest, and at least 2¹⁶⁰ such keys have the same fingerprint. Two texts of the same key
+    /// have the same fingerprint. Two different keys have the same one by chance once in 4 billion.
+    pub fn fingerprint(&self) -> String {
+        let digest = Sha256::new()
+            .chain_update(b"webhook-registry fingerprint\0")
+            .chain_update(&*self.key)
+            .finalize();
+        digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Returns whether the secret has this text. Comparing takes constant time for texts of the
+    /// same length.
+    pub(crate) fn has_text(&self, text: &str) -> bool {
+        self.text.as_bytes().ct_eq(text.as_bytes()).into()
+    }
+
+    /// Returns whether both secrets have the same key, and therefore the same signatures, whatever
+    /// their texts are. Comparing takes constant time for keys of the same length.
+    pub(crate) fn has_key_of(&self, other: &SigningSecret) -> bool {
+        self.key.ct_eq(&other.key).into()
+    }
+
+    /// Parses a secret. The error is the reason without the field, which the caller knows.
+    pub(crate) fn read(text: &str) -> Result<SigningSecret, String> {
+        if text.is_empty() {
+            return Err("a secret cannot be empty; leave it out and one is generated".to_owned());
+        }
+        let length = text.chars().count();
+        if length > MAX_TEXT {
+            return Err(format!("a secret has at most {MAX_TEXT} characters, not {length}"));
+        }
+        let digits = text.strip_prefix("whsec_").unwrap_or(text).trim_end_matches('=');
+        // The capacity suffices, because growing would leave a copy of the key in freed memory.
+        let mut key =
+            Zeroizing::new(Vec::with_capacity(base64::decoded_len_estimate(digits.len())));
+        // The decoder's own message would contain a character of the secret.
+        LENIENT
+            .decode_vec(digits, &mut key)
+            .map_err(|_| "a secret has to be standard base64 without white space".to_owned())?;
+        match key.len() {
+            0 => Err("a secret cannot be empty".to_owned()),
+            decoded if decoded > MAX_KEY => {
+                Err(format!("a secret has at most {MAX_KEY} bytes once decoded, not {decoded}"))
+            }
+            _ => Ok(SigningSecret { text: Zeroizing::new(text.to_owned()), key }),
+        }
+    }
+
+    /// Parses a secret whose key has at least `min_key` bytes.
+    pub(crate) fn read_at_least(text: &str, min_key: usize) -> Result<SigningSecret, String> {
+        let secret = SigningSecret::read(text)?;
+        match secret.key.len() {
+            short if short < min_key => {
+                Err(format!("a secret has at least {min_key} bytes once decoded, not {short}"))
+            }
+            _ => Ok(secret),
+        }
+    }
+}
+
+impl fmt::Debug for SigningSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SigningSecret(fingerprint {})", self.fingerprint())
+    }
+}
+
+impl PartialEq for SigningSecret {
+    fn eq(&self, other: &SigningSecret) -> bool {
+        self.has_text(&other.text)
+    }
+}
+
+impl Eq for SigningSecret {}
+
+/// The text of a secret before validation. It is zeroed when dropped, and `Debug` redacts it.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(crate) struct SecretText(Zeroizing<String>);
+
+impl SecretText {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for SecretText {
+    fn from(text: String) -> SecretText {
+        SecretText(Zeroizing::new(text))
+    }
+}
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretText(redacted)")
+    }
+}
+
+impl JsonType for SecretText {
+    const EXPECTED: &'static str = String::EXPECTED;
+    const OR_NULL: &'static str = String::OR_NULL;
+
+    fn text(value: String) -> Option<SecretText> {
+        Some(SecretText::from(value))
+    }
+}
