@@ -175,8 +175,8 @@ impl<'m> Diagnostics<'m> {
                 .find_map(|(_, position)| self.matches.patterns.get(position))
             {
                 let message = format!(
-                    "its pattern \"{pattern}\" today matches only event types that its pattern \"{}\" \
-                     matches too; remove one of them",
+                    "its pattern \"{pattern}\" today matches only event types that its pattern \
+                     \"{}\" matches too; remove one of them",
                     other.pattern
                 );
                 report.push_advice(Finding::new(label, message));

@@ -130,8 +130,8 @@ pub(crate) enum Misspelt {
 }
 
 impl Misspelt {
-    /// Returns the text near which, in the order of names, similar names are most likely. It is empty
-    /// for the end of a name, which says nothing about the order.
+    /// Returns the text near which, in the order of names, similar names are most likely. It is
+    /// empty for the end of a name, which says nothing about the order.
     pub(crate) fn sort_key(&self) -> &str {
         match self {
             Misspelt::Name(text) | Misspelt::Start(text) => text,

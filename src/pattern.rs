@@ -141,8 +141,8 @@ fn parse(text: &str) -> Result<bool, String> {
             _ => {
                 let c = text.get(at..).and_then(|tail| tail.chars().next()).unwrap_or_default();
                 return Err(format!(
-                    "a pattern cannot contain {c:?} (at byte {at}), only letters, digits, _ - . : / and \
-                     the wildcards * ? [ ]"
+                    "a pattern cannot contain {c:?} (at byte {at}), only letters, digits, _ - . : / \
+                     and the wildcards * ? [ ]"
                 ));
             }
         }
