@@ -1,5 +1,5 @@
-//! Guards against a history that is not what has happened: a change without an entry or with two, an entry of a call that
-//! failed, a value that was not there before, a secret.
+//! Tests that every change writes exactly one history entry with the values before and after, that
+//! a failed call writes none, and that no entry contains a secret.
 
 use serde_json::{Value, json};
 use webhook_registry::{
@@ -59,7 +59,7 @@ impl History {
 }
 
 #[test]
-fn a_subscription_that_comes_or_goes_is_told_with_all_that_it_has() {
+fn a_creation_or_deletion_is_recorded_with_every_field() {
     let mut history = History::begin();
     let new = NewSubscription::new("bi", "https://example.com/", ["agent.*", "*.v1", "agent.*"])
         .enabled(false)
@@ -93,7 +93,7 @@ fn a_subscription_that_comes_or_goes_is_told_with_all_that_it_has() {
 }
 
 #[test]
-fn an_update_is_told_by_the_fields_that_it_changed() {
+fn an_update_is_recorded_with_the_changed_fields_only() {
     let mut history = History::begin();
     let edit = SubscriptionUpdate::new;
     history.update(edit().name("crm2"), &[r#"Updated name: "crm" → "crm2""#]);
@@ -126,7 +126,7 @@ fn an_update_is_told_by_the_fields_that_it_changed() {
 }
 
 #[test]
-fn only_enabled_and_only_the_secret_have_kinds_of_their_own() {
+fn changes_of_enabled_alone_or_the_secret_alone_have_their_own_kinds() {
     let mut history = History::begin();
     let edit = SubscriptionUpdate::new;
     history.update(edit().enabled(false), &["Disabled enabled: true → false"]);
@@ -164,7 +164,7 @@ fn only_enabled_and_only_the_secret_have_kinds_of_their_own() {
 }
 
 #[test]
-fn the_catalog_is_told_too() {
+fn changes_of_the_catalog_are_recorded() {
     let mut history = History::begin();
     let schema = json!({"type": "object"});
     let registry = history.registry.clone();
@@ -200,7 +200,7 @@ fn the_catalog_is_told_too() {
 }
 
 #[test]
-fn calls_for_many_write_one_change_each_in_the_order_done() {
+fn a_call_for_many_subscriptions_records_one_change_each_in_order() {
     let mut history = History::begin();
     let registry = history.registry.clone();
     let kinds = |changes: Vec<Change>| -> Vec<(ChangeKind, String)> {
@@ -239,7 +239,7 @@ fn calls_for_many_write_one_change_each_in_the_order_done() {
 }
 
 #[test]
-fn an_import_is_told_as_its_parts_would_be() {
+fn an_import_is_recorded_as_one_creation_for_each_subscription_and_event_type() {
     let (registry, other) = (contact_center(), Registry::in_memory().unwrap());
     registry.create_all([new("one").secret(SECRET), new("two").description("d")]).unwrap();
     // Changes from before, which an import does not bring along, and does not touch.
@@ -262,7 +262,7 @@ fn an_import_is_told_as_its_parts_would_be() {
 }
 
 #[test]
-fn a_change_has_the_time_of_its_call() {
+fn a_change_is_recorded_with_the_time_of_its_call() {
     let hands = Hands::at(1_000);
     let registry = hands.options().in_memory().unwrap();
     registry.register_event_type("agent.a.v1").unwrap();
@@ -277,7 +277,7 @@ fn a_change_has_the_time_of_its_call() {
 }
 
 #[test]
-fn a_call_that_fails_writes_nothing_also_one_of_many_parts() {
+fn a_failed_call_records_nothing_even_if_some_of_its_parts_were_valid() {
     let History { registry, id, .. } = History::begin();
     let whole =
         |registry: &Registry| (registry.changes(0, 1_000).unwrap(), registry.export().unwrap());
@@ -313,7 +313,7 @@ fn a_call_that_fails_writes_nothing_also_one_of_many_parts() {
 }
 
 #[test]
-fn no_secret_is_in_a_change_or_in_the_table_behind_it() {
+fn neither_a_change_nor_the_change_table_contains_a_secret() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
     let registry = Registry::open(&path).unwrap();
@@ -345,7 +345,7 @@ fn no_secret_is_in_a_change_or_in_the_table_behind_it() {
 }
 
 #[test]
-fn a_limit_is_from_1_to_1000_and_any_of_them_reads_the_same() {
+fn the_limit_of_changes_is_1_to_1000_and_every_limit_reads_the_same_history() {
     let registry = contact_center();
     registry.create_all((0..1_200).map(|n| new(&format!("n{n}")))).unwrap();
     let last = registry.last_change().unwrap();
@@ -368,7 +368,7 @@ fn a_limit_is_from_1_to_1000_and_any_of_them_reads_the_same() {
 }
 
 #[test]
-fn a_fresh_registry_has_no_change_and_reading_makes_none() {
+fn a_fresh_registry_has_no_changes_and_reading_records_none() {
     let registry = Registry::in_memory().unwrap();
     assert_eq!((registry.last_change().unwrap(), registry.changes(0, 1).unwrap()), (0, vec![]));
     registry.list(ListQuery::new()).unwrap();

@@ -1,5 +1,6 @@
-//! Guards against a check that says "sound" of a file that is not, or gives up at the first thing that is wrong. Every
-//! damage here is done by hand, through plain rusqlite, and each has to be told for what it is.
+//! Tests that `check` reports every fault of a damaged file and does not stop at the first. Each
+//! test damages a sound file through a plain SQLite connection and expects a finding that names the
+//! damage.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -44,7 +45,7 @@ fn file() -> File {
     File { _folder: folder, path, ids }
 }
 
-fn by_hand(path: &Path, sql: &str) {
+fn execute(path: &Path, sql: &str) {
     let conn = rusqlite::Connection::open(path).unwrap();
     conn.execute_batch("PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON").unwrap();
     conn.execute_batch(sql).unwrap_or_else(|cause| panic!("{sql}: {cause}"));
@@ -52,7 +53,7 @@ fn by_hand(path: &Path, sql: &str) {
 
 /// The check of the file, by one that can write and by one that cannot, which have to agree.
 #[track_caller]
-fn checked(path: &Path) -> Report {
+fn check(path: &Path) -> Report {
     let reader = Registry::options().read_only(true).open(path).unwrap().check().unwrap();
     let before = std::fs::read(path).unwrap();
     let writer = Registry::open(path).unwrap().check().unwrap();
@@ -65,8 +66,8 @@ fn checked(path: &Path) -> Report {
 #[track_caller]
 fn finds(sql: &str, said: &str, about: Option<usize>) {
     let file = file();
-    by_hand(&file.path, sql);
-    let report = checked(&file.path);
+    execute(&file.path, sql);
+    let report = check(&file.path);
     assert!(!report.is_sound(), "{sql}");
     let about = about.map(|at| file.ids[at]);
     let found =
@@ -82,7 +83,7 @@ fn finds(sql: &str, said: &str, about: Option<usize>) {
 }
 
 #[test]
-fn an_expansion_that_is_not_what_the_patterns_say_is_found() {
+fn check_finds_expansion_rows_that_differ_from_the_patterns() {
     finds(
         "DELETE FROM expansion WHERE event_type = (SELECT id FROM event_type WHERE name = 'channel.b.v2')",
         r#"subscription "crm" (01"#,
@@ -133,7 +134,7 @@ fn an_expansion_that_is_not_what_the_patterns_say_is_found() {
 }
 
 #[test]
-fn rows_that_point_to_nothing_or_that_nothing_points_to_are_found() {
+fn check_finds_dangling_references_and_orphan_rows() {
     let orphans = "INSERT INTO pattern (text, wildcard) VALUES ('nobody.*', 1)";
     finds(orphans, r#"the pattern "nobody.*" belongs to no subscription; export"#, None);
     finds(
@@ -156,7 +157,7 @@ fn rows_that_point_to_nothing_or_that_nothing_points_to_are_found() {
 }
 
 #[test]
-fn secrets_that_are_missing_or_too_many_are_found() {
+fn check_finds_missing_and_surplus_secrets() {
     finds("DELETE FROM secret WHERE subscription = 2", "has no secret", Some(1));
     finds(
         "DELETE FROM secret WHERE expires_at IS NULL AND subscription = 2",
@@ -183,7 +184,7 @@ fn secrets_that_are_missing_or_too_many_are_found() {
 }
 
 #[test]
-fn an_enabled_that_is_kept_twice_and_differs_is_found() {
+fn check_finds_an_enabled_flag_that_differs_between_its_two_copies() {
     finds(
         "UPDATE subscription SET enabled = 0 WHERE name = 'bi'",
         "kept as enabled where it is not",
@@ -201,7 +202,7 @@ fn an_enabled_that_is_kept_twice_and_differs_is_found() {
     );
     // And what it says to do helps.
     let file = file();
-    by_hand(&file.path, "UPDATE subscription_pattern SET enabled = 1");
+    execute(&file.path, "UPDATE subscription_pattern SET enabled = 1");
     let registry = Registry::open(&file.path).unwrap();
     registry.update(file.ids[2], SubscriptionUpdate::new().enabled(true)).unwrap();
     registry.update(file.ids[2], SubscriptionUpdate::new().enabled(false)).unwrap();
@@ -209,7 +210,7 @@ fn an_enabled_that_is_kept_twice_and_differs_is_found() {
 }
 
 #[test]
-fn ids_that_do_not_rise_are_found() {
+fn check_finds_ids_that_do_not_increase() {
     finds(
         "UPDATE subscription SET seq = 9 WHERE seq = 1; UPDATE subscription_pattern SET subscription = 9 WHERE subscription = 1; \
            UPDATE secret SET subscription = 9 WHERE subscription = 1",
@@ -238,7 +239,7 @@ fn ids_that_do_not_rise_are_found() {
 }
 
 #[test]
-fn numbers_to_which_no_registry_counts_are_found() {
+fn check_finds_numbers_that_no_registry_can_reach() {
     let most = i64::MAX;
     let last = "7ZZZZZZZZZZZZZZZZZZZZZZZZZ";
     finds(
@@ -255,7 +256,7 @@ fn numbers_to_which_no_registry_counts_are_found() {
 }
 
 #[test]
-fn rows_that_do_not_decode_or_break_a_rule_are_found() {
+fn check_finds_rows_that_do_not_decode_or_violate_a_rule() {
     let set = |what: &str| format!("UPDATE subscription SET {what} WHERE name = 'crm'");
     finds(&set("metadata = '[]'"), "metadata that is no object of strings", Some(0));
     finds(&set("metadata = '{\"a\": 1}'"), "metadata that is no object of strings", Some(0));
@@ -311,7 +312,7 @@ fn rows_that_do_not_decode_or_break_a_rule_are_found() {
 }
 
 #[test]
-fn a_history_that_has_a_gap_or_does_not_decode_is_found() {
+fn check_finds_a_history_with_a_gap_or_an_undecodable_entry() {
     finds("DELETE FROM change WHERE sequence = 3", "the history of changes has gaps", None);
     finds("UPDATE registry SET last_change = 99", "the history of changes has gaps", None);
     finds("UPDATE registry SET keep_changes = -1", "what belongs to the file as a whole", None);
@@ -336,22 +337,22 @@ fn a_history_that_has_a_gap_or_does_not_decode_is_found() {
     // What is no longer kept is no gap.
     let file = file();
     drop(Registry::options().keep_changes(2).open(&file.path).unwrap());
-    assert!(checked(&file.path).is_sound());
+    assert!(check(&file.path).is_sound());
     drop(Registry::options().keep_changes(0).open(&file.path).unwrap());
-    assert!(checked(&file.path).is_sound());
+    assert!(check(&file.path).is_sound());
     drop(Registry::options().keep_changes(100).open(&file.path).unwrap());
     Registry::open(&file.path).unwrap().register_event_type("agent.later.v1").unwrap();
-    assert!(checked(&file.path).is_sound());
+    assert!(check(&file.path).is_sound());
 }
 
 #[test]
-fn nothing_of_a_url_or_a_secret_is_told() {
+fn no_finding_contains_a_url_or_a_secret() {
     let file = file();
     let hidden = "aGlkZGVuIHNlY3JldCB0aGF0IG5vYm9keSBtYXkgc2VlIQ";
     let url =
         "UPDATE subscription SET url = 'http://x.example.com/?token=hidden token' WHERE seq = 1";
-    by_hand(&file.path, &format!("{url}; UPDATE secret SET text = '{hidden}*'"));
-    let report = checked(&file.path);
+    execute(&file.path, &format!("{url}; UPDATE secret SET text = '{hidden}*'"));
+    let report = check(&file.path);
     let shown = format!("{report} {report:?}");
     assert!(
         !shown.contains("hidden") && !shown.contains("token") && !shown.contains(&hidden[..8]),
@@ -360,14 +361,14 @@ fn nothing_of_a_url_or_a_secret_is_told() {
 }
 
 #[test]
-fn every_fault_is_told_not_only_the_first() {
+fn check_reports_every_fault_and_not_only_the_first() {
     let file = file();
-    by_hand(
+    execute(
         &file.path,
         "UPDATE subscription SET url = 'x', name = ' '||name; UPDATE subscription_pattern SET enabled = 1 - enabled; \
          DELETE FROM secret WHERE subscription = 3; DELETE FROM expansion",
     );
-    let report = checked(&file.path);
+    let report = check(&file.path);
     for id in &file.ids {
         let about = report
             .findings()
@@ -381,7 +382,7 @@ fn every_fault_is_told_not_only_the_first() {
 }
 
 #[test]
-fn every_text_of_a_subscription_is_judged_also_where_another_part_does_not_decode() {
+fn check_validates_every_text_of_a_subscription_even_if_another_part_does_not_decode() {
     for damage in [
         "UPDATE subscription SET created_at = -1",
         "UPDATE pattern SET text = '**' WHERE text = '*.v1'",
@@ -403,7 +404,7 @@ fn every_text_of_a_subscription_is_judged_also_where_another_part_does_not_decod
 }
 
 #[test]
-fn a_part_of_the_schema_that_is_missing_or_differs_is_found() {
+fn check_finds_missing_and_altered_parts_of_the_schema() {
     let view = "SELECT event_type, id, name, url FROM subscribers_of_old";
     for (sql, said) in [
         ("DROP VIEW subscribers", "the view subscribers is missing; export the registry"),
@@ -464,11 +465,11 @@ fn a_part_of_the_schema_that_is_missing_or_differs_is_found() {
 }
 
 #[test]
-fn what_another_program_has_put_on_the_tables_of_the_registry_is_advised() {
-    let advised = |sql: &str, said: Option<&str>| {
+fn check_advises_about_triggers_and_indexes_of_other_programs() {
+    let advises = |sql: &str, said: Option<&str>| {
         let file = file();
-        by_hand(&file.path, sql);
-        let report = checked(&file.path);
+        execute(&file.path, sql);
+        let report = check(&file.path);
         assert!(report.is_sound(), "{sql}: {report}");
         let advice: Vec<&str> = report.advice().iter().map(Finding::message).collect();
         match said {
@@ -517,7 +518,7 @@ fn what_another_program_has_put_on_the_tables_of_the_registry_is_advised() {
             r#"the table "t" is another program's and has a foreign key to subscription"#,
         ),
     ] {
-        advised(&sql.replace("{mine}", mine), Some(said));
+        advises(&sql.replace("{mine}", mine), Some(said));
     }
     // What leaves the tables alone, and what reads the public views, which are there for that.
     for sql in [
@@ -528,12 +529,12 @@ fn what_another_program_has_put_on_the_tables_of_the_registry_is_advised() {
         "ANALYZE",
         "ALTER TABLE subscription RENAME TO away; ALTER TABLE away RENAME TO subscription",
     ] {
-        advised(&sql.replace("{mine}", mine), None);
+        advises(&sql.replace("{mine}", mine), None);
     }
 }
 
 /// The page where a table or an index begins, and the size of a page.
-fn root(path: &Path, name: &str) -> (u64, u64) {
+fn root_page(path: &Path, name: &str) -> (u64, u64) {
     let conn = rusqlite::Connection::open(path).unwrap();
     let number = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap() as u64;
     (
@@ -550,7 +551,7 @@ fn overwrite(path: &Path, (page, size): (u64, u64), byte: u8) {
 }
 
 #[test]
-fn a_page_of_rubbish_in_any_table_or_index_is_found_and_the_rest_is_read() {
+fn check_finds_a_garbage_page_in_any_table_or_index_and_reads_the_rest() {
     let names = [
         "event_type",
         "pattern",
@@ -569,9 +570,9 @@ fn a_page_of_rubbish_in_any_table_or_index_is_found_and_the_rest_is_read() {
     for name in names {
         for byte in [0, 0xAA] {
             let file = file();
-            overwrite(&file.path, root(&file.path, name), byte);
+            overwrite(&file.path, root_page(&file.path, name), byte);
             println!("{name} {byte}");
-            let report = checked(&file.path);
+            let report = check(&file.path);
             assert!(!report.is_sound(), "{name}");
             if name == "secret" {
                 let lost =
@@ -582,8 +583,8 @@ fn a_page_of_rubbish_in_any_table_or_index_is_found_and_the_rest_is_read() {
     }
     // Where a table is not there at all, the others are.
     let file = file();
-    by_hand(&file.path, "DROP VIEW subscriptions; DROP VIEW subscribers; DROP TABLE expansion");
-    let report = checked(&file.path);
+    execute(&file.path, "DROP VIEW subscriptions; DROP VIEW subscribers; DROP TABLE expansion");
+    let report = check(&file.path);
     assert!(
         report.findings().iter().any(|finding| finding.message().contains("expansion")),
         "{report}"
@@ -591,7 +592,7 @@ fn a_page_of_rubbish_in_any_table_or_index_is_found_and_the_rest_is_read() {
 }
 
 #[test]
-fn pages_that_belong_to_nothing_are_found() {
+fn check_finds_pages_that_belong_to_no_table() {
     let conn = rusqlite::Connection::open_in_memory().unwrap();
     let known: i64 = conn
         .query_row("SELECT count(*) FROM pragma_module_list WHERE name = 'dbstat'", [], |row| {
@@ -610,18 +611,18 @@ fn pages_that_belong_to_nothing_are_found() {
     );
     // Free ones are not lost, and neither is a table of another program's.
     let file = file();
-    by_hand(
+    execute(
         &file.path,
         "CREATE TABLE mine (x); INSERT INTO mine VALUES (zeroblob(90000)); DELETE FROM mine; ANALYZE",
     );
-    assert!(checked(&file.path).is_sound());
+    assert!(check(&file.path).is_sound());
     // Nor are those that say where the others have moved to, which another program can have asked for.
-    by_hand(&file.path, "PRAGMA auto_vacuum = FULL; VACUUM");
-    assert!(checked(&file.path).is_sound());
+    execute(&file.path, "PRAGMA auto_vacuum = FULL; VACUUM");
+    assert!(check(&file.path).is_sound());
 }
 
 #[test]
-fn the_page_behind_which_the_locks_lie_is_not_lost() {
+fn the_page_of_the_lock_bytes_is_not_reported_as_lost() {
     if !size(false, true) {
         println!("skipped: the file has to have a gigabyte");
         return;
@@ -644,14 +645,14 @@ fn the_page_behind_which_the_locks_lie_is_not_lost() {
         }
         assert_eq!(pages(), expected);
         conn.execute_batch("PRAGMA journal_mode = WAL").unwrap();
-        let report = checked(&file.path);
+        let report = check(&file.path);
         assert!(report.is_sound(), "{expected}: {report}");
         conn.execute_batch("PRAGMA journal_mode = DELETE").unwrap();
     }
 }
 
 #[test]
-fn a_file_that_cannot_be_read_at_all_is_corrupt() {
+fn checking_an_unreadable_file_returns_an_error_or_findings() {
     let file = file();
     let registry = Registry::options().read_only(true).open(&file.path).unwrap();
     drop(Registry::open(&file.path).unwrap());
@@ -667,7 +668,7 @@ fn a_file_that_cannot_be_read_at_all_is_corrupt() {
 
 /// The one piece of advice, with whom it is about.
 #[track_caller]
-fn advised(registry: &Registry, about: SubscriptionId, message: &str) {
+fn assert_advised(registry: &Registry, about: SubscriptionId, message: &str) {
     let report = registry.check().unwrap();
     assert!(report.is_sound(), "{report}");
     let [advice] = report.advice() else { panic!("one piece of advice: {report}") };
@@ -675,23 +676,23 @@ fn advised(registry: &Registry, about: SubscriptionId, message: &str) {
     assert_eq!(report.to_string(), format!("advice: {message}"));
 }
 
-fn made(registry: &Registry, name: &str, url: &str, events: &[&str]) -> SubscriptionId {
+fn create(registry: &Registry, name: &str, url: &str, events: &[&str]) -> SubscriptionId {
     let new = NewSubscription::new(name, url, events).allow_unknown_events(true);
     registry.create(new).unwrap().subscription().id()
 }
 
 #[test]
-fn two_that_get_an_event_at_the_same_url_are_advised() {
+fn two_subscriptions_that_receive_an_event_at_the_same_url_are_advised() {
     let registry = contact_center();
     let url = "https://example.com/hook";
-    let first = made(&registry, "first", url, &["agent.*"]);
+    let first = create(&registry, "first", url, &["agent.*"]);
     let other =
-        made(&registry, "other", "https://EXAMPLE.com:443/hook", &["agent.presencechanged.v1"]);
+        create(&registry, "other", "https://EXAMPLE.com:443/hook", &["agent.presencechanged.v1"]);
     let message = format!(
         "subscription \"other\" ({other}): it has the URL of subscription \"first\" ({first}), and both want \
          \"agent.presencechanged.v1\", which is delivered there twice; disable one, or take the event out of one"
     );
-    advised(&registry, other, &message);
+    assert_advised(&registry, other, &message);
     // Not where one is disabled, points elsewhere, or wants something else.
     let quiet = |update: SubscriptionUpdate| {
         registry.update(other, update).unwrap();
@@ -715,12 +716,12 @@ fn two_that_get_an_event_at_the_same_url_are_advised() {
 }
 
 #[test]
-fn of_many_at_one_url_each_is_told_with_the_first_before_it() {
+fn each_duplicate_at_one_url_is_reported_with_the_first_subscription_before_it() {
     let registry = contact_center();
     let url = "https://example.com/hook";
     let patterns = ["agent.*", "channel.*", "agent.presencechanged.v1", "*"];
     let ids: Vec<_> =
-        patterns.iter().map(|pattern| made(&registry, pattern, url, &[pattern])).collect();
+        patterns.iter().map(|pattern| create(&registry, pattern, url, &[pattern])).collect();
     let report = registry.check().unwrap();
     let pairs: Vec<_> = report
         .advice()
@@ -739,14 +740,13 @@ fn of_many_at_one_url_each_is_told_with_the_first_before_it() {
 }
 
 #[test]
-fn the_first_before_it_and_the_first_event_that_both_want_are_named_whatever_the_order_of_patterns()
-{
+fn duplicate_advice_names_the_first_subscription_and_the_first_shared_event_in_any_pattern_order() {
     let registry = Registry::in_memory().unwrap();
     registry.register_event_types(["a", "b", "c"]).unwrap();
     let url = "https://example.com/hook";
-    let first = made(&registry, "first", url, &["b", "c"]);
-    made(&registry, "second", url, &["a"]);
-    let third = made(&registry, "third", url, &["a", "b", "c"]);
+    let first = create(&registry, "first", url, &["b", "c"]);
+    create(&registry, "second", url, &["a"]);
+    let third = create(&registry, "third", url, &["a", "b", "c"]);
     let report = registry.check().unwrap();
     let [advice] = report.advice() else { panic!("one piece of advice: {report}") };
     assert_eq!(advice.subscription_id(), Some(third));
@@ -755,7 +755,7 @@ fn the_first_before_it_and_the_first_event_that_both_want_are_named_whatever_the
 }
 
 #[test]
-fn many_at_one_url_take_no_time_for_each_pair() {
+fn checking_many_subscriptions_at_one_url_does_not_compare_every_pair() {
     let registry = contact_center();
     let count = size(3_000, 100_000);
     registry.create_all((0..count).map(|n| new(&format!("n{n}")))).unwrap();
@@ -765,7 +765,7 @@ fn many_at_one_url_take_no_time_for_each_pair() {
 }
 
 #[test]
-fn a_pattern_that_adds_nothing_is_advised() {
+fn a_redundant_pattern_is_advised() {
     let registry = Registry::in_memory().unwrap();
     registry.register_event_types(["a.x.v1", "a.y.v1", "b.x.v1"]).unwrap();
     /// The patterns, and which of them adds nothing to which.
@@ -783,14 +783,14 @@ fn a_pattern_that_adds_nothing_is_advised() {
         (&["a.x.v1", "a.y.v1"], None),
     ];
     for (events, expected) in table {
-        let id = made(&registry, "s", "https://example.com/", events);
+        let id = create(&registry, "s", "https://example.com/", events);
         match expected {
             Some((one, other)) => {
                 let message = format!(
                     "subscription \"s\" ({id}): its pattern \"{one}\" covers nothing today that its \"{other}\" does \
                      not; take one of them out"
                 );
-                advised(&registry, id, &message);
+                assert_advised(&registry, id, &message);
             }
             None => {
                 assert_eq!(registry.check().unwrap().to_string(), "nothing found", "{events:?}")
@@ -801,20 +801,20 @@ fn a_pattern_that_adds_nothing_is_advised() {
 }
 
 #[test]
-fn a_pattern_that_covers_nothing_is_advised_also_once_its_types_are_gone() {
+fn a_pattern_without_matching_event_types_is_advised_also_after_their_removal() {
     let registry = Registry::in_memory().unwrap();
     registry.register_event_types(["a.x.v1", "b.x.v1"]).unwrap();
-    let id = made(&registry, "s", "https://example.com/", &["b.*", "a.*"]);
+    let id = create(&registry, "s", "https://example.com/", &["b.*", "a.*"]);
     assert!(registry.check().unwrap().advice().is_empty());
     registry.remove_event_type("a.x.v1").unwrap();
     let message = format!(
         "subscription \"s\" ({id}): its pattern \"a.*\" covers no event type today; register one that it covers, or \
          take it out"
     );
-    advised(&registry, id, &message);
+    assert_advised(&registry, id, &message);
     registry.delete(id).unwrap();
-    let id = made(&registry, "s", "https://example.com/", &["not.yet.v1"]);
-    advised(
+    let id = create(&registry, "s", "https://example.com/", &["not.yet.v1"]);
+    assert_advised(
         &registry,
         id,
         &message.replace("a.*", "not.yet.v1").replace(&message[18..44], &id.to_string()),
@@ -822,20 +822,20 @@ fn a_pattern_that_covers_nothing_is_advised_also_once_its_types_are_gone() {
 }
 
 #[test]
-fn plain_http_is_advised() {
+fn a_plain_http_url_is_advised() {
     for url in ["http://example.com/", "HTTP://example.com/"] {
         let registry = contact_center();
-        let id = made(&registry, "s", url, &["agent.*"]);
+        let id = create(&registry, "s", url, &["agent.*"]);
         let message = format!(
             "subscription \"s\" ({id}): its URL is plain http, which anybody on the way can read and change; move it \
              to https"
         );
-        advised(&registry, id, &message);
+        assert_advised(&registry, id, &message);
     }
 }
 
 #[test]
-fn a_secret_of_more_than_a_year_is_advised_by_the_registrys_clock() {
+fn a_secret_older_than_a_year_by_the_registrys_clock_is_advised() {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
     let days = Arc::new(AtomicU64::new(0));
@@ -847,7 +847,7 @@ fn a_secret_of_more_than_a_year_is_advised_by_the_registrys_clock() {
         .in_memory()
         .unwrap();
     learn(&registry);
-    let id = made(&registry, "s", "https://example.com/", &["agent.*"]);
+    let id = create(&registry, "s", "https://example.com/", &["agent.*"]);
     for quiet in [0, 1, 365] {
         days.store(quiet, Ordering::SeqCst);
         assert!(registry.check().unwrap().advice().is_empty());
@@ -857,7 +857,7 @@ fn a_secret_of_more_than_a_year_is_advised_by_the_registrys_clock() {
         "subscription \"s\" ({id}): its secret is more than a year old (since 2026-01-01T00:00:00.000Z); give it \
          another with rotate_secret"
     );
-    advised(&registry, id, &message);
+    assert_advised(&registry, id, &message);
     registry.rotate_secret(id, Rotation::new()).unwrap();
     assert!(registry.check().unwrap().advice().is_empty(), "the old one is on its way out");
 }
@@ -867,7 +867,7 @@ fn time(days: u64) -> SystemTime {
 }
 
 #[test]
-fn what_the_registry_itself_does_is_always_sound() {
+fn a_registry_is_sound_after_every_operation_of_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
     let registries = [
@@ -888,7 +888,7 @@ fn what_the_registry_itself_does_is_always_sound() {
 
 #[cfg(feature = "encryption")]
 #[test]
-fn a_sealed_secret_that_does_not_open_is_found() {
+fn check_finds_an_encrypted_secret_that_cannot_be_decrypted() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
     let open = || Registry::options().encryption_key([7; 32]).open(&path).unwrap();
@@ -896,12 +896,12 @@ fn a_sealed_secret_that_does_not_open_is_found() {
         let registry = open();
         learn(&registry);
         let all = ["a", "b"]
-            .map(|name| made(&registry, name, &format!("https://{name}.com/"), &["agent.*"]));
+            .map(|name| create(&registry, name, &format!("https://{name}.com/"), &["agent.*"]));
         assert_eq!(registry.check().unwrap().to_string(), "nothing found");
         all.into()
     };
     // Each in the other's place.
-    by_hand(
+    execute(
         &path,
         "CREATE TEMP TABLE kept AS SELECT subscription, sealed FROM secret; \
          UPDATE secret SET sealed = (SELECT sealed FROM kept WHERE kept.subscription = 3 - secret.subscription)",
@@ -914,7 +914,7 @@ fn a_sealed_secret_that_does_not_open_is_found() {
 }
 
 #[test]
-fn a_check_is_of_one_moment_while_others_write() {
+fn check_reads_one_snapshot_while_others_write() {
     let folder = tempfile::tempdir().unwrap();
     let registry = Registry::open(folder.path().join("webhooks.db")).unwrap();
     history::begin(&registry);

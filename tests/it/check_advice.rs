@@ -1,5 +1,6 @@
-//! Guards against a finding of `check` that says to do what does not help. Each damage is done by hand; then what the
-//! findings say is done, and nothing else, and after it the registry has to be sound, with all that was not damaged.
+//! Tests that following the instructions in the findings of `check` repairs the file. Each test
+//! damages a file, does only what the findings say, and expects a sound registry with all undamaged
+//! content.
 
 use std::path::Path;
 
@@ -34,7 +35,7 @@ fn damaged(path: &Path, sql: &str) -> Registry {
 }
 
 /// Does what a finding says; false where there is nothing to do but to begin a new file.
-fn heed(registry: &Registry, finding: &Finding) -> bool {
+fn follow_instruction(registry: &Registry, finding: &Finding) -> bool {
     let Some(id) = finding.subscription_id() else {
         let does = |what: &str| finding.message().contains(what);
         if does("or register it anew") {
@@ -67,11 +68,14 @@ fn heed(registry: &Registry, finding: &Finding) -> bool {
 }
 
 /// The registry once all was done that the findings say.
-fn mended(registry: Registry, fresh: &Path) -> (Registry, Report) {
+fn follow_all_instructions(registry: Registry, fresh: &Path) -> (Registry, Report) {
     let before = registry.check().unwrap();
     assert!(!before.is_sound());
-    let rest: Vec<&Finding> =
-        before.findings().iter().filter(|finding| !heed(&registry, finding)).collect();
+    let rest: Vec<&Finding> = before
+        .findings()
+        .iter()
+        .filter(|finding| !follow_instruction(&registry, finding))
+        .collect();
     if rest.is_empty() {
         return (registry, before);
     }
@@ -89,7 +93,7 @@ fn mended(registry: Registry, fresh: &Path) -> (Registry, Report) {
 }
 
 #[test]
-fn doing_what_each_finding_says_makes_the_registry_sound() {
+fn following_the_instructions_of_every_finding_makes_the_registry_sound() {
     let set = |what: &str| format!("UPDATE subscription SET {what} WHERE name = 'bi'");
     let many = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 300) \
                 INSERT INTO pattern (text, wildcard) SELECT 'queue.v1' || n, 0 FROM n; \
@@ -144,7 +148,7 @@ fn doing_what_each_finding_says_makes_the_registry_sound() {
     for (n, sql) in table.iter().enumerate() {
         let path = |what: &str| folder.path().join(format!("{n}.{what}"));
         let registry = damaged(&path("db"), sql);
-        let (registry, before) = mended(registry, &path("new"));
+        let (registry, before) = follow_all_instructions(registry, &path("new"));
         let report = registry.check().unwrap();
         assert!(report.is_sound(), "{sql}: {before}\nthen: {report}");
         // Those that were not damaged get what they got.

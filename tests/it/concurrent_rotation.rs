@@ -1,5 +1,5 @@
-//! Guards against a secret that was handed out and is not in the file, because two rotated at once, and against one that
-//! was replaced and still is.
+//! Tests that concurrent rotations lose no returned secret, and that a replaced secret leaves the
+//! file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -37,7 +37,7 @@ fn assert_none_lost(registry: &Registry, id: SubscriptionId, returned: &BTreeSet
 }
 
 #[test]
-fn threads_that_rotate_against_each_other_lose_no_secret() {
+fn concurrent_rotations_by_threads_lose_no_secret() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("registry.db");
     let shared = Registry::options().durability(Durability::Relaxed).open(&path).unwrap();
@@ -61,7 +61,7 @@ fn threads_that_rotate_against_each_other_lose_no_secret() {
 }
 
 #[test]
-fn of_two_threads_that_rotate_to_one_secret_one_is_refused() {
+fn one_of_two_threads_that_rotate_to_the_same_secret_is_rejected() {
     let registry = Registry::in_memory().unwrap();
     learn(&registry);
     let id = registry.create(new("crm")).unwrap().subscription().id();
@@ -104,7 +104,7 @@ fn child_rotates() {
 }
 
 #[test]
-fn processes_that_rotate_against_each_other_lose_no_secret() {
+fn concurrent_rotations_by_processes_lose_no_secret() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("registry.db");
     let registry = Registry::open(&path).unwrap();
@@ -141,7 +141,7 @@ fn checkpoint(path: &Path) {
 }
 
 #[test]
-fn what_was_dropped_is_gone_from_the_raw_bytes_after_a_checkpoint() {
+fn a_dropped_secret_is_absent_from_the_raw_bytes_after_a_checkpoint() {
     type Act = fn(&Registry, SubscriptionId, &Hands);
     let table: [(&str, Act); 6] = [
         ("expired, and another rotation", |registry, id, hands| {

@@ -1,6 +1,6 @@
-//! Guards against a change that was answered and is gone: after a kill at any moment, after a loss of power that kept
-//! only the beginning of the `-wal`, after a death in the middle of making the schema. What is found must be a prefix of
-//! the history, every acknowledged step in it and at most the one in flight besides, never a mixture.
+//! Tests that an acknowledged change survives a kill at any moment, a power loss that kept only the
+//! beginning of the `-wal`, and a kill while the schema is created. The registry must hold a prefix
+//! of the history with every acknowledged step and at most the one in flight, never a mixture.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -51,7 +51,7 @@ fn writer(path: &Path, from: usize, durability: &str) -> Peer {
 }
 
 #[test]
-fn what_was_acknowledged_before_a_kill_is_there() {
+fn acknowledged_changes_survive_a_kill() {
     let mut random = Random::new();
     let (mut folder, mut steps, mut killed, mut in_flight) =
         (tempfile::tempdir().unwrap(), 0, 0, 0);
@@ -165,7 +165,7 @@ impl Moment {
 
 #[cfg(unix)]
 #[test]
-fn after_a_loss_of_power_there_is_a_prefix_of_the_history_and_all_that_was_acknowledged() {
+fn after_a_power_loss_the_registry_is_a_prefix_of_the_history_with_all_acknowledged_changes() {
     let mut random = Random::new();
     let moment = Moment::of_a_writer(40);
     let ends = &moment.acknowledged;
@@ -192,7 +192,7 @@ fn after_a_loss_of_power_there_is_a_prefix_of_the_history_and_all_that_was_ackno
 
 #[cfg(unix)]
 #[test]
-fn a_moment_in_the_middle_of_checkpoints_is_the_history_too() {
+fn a_power_loss_during_a_checkpoint_loses_no_acknowledged_change() {
     let mut random = Random::new();
     for _ in 0..size(2, 40) {
         let moment = Moment::of_a_writer(180 + random.below(200));
@@ -207,7 +207,7 @@ fn a_moment_in_the_middle_of_checkpoints_is_the_history_too() {
 }
 
 #[test]
-fn child_makes_files() {
+fn child_creates_files() {
     let Some((folder, _)) = child::role() else { return };
     child::tell("ready");
     for number in 0.. {
@@ -218,7 +218,7 @@ fn child_makes_files() {
 }
 
 #[test]
-fn a_file_whose_making_was_killed_opens_whole_or_fresh() {
+fn a_file_whose_creation_was_killed_opens_complete_or_empty() {
     let mut random = Random::new();
     let (mut unfinished, mut empty, mut rounds) = (0, 0, 0);
     // Chance may miss the middle of one 15 times; hundreds of times it does not.
@@ -226,7 +226,7 @@ fn a_file_whose_making_was_killed_opens_whole_or_fresh() {
         rounds += 1;
         let folder = tempfile::tempdir().unwrap();
         let mut peer =
-            Peer::spawn(&mut child::command("crash::child_makes_files", folder.path(), &[]));
+            Peer::spawn(&mut child::command("crash::child_creates_files", folder.path(), &[]));
         peer.expect("ready");
         thread::sleep(Duration::from_micros(random.next() % 20_000));
         peer.kill();

@@ -1,5 +1,5 @@
-//! Guards secrets that lie sealed in a file: that none of them is readable anywhere beside the key, that what was sealed
-//! for one place opens in no other, and that a file which a key does not fit stays as it was.
+//! Tests encrypted secrets: no file contains one in plain text, a ciphertext decrypts only in its
+//! own place, and a file that is opened with the wrong key stays unchanged.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ const START: u64 = 1_800_000_000_000;
 const SECRET: &str = "U2VhbGVkSW5UaGVGaWxlQW5kUmVhZGFibGVOb3doZXJl";
 const DECODED: &[u8] = b"SealedInTheFileAndReadableNowhere";
 
-fn with(key: [u8; 32]) -> RegistryOptions {
+fn options_with(key: [u8; 32]) -> RegistryOptions {
     Registry::options().encryption_key(key)
 }
 
@@ -104,7 +104,7 @@ impl Sealed {
 }
 
 #[test]
-fn no_secret_is_readable_in_any_file_from_the_first_moment_on() {
+fn no_file_contains_a_plain_secret_at_any_time() {
     assert_eq!(SigningSecret::parse(SECRET).unwrap().key(), DECODED);
     for exclusive in [false, true] {
         let folder = tempfile::tempdir().unwrap();
@@ -113,7 +113,7 @@ fn no_secret_is_readable_in_any_file_from_the_first_moment_on() {
             [files_with(folder.path(), b"U2VhbGVk"), files_with(folder.path(), b"SealedIn")]
                 .concat()
         };
-        let registry = with(KEY).exclusive(exclusive).open(&path).unwrap();
+        let registry = options_with(KEY).exclusive(exclusive).open(&path).unwrap();
         learn(&registry);
         let created = registry.create(new("SealedOut").secret(SECRET)).unwrap();
         assert_eq!(
@@ -142,14 +142,14 @@ fn no_secret_is_readable_in_any_file_from_the_first_moment_on() {
         for sought in [generated.expose().as_bytes(), generated.key(), &KEY] {
             assert_eq!(files_with(folder.path(), sought), [""; 0]);
         }
-        let registry = with(KEY).open(&path).unwrap();
+        let registry = options_with(KEY).open(&path).unwrap();
         assert_eq!(registry.secret(id).unwrap().expose(), secret_of(2));
         assert_eq!(registry.subscribers(EVENT).unwrap().len(), 51);
     }
 }
 
 #[test]
-fn one_secret_is_never_sealed_twice_alike() {
+fn encrypting_one_secret_twice_gives_different_ciphertexts() {
     let sealed = Sealed::new();
     let registry = sealed.open();
     registry
@@ -176,10 +176,10 @@ fn bytes(path: &Path) -> [Vec<u8>; 2] {
 }
 
 /// A copy of what a killed process would leave: the file, with a `-wal` that has the last changes.
-fn left_over(key: Option<[u8; 32]>) -> (TempDir, PathBuf) {
+fn copy_with_wal(key: Option<[u8; 32]>) -> (TempDir, PathBuf) {
     let from = tempfile::tempdir().unwrap();
     let (source, folder) = (from.path().join("registry.db"), tempfile::tempdir().unwrap());
-    let options = key.map_or_else(Registry::options, with);
+    let options = key.map_or_else(Registry::options, options_with);
     let registry = options.open(&source).unwrap();
     learn(&registry);
     registry.create(new("one").secret(SECRET)).unwrap();
@@ -192,7 +192,7 @@ fn left_over(key: Option<[u8; 32]>) -> (TempDir, PathBuf) {
 }
 
 #[test]
-fn a_file_that_the_key_does_not_fit_is_refused_and_left_as_it_was() {
+fn a_file_is_rejected_and_unchanged_if_the_key_is_wrong() {
     let table = [
         (Some(KEY), Some(OTHER), "the file is encrypted with another key"),
         (Some(KEY), None, "the file is encrypted, and no key was given"),
@@ -203,9 +203,9 @@ fn a_file_that_the_key_does_not_fit_is_refused_and_left_as_it_was() {
         ),
     ];
     for (kept, given, message) in table {
-        let (_folder, path) = left_over(kept);
+        let (_folder, path) = copy_with_wal(kept);
         let before = bytes(&path);
-        let given = given.map_or_else(Registry::options, with);
+        let given = given.map_or_else(Registry::options, options_with);
         let ways = [
             given.clone(),
             given.clone().read_only(true),
@@ -219,7 +219,7 @@ fn a_file_that_the_key_does_not_fit_is_refused_and_left_as_it_was() {
             assert_eq!(bytes(&path), before, "{message}");
         }
         // Also where its own opener has it open meanwhile, whose -wal grows while the other is refused.
-        let fitting = kept.map_or_else(Registry::options, with);
+        let fitting = kept.map_or_else(Registry::options, options_with);
         let registry = fitting.open(&path).unwrap();
         for options in &ways[..3] {
             registry
@@ -239,41 +239,41 @@ fn a_file_that_the_key_does_not_fit_is_refused_and_left_as_it_was() {
 }
 
 #[test]
-fn a_new_file_is_sealed_by_whoever_is_first() {
+fn the_first_opener_of_a_new_file_determines_its_encryption() {
     let folder = tempfile::tempdir().unwrap();
     let empty = folder.path().join("empty.db");
     fs::write(&empty, "").unwrap();
     for path in [folder.path().join("new.db"), empty] {
-        let first = with(KEY).open(&path).unwrap();
-        for options in [Registry::options(), with(OTHER)] {
+        let first = options_with(KEY).open(&path).unwrap();
+        for options in [Registry::options(), options_with(OTHER)] {
             refused(options.open(&path), ErrorKind::Incompatible, &[]);
         }
-        with(KEY).open(&path).unwrap();
-        with(KEY).read_only(true).open(&path).unwrap();
+        options_with(KEY).open(&path).unwrap();
+        options_with(KEY).read_only(true).open(&path).unwrap();
         drop(first);
         refused(Registry::open(&path), ErrorKind::Incompatible, &[]);
     }
     // A key for what is no registry changes nothing there.
     let text = folder.path().join("notes.txt");
     fs::write(&text, "not a registry at all").unwrap();
-    refused(with(KEY).open(&text), ErrorKind::Incompatible, &[]);
+    refused(options_with(KEY).open(&text), ErrorKind::Incompatible, &[]);
     assert_eq!(fs::read(&text).unwrap(), b"not a registry at all");
     refused(
-        with(KEY).create(false).open(folder.path().join("none.db")),
+        options_with(KEY).create(false).open(folder.path().join("none.db")),
         ErrorKind::NotFound,
         &["path"],
     );
 }
 
 #[test]
-fn of_two_that_open_a_new_file_with_different_keys_one_is_refused() {
+fn one_of_two_concurrent_openers_with_different_keys_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     for round in 0..40 {
         let path = folder.path().join(format!("{round}.db"));
         let start = std::sync::Barrier::new(2);
         let open = |key: Option<[u8; 32]>| {
             start.wait();
-            key.map_or_else(Registry::options, with).open(&path)
+            key.map_or_else(Registry::options, options_with).open(&path)
         };
         let second = if round % 2 == 0 { None } else { Some(OTHER) };
         let results = std::thread::scope(|scope| {
@@ -289,7 +289,7 @@ fn of_two_that_open_a_new_file_with_different_keys_one_is_refused() {
 }
 
 #[test]
-fn what_was_sealed_for_one_place_opens_in_no_other() {
+fn a_ciphertext_does_not_decrypt_in_another_place() {
     let first = "(SELECT min(seq) FROM subscription)";
     let second = "(SELECT max(seq) FROM subscription)";
     let row = |of: &str, serial: i64| format!("subscription = {of} AND serial = {serial}");
@@ -336,7 +336,7 @@ fn what_was_sealed_for_one_place_opens_in_no_other() {
 }
 
 #[test]
-fn two_secrets_that_change_places_do_not_open() {
+fn two_swapped_ciphertexts_do_not_decrypt() {
     let sealed = Sealed::new();
     // Whole rows, with their times, of two subscriptions that were made alike.
     sealed.tamper(
@@ -357,7 +357,7 @@ fn two_secrets_that_change_places_do_not_open() {
 }
 
 #[test]
-fn what_was_sealed_in_one_file_does_not_open_in_another_with_the_same_key() {
+fn a_ciphertext_does_not_decrypt_in_another_file_with_the_same_key() {
     let (one, two) = (Sealed::new(), Sealed::new());
     let conn = Connection::open(&one.path).unwrap();
     conn.execute("ATTACH ?1 AS other", [two.path.to_str().unwrap()]).unwrap();
@@ -383,15 +383,15 @@ fn what_was_sealed_in_one_file_does_not_open_in_another_with_the_same_key() {
     conn.execute("UPDATE registry SET key_check = (SELECT key_check FROM other.registry)", [])
         .unwrap();
     drop(conn);
-    refused(with(KEY).open(&one.path), ErrorKind::Incompatible, &[]);
+    refused(options_with(KEY).open(&one.path), ErrorKind::Incompatible, &[]);
     // With the other file's id as well, it is that file.
     one.tamper("UPDATE registry SET file_id = zeroblob(16)");
-    refused(with(KEY).open(&one.path), ErrorKind::Incompatible, &[]);
+    refused(options_with(KEY).open(&one.path), ErrorKind::Incompatible, &[]);
     assert_eq!(two.open().secrets(two.ids[0]).unwrap().len(), 3);
 }
 
 #[test]
-fn an_older_state_of_a_whole_row_is_not_told_apart() {
+fn a_replayed_older_row_is_not_detected() {
     // What the threat model says is not detected, so that it says so truly.
     let sealed = Sealed::new();
     let conn = Connection::open(&sealed.path).unwrap();
@@ -404,8 +404,8 @@ fn an_older_state_of_a_whole_row_is_not_told_apart() {
 }
 
 #[test]
-fn a_sealed_value_in_a_plain_file_is_damage_too() {
-    let (_folder, path) = left_over(None);
+fn a_ciphertext_in_an_unencrypted_file_is_corrupt() {
+    let (_folder, path) = copy_with_wal(None);
     let registry = Registry::open(&path).unwrap();
     let id = registry.get_by_name("one").unwrap().unwrap().id();
     let conn = Connection::open(&path).unwrap();
@@ -420,14 +420,14 @@ fn a_sealed_value_in_a_plain_file_is_damage_too() {
 }
 
 #[test]
-fn names_and_urls_stay_readable_and_keys_are_not_shown() {
+fn names_and_urls_stay_in_plain_text_and_debug_redacts_the_key() {
     let sealed = Sealed::new();
     assert_eq!(files_with(sealed.folder.path(), b"https://example.com/hook"), ["registry.db"]);
     let conn = Connection::open(&sealed.path).unwrap();
     let name: String =
         conn.query_row("SELECT name FROM subscriptions", [], |row| row.get(0)).unwrap();
     assert_eq!(name, "s0");
-    let options = with(*b"TheKeyThatMustNotBeShownAnywhere");
+    let options = options_with(*b"TheKeyThatMustNotBeShownAnywhere");
     for shown in [format!("{options:?}"), format!("{options:#?}"), format!("{:?}", sealed.open())] {
         let shown = shown.to_lowercase();
         assert!(

@@ -1,6 +1,5 @@
-//! Guards declared subscriptions against a restart that undoes what an operator did (a "disabled", a rotated secret), and
-//! against one that changes what is as declared already: then every start is a change, and a reader of the history sees
-//! nothing else.
+//! Tests that `ensure` keeps what an operator changed and the declaration does not state, such as
+//! `enabled` or a rotated secret, and that an unchanged declaration writes nothing to the history.
 
 use std::thread;
 use std::time::Duration;
@@ -46,7 +45,7 @@ fn unchanged(registry: &Registry, declared: NewSubscription) {
 }
 
 #[test]
-fn it_creates_then_leaves_then_changes_what_differs() {
+fn ensure_creates_then_does_nothing_then_updates_what_differs() {
     let registry = contact_center();
     let declared = || new("crm").description("d").metadata("k", "v");
     let first = created(registry.ensure(declared()).unwrap());
@@ -63,7 +62,7 @@ fn it_creates_then_leaves_then_changes_what_differs() {
 }
 
 #[test]
-fn url_events_description_and_metadata_become_as_given_also_where_that_is_none() {
+fn ensure_sets_url_events_description_and_metadata_also_to_none() {
     let registry = contact_center();
     let full = || {
         NewSubscription::new("crm", "https://a.com/", ["agent.*", "channel.*"])
@@ -115,7 +114,7 @@ fn url_events_description_and_metadata_become_as_given_also_where_that_is_none()
 }
 
 #[test]
-fn enabled_is_compared_only_when_stated() {
+fn ensure_compares_enabled_only_if_stated() {
     let registry = contact_center();
     let id = created(registry.ensure(new("crm")).unwrap()).subscription().id();
     registry.update(id, SubscriptionUpdate::new().enabled(false)).unwrap();
@@ -143,7 +142,7 @@ fn enabled_is_compared_only_when_stated() {
 }
 
 #[test]
-fn the_secret_is_compared_only_when_stated_and_with_the_newest() {
+fn ensure_compares_the_secret_only_if_stated_and_with_the_newest() {
     let hands = Hands::at(1_000);
     let registry = hands.options().in_memory().unwrap();
     learn(&registry);
@@ -171,7 +170,7 @@ fn the_secret_is_compared_only_when_stated_and_with_the_newest() {
 }
 
 #[test]
-fn every_fault_is_told_and_nothing_is_done() {
+fn ensure_reports_every_problem_and_changes_nothing() {
     let registry = contact_center();
     let bad = || {
         NewSubscription::new("crm", "ftp://example.com", ["agent.*", "agent.hold.v1", "**"])
@@ -203,7 +202,7 @@ fn every_fault_is_told_and_nothing_is_done() {
 }
 
 #[test]
-fn of_one_that_is_there_only_what_differs_is_judged() {
+fn ensure_validates_only_what_differs_from_the_existing_subscription() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
     let lax = Registry::options().min_secret_bytes(1).open(&path).unwrap();
@@ -224,7 +223,7 @@ fn of_one_that_is_there_only_what_differs_is_judged() {
 }
 
 #[test]
-fn unknown_events_are_let_in_for_this_one_call() {
+fn unknown_events_are_allowed_for_one_ensure_call_only() {
     let registry = contact_center();
     let declared = || NewSubscription::new("crm", "https://example.com/", ["not.yet.v1"]);
     refused(registry.ensure(declared()), ErrorKind::Invalid, &["events[0]"]);
@@ -235,7 +234,7 @@ fn unknown_events_are_let_in_for_this_one_call() {
 }
 
 #[test]
-fn a_registry_that_only_reads_ensures_nothing_also_what_is_there() {
+fn ensure_on_a_read_only_registry_is_rejected_even_if_nothing_differs() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
     let registry = Registry::open(&path).unwrap();
@@ -249,7 +248,7 @@ fn a_registry_that_only_reads_ensures_nothing_also_what_is_there() {
 }
 
 #[test]
-fn a_damaged_subscription_is_told_and_not_made_anew() {
+fn ensure_reports_a_corrupt_subscription_and_does_not_recreate_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
     let registry = Registry::open(&path).unwrap();
@@ -264,7 +263,7 @@ fn a_damaged_subscription_is_told_and_not_made_anew() {
 }
 
 #[test]
-fn what_is_shown_of_the_answers_holds_no_secret() {
+fn debug_of_ensured_contains_no_secret() {
     let registry = contact_center();
     let ensured = registry.ensure(new("crm").secret(SEED_SECRET)).unwrap();
     assert!(!format!("{ensured:?}").contains(&SEED_SECRET[..8]));
@@ -274,7 +273,7 @@ fn what_is_shown_of_the_answers_holds_no_secret() {
 }
 
 /// Ensures the same few again and again; how many were created, and how many changed.
-fn start_over_and_over(path: &std::path::Path, rounds: usize) -> (usize, usize) {
+fn ensure_repeatedly(path: &std::path::Path, rounds: usize) -> (usize, usize) {
     let (mut made, mut changed) = (0, 0);
     for round in 0..rounds {
         let registry = patient().open(path).unwrap();
@@ -291,19 +290,19 @@ fn start_over_and_over(path: &std::path::Path, rounds: usize) -> (usize, usize) 
 }
 
 #[test]
-fn of_many_programs_that_start_at_once_one_creates_and_the_others_find() {
+fn one_of_many_concurrent_ensure_calls_creates_and_the_others_find_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
     let rounds = size(10, 200);
     let argument = rounds.to_string();
     let mut peers: Vec<Peer> = (0..2)
-        .map(|_| Peer::spawn(&mut child::command("ensure::child_starts", &path, &[&argument])))
+        .map(|_| Peer::spawn(&mut child::command("ensure::child_ensures", &path, &[&argument])))
         .collect();
     peers.iter_mut().for_each(|peer| peer.expect("ready"));
     peers.iter_mut().for_each(|peer| peer.say("go"));
     let own = thread::scope(|scope| {
         let threads: Vec<_> =
-            (0..2).map(|_| scope.spawn(|| start_over_and_over(&path, rounds))).collect();
+            (0..2).map(|_| scope.spawn(|| ensure_repeatedly(&path, rounds))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
     });
     let mut all: Vec<String> = peers.into_iter().flat_map(Peer::finish).collect();
@@ -319,12 +318,12 @@ fn of_many_programs_that_start_at_once_one_creates_and_the_others_find() {
 }
 
 #[test]
-fn child_starts() {
+fn child_ensures() {
     let Some((path, arguments)) = child::role() else {
         return;
     };
     child::tell("ready");
     child::await_word();
-    let (made, changed) = start_over_and_over(&path, arguments[0].parse().unwrap());
+    let (made, changed) = ensure_repeatedly(&path, arguments[0].parse().unwrap());
     child::tell(format_args!("{made} {changed}"));
 }

@@ -1,5 +1,5 @@
-//! Names and the like come from outside, byte for byte, also with characters that are invisible, end the line or turn the
-//! text around. In output for people such a character could forge a line, so there each of them is escaped.
+//! Tests that text for people escapes invisible, line-breaking and bidirectional characters, which
+//! could forge a line of a log. Names are stored byte for byte.
 
 use webhook_registry::{
     ErrorKind, EventPattern, ListQuery, NewSubscription, Prune, Registry, SubscriptionUpdate,
@@ -62,7 +62,7 @@ fn assert_visible(what: &str, escaped: &[char]) {
 }
 
 #[test]
-fn names_are_kept_byte_for_byte_and_escaped_in_every_display() {
+fn names_are_stored_byte_for_byte_and_escaped_in_every_display() {
     for c in HIDDEN {
         let registry = registry();
         let name = format!("x{c}- delete y");
@@ -105,7 +105,7 @@ fn names_are_kept_byte_for_byte_and_escaped_in_every_display() {
 }
 
 #[test]
-fn messages_escape_what_they_repeat() {
+fn error_messages_escape_repeated_input() {
     for c in HIDDEN {
         let registry = registry();
         let name = format!("x{c}y");
@@ -169,7 +169,7 @@ fn a_path_is_escaped_in_a_message() {
 }
 
 #[test]
-fn what_has_a_glyph_is_shown_as_it_is() {
+fn visible_characters_are_not_escaped() {
     let registry = registry();
     let names = [
         "crm",

@@ -1,5 +1,5 @@
-//! Guards against an export that is not the registry: a secret that is still live and is missing, a time that moves, an id
-//! that is given out again, an answer of `subscribers` that differs once the document was taken in elsewhere.
+//! Tests that an export holds the whole registry: every live secret, exact times and ids, and the
+//! same dispatch answers after an import elsewhere.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -89,7 +89,7 @@ fn fill(registry: &Registry, hands: &Hands) {
 }
 
 #[test]
-fn the_document_is_just_this() {
+fn an_export_is_exactly_this_document() {
     let hands = Hands::at(START);
     let registry = hands.options().in_memory().unwrap();
     assert_eq!(text(&registry), r#"{"formatVersion":1,"eventTypes":[],"subscriptions":[]}"#);
@@ -133,7 +133,7 @@ fn the_document_is_just_this() {
 }
 
 #[test]
-fn what_it_holds_goes_round_through_every_kind_of_registry() {
+fn an_export_survives_a_round_trip_through_every_kind_of_registry() {
     let folder = tempfile::tempdir().unwrap();
     let hands = Hands::at(START);
     let options = hands.options();
@@ -191,7 +191,7 @@ fn what_it_holds_goes_round_through_every_kind_of_registry() {
 }
 
 #[test]
-fn the_same_content_gives_the_same_document_whatever_came_before() {
+fn the_same_content_gives_the_same_document_whatever_its_history() {
     let hands = Hands::at(START);
     let (one, two) = (hands.options().in_memory().unwrap(), hands.options().in_memory().unwrap());
     fill(&one, &hands);
@@ -213,7 +213,7 @@ fn the_same_content_gives_the_same_document_whatever_came_before() {
 }
 
 #[test]
-fn life_goes_on_where_it_was_taken_in() {
+fn an_imported_registry_continues_like_its_origin() {
     let hands = Hands::at(START);
     let origin = hands.options().in_memory().unwrap();
     fill(&origin, &hands);
@@ -244,7 +244,7 @@ fn life_goes_on_where_it_was_taken_in() {
 }
 
 #[test]
-fn new_ids_rise_past_those_taken_in() {
+fn new_ids_are_greater_than_imported_ids() {
     let hands = Hands::at(START + 1_000_000_000);
     let origin = hands.options().in_memory().unwrap();
     learn(&origin);
@@ -269,7 +269,7 @@ fn new_ids_rise_past_those_taken_in() {
 }
 
 #[test]
-fn a_registry_takes_back_what_it_exported_once_it_is_empty() {
+fn an_emptied_registry_imports_its_own_export() {
     let registry = contact_center();
     registry.create_all([new("a"), new("b")]).unwrap();
     let document = text(&registry);
@@ -291,7 +291,7 @@ fn a_registry_takes_back_what_it_exported_once_it_is_empty() {
 }
 
 #[test]
-fn what_is_shown_of_a_document_holds_no_secret() {
+fn debug_of_an_export_contains_no_secret() {
     let registry = contact_center();
     registry.create(new("crm").secret(SEED_SECRET)).unwrap();
     let export = registry.export().unwrap();
@@ -305,7 +305,7 @@ fn what_is_shown_of_a_document_holds_no_secret() {
 }
 
 #[test]
-fn a_damaged_registry_is_told_and_not_exported_in_part() {
+fn a_corrupt_registry_is_reported_and_not_partially_exported() {
     let folder = tempfile::tempdir().unwrap();
     for (n, sql) in [
         "UPDATE subscription SET metadata = '[' WHERE name = 'b'",
@@ -327,7 +327,7 @@ fn a_damaged_registry_is_told_and_not_exported_in_part() {
 }
 
 #[test]
-fn an_export_is_of_one_moment_while_others_write() {
+fn an_export_reads_one_snapshot_while_others_write() {
     let folder = tempfile::tempdir().unwrap();
     let registry = Registry::open(folder.path().join("webhooks.db")).unwrap();
     learn(&registry);
@@ -352,7 +352,7 @@ fn an_export_is_of_one_moment_while_others_write() {
 }
 
 #[test]
-fn an_export_of_much_never_has_a_subscription_without_its_event_type() {
+fn a_large_export_never_contains_a_subscription_without_its_event_type() {
     let folder = tempfile::tempdir().unwrap();
     let registry = Registry::options()
         .durability(Durability::Relaxed)
@@ -386,14 +386,14 @@ fn an_export_of_much_never_has_a_subscription_without_its_event_type() {
 }
 
 #[test]
-fn whatever_a_registry_holds_goes_round_and_is_dispatched_alike() {
+fn random_content_survives_a_round_trip_with_equal_dispatch() {
     let mut random = Random::new();
     for _ in 0..size(60, 1_000) {
         let hands = Hands::at(START);
         let registry = hands.options().min_secret_bytes(1).in_memory().unwrap();
         for step in 0..30 {
             hands.set(START + step * 1_000);
-            act(&registry, &mut random);
+            random_operation(&registry, &mut random);
         }
         let other = hands.options().min_secret_bytes(1).in_memory().unwrap();
         let document = text(&registry);
@@ -409,7 +409,7 @@ fn whatever_a_registry_holds_goes_round_and_is_dispatched_alike() {
 }
 
 /// Does something, which may fail.
-fn act(registry: &Registry, random: &mut Random) {
+fn random_operation(registry: &Registry, random: &mut Random) {
     const TYPES: [&str; 5] = ["agent.a.v1", "agent.b.v2", "queue.a.v1", "x", "queue/1:2"];
     const PATTERNS: [&str; 7] = ["agent.*", "*.v[12]", "x", "*", "none.?", "queue/1:2", "q*"];
     const TEXTS: [&str; 5] = ["", "\"", "é\u{1f600}", "a\\u0000", "\u{1}\n"];

@@ -1,6 +1,6 @@
-//! Guards against a failing disk that is reported as damage, so that somebody restores a backup
-//! without need, and against a failure of one moment from which a registry never recovers. The
-//! system calls of a child process fail on command, by a library that is loaded before libc.
+//! Tests that a failing disk is reported as `Storage` and not as damage, and that a registry
+//! recovers from a temporary failure. A library that is loaded before libc makes system calls of a
+//! child process fail.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -61,7 +61,7 @@ fn run(role: &str, arguments: &[&str]) -> Option<Vec<String>> {
 
 /// Copies a file and those beside it, as a killed writer would have left them. By another process,
 /// because closing a descriptor here would drop SQLite's locks.
-fn leave(path: &Path, copy: &Path, suffixes: &[&str]) {
+fn copy_files(path: &Path, copy: &Path, suffixes: &[&str]) {
     for suffix in suffixes {
         let name = |path: &Path| format!("{}{suffix}", path.display());
         assert!(Command::new("cp").args([name(path), name(copy)]).status().unwrap().success());
@@ -82,7 +82,7 @@ fn assert_storage(error: &Error, what: &str) {
 const MADE: usize = 60;
 
 /// Creates a file with interior pages in tables and indexes, and with overflow pages.
-fn make(path: &Path) {
+fn create_file(path: &Path) {
     let registry = Registry::open(path).unwrap();
     registry.register_event_types((0..200).map(|number| format!("agent.v{number}"))).unwrap();
     let filled = |number: usize| {
@@ -135,7 +135,7 @@ fn assert_whole(registry: &Registry) {
 #[test]
 fn child_cannot_read_its_file() {
     let Some((path, _)) = child::role() else { return };
-    make(&path);
+    create_file(&path);
     let pages = fs::metadata(&path).unwrap().len() / 4_096;
     assert!(pages > 50, "{pages}");
     let (mut refused, mut refused_at_open) = (BTreeSet::new(), 0);
@@ -175,16 +175,16 @@ fn child_cannot_read_its_file() {
 }
 
 #[test]
-fn a_page_that_cannot_be_read_is_storage_and_no_damage() {
+fn an_unreadable_page_is_a_storage_error_and_not_corrupt() {
     if let Some(heard) = run("child_cannot_read_its_file", &[]) {
         assert_eq!(heard, ["whole"]);
     }
 }
 
 #[test]
-fn child_misses_one_read() {
+fn child_fails_one_read() {
     let Some((path, _)) = child::role() else { return };
-    make(&path);
+    create_file(&path);
     let registry = Registry::open(&path).unwrap();
     let mut failed = BTreeSet::new();
     for nth in (1..=size(60, 600)).step_by(size(3, 1)) {
@@ -209,8 +209,8 @@ fn child_misses_one_read() {
 }
 
 #[test]
-fn a_read_that_fails_once_is_storage_and_no_damage() {
-    if let Some(heard) = run("child_misses_one_read", &[]) {
+fn a_read_that_fails_once_is_a_storage_error_and_not_corrupt() {
+    if let Some(heard) = run("child_fails_one_read", &[]) {
         assert_eq!(heard, ["whole"]);
     }
 }
@@ -218,7 +218,7 @@ fn a_read_that_fails_once_is_storage_and_no_damage() {
 #[test]
 fn child_cannot_read_its_wal() {
     let Some((path, _)) = child::role() else { return };
-    make(&path);
+    create_file(&path);
     let writer = Registry::open(&path).unwrap();
     writer.create(new("in the wal").allow_unknown_events(true)).unwrap();
     let registry = Registry::open(&path).unwrap();
@@ -244,16 +244,16 @@ fn child_cannot_read_its_wal() {
 }
 
 #[test]
-fn a_wal_that_cannot_be_read_is_storage_and_no_damage() {
+fn an_unreadable_wal_is_a_storage_error_and_not_corrupt() {
     if let Some(heard) = run("child_cannot_read_its_wal", &[]) {
         assert_eq!(heard, ["whole"]);
     }
 }
 
 #[test]
-fn child_fails_at_its_first_look() {
+fn child_fails_to_inspect_its_file() {
     let Some((path, _)) = child::role() else { return };
-    make(&path);
+    create_file(&path);
     let mut told = BTreeSet::new();
     for (call, errno) in [
         ("read", EIO),
@@ -292,19 +292,19 @@ fn child_fails_at_its_first_look() {
 }
 
 #[test]
-fn whatever_fails_at_the_first_look_is_storage_with_its_own_cause() {
-    if let Some(heard) = run("child_fails_at_its_first_look", &[]) {
+fn a_failure_while_inspecting_the_file_is_a_storage_error_with_its_cause() {
+    if let Some(heard) = run("child_fails_to_inspect_its_file", &[]) {
         assert_eq!(heard, ["whole"]);
     }
 }
 
 #[test]
-fn child_cannot_tell_the_size_of_its_wal() {
+fn child_cannot_stat_its_wal() {
     let Some((path, _)) = child::role() else { return };
     let writer = Registry::open(&path).unwrap();
     writer.register_event_types(["agent.v1"]).unwrap();
     let left = path.with_file_name("left.db");
-    leave(&path, &left, &["", "-wal"]);
+    copy_files(&path, &left, &["", "-wal"]);
     drop(writer);
     // SQLite cannot make a `-shm`, and whether there are changes in the `-wal` is not known.
     for (call, suffix) in
@@ -326,21 +326,21 @@ fn child_cannot_tell_the_size_of_its_wal() {
 }
 
 #[test]
-fn a_wal_that_cannot_be_looked_at_is_not_taken_for_an_empty_one() {
-    if let Some(heard) = run("child_cannot_tell_the_size_of_its_wal", &[]) {
+fn a_wal_that_cannot_be_inspected_is_not_treated_as_empty() {
+    if let Some(heard) = run("child_cannot_stat_its_wal", &[]) {
         assert_eq!(heard, ["whole"]);
     }
 }
 
 #[test]
-fn child_has_no_descriptor_for_a_moment() {
+fn child_runs_out_of_descriptors_temporarily() {
     let Some((path, _)) = child::role() else { return };
-    make(&path);
+    create_file(&path);
     let writer = Registry::open(&path).unwrap();
     writer.register_event_types(["in.the.wal"]).unwrap();
     let [left, left_again] = ["left.db", "left-again.db"].map(|name| path.with_file_name(name));
     for copy in [&left, &left_again] {
-        leave(&path, copy, &["", "-wal", "-shm"]);
+        copy_files(&path, copy, &["", "-wal", "-shm"]);
     }
     drop(writer);
     for (path, suffix) in [(left, "left.db-wal"), (left_again, "left-again.db-shm")] {
@@ -367,8 +367,8 @@ fn child_has_no_descriptor_for_a_moment() {
 }
 
 #[test]
-fn a_registry_that_had_no_descriptor_for_a_moment_can_write() {
-    if let Some(heard) = run("child_has_no_descriptor_for_a_moment", &[]) {
+fn a_registry_recovers_from_a_temporary_lack_of_descriptors() {
+    if let Some(heard) = run("child_runs_out_of_descriptors_temporarily", &[]) {
         assert_eq!(heard, ["whole"]);
     }
 }

@@ -1,5 +1,5 @@
-//! Guards against a history that cannot be trusted to keep a copy by: replayed from its beginning it has to give what the
-//! registry answers, whatever was done, and whenever the program was killed.
+//! Tests that the history can be replayed: applied from its beginning it gives what the registry
+//! returns, after random operations and after a kill.
 
 use std::collections::BTreeMap;
 
@@ -100,7 +100,7 @@ impl Replayed {
 }
 
 /// Does something, which may fail or change nothing.
-fn act(registry: &Registry, random: &mut Random) {
+fn random_operation(registry: &Registry, random: &mut Random) {
     const TYPES: [&str; 5] = ["agent.a.v1", "agent.b.v1", "queue.a.v1", "queue.a.v2", "x"];
     const PATTERNS: [&str; 6] = ["agent.*", "*.v1", "queue.a.v1", "*", "x", "agent.b.v1"];
     let name = format!("n{}", random.below(4));
@@ -157,13 +157,13 @@ fn act(registry: &Registry, random: &mut Random) {
 }
 
 #[test]
-fn the_history_replayed_is_the_registry_after_every_step() {
+fn the_replayed_history_equals_the_registry_after_every_step() {
     let mut random = Random::new();
     for _ in 0..size(20, 400) {
         let registry = Registry::in_memory().unwrap();
         let (mut follower, mut replayed) = (Follower { seen: 0 }, Replayed::default());
         for _ in 0..60 {
-            act(&registry, &mut random);
+            random_operation(&registry, &mut random);
             let limit = 1 + random.below(5);
             follower.read_all(&registry, limit).iter().for_each(|change| replayed.take(change));
             assert_eq!(replayed, Replayed::of(&registry));
@@ -172,13 +172,13 @@ fn the_history_replayed_is_the_registry_after_every_step() {
 }
 
 #[test]
-fn a_killed_program_leaves_a_history_of_just_what_it_has_done() {
+fn the_history_after_a_kill_contains_exactly_the_committed_changes() {
     let folder = tempfile::tempdir().unwrap();
     for round in 0..size(6, 40) {
         let path = folder.path().join(format!("{round}.db"));
         history::begin(&Registry::open(&path).unwrap());
         let mut peer = Peer::spawn(&mut child::command(
-            "history_replay::child_works_until_killed",
+            "history_replay::child_writes_until_killed",
             &path,
             &[],
         ));
@@ -197,7 +197,7 @@ fn a_killed_program_leaves_a_history_of_just_what_it_has_done() {
 }
 
 #[test]
-fn child_works_until_killed() {
+fn child_writes_until_killed() {
     let Some((path, _)) = child::role() else {
         return;
     };

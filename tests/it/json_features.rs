@@ -1,7 +1,8 @@
-//! Guards against what another crate of the program makes of JSON. Cargo unifies features: `raw_value` and
-//! `arbitrary_precision` of serde_json give two keys a meaning of their own and hand over numbers as objects,
-//! `preserve_order` changes the order of keys, `unbounded_depth` lets a program lift the parser's limit. `.ci/run` runs
-//! the whole suite also with all of them on.
+//! Tests metadata and schemas under serde_json features that another crate of the program may
+//! enable, because Cargo unifies features. `raw_value` and `arbitrary_precision` give two keys a
+//! special meaning and represent numbers as objects, `preserve_order` changes the order of keys,
+//! and `unbounded_depth` lifts the limit of the parser. `.ci/run` also runs the whole suite with
+//! all of them.
 
 use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
@@ -26,7 +27,7 @@ fn objects() -> Vec<Map<String, Value>> {
 }
 
 #[test]
-fn metadata_comes_back_as_given_whatever_its_keys_are() {
+fn metadata_round_trips_with_any_keys() {
     for metadata in objects() {
         let registry = Registry::in_memory().unwrap();
         let body = json!({"name": "n", "url": "https://example.com/", "events": ["*"], "metadata": metadata});
@@ -76,7 +77,7 @@ fn metadata_comes_back_as_given_whatever_its_keys_are() {
 }
 
 #[test]
-fn a_schema_comes_back_as_given_whatever_its_keys_are() {
+fn a_schema_round_trips_with_any_keys() {
     let nested = |object: &Map<String, Value>| {
         let object = Value::Object(object.clone());
         [
@@ -147,7 +148,7 @@ fn numbers_of_a_schema_stay_numbers() {
 /// With `arbitrary_precision` they would be kept, and no program without it could read the file. Without it they are no
 /// JSON.
 #[test]
-fn a_number_past_64_bits_is_in_no_schema() {
+fn a_schema_number_beyond_64_bits_is_rejected() {
     for number in ["1e400", "-1e400", "[{\"a\":1e309}]"] {
         let document = format!(r#"{{"eventTypes":[{{"name":"a","jsonSchema":{number}}}]}}"#);
         let Ok(catalog) = serde_json::from_str::<Catalog>(&document) else { continue };
@@ -162,7 +163,7 @@ fn a_number_past_64_bits_is_in_no_schema() {
 }
 
 #[test]
-fn a_number_is_no_object() {
+fn a_number_is_not_accepted_as_an_object() {
     for number in ["1.5", "-1.5", "1e300", "123456789012345678901234567890"] {
         let body = |key: &str| {
             format!(r#"{{"name":"n","url":"https://x","events":["*"],"{key}":{number}}}"#)
@@ -186,7 +187,7 @@ fn a_number_is_no_object() {
 }
 
 #[test]
-fn two_schemas_that_differ_in_the_order_of_keys_are_one() {
+fn schemas_that_differ_only_in_key_order_are_equal() {
     let registry = Registry::in_memory().unwrap();
     let learn = |schema: &str| {
         let text = format!(r#"{{"name":"a","jsonSchema":{schema}}}"#);
@@ -224,7 +225,7 @@ fn dismantle(mut value: Value) {
 }
 
 #[test]
-fn a_document_that_is_too_deep_is_refused_before_the_stack_overflows() {
+fn a_too_deeply_nested_document_is_rejected_before_the_stack_overflows() {
     for levels in [130, 1_000, 100_000] {
         let document = |value: Value| {
             let event_type = [("name".to_owned(), json!("a")), ("jsonSchema".to_owned(), value)];
@@ -251,7 +252,7 @@ fn a_document_that_is_too_deep_is_refused_before_the_stack_overflows() {
 }
 
 #[test]
-fn the_deepest_schema_goes_everywhere() {
+fn the_deepest_allowed_schema_works_in_every_call() {
     let schema = deep(124);
     let registry = Registry::in_memory().unwrap();
     registry.register_event_type(EventType::new("a").with_json_schema(schema.clone())).unwrap();

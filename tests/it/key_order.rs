@@ -1,5 +1,5 @@
-//! Guards against a damaged file whose keys do not rise: whoever reads it page by page must come to an end, and be told
-//! that the file is damaged. Bytes of the file are changed by hand, so that no index follows.
+//! Tests damaged files whose keys do not increase: a walk page by page must end and report
+//! `Corrupt`. The tests change bytes of the file directly, so that no index follows.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -117,7 +117,7 @@ fn walk(registry: &Registry, query: ListQuery, what: &str) -> bool {
 }
 
 #[test]
-fn a_walk_ends_with_corrupt_where_an_id_is_another_in_its_row_than_in_the_index() {
+fn a_walk_ends_with_corrupt_if_an_id_differs_between_row_and_index() {
     let sound = File::new();
     for n in 0..COUNT {
         let others = sound.ids.iter().enumerate().filter(|(other, _)| *other != n);
@@ -148,7 +148,7 @@ fn a_walk_ends_with_corrupt_where_an_id_is_another_in_its_row_than_in_the_index(
 }
 
 #[test]
-fn an_index_that_leads_to_the_row_of_another_id_or_name_is_corrupt() {
+fn an_index_entry_that_leads_to_another_row_is_corrupt() {
     let mut file = File::new();
     let other = "7ZZZZZZZZZZZZZZZZZZZZZZZZZ";
     file.set_id(2, other);
@@ -171,7 +171,7 @@ fn an_index_that_leads_to_the_row_of_another_id_or_name_is_corrupt() {
 }
 
 #[test]
-fn rows_that_are_not_in_the_order_of_their_keys_are_corrupt() {
+fn rows_out_of_key_order_are_corrupt() {
     let mut file = File::new();
     file.swap_last_rows(&format!("{}{}", file.ids[COUNT - 1], name(COUNT - 1)));
     let registry = file.open();
@@ -190,7 +190,7 @@ fn rows_that_are_not_in_the_order_of_their_keys_are_corrupt() {
 
 #[cfg(feature = "encryption")]
 #[test]
-fn a_key_is_changed_row_by_row_and_that_ends_where_rows_are_not_in_order() {
+fn changing_the_encryption_key_ends_with_an_error_if_rows_are_out_of_order() {
     let mut file = File::new();
     file.swap_last_rows(&format!("{}{}", file.ids[COUNT - 1], name(COUNT - 1)));
     let registry = file.open();
@@ -200,7 +200,7 @@ fn a_key_is_changed_row_by_row_and_that_ends_where_rows_are_not_in_order() {
 }
 
 #[test]
-fn whoever_follows_a_history_whose_numbers_do_not_rise_is_told() {
+fn following_a_history_whose_numbers_do_not_increase_reports_corrupt() {
     let mut file = File::new();
     file.swap_last_rows(&format!("created{}", file.ids[COUNT - 1]));
     let registry = file.open();

@@ -1,6 +1,7 @@
-//! The file replicated by Litestream while a registry writes, into a folder, with no network. Guards against a registry
-//! that breaks the chain of what Litestream has copied, and against a copy that is not the registry. Its program is
-//! looked for where `WEBHOOK_REGISTRY_LITESTREAM` says; `.ci/litestream` gets it.
+//! Tests a file that Litestream replicates into a folder, without a network, while a registry
+//! writes. The registry must not break the chain of copied changes, and the restored copy must
+//! equal the registry. `WEBHOOK_REGISTRY_LITESTREAM` names the program; `.ci/litestream` downloads
+//! it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -148,7 +149,7 @@ fn write(registry: &Registry, from: usize, many: usize) {
 }
 
 #[test]
-fn what_litestream_restores_is_the_registry() {
+fn litestream_restores_the_registry() {
     let Some(litestream) = Litestream::new(true) else { return };
     let registry = litestream.open();
     learn(&registry);
@@ -182,20 +183,20 @@ fn what_litestream_restores_is_the_registry() {
 }
 
 #[test]
-fn litestream_goes_on_where_it_was_after_both_were_closed() {
+fn litestream_continues_its_chain_after_both_were_closed() {
     let Some(litestream) = Litestream::new(false) else { return };
-    closed_meanwhile(&litestream, true);
+    restore_after_reopening(&litestream, true);
     assert_eq!(litestream.generations(), 1, "it began anew: {}", litestream.log());
 }
 
 #[test]
-fn litestream_loses_nothing_either_where_the_registry_makes_checkpoints() {
+fn litestream_loses_nothing_if_the_registry_makes_checkpoints() {
     let Some(litestream) = Litestream::new(false) else { return };
-    closed_meanwhile(&litestream, false);
+    restore_after_reopening(&litestream, false);
 }
 
 /// Both are closed, the registry is opened and written to while nobody copies, and then both again.
-fn closed_meanwhile(litestream: &Litestream, leave: bool) {
+fn restore_after_reopening(litestream: &Litestream, leave: bool) {
     let open = || Registry::options().leave_checkpoints(leave).open(litestream.path()).unwrap();
     let registry = open();
     learn(&registry);
@@ -215,7 +216,7 @@ fn closed_meanwhile(litestream: &Litestream, leave: bool) {
 
 #[cfg(feature = "encryption")]
 #[test]
-fn a_file_that_is_replicated_gets_another_key_once_litestream_has_ended() {
+fn a_replicated_file_can_be_rekeyed_after_litestream_was_stopped() {
     let Some(litestream) = Litestream::new(false) else { return };
     let registry = litestream.open();
     learn(&registry);

@@ -1,6 +1,7 @@
-//! Guards against what others do to the file: a program that holds the lock, a person who moves, deletes or replaces
-//! the file under an open registry, a working directory that changes, a path that is a link or no UTF-8. The answer is
-//! `Busy` after the timeout and no sooner, a clear error, or correct work; never an answer from another file.
+//! Tests what other programs and people do to an open file: they lock it, move, delete or replace
+//! it, or change the working directory; and paths that are links or not UTF-8. The registry waits
+//! for a lock until the timeout and then returns `Busy`, or returns a clear error, or works. It
+//! never answers from another file.
 
 #[cfg(unix)]
 use std::ffi::OsStr;
@@ -33,7 +34,10 @@ fn fresh() -> (TempDir, PathBuf, Registry) {
 
 /// Checks that a call waits for the timeout, and not much longer.
 #[track_caller]
-fn busy<T: std::fmt::Debug>(timeout: Duration, call: impl FnOnce() -> Result<T, Error>) {
+fn assert_waits_for_timeout<T: std::fmt::Debug>(
+    timeout: Duration,
+    call: impl FnOnce() -> Result<T, Error>,
+) {
     let began = Instant::now();
     refused(call(), ErrorKind::Busy, &[]);
     let waited = began.elapsed();
@@ -42,19 +46,22 @@ fn busy<T: std::fmt::Debug>(timeout: Duration, call: impl FnOnce() -> Result<T, 
 }
 
 #[test]
-fn a_strangers_lock_is_waited_for_as_long_as_was_said() {
+fn a_foreign_lock_is_busy_after_the_timeout_and_not_before() {
     let (_folder, path, registry) = fresh();
     let stranger = Connection::open(&path).unwrap();
     stranger.execute_batch("BEGIN IMMEDIATE").unwrap();
     let timeout = Duration::from_millis(300);
-    busy(timeout, || registry.create(new("two")));
-    busy(timeout, || registry.register_event_type("queue.v1"));
+    assert_waits_for_timeout(timeout, || registry.create(new("two")));
+    assert_waits_for_timeout(timeout, || registry.register_event_type("queue.v1"));
     // Another thread of the same registry has the same patience, and waits in its own time.
     std::thread::scope(|scope| {
-        scope.spawn(|| busy(timeout, || registry.create(new("two")))).join().unwrap()
+        scope
+            .spawn(|| assert_waits_for_timeout(timeout, || registry.create(new("two"))))
+            .join()
+            .unwrap()
     });
     let hasty = Registry::options().busy_timeout(Duration::ZERO).open(&path).unwrap();
-    busy(Duration::ZERO, || hasty.create(new("two")));
+    assert_waits_for_timeout(Duration::ZERO, || hasty.create(new("two")));
     // Readers are not kept.
     assert_eq!(registry.subscribers("agent.v1").unwrap().len(), 1);
     assert_eq!(Registry::open(&path).unwrap().len().unwrap(), 1);
@@ -64,7 +71,7 @@ fn a_strangers_lock_is_waited_for_as_long_as_was_said() {
 }
 
 #[test]
-fn a_lock_that_is_given_back_in_time_is_nobodys_failure() {
+fn a_lock_released_within_the_timeout_causes_no_error() {
     let (_folder, path, registry) = fresh();
     let stranger = Connection::open(&path).unwrap();
     for name in ["a", "b", "c"] {
@@ -80,20 +87,20 @@ fn a_lock_that_is_given_back_in_time_is_nobodys_failure() {
 }
 
 #[test]
-fn a_lock_on_a_file_that_is_still_empty_is_waited_for_too() {
+fn opening_waits_for_the_lock_of_a_still_empty_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("registry.db");
     let stranger = Connection::open(&path).unwrap();
     stranger.execute_batch("BEGIN EXCLUSIVE").unwrap();
     let timeout = Duration::from_millis(200);
-    busy(timeout, || Registry::options().busy_timeout(timeout).open(&path));
+    assert_waits_for_timeout(timeout, || Registry::options().busy_timeout(timeout).open(&path));
     stranger.execute_batch("ROLLBACK").unwrap();
     drop(stranger);
     assert!(Registry::open(&path).unwrap().is_empty().unwrap());
 }
 
 #[test]
-fn what_a_stranger_has_written_half_is_waited_for_and_not_judged() {
+fn opening_waits_for_a_file_that_another_program_is_still_writing() {
     let (_folder, path, registry) = fresh();
     drop(registry);
     let stranger = Connection::open(&path).unwrap();
@@ -111,8 +118,10 @@ fn what_a_stranger_has_written_half_is_waited_for_and_not_judged() {
         "what is dropped is gone from the file already"
     );
     let timeout = Duration::from_millis(200);
-    busy(timeout, || Registry::options().busy_timeout(timeout).open(&path));
-    busy(timeout, || Registry::options().busy_timeout(timeout).read_only(true).open(&path));
+    assert_waits_for_timeout(timeout, || Registry::options().busy_timeout(timeout).open(&path));
+    assert_waits_for_timeout(timeout, || {
+        Registry::options().busy_timeout(timeout).read_only(true).open(&path)
+    });
     stranger.execute_batch("ROLLBACK").unwrap();
     drop(stranger);
     assert!(Registry::open(&path).unwrap().check().unwrap().is_sound());
@@ -136,7 +145,7 @@ fn replace(path: &Path) {
 /// Reads on many threads at once, so that connections are opened anew, and checks that no answer is another file's.
 #[cfg(unix)]
 #[track_caller]
-fn reads_the_old_file_or_says_so(registry: &Registry) {
+fn assert_reads_old_file_or_fails(registry: &Registry) {
     let start = std::sync::Barrier::new(12);
     std::thread::scope(|scope| {
         for _ in 0..12 {
@@ -158,10 +167,10 @@ fn reads_the_old_file_or_says_so(registry: &Registry) {
 
 #[cfg(unix)]
 #[test]
-fn a_file_replaced_under_an_open_registry_is_never_mixed_with_the_old_one() {
+fn a_replaced_file_is_never_mixed_with_the_opened_one() {
     let (_folder, path, registry) = fresh();
     replace(&path);
-    reads_the_old_file_or_says_so(&registry);
+    assert_reads_old_file_or_fails(&registry);
     // What lies there now is whole, and stays so when the old handle goes.
     drop(registry);
     let now = Registry::open(&path).unwrap();
@@ -171,19 +180,19 @@ fn a_file_replaced_under_an_open_registry_is_never_mixed_with_the_old_one() {
 
 #[cfg(unix)]
 #[test]
-fn a_file_deleted_under_an_open_registry_is_read_to_the_end_or_an_error() {
+fn a_deleted_file_is_still_readable_or_an_error() {
     let (_folder, path, registry) = fresh();
     for left in [path.clone(), path.with_extension("db-wal"), path.with_extension("db-shm")] {
         fs::remove_file(left).unwrap();
     }
-    reads_the_old_file_or_says_so(&registry);
+    assert_reads_old_file_or_fails(&registry);
     drop(registry);
     assert!(!path.exists());
 }
 
 #[cfg(unix)]
 #[test]
-fn a_change_of_a_file_that_is_gone_is_refused() {
+fn a_write_to_a_deleted_file_is_rejected() {
     let (_folder, path, registry) = fresh();
     fs::remove_file(&path).unwrap();
     refused(registry.create(new("two")), ErrorKind::Storage, &[]);
@@ -221,7 +230,7 @@ fn child_changes_its_directory() {
 }
 
 #[test]
-fn a_path_is_fixed_at_open_whatever_directory_comes_later() {
+fn changing_the_working_directory_does_not_change_the_path_of_an_open_registry() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("sub")).unwrap();
     let role = "locked_and_replaced_files::child_changes_its_directory";
@@ -231,7 +240,7 @@ fn a_path_is_fixed_at_open_whatever_directory_comes_later() {
 
 #[cfg(unix)]
 #[test]
-fn a_link_leads_to_the_same_registry() {
+fn a_symlink_opens_the_same_registry() {
     let (folder, path, registry) = fresh();
     let link = folder.path().join("link.db");
     symlink(&path, &link).unwrap();
@@ -247,7 +256,7 @@ fn a_link_leads_to_the_same_registry() {
 
 #[cfg(unix)]
 #[test]
-fn a_link_that_leads_nowhere_yet_is_followed_or_an_error() {
+fn a_dangling_symlink_is_followed_or_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let (path, link) = (folder.path().join("registry.db"), folder.path().join("link.db"));
     symlink(&path, &link).unwrap();
@@ -263,7 +272,7 @@ fn a_link_that_leads_nowhere_yet_is_followed_or_an_error() {
 
 #[cfg(unix)]
 #[test]
-fn a_path_need_not_be_utf_8() {
+fn a_path_may_be_invalid_utf_8() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(OsStr::from_bytes(b"r\xFF\xFE ?%#\n.db"));
     let registry = Registry::open(&path).unwrap();
@@ -282,7 +291,7 @@ fn a_path_need_not_be_utf_8() {
 /// SQLite takes paths as UTF-8 there, which a lone surrogate has no form in.
 #[cfg(windows)]
 #[test]
-fn a_path_that_is_not_unicode_is_storage_and_makes_no_file() {
+fn a_path_that_is_not_unicode_is_a_storage_error_and_creates_no_file() {
     use std::os::windows::ffi::OsStringExt as _;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(std::ffi::OsString::from_wide(&[0x61, 0xD800]));
@@ -294,7 +303,7 @@ fn a_path_that_is_not_unicode_is_storage_and_makes_no_file() {
 
 #[cfg(unix)]
 #[test]
-fn child_is_nobody() {
+fn child_opens_as_another_user() {
     let Some((path, arguments)) = child::role() else {
         return;
     };
@@ -307,7 +316,7 @@ fn child_is_nobody() {
 
 /// Opens the file as a user to whom it does not belong.
 #[cfg(unix)]
-fn as_nobody(path: &Path, how: &str) -> Option<String> {
+fn open_as_another_user(path: &Path, how: &str) -> Option<String> {
     let before = if rustix::process::geteuid().is_root() {
         "exec setpriv --reuid=65534 --regid=65534 --clear-groups \"$0\" \"$@\""
     } else {
@@ -315,7 +324,7 @@ fn as_nobody(path: &Path, how: &str) -> Option<String> {
     };
     let mut peer = Peer::spawn(&mut child::command_after(
         before,
-        "locked_and_replaced_files::child_is_nobody",
+        "locked_and_replaced_files::child_opens_as_another_user",
         path,
         &[how],
     ));
@@ -324,7 +333,7 @@ fn as_nobody(path: &Path, how: &str) -> Option<String> {
 
 #[cfg(unix)]
 #[test]
-fn a_file_that_may_not_be_read_is_storage_and_one_that_may_is_read() {
+fn a_file_without_read_permission_is_a_storage_error() {
     let (folder, path, registry) = fresh();
     drop(registry);
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -337,7 +346,7 @@ fn a_file_that_may_not_be_read_is_storage_and_one_that_may_is_read() {
         (0o666, "read-only", "1"),
     ] {
         chmod(mode);
-        let Some(found) = as_nobody(&path, how) else {
+        let Some(found) = open_as_another_user(&path, how) else {
             println!("skipped: only root can become somebody else");
             return;
         };
@@ -348,10 +357,10 @@ fn a_file_that_may_not_be_read_is_storage_and_one_that_may_is_read() {
 
 #[cfg(unix)]
 #[test]
-fn a_file_made_unreadable_under_an_open_registry_goes_on_or_says_so() {
+fn an_open_registry_whose_file_becomes_unreadable_works_or_returns_an_error() {
     let (_folder, path, registry) = fresh();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
-    reads_the_old_file_or_says_so(&registry);
+    assert_reads_old_file_or_fails(&registry);
     match registry.create(new("two")) {
         Ok(_) => assert_eq!(registry.len().unwrap(), 2),
         Err(error) => assert_eq!(error.kind(), ErrorKind::Storage, "{error}"),

@@ -1,6 +1,5 @@
-//! Guards against what goes wrong only when two do something at once: two openers that each make the schema, a name won
-//! twice or by nobody, a row lost between two writers, a `Busy` although everyone was quick, an answer from before the
-//! change that another process was told had happened.
+//! Tests concurrent threads and processes: two openers that create the schema, unique names, lost
+//! rows, `Busy` without reason, and answers from before a change that was already acknowledged.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -16,7 +15,7 @@ use crate::support::child::{self, Peer};
 use crate::support::{Random, learn, new, size};
 
 #[test]
-fn two_openers_race_on_a_fresh_file() {
+fn two_threads_that_open_a_fresh_file_both_succeed() {
     let folder = tempfile::tempdir().unwrap();
     for round in 0..200 {
         let path = folder.path().join(format!("{round}.db"));
@@ -54,7 +53,7 @@ fn assert_sound(path: &Path) {
 }
 
 #[test]
-fn two_processes_race_on_a_fresh_file() {
+fn two_processes_that_open_a_fresh_file_both_succeed() {
     let folder = tempfile::tempdir().unwrap();
     let rounds = size(25, 200);
     let arguments = rounds.to_string();
@@ -94,7 +93,7 @@ fn child_opens_files() {
 }
 
 #[test]
-fn a_second_process_sees_a_change_on_its_next_call() {
+fn another_process_sees_a_change_on_its_next_call() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("registry.db");
     let registry = Registry::open(&path).unwrap();
@@ -155,7 +154,7 @@ const PROCESSES: usize = 4;
 const THREADS: usize = 4;
 
 #[test]
-fn many_processes_share_one_file_and_each_name_is_won_once() {
+fn many_processes_share_one_file_and_each_name_is_created_once() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("registry.db");
     let registry = Registry::open(&path).unwrap();
@@ -179,7 +178,7 @@ fn many_processes_share_one_file_and_each_name_is_won_once() {
             thread::spawn(move || {
                 let mut heard = Vec::new();
                 while let Some(line) = peer.hear() {
-                    assert_seen(&registry, &line, heard.len() % 16 == 0);
+                    assert_visible(&registry, &line, heard.len() % 16 == 0);
                     heard.push(line);
                 }
                 peer.finish();
@@ -220,7 +219,7 @@ fn many_processes_share_one_file_and_each_name_is_won_once() {
     for (holder, name) in &conflicts {
         assert_eq!(won.get(holder), Some(name), "{holder} never held {name}");
     }
-    let lasting: Vec<&String> = won.values().filter(|name| !is_fleeting(name)).collect();
+    let lasting: Vec<&String> = won.values().filter(|name| !is_temporary(name)).collect();
     let once: BTreeSet<&String> = lasting.iter().copied().collect();
     assert_eq!(lasting.len(), once.len(), "a name was won twice");
     let mut left = BTreeSet::new();
@@ -255,7 +254,7 @@ fn many_processes_share_one_file_and_each_name_is_won_once() {
 }
 
 /// What another process has been told, this one sees on its next call.
-fn assert_seen(registry: &Registry, line: &str, dispatched: bool) {
+fn assert_visible(registry: &Registry, line: &str, dispatched: bool) {
     let words: Vec<&str> = line.split(' ').collect();
     let (id, name) = match words[..] {
         ["won" | "lost", name, id] => (id, Some(name)),
@@ -271,12 +270,12 @@ fn assert_seen(registry: &Registry, line: &str, dispatched: bool) {
             assert_eq!(found, None, "{line}");
             assert!(!dispatched || !gets("agent.presencechanged.v1"), "{line}");
         }
-        (_, None) => assert!(name.is_none_or(is_fleeting), "{line}, and it is not there"),
+        (_, None) => assert!(name.is_none_or(is_temporary), "{line}, and it is not there"),
         (what, Some(found)) => {
             assert!(name.is_none_or(|name| name == found.name()), "{line}");
             assert!(what != "updated" || found.revision() >= words[2].parse().unwrap(), "{line}");
             assert!(
-                !dispatched || is_fleeting(found.name()) || gets("agent.presencechanged.v1"),
+                !dispatched || is_temporary(found.name()) || gets("agent.presencechanged.v1"),
                 "{line}"
             );
         }
@@ -284,7 +283,7 @@ fn assert_seen(registry: &Registry, line: &str, dispatched: bool) {
 }
 
 /// A tenth of the names are deleted again by whoever finds them, and so can be won again.
-fn is_fleeting(name: &str) -> bool {
+fn is_temporary(name: &str) -> bool {
     name.ends_with('7')
 }
 
@@ -315,7 +314,7 @@ fn child_creates() {
                             // Another may have changed or deleted it by now.
                             let found = registry.get(id).unwrap();
                             assert!(
-                                is_fleeting(&name)
+                                is_temporary(&name)
                                     || found.is_some_and(|found| found.name() == name)
                             );
                             id
@@ -327,13 +326,13 @@ fn child_creates() {
                             holder.parse().unwrap()
                         }
                     };
-                    if is_fleeting(&name) {
+                    if is_temporary(&name) {
                         match registry.delete(id) {
                             Ok(()) => child::tell(format!("deleted {id}")),
                             Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound, "{error}"),
                         }
                     } else {
-                        touch(&registry, id, &mut random);
+                        change_by_name(&registry, id, &mut random);
                     }
                 }
             });
@@ -342,7 +341,7 @@ fn child_creates() {
 }
 
 /// A change that must not be lost, of whoever holds the name.
-fn touch(registry: &Registry, id: SubscriptionId, random: &mut Random) {
+fn change_by_name(registry: &Registry, id: SubscriptionId, random: &mut Random) {
     match random.below(5) {
         0 => {
             let seen = registry.get(id).unwrap().expect("nobody deletes it");

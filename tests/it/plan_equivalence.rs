@@ -1,5 +1,5 @@
-//! Guards against a plan that is not the sum of its declarations: whatever list is declared on whatever registry, applying
-//! its plan has to do what `ensure` does one by one, the steps shown have to be those done, and a second plan is empty.
+//! Tests that applying a plan for a random list has the same effect as calling `ensure` for each
+//! entry, that the steps shown are the steps done, and that a second plan is empty.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -134,7 +134,7 @@ fn assert_done(
 }
 
 #[test]
-fn a_plan_does_what_ensuring_each_does() {
+fn applying_a_plan_equals_calling_ensure_for_each_entry() {
     let mut random = Random::new();
     let (mut refusals, mut done) = (0, 0);
     for _ in 0..size(150, 3_000) {
@@ -195,7 +195,7 @@ fn a_plan_does_what_ensuring_each_does() {
 }
 
 #[test]
-fn others_see_all_of_it_or_nothing() {
+fn concurrent_readers_see_an_applied_plan_completely_or_not_at_all() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
     let registry = Registry::open(&path).unwrap();
@@ -227,7 +227,7 @@ fn others_see_all_of_it_or_nothing() {
 }
 
 /// Adds so many names by plans, each made anew until it goes through; how many did not at once.
-fn add(path: &Path, who: &str, count: usize) -> usize {
+fn add_by_plans(path: &Path, who: &str, count: usize) -> usize {
     let registry = patient().open(path).unwrap();
     let mut again = 0;
     for n in 0..count {
@@ -246,20 +246,24 @@ fn add(path: &Path, who: &str, count: usize) -> usize {
 }
 
 #[test]
-fn programs_that_apply_at_once_are_done_one_after_the_other_or_refused() {
+fn concurrent_applications_of_plans_are_serialized_or_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
     drop(Registry::open(&path).unwrap());
     let count = size(15, 300);
     let argument = count.to_string();
-    let mut peer =
-        Peer::spawn(&mut child::command("plan_equivalence::child_adds", &path, &[&argument]));
+    let mut peer = Peer::spawn(&mut child::command(
+        "plan_equivalence::child_adds_by_plans",
+        &path,
+        &[&argument],
+    ));
     peer.expect("ready");
     peer.say("go");
     let again: usize = thread::scope(|scope| {
         let path = &path;
-        let threads: Vec<_> =
-            (0..2).map(|n| scope.spawn(move || add(path, &format!("thread {n}"), count))).collect();
+        let threads: Vec<_> = (0..2)
+            .map(|n| scope.spawn(move || add_by_plans(path, &format!("thread {n}"), count)))
+            .collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).sum()
     });
     println!("{again} were made anew");
@@ -270,11 +274,11 @@ fn programs_that_apply_at_once_are_done_one_after_the_other_or_refused() {
 }
 
 #[test]
-fn child_adds() {
+fn child_adds_by_plans() {
     let Some((path, arguments)) = child::role() else {
         return;
     };
     child::tell("ready");
     child::await_word();
-    add(&path, "process", arguments[0].parse().unwrap());
+    add_by_plans(&path, "process", arguments[0].parse().unwrap());
 }

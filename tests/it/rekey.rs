@@ -1,5 +1,5 @@
-//! Guards the change of a file's key: a secret that stays readable somewhere beside the new ones, a thread that finds
-//! itself without a key or stands still for ever, a file that after a kill opens with no key at all.
+//! Tests changing the encryption key of a file: no file keeps a secret in the old form, no thread
+//! loses its key or blocks forever, and a file of a killed process opens with exactly one key.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -71,7 +71,7 @@ fn readable_in(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn each_change_of_key_leaves_nothing_of_before_in_any_file() {
+fn a_changed_key_leaves_no_old_ciphertext_or_plain_text_in_any_file() {
     let steps = [None, Some(KEY), Some(OTHER), Some(OTHER), None, None, Some(KEY)];
     for exclusive in [false, true] {
         let (folder, path) = prepared(None, 30);
@@ -119,7 +119,7 @@ fn sealed_values(path: &Path, exclusive: bool) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn in_memory_there_is_nothing_to_encrypt_and_a_reader_cannot() {
+fn the_key_cannot_be_changed_in_memory_or_read_only() {
     let registry = Registry::in_memory().unwrap();
     for key in [None, Some(KEY)] {
         refused(registry.rekey(key), ErrorKind::Invalid, &["encryption_key"]);
@@ -138,7 +138,7 @@ fn in_memory_there_is_nothing_to_encrypt_and_a_reader_cannot() {
 }
 
 #[test]
-fn child_has_it_open() {
+fn child_keeps_the_file_open() {
     let Some((path, arguments)) = child::role() else { return };
     let registry = options(Some(KEY)).read_only(arguments[0] == "reader").open(path).unwrap();
     assert_intact(&registry, 3);
@@ -154,7 +154,7 @@ fn child_has_it_open() {
 }
 
 #[test]
-fn while_anybody_else_has_the_file_open_nothing_is_changed() {
+fn changing_the_key_is_busy_while_another_handle_is_open() {
     let (folder, path) = prepared(Some(KEY), 3);
     let registry = options(Some(KEY)).open(&path).unwrap();
     let all = || -> Vec<Vec<u8>> {
@@ -188,7 +188,8 @@ fn while_anybody_else_has_the_file_open_nothing_is_changed() {
     drop(program);
 
     for role in ["reader", "writer"] {
-        let mut peer = Peer::spawn(&mut child::command("rekey::child_has_it_open", &path, &[role]));
+        let mut peer =
+            Peer::spawn(&mut child::command("rekey::child_keeps_the_file_open", &path, &[role]));
         peer.expect("open");
         let before = all();
         busy(&registry);
@@ -226,7 +227,7 @@ fn within_a_minute(job: impl FnOnce() + Send + 'static) {
 }
 
 #[test]
-fn clones_and_the_dispatch_of_other_threads_go_on_during_and_after() {
+fn clones_and_other_threads_continue_during_and_after_a_key_change() {
     for exclusive in [false, true] {
         let (folder, path) = prepared(None, 20);
         let registry =
@@ -284,7 +285,7 @@ fn clones_and_the_dispatch_of_other_threads_go_on_during_and_after() {
 
 /// Whoever opens the file in the middle of it gets it before or after, and a change that answers `Busy` has not been made.
 #[test]
-fn those_who_come_and_go_meanwhile_find_it_as_before_or_as_after() {
+fn concurrent_openers_find_the_file_with_the_old_or_the_new_key() {
     let (_folder, path) = prepared(None, 5);
     within_a_minute(move || {
         let patient = |key| options(key).busy_timeout(Duration::from_secs(5));
@@ -363,8 +364,7 @@ fn circle(name: &str) -> Vec<Option<[u8; 32]>> {
 }
 
 #[test]
-fn a_file_whose_key_was_being_changed_when_it_was_killed_opens_with_one_key_and_holds_every_secret()
-{
+fn a_file_killed_during_a_key_change_opens_with_one_key_and_has_every_secret() {
     const SUBSCRIPTIONS: usize = 60;
     let mut random = Random::new();
     let (mut in_flight, mut unfinished) = (0, 0);

@@ -1,5 +1,5 @@
-//! Guards a secret's life from birth to expiry: one that dies a millisecond early refuses deliveries that are on their
-//! way, one that lives a millisecond late lets in whoever has stolen it.
+//! Tests the lifetime of a secret. One that expires a millisecond early rejects deliveries in
+//! flight; one that expires a millisecond late accepts signatures of whoever has stolen it.
 
 use std::time::{Duration, SystemTime};
 
@@ -82,12 +82,12 @@ fn millis(count: u64) -> Duration {
 }
 
 /// Base64 of 64 bytes, of this digit alone.
-fn given(digit: char) -> String {
+fn secret_of_digit(digit: char) -> String {
     digit.to_string().repeat(86)
 }
 
 #[test]
-fn the_secret_before_lives_to_the_last_millisecond_of_its_overlap_and_no_longer() {
+fn a_replaced_secret_expires_exactly_at_the_end_of_its_overlap() {
     let folder = tempfile::tempdir().unwrap();
     let table = [
         (Rotation::new(), DAY),
@@ -138,7 +138,7 @@ fn the_secret_before_lives_to_the_last_millisecond_of_its_overlap_and_no_longer(
 }
 
 #[test]
-fn no_overlap_drops_the_current_secret_at_once_and_leaves_earlier_ones_their_time() {
+fn a_rotation_without_overlap_drops_the_current_secret_and_keeps_earlier_ones_until_they_expire() {
     let life = Life::in_memory();
     let second = life.rotate(millis(1_000));
     let fetched = life.registry.subscribers(EVENT).unwrap();
@@ -162,7 +162,7 @@ fn no_overlap_drops_the_current_secret_at_once_and_leaves_earlier_ones_their_tim
 }
 
 #[test]
-fn an_overlap_of_more_than_thirty_days_is_refused() {
+fn an_overlap_of_more_than_30_days_is_rejected() {
     let life = Life::in_memory();
     let most = millis(30 * DAY);
     for overlap in [most + Duration::from_nanos(1), most + millis(1), 2 * most, Duration::MAX] {
@@ -183,7 +183,7 @@ fn an_overlap_of_more_than_thirty_days_is_refused() {
 }
 
 #[test]
-fn ten_replaced_secrets_live_at_once_and_the_eleventh_is_told_when_there_is_room() {
+fn an_eleventh_replaced_secret_is_rejected_with_the_time_when_one_expires() {
     let life = Life::in_memory();
     let mut expected = vec![life.first.clone()];
     for number in 0..10 {
@@ -233,12 +233,12 @@ fn ten_replaced_secrets_live_at_once_and_the_eleventh_is_told_when_there_is_room
 }
 
 #[test]
-fn what_is_wrong_with_a_rotation_is_judged_before_that_there_is_no_room() {
+fn an_invalid_rotation_is_reported_before_the_limit_of_secrets() {
     let life = Life::in_memory();
     for _ in 0..10 {
         life.rotate(millis(DAY));
     }
-    refused(life.rotate_to(&given('a')), ErrorKind::Conflict, &["secret"]);
+    refused(life.rotate_to(&secret_of_digit('a')), ErrorKind::Conflict, &["secret"]);
     refused(life.rotate_to("short"), ErrorKind::Invalid, &["secret"]);
     refused(life.rotate_to(&life.first), ErrorKind::Invalid, &["secret"]);
     let long = Rotation::new().overlap(Duration::MAX);
@@ -246,13 +246,13 @@ fn what_is_wrong_with_a_rotation_is_judged_before_that_there_is_no_room() {
 }
 
 #[test]
-fn a_secret_that_still_lives_cannot_be_rotated_to_and_one_that_has_expired_can() {
+fn a_live_secret_is_rejected_as_a_new_one_and_an_expired_one_is_accepted() {
     let life = Life::in_memory();
-    let a = life.rotate_to(&given('a')).unwrap();
-    assert_eq!((a.expose(), a.key().len()), (&*given('a'), 64));
+    let a = life.rotate_to(&secret_of_digit('a')).unwrap();
+    assert_eq!((a.expose(), a.key().len()), (&*secret_of_digit('a'), 64));
     life.hands.set(START + 1);
-    life.rotate_to(&given('b')).unwrap();
-    for live in [given('b'), given('a'), life.first.clone()] {
+    life.rotate_to(&secret_of_digit('b')).unwrap();
+    for live in [secret_of_digit('b'), secret_of_digit('a'), life.first.clone()] {
         let error = refused(life.rotate_to(&live), ErrorKind::Invalid, &["secret"]);
         assert_eq!(
             error.to_string(),
@@ -266,18 +266,18 @@ fn a_secret_that_still_lives_cannot_be_rotated_to_and_one_that_has_expired_can()
     life.rotate_to(&life.first).unwrap();
     assert_eq!(
         life.live(),
-        [life.first.clone(), given('b')],
+        [life.first.clone(), secret_of_digit('b')],
         "the first again, and `a` has expired"
     );
-    refused(life.rotate_to(&given('b')), ErrorKind::Invalid, &["secret"]);
-    life.rotate_to(&given('a')).unwrap();
+    refused(life.rotate_to(&secret_of_digit('b')), ErrorKind::Invalid, &["secret"]);
+    life.rotate_to(&secret_of_digit('a')).unwrap();
     let (before, now, end) =
         (time(START + 1), time(START + DAY + 1), Some(time(START + 2 * DAY + 1)));
     assert_eq!(life.times(), [(now, None), (now, end), (before, end)]);
 }
 
 #[test]
-fn each_secret_tells_when_it_became_current_and_when_it_ends() {
+fn each_secret_has_the_time_when_it_became_current_and_when_it_expires() {
     let life = Life::in_memory();
     assert_eq!(life.times(), [(time(START), None)]);
     life.hands.set(START + 5);
@@ -304,7 +304,7 @@ fn each_secret_tells_when_it_became_current_and_when_it_ends() {
 }
 
 #[test]
-fn the_end_of_time_is_the_end_of_an_overlap() {
+fn an_overlap_is_cut_at_the_greatest_time() {
     let life = Life::in_memory();
     let last = 253_402_300_799_999;
     life.hands.set(last - 1_000);
@@ -317,7 +317,7 @@ fn the_end_of_time_is_the_end_of_an_overlap() {
 }
 
 #[test]
-fn revoking_leaves_the_current_secret_alone_and_counts_if_it_took_a_live_one() {
+fn revoking_keeps_the_current_secret_and_increments_the_revision_only_if_one_was_live() {
     let life = Life::in_memory();
     let revoke = || life.registry.revoke_old_secrets(life.id).unwrap();
     life.hands.set(START + 1);
@@ -358,26 +358,26 @@ fn revoking_leaves_the_current_secret_alone_and_counts_if_it_took_a_live_one() {
 }
 
 #[test]
-fn an_updated_secret_takes_the_place_of_all_at_once() {
+fn an_updated_secret_replaces_every_live_secret_at_once() {
     let life = Life::in_memory();
     let update =
         |text: &str| life.registry.update(life.id, SubscriptionUpdate::new().secret(text)).unwrap();
     life.rotate(millis(DAY));
     life.rotate(millis(DAY));
     life.hands.set(START + 7);
-    assert_eq!(update(&given('a')).revision(), 4);
-    assert_eq!(life.live(), [given('a')]);
+    assert_eq!(update(&secret_of_digit('a')).revision(), 4);
+    assert_eq!(life.live(), [secret_of_digit('a')]);
     assert_eq!(life.times(), [(time(START + 7), None)]);
 
     // Told again, the current one drops the older ones; where none lives, nothing changes.
-    life.rotate_to(&given('b')).unwrap();
+    life.rotate_to(&secret_of_digit('b')).unwrap();
     life.hands.set(START + 8);
-    assert_eq!(update(&given('b')).revision(), 6);
-    assert_eq!(life.live(), [given('b')]);
+    assert_eq!(update(&secret_of_digit('b')).revision(), 6);
+    assert_eq!(life.live(), [secret_of_digit('b')]);
     assert_eq!(life.times(), [(time(START + 7), None)], "it has been current since then");
     life.assert_at(6, START + 8);
     life.hands.set(START + 9);
-    assert_eq!(update(&given('b')).revision(), 6);
+    assert_eq!(update(&secret_of_digit('b')).revision(), 6);
     life.rotate(millis(10));
     let current = life.live()[0].clone();
     life.hands.set(START + 19);
@@ -385,13 +385,13 @@ fn an_updated_secret_takes_the_place_of_all_at_once() {
     life.assert_at(7, START + 9);
 
     // One of the older ones becomes the current one, and the only one.
-    life.rotate_to(&given('c')).unwrap();
+    life.rotate_to(&secret_of_digit('c')).unwrap();
     assert_eq!(update(&current).revision(), 9);
     assert_eq!(life.live(), [current]);
 }
 
 #[test]
-fn a_clock_that_steps_back_makes_no_secret_lost() {
+fn no_secret_is_lost_when_the_clock_steps_back() {
     let life = Life::in_memory();
     let second = life.rotate(millis(1_000));
     life.hands.set(START + 1_000);
@@ -417,7 +417,7 @@ fn a_clock_that_steps_back_makes_no_secret_lost() {
 }
 
 #[test]
-fn a_given_secret_keeps_the_rules_of_the_registry() {
+fn a_given_secret_is_validated_with_the_rules_of_the_registry() {
     let hands = Hands::at(START);
     for (least, options) in [(32, hands.options()), (24, hands.options().min_secret_bytes(24))] {
         let life = Life::begin(options.in_memory().unwrap(), hands.clone());
@@ -443,14 +443,14 @@ fn a_given_secret_keeps_the_rules_of_the_registry() {
             );
             life.assert_at(1, START);
         }
-        let verbatim = format!("whsec_{}==", given('d'));
+        let verbatim = format!("whsec_{}==", secret_of_digit('d'));
         assert_eq!(life.rotate_to(&verbatim).unwrap().expose(), verbatim);
         assert_eq!(life.live()[0], verbatim);
     }
 }
 
 #[test]
-fn what_is_asked_of_no_subscription_or_of_a_reader_is_refused_in_order() {
+fn rotation_errors_follow_the_documented_precedence() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
     let life = Life::begin(Registry::open(&path).unwrap(), Hands::at(START));

@@ -1,5 +1,5 @@
-//! Guards against a signature that only this library can verify, and against one made with a key whose time is over: every
-//! signature here is checked by programs that share nothing with what made it.
+//! Tests that independent implementations verify every signature, and that an expired secret is not
+//! used for signing.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -59,7 +59,7 @@ fn unhex(text: &str) -> Vec<u8> {
 }
 
 #[test]
-fn the_vector_of_standard_webhooks_holds() {
+fn the_test_vector_of_standard_webhooks_holds() {
     let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     let subscriber = signer(&Registry::options().min_secret_bytes(24), secret);
     let payload = br#"{"test": 2432232314}"#;
@@ -79,7 +79,7 @@ fn the_vector_of_standard_webhooks_holds() {
 
 /// The HMAC that signatures are compared with is one: RFC 4231, cases 1 to 4, 6 and 7, and the fifth, cut short.
 #[test]
-fn the_hmac_to_compare_with_keeps_the_vectors_of_the_rfc() {
+fn the_reference_hmac_passes_the_vectors_of_rfc_4231() {
     let counted: Vec<u8> = (1..=25).collect();
     let table: [(&[u8], &[u8], &str); 7] = [
         (&[0x0b; 20], b"Hi There", "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"),
@@ -110,7 +110,7 @@ fn the_hmac_to_compare_with_keeps_the_vectors_of_the_rfc() {
 }
 
 #[test]
-fn what_is_signed_is_id_time_and_payload_with_the_decoded_key_of_any_length() {
+fn the_signature_covers_id_time_and_payload_with_the_decoded_key_of_any_length() {
     let mut random = Random::new();
     let options = Registry::options().min_secret_bytes(1);
     // Around a block of SHA-256 too, where a key begins to be hashed first.
@@ -133,7 +133,7 @@ fn what_is_signed_is_id_time_and_payload_with_the_decoded_key_of_any_length() {
 }
 
 #[test]
-fn a_time_is_cut_to_whole_seconds() {
+fn a_signature_time_is_truncated_to_whole_seconds() {
     let subscriber = signer(&Registry::options(), SEED_SECRET);
     let sign = |time| subscriber.sign("m", time, b"x").unwrap();
     let second = sign(at(1_700_000_000));
@@ -143,7 +143,7 @@ fn a_time_is_cut_to_whole_seconds() {
 }
 
 #[test]
-fn an_id_that_would_make_two_readings_or_a_time_before_1970_is_refused() {
+fn an_ambiguous_message_id_or_a_time_before_1970_is_rejected() {
     let subscriber = signer(&Registry::options(), SEED_SECRET);
     for id in [
         "",
@@ -204,8 +204,7 @@ fn to_rotate() -> (Registry, Hands, SubscriptionId, SigningSecret) {
 }
 
 #[test]
-fn an_independent_receiver_verifies_with_the_old_and_the_new_key_and_after_the_overlap_with_the_new()
- {
+fn an_independent_receiver_verifies_with_both_keys_and_after_the_overlap_with_the_new_one_only() {
     let (registry, hands, id, old) = to_rotate();
     let before = registry.subscribers(EVENT).unwrap()[0].clone();
     let rotation = Rotation::new().overlap(Duration::from_millis(500));
@@ -244,7 +243,7 @@ fn an_independent_receiver_verifies_with_the_old_and_the_new_key_and_after_the_o
 }
 
 #[test]
-fn signatures_stand_newest_first_one_for_each_live_secret() {
+fn there_is_one_signature_for_each_live_secret_newest_first() {
     let (registry, hands, id, first) = to_rotate();
     let mut secrets = vec![first];
     for _ in 0..10 {
@@ -298,7 +297,7 @@ static PROVIDER: CryptoProvider = CryptoProvider {
 
 /// The contact centre signs a delivery with a JWT in a header: HS256 with the secret's decoded bytes.
 #[test]
-fn a_receiver_verifies_a_jwt_that_was_made_with_the_key_and_the_text_decoded() {
+fn a_receiver_verifies_a_jwt_signed_with_the_decoded_key() {
     PROVIDER.install_default().expect("no other test installs one");
     // The example token of jwt.io, whose key is `your-256-bit-secret`.
     let example = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6IkpvaG4gRG9lIiwiaWF0Ijox\
@@ -348,7 +347,7 @@ fn received(headers: &HeaderMap) -> webhook_registry::Result<Signature> {
 }
 
 #[test]
-fn what_an_independent_sender_signed_verifies_and_the_other_way_round() {
+fn signatures_of_an_independent_sender_verify_and_vice_versa() {
     for bytes in [24_u8, 32, 64] {
         let text = base64(&(0..bytes).collect::<Vec<u8>>());
         let secret = SigningSecret::parse(&text).unwrap();
@@ -372,7 +371,7 @@ fn what_an_independent_sender_signed_verifies_and_the_other_way_round() {
 }
 
 #[test]
-fn a_rotated_secret_verifies_with_the_old_and_the_new_key_and_with_no_other() {
+fn after_a_rotation_the_old_and_the_new_key_verify_and_no_other() {
     let (registry, _hands, id, old) = to_rotate();
     let new = registry.rotate_secret(id, Rotation::new()).unwrap();
     let now = at(1);
@@ -393,7 +392,7 @@ fn a_rotated_secret_verifies_with_the_old_and_the_new_key_and_with_no_other() {
 }
 
 #[test]
-fn a_timestamp_is_good_up_to_the_tolerance_on_both_sides_of_now() {
+fn a_timestamp_is_accepted_within_the_tolerance_on_both_sides_of_now() {
     let secret = SigningSecret::parse(SEED_SECRET).unwrap();
     let subscriber = signer(&Registry::options(), SEED_SECRET);
     let signature = subscriber.sign("msg_1", at(10_000), b"{}").unwrap();
@@ -417,7 +416,7 @@ fn a_timestamp_is_good_up_to_the_tolerance_on_both_sides_of_now() {
 }
 
 #[test]
-fn headers_that_no_signer_writes_are_refused_each_by_its_name() {
+fn malformed_signature_headers_are_rejected_by_name() {
     let good = [("webhook-id", "msg_1"), ("webhook-timestamp", "1"), ("webhook-signature", "v1,x")];
     let with = |name: &'static str, value: Option<&'static str>| {
         Signature::from_headers(move |asked| {

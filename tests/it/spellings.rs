@@ -1,6 +1,6 @@
-//! One key of a signing secret has many spellings. A registry that compared the texts would rotate
-//! to the key that it already has: two equal signatures, and the old key lives on after it was
-//! revoked.
+//! Tests that secrets are compared by their key and not by their text, of which one key has many. A
+//! registry that compared texts would rotate to the key that it already has: two equal signatures,
+//! and the old key would survive its revocation.
 
 use webhook_registry::{
     Ensured, ErrorKind, NewSubscription, Prune, Registry, Rotation, SigningSecret, SubscriptionId,
@@ -39,7 +39,7 @@ impl Life {
 }
 
 /// Base64 of 64 bytes, of this digit alone.
-fn given(digit: char) -> String {
+fn secret_of_digit(digit: char) -> String {
     digit.to_string().repeat(86)
 }
 
@@ -71,12 +71,12 @@ fn spellings(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_key_that_still_lives_cannot_be_rotated_to_in_any_spelling() {
+fn a_live_key_is_rejected_as_a_new_one_in_any_spelling() {
     let hands = Hands::at(START);
     let life = Life::new(&hands);
     let first = life.first.clone();
-    life.rotate_to(&given('b')).unwrap();
-    for live in [given('b'), first.clone()] {
+    life.rotate_to(&secret_of_digit('b')).unwrap();
+    for live in [secret_of_digit('b'), first.clone()] {
         let spellings = spellings(&live);
         assert!(spellings.len() >= 5);
         for spelling in spellings {
@@ -87,16 +87,16 @@ fn a_key_that_still_lives_cannot_be_rotated_to_in_any_spelling() {
             );
         }
     }
-    assert_eq!(life.live(), [given('b'), first]);
+    assert_eq!(life.live(), [secret_of_digit('b'), first]);
 }
 
 #[test]
-fn an_update_keeps_the_current_key_in_the_spelling_that_is_stated_and_drops_the_older_ones() {
+fn an_update_to_another_spelling_of_the_current_key_keeps_it_and_drops_older_ones() {
     let hands = Hands::at(START);
     let life = Life::new(&hands);
-    life.rotate_to(&given('b')).unwrap();
+    life.rotate_to(&secret_of_digit('b')).unwrap();
     hands.set(START + 1_000);
-    for spelling in spellings(&given('b')) {
+    for spelling in spellings(&secret_of_digit('b')) {
         let before = life.registry.get(life.id).unwrap().unwrap().revision();
         let update = || SubscriptionUpdate::new().secret(&*spelling);
         assert_eq!(life.registry.update(life.id, update()).unwrap().revision(), before + 1);
@@ -112,7 +112,7 @@ fn an_update_keeps_the_current_key_in_the_spelling_that_is_stated_and_drops_the_
 }
 
 #[test]
-fn the_current_key_is_not_judged_anew_in_another_spelling() {
+fn the_current_key_in_another_spelling_is_not_validated_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
     let short = "c".repeat(32);
@@ -136,10 +136,10 @@ fn the_current_key_is_not_judged_anew_in_another_spelling() {
 fn declaring_another_spelling_of_the_newest_key_changes_nothing() {
     let hands = Hands::at(START);
     let life = Life::new(&hands);
-    life.rotate_to(&given('b')).unwrap();
+    life.rotate_to(&secret_of_digit('b')).unwrap();
     let found = life.registry.get(life.id).unwrap().unwrap();
     let (live, last) = (life.live(), life.registry.last_change().unwrap());
-    for spelling in spellings(&given('b')) {
+    for spelling in spellings(&secret_of_digit('b')) {
         let declared = NewSubscription::from(&found).secret(&*spelling);
         let plan = life.registry.plan([declared.clone()], Prune::Keep).unwrap();
         assert!(plan.is_empty(), "{plan}");
@@ -160,9 +160,9 @@ fn declaring_another_spelling_of_the_newest_key_changes_nothing() {
 fn a_document_with_one_key_in_two_spellings_is_not_imported() {
     let hands = Hands::at(START);
     let life = Life::new(&hands);
-    life.rotate_to(&given('b')).unwrap();
+    life.rotate_to(&secret_of_digit('b')).unwrap();
     let document = serde_json::to_value(life.registry.export().unwrap()).unwrap();
-    for spelling in spellings(&given('b')) {
+    for spelling in spellings(&secret_of_digit('b')) {
         let mut document = document.clone();
         document["subscriptions"][0]["secrets"][1]["secret"] = spelling.into();
         let export = serde_json::from_value(document).unwrap();

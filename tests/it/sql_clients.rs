@@ -1,6 +1,6 @@
-//! Programs that are not this crate's: the `sqlite3` shell and Python's `sqlite3`, each a process that reads the views
-//! while a registry writes. Guards against a view that only the SQLite of this crate can read, against an answer from
-//! before a change, and against a join with a program's own tables that sees half of a change.
+//! Tests the views with SQL clients of other programs, the `sqlite3` shell and Python's `sqlite3`,
+//! each in a process of its own while a registry writes. They must be able to read every view, see
+//! each change with the next query, and never see half of a change in a join with their own tables.
 
 use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
 use std::path::Path;
@@ -106,7 +106,7 @@ impl Drop for Other {
     }
 }
 
-fn to(name: &str, patterns: &[&str]) -> NewSubscription {
+fn subscription(name: &str, patterns: &[&str]) -> NewSubscription {
     NewSubscription::new(name, format!("https://{name}.example/ü?a=b"), patterns)
 }
 
@@ -115,16 +115,16 @@ fn filled(folder: &Path) -> Registry {
     learn(&registry);
     registry.register_event_type(EventType::new("lonely")).unwrap();
     let all = [
-        to("crm", &["channel.*", "agent.*.v1"]),
-        to("bi", &["*.v1"]),
-        to("off", &["*"]).enabled(false),
+        subscription("crm", &["channel.*", "agent.*.v1"]),
+        subscription("bi", &["*.v1"]),
+        subscription("off", &["*"]).enabled(false),
     ];
     registry.create_all(all).unwrap();
     registry
 }
 
 /// Changes the registry without pause while the job runs: what no query here asks for.
-fn meanwhile(registry: &Registry, job: impl FnOnce()) {
+fn while_writing(registry: &Registry, job: impl FnOnce()) {
     let off = registry.get_by_name("off").unwrap().unwrap().id();
     let (begun, writes) = mpsc::channel();
     // Dropped with the end of the job, also where that fails.
@@ -147,7 +147,7 @@ fn meanwhile(registry: &Registry, job: impl FnOnce()) {
 }
 
 #[test]
-fn the_queries_are_those_of_the_documentation() {
+fn the_tested_queries_are_those_of_the_documentation() {
     for document in DOCUMENTED {
         let text: Vec<&str> =
             document.lines().map(|line| line.trim_start_matches("//!").trim()).collect();
@@ -160,11 +160,11 @@ fn the_queries_are_those_of_the_documentation() {
 }
 
 #[test]
-fn other_programs_ask_what_the_documentation_shows_while_a_registry_writes() {
+fn other_programs_run_the_documented_queries_while_a_registry_writes() {
     let folder = tempfile::tempdir().unwrap();
     let registry = filled(folder.path());
     for mut other in Other::all(folder.path(), "webhooks.db") {
-        meanwhile(&registry, || {
+        while_writing(&registry, || {
             for _ in 0..size(20, 500) {
                 let who = ["crm|https://crm.example/ü?a=b", "bi|https://bi.example/ü?a=b"];
                 assert_eq!(other.ask(WHO), who, "{}", other.name);
@@ -176,12 +176,12 @@ fn other_programs_ask_what_the_documentation_shows_while_a_registry_writes() {
 }
 
 #[test]
-fn other_programs_see_a_change_by_their_next_query() {
+fn other_programs_see_a_change_with_their_next_query() {
     let folder = tempfile::tempdir().unwrap();
     let registry = filled(folder.path());
     let bi = registry.get_by_name("bi").unwrap().unwrap().id();
     for mut other in Other::all(folder.path(), "webhooks.db") {
-        meanwhile(&registry, || {
+        while_writing(&registry, || {
             let mut who = ["crm|https://crm.example/ü?a=b", "bi|"].map(str::to_owned);
             for round in 0..size(20, 500) {
                 let url = format!("https://bi.example/{round}");
@@ -197,7 +197,7 @@ fn other_programs_see_a_change_by_their_next_query() {
 }
 
 #[test]
-fn other_programs_join_the_views_with_tables_of_their_own() {
+fn other_programs_join_the_views_with_their_own_tables() {
     let folder = tempfile::tempdir().unwrap();
     let registry = filled(folder.path());
     for mut other in Other::all(folder.path(), "own.db") {
@@ -213,7 +213,7 @@ fn other_programs_join_the_views_with_tables_of_their_own() {
         assert!(other.ask(ATTACH).is_empty());
         let names = "SELECT event, name FROM outbox o JOIN hooks.subscriptions s ON s.id = o.subscription \
                       WHERE o.url = s.url ORDER BY event, s.id;";
-        meanwhile(&registry, || {
+        while_writing(&registry, || {
             for _ in 0..size(10, 200) {
                 other.ask("DELETE FROM outbox;");
                 other.ask(ENQUEUE);
@@ -224,7 +224,7 @@ fn other_programs_join_the_views_with_tables_of_their_own() {
 }
 
 #[test]
-fn other_programs_see_all_of_a_change_or_nothing() {
+fn other_programs_see_a_change_completely_or_not_at_all() {
     let folder = tempfile::tempdir().unwrap();
     let registry = filled(folder.path());
     for mut other in Other::all(folder.path(), "webhooks.db") {
@@ -234,8 +234,8 @@ fn other_programs_see_all_of_a_change_or_nothing() {
         thread::scope(|scope| {
             let writer = scope.spawn(|| {
                 for n in 0..size(100, 2_000) {
-                    let pair =
-                        ["a", "b"].map(|half| to(&format!("pair-{name}-{n}-{half}"), &["lonely"]));
+                    let pair = ["a", "b"]
+                        .map(|half| subscription(&format!("pair-{name}-{n}-{half}"), &["lonely"]));
                     registry.create_all(pair).unwrap();
                 }
             });

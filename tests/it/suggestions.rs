@@ -1,5 +1,5 @@
-//! Guards against a "did you mean" that names what is not near, or nothing although something is:
-//! it would send whoever misspelt an event the wrong way.
+//! Tests "did you mean" suggestions: the nearest known name is suggested, and nothing if none is
+//! near.
 
 use webhook_registry::{ErrorKind, NewSubscription, Prune, Registry};
 
@@ -20,7 +20,7 @@ fn assert_hint(message: &str, near: Option<&str>) {
 }
 
 #[test]
-fn a_name_is_near_when_no_more_than_half_of_the_text_differs() {
+fn a_name_is_suggested_if_at_most_half_of_the_text_differs() {
     for (known, text, near) in [
         // Half of four are two, half of five are three.
         (&["abcd"][..], "abxy", Some("abcd")),
@@ -77,7 +77,7 @@ fn a_wildcard_is_compared_by_its_longer_literal_end() {
 }
 
 #[test]
-fn ten_faults_of_an_input_get_a_suggestion_and_each_is_told() {
+fn ten_problems_of_an_input_get_a_suggestion_and_all_are_reported() {
     let misspelt: Vec<String> = (0..12).map(|n| format!("channel.hold.v{n}")).collect();
     let new = NewSubscription::new("crm", "https://example.com/", misspelt);
     let error = registry(&["channel.held.v1"]).create(new).unwrap_err();
@@ -87,7 +87,7 @@ fn ten_faults_of_an_input_get_a_suggestion_and_each_is_told() {
 }
 
 #[test]
-fn the_suggestions_of_a_call_are_ten_however_many_subscriptions_it_has() {
+fn a_call_gets_at_most_ten_suggestions_for_any_number_of_subscriptions() {
     let registry = registry(&["channel.held.v1"]);
     registry.create(NewSubscription::new("old", "https://example.com/", ["*"])).unwrap();
     let new = |name: usize, events: usize| {
@@ -111,7 +111,7 @@ fn the_suggestions_of_a_call_are_ten_however_many_subscriptions_it_has() {
 }
 
 #[test]
-fn a_misspelling_of_a_common_name_is_found_among_a_thousand_for_ten_texts_at_once() {
+fn ten_misspellings_of_similar_names_are_resolved_among_a_thousand() {
     let names: Vec<String> =
         (0..1_000).map(|n| format!("customer.subscription.order.item{n:04}.updated.v1x")).collect();
     let registry = Registry::in_memory().unwrap();
@@ -128,7 +128,7 @@ fn a_misspelling_of_a_common_name_is_found_among_a_thousand_for_ten_texts_at_onc
 }
 
 #[test]
-fn in_a_large_catalog_a_name_that_stands_near_is_found() {
+fn a_misspelling_is_resolved_in_a_large_catalog() {
     let names: Vec<String> =
         (0..6_000).map(|n| format!("agent{n:04}.presence.changed.v1")).collect();
     let registry = Registry::in_memory().unwrap();

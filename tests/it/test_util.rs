@@ -1,5 +1,5 @@
-//! What users' own tests stand on. A seed that gives another id on the next machine breaks every snapshot that was taken
-//! with it; a fork that shares a row with its origin makes one case depend on another.
+//! Tests what the tests of users depend on. A seed that gave another id would break their
+//! snapshots; a fork that shared a row with its origin would couple their test cases.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -23,7 +23,7 @@ fn at(millis: u64) -> SystemTime {
 }
 
 /// All that a registry holds, secrets and times included.
-fn whole(registry: &Registry) -> String {
+fn contents(registry: &Registry) -> String {
     let mut text = format!("{:?}\n", registry.event_types().unwrap());
     for found in registry.iter(ListQuery::new()) {
         let found = found.unwrap();
@@ -38,7 +38,7 @@ fn whole(registry: &Registry) -> String {
 }
 
 #[test]
-fn a_seed_gives_these_very_ids_secrets_and_times() {
+fn a_seed_determines_these_exact_ids_secrets_and_times() {
     let registry = seeded(42);
     let created = registry.create(new("crm")).unwrap();
     assert_eq!(
@@ -67,7 +67,7 @@ fn a_seed_gives_these_very_ids_secrets_and_times() {
 }
 
 #[test]
-fn the_same_calls_give_the_same_registry_and_another_seed_another() {
+fn the_same_calls_give_an_equal_registry_only_with_the_same_seed() {
     let run = |seed| {
         let registry = seeded(seed);
         let id = registry.create(new("crm")).unwrap().subscription().id();
@@ -75,7 +75,7 @@ fn the_same_calls_give_the_same_registry_and_another_seed_another() {
         registry.rotate_secret(id, Rotation::new()).unwrap();
         registry.update(id, SubscriptionUpdate::new().enabled(false)).unwrap();
         registry.delete(registry.get_by_name("n7").unwrap().unwrap().id()).unwrap();
-        whole(&registry)
+        contents(&registry)
     };
     assert_eq!(run(0), run(0));
     assert_eq!(run(u64::MAX), run(u64::MAX));
@@ -85,13 +85,13 @@ fn the_same_calls_give_the_same_registry_and_another_seed_another() {
     let one = || {
         let registry = options.in_memory().unwrap();
         registry.create(new("crm").allow_unknown_events(true)).unwrap();
-        whole(&registry)
+        contents(&registry)
     };
     assert_eq!(one(), one());
 }
 
 #[test]
-fn generated_ones_differ_from_each_other() {
+fn generated_ids_and_secrets_are_distinct() {
     let registry = seeded(1);
     let all = registry.create_all((0..100).map(|n| new(&format!("n{n}")))).unwrap();
     let secrets: std::collections::HashSet<_> =
@@ -105,7 +105,7 @@ fn generated_ones_differ_from_each_other() {
 }
 
 #[test]
-fn time_gains_a_millisecond_with_each_call_that_changed_something() {
+fn the_deterministic_clock_advances_one_millisecond_with_each_change() {
     let registry = Registry::options().deterministic(1).in_memory().unwrap();
     let time = |name: &str| registry.get_by_name(name).unwrap().unwrap().updated_at();
     registry.register_event_type("agent.a.v1").unwrap(); // 0 → 1
@@ -144,7 +144,7 @@ fn time_gains_a_millisecond_with_each_call_that_changed_something() {
 }
 
 #[test]
-fn a_call_that_fails_leaves_no_trace_in_what_is_drawn_next() {
+fn a_failed_call_does_not_consume_deterministic_random_values() {
     let run = |fail: bool| {
         let registry = seeded(3);
         registry.create(new("a")).unwrap();
@@ -158,13 +158,13 @@ fn a_call_that_fails_leaves_no_trace_in_what_is_drawn_next() {
             refused(registry.create(new("").secret("x")), ErrorKind::Invalid, &["name", "secret"]);
         }
         registry.create(new("b")).unwrap();
-        whole(&registry)
+        contents(&registry)
     };
     assert_eq!(run(true), run(false));
 }
 
 #[test]
-fn with_a_clock_of_ones_own_only_ids_and_secrets_come_from_the_seed() {
+fn with_a_custom_clock_only_ids_and_secrets_come_from_the_seed() {
     let clock = ManualClock::new(at(0) + Duration::from_secs(1_000_000));
     let options = Registry::options().deterministic(9);
     let registry = options
@@ -188,7 +188,7 @@ fn with_a_clock_of_ones_own_only_ids_and_secrets_come_from_the_seed() {
 }
 
 #[test]
-fn a_deterministic_registry_is_in_memory_only() {
+fn a_deterministic_registry_is_rejected_for_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
     let options = Registry::options().deterministic(1);
@@ -203,18 +203,18 @@ fn a_deterministic_registry_is_in_memory_only() {
 }
 
 #[test]
-fn a_fork_and_its_origin_do_not_see_each_other() {
+fn a_fork_and_its_origin_are_independent() {
     let registry = contact_center();
     let id = registry.create(new("crm")).unwrap().subscription().id();
     let warm = registry.subscribers("agent.presencechanged.v1").unwrap().len();
     let fork = registry.fork().unwrap();
-    assert_eq!(whole(&fork), whole(&registry));
+    assert_eq!(contents(&fork), contents(&registry));
     assert_eq!(fork.path(), None);
-    let before = whole(&registry);
+    let before = contents(&registry);
     fork.create(new("other")).unwrap();
     fork.update(id, SubscriptionUpdate::new().name("renamed")).unwrap();
     fork.register_event_type("agent.new.v1").unwrap();
-    assert_eq!(whole(&registry), before);
+    assert_eq!(contents(&registry), before);
     assert_eq!(fork.subscribers("agent.presencechanged.v1").unwrap().len(), warm + 1);
     registry.delete(id).unwrap();
     assert_eq!(fork.get(id).unwrap().unwrap().name(), "renamed");
@@ -222,7 +222,7 @@ fn a_fork_and_its_origin_do_not_see_each_other() {
 }
 
 #[test]
-fn a_fork_of_a_file_can_be_written_to_also_where_the_file_cannot() {
+fn a_fork_of_a_read_only_registry_is_writable() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
     let registry = Registry::open(&path).unwrap();
@@ -231,11 +231,11 @@ fn a_fork_of_a_file_can_be_written_to_also_where_the_file_cannot() {
     let here = || std::fs::read_dir(folder.path()).unwrap().count();
     let reader = Registry::options().read_only(true).open(&path).unwrap();
     for origin in [&registry, &reader] {
-        let (before, files) = (whole(&registry), here());
+        let (before, files) = (contents(&registry), here());
         let fork = origin.fork().unwrap();
-        assert_eq!(whole(&fork), before);
+        assert_eq!(contents(&fork), before);
         fork.create(new("in the fork")).unwrap();
-        assert_eq!(whole(&registry), before);
+        assert_eq!(contents(&registry), before);
         assert_eq!(here(), files, "it leaves nothing in the folder");
     }
     drop((registry, reader));
@@ -247,7 +247,7 @@ fn a_fork_of_a_file_can_be_written_to_also_where_the_file_cannot() {
 }
 
 #[test]
-fn a_fork_keeps_its_origins_rules_and_clock() {
+fn a_fork_keeps_the_rules_and_the_clock_of_its_origin() {
     let clock = ManualClock::new(at(0));
     let registry = Registry::options()
         .min_secret_bytes(24)
@@ -268,7 +268,7 @@ fn a_fork_keeps_its_origins_rules_and_clock() {
 }
 
 #[test]
-fn a_fork_of_a_deterministic_registry_goes_on_as_that_would_have() {
+fn a_fork_of_a_deterministic_registry_continues_like_its_origin() {
     let registry = seeded(11);
     registry.create(new("a")).unwrap();
     let (one, two) = (registry.fork().unwrap(), registry.fork().unwrap());
@@ -276,8 +276,8 @@ fn a_fork_of_a_deterministic_registry_goes_on_as_that_would_have() {
         registry.create(new("b")).unwrap();
         registry.create(new("c")).unwrap();
     }
-    assert_eq!(whole(&one), whole(&registry));
-    assert_eq!(whole(&two), whole(&registry));
+    assert_eq!(contents(&one), contents(&registry));
+    assert_eq!(contents(&two), contents(&registry));
     // By itself: what the fork does moves no time of its origin.
     one.create(new("d")).unwrap();
     let created = registry.create(new("e")).unwrap();
@@ -285,12 +285,12 @@ fn a_fork_of_a_deterministic_registry_goes_on_as_that_would_have() {
         created.subscription().created_at(),
         two.create(new("e")).unwrap().subscription().created_at()
     );
-    assert_eq!(whole(&two), whole(&registry));
+    assert_eq!(contents(&two), contents(&registry));
 }
 
 #[cfg(feature = "encryption")]
 #[test]
-fn a_fork_of_an_encrypted_file_reads_its_secrets_and_stays_sealed() {
+fn a_fork_of_an_encrypted_file_reads_its_secrets_and_stays_encrypted() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
     let options = Registry::options().encryption_key([7; 32]);
@@ -303,12 +303,12 @@ fn a_fork_of_an_encrypted_file_reads_its_secrets_and_stays_sealed() {
     let copy = folder.path().join("copy.db");
     fork.backup(&copy).unwrap();
     refused(Registry::open(&copy), ErrorKind::Incompatible, &[]);
-    assert_eq!(whole(&options.open(&copy).unwrap()), whole(&fork));
+    assert_eq!(contents(&options.open(&copy).unwrap()), contents(&fork));
     refused(fork.rekey(None), ErrorKind::Invalid, &["encryption_key"]);
 }
 
 #[test]
-fn a_fork_is_of_one_moment_while_others_write() {
+fn a_fork_reads_one_snapshot_while_others_write() {
     let folder = tempfile::tempdir().unwrap();
     let registry = Registry::open(folder.path().join("webhooks.db")).unwrap();
     learn(&registry);
@@ -330,7 +330,7 @@ fn a_fork_is_of_one_moment_while_others_write() {
 }
 
 #[test]
-fn a_manual_clock_stands_until_it_is_set_and_its_clones_are_one() {
+fn a_manual_clock_stands_still_until_set_and_its_clones_share_it() {
     let clock = ManualClock::new(at(0));
     let same = clock.clone();
     assert_eq!(same.now(), at(0));

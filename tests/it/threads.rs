@@ -1,5 +1,5 @@
-//! Guards against a registry shared by threads that shows one of them a moment that never was: a change of one's own
-//! that is not there yet, a revision that falls, a subscriber with the URL of one update and the metadata of another.
+//! Tests a registry that threads share: a thread sees its own changes at once, revisions never
+//! decrease, and no subscriber mixes the fields of two updates.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -193,7 +193,7 @@ fn threads_share_a_registry_on_a_file() {
 }
 
 #[test]
-fn threads_share_a_registry_that_has_the_file_to_itself() {
+fn threads_share_an_exclusive_registry() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("registry.db");
     run("exclusive", &[Registry::options().exclusive(true).open(&path).unwrap()]);
@@ -206,7 +206,7 @@ fn threads_share_a_registry_in_memory() {
 }
 
 #[test]
-fn threads_share_a_file_through_handles_of_their_own() {
+fn threads_share_a_file_through_separate_handles() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("registry.db");
     let handles: Vec<Registry> = (0..THREADS).map(|_| Registry::open(&path).unwrap()).collect();
@@ -214,7 +214,7 @@ fn threads_share_a_file_through_handles_of_their_own() {
 }
 
 #[test]
-fn clones_dropped_in_the_middle_of_anything_leave_the_file_whole() {
+fn dropping_clones_during_calls_leaves_the_file_intact() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("registry.db");
     thread::scope(|scope| {

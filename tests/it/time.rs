@@ -1,5 +1,6 @@
-//! Guards against a clock that cannot be trusted: one that steps back, stands still, says 1969 or a year that RFC 3339
-//! cannot write, or panics. Ids still rise, JSON still reads as a time, and no lock is left poisoned.
+//! Tests clocks that are wrong: they step back, stand still, return 1969 or a year that RFC 3339
+//! cannot represent, or panic. Ids still increase, JSON times stay valid, and no lock stays
+//! poisoned.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -70,7 +71,7 @@ fn created_at(
 }
 
 #[test]
-fn ids_rise_and_times_stay_rfc_3339_whatever_the_clock_says() {
+fn ids_increase_and_times_stay_rfc_3339_with_any_clock() {
     let (registry, clock) = registry();
     let mut last = "00000000000000000000000000".parse().unwrap();
     let mut step = |millis, expected| created_at(&registry, &clock, millis, expected, &mut last);
@@ -94,7 +95,7 @@ fn ids_rise_and_times_stay_rfc_3339_whatever_the_clock_says() {
 }
 
 #[test]
-fn a_clock_that_stands_still_lets_ids_rise_also_past_deleted_ones() {
+fn ids_increase_past_deleted_ones_when_the_clock_stands_still() {
     let (registry, _clock) = registry();
     let mut last: Option<SubscriptionId> = None;
     for number in 0..size(300, 20_000) {
@@ -108,7 +109,7 @@ fn a_clock_that_stands_still_lets_ids_rise_also_past_deleted_ones() {
 }
 
 #[test]
-fn ids_rise_over_reopening_with_a_clock_that_went_back() {
+fn ids_increase_after_reopening_with_a_clock_that_went_back() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("registry.db");
     let mut last: Option<SubscriptionId> = None;
@@ -128,7 +129,7 @@ fn ids_rise_over_reopening_with_a_clock_that_went_back() {
 }
 
 #[test]
-fn an_update_when_the_clock_went_back_says_what_the_clock_said() {
+fn an_update_records_the_time_of_the_clock_even_if_it_went_back() {
     let (registry, clock) = registry();
     let id = registry.create(new("one")).unwrap().subscription().id();
     clock.set(NOW - HOUR);
@@ -148,7 +149,7 @@ fn an_update_when_the_clock_went_back_says_what_the_clock_said() {
 }
 
 #[test]
-fn the_extremes_of_system_time_are_cut() {
+fn the_extremes_of_system_time_are_clamped() {
     let far = [
         UNIX_EPOCH.checked_add(Duration::from_secs(i64::MAX as u64)),
         UNIX_EPOCH.checked_sub(Duration::from_secs(i64::MAX as u64)),
@@ -168,7 +169,7 @@ fn the_extremes_of_system_time_are_cut() {
 }
 
 #[test]
-fn a_clock_that_panics_costs_its_own_call_and_no_other() {
+fn a_panicking_clock_fails_only_its_own_call() {
     let folder = tempfile::tempdir().unwrap();
     for on_file in [false, true] {
         let panics = Arc::new(AtomicBool::new(false));

@@ -1,6 +1,7 @@
-//! Guards against a row that does not decode and is then taken for "everything" or "nothing": a pattern that is none
-//! and covers all, a missing one that covers nothing, metadata that no filter sees. Rows are damaged by hand, through a
-//! plain connection; every reading call that touches them has to say `Corrupt`.
+//! Tests rows that do not decode. They must not count as "everything" or "nothing": an invalid
+//! pattern that matches all events, a missing one that matches none, metadata that no filter finds.
+//! The tests damage rows through a plain connection; every call that reads them must return
+//! `Corrupt`.
 
 use std::sync::OnceLock;
 
@@ -91,7 +92,7 @@ use Call::{
 };
 
 /// Every call that needs the subscription itself, and so has to decode it.
-const RECORD: [Call; 5] = [Get, ByName, List, ListByEvent, Update];
+const SUBSCRIPTION_CALLS: [Call; 5] = [Get, ByName, List, ListByEvent, Update];
 
 fn call(damaged: &Damaged, call: Call) -> Result<String, Error> {
     let Damaged { registry, id, .. } = damaged;
@@ -127,7 +128,7 @@ fn call(damaged: &Damaged, call: Call) -> Result<String, Error> {
 
 /// Checks that these calls say `Corrupt`, and that what does not touch the row still works.
 #[track_caller]
-fn told(sql: &str, calls: &[Call]) {
+fn assert_corrupt(sql: &str, calls: &[Call]) {
     for while_open in [true, false] {
         let damaged = Damaged::by(sql, while_open);
         let report = damaged.registry.check().unwrap();
@@ -150,17 +151,17 @@ fn set(column: &str, value: &str) -> String {
 }
 
 #[test]
-fn an_id_that_is_none_is_told() {
+fn an_invalid_id_is_corrupt() {
     for id in ["''", "'x'", "'81ARZ3NDEKTSV4RRFFQ69G5FAV'", "'01ARZ3NDEKTSV4RRFFQ69G5FA!'"] {
-        told(&set("id", id), &[ByName, List, ListByEvent, Subscribers, Explain]);
+        assert_corrupt(&set("id", id), &[ByName, List, ListByEvent, Subscribers, Explain]);
     }
-    told(&set("id", "'zz'"), &[Create]);
+    assert_corrupt(&set("id", "'zz'"), &[Create]);
     // It would be another id than the one that the row is found by.
-    told(&set("id", "lower(id)"), &[ByName, List, ListByEvent, Subscribers, Explain]);
+    assert_corrupt(&set("id", "lower(id)"), &[ByName, List, ListByEvent, Subscribers, Explain]);
 }
 
 /// What no `create` would take, by column.
-const REFUSED: [(&str, &[&str]); 4] = [
+const REJECTED: [(&str, &[&str]); 4] = [
     (
         "name",
         &[
@@ -213,8 +214,8 @@ const REFUSED: [(&str, &[&str]); 4] = [
 ];
 
 #[test]
-fn no_text_of_a_subscription_comes_out_that_no_create_would_take() {
-    for (column, values) in REFUSED {
+fn subscription_text_that_create_would_reject_is_corrupt() {
+    for (column, values) in REJECTED {
         for value in values {
             let sql = set(column, value);
             let more: &[Call] = match column {
@@ -223,7 +224,7 @@ fn no_text_of_a_subscription_comes_out_that_no_create_would_take() {
                 "metadata" => &[Subscribers, CountByMetadata],
                 _ => &[],
             };
-            told(&sql, &[&[Get, List, ListByEvent, Update, Iter, Export], more].concat());
+            assert_corrupt(&sql, &[&[Get, List, ListByEvent, Update, Iter, Export], more].concat());
         }
     }
     // Only the parser refuses these, and dispatch is spared it.
@@ -233,12 +234,12 @@ fn no_text_of_a_subscription_comes_out_that_no_create_would_take() {
         "'https://exa%mple.com/'",
         "'https://example.com:99999/'",
     ] {
-        told(&set("url", url), &[Get, List, ListByEvent, Update, Iter, Export]);
+        assert_corrupt(&set("url", url), &[Get, List, ListByEvent, Update, Iter, Export]);
     }
 }
 
 #[test]
-fn text_at_the_limits_that_a_create_takes_comes_out() {
+fn stored_text_at_the_limits_of_create_is_returned() {
     for sql in [
         set("name", "replace(printf('%.*c', 128, 'x'), 'x', char(228))"),
         set("name", "'a  b' || char(8203)"),
@@ -261,25 +262,25 @@ fn text_at_the_limits_that_a_create_takes_comes_out() {
 }
 
 #[test]
-fn patterns_that_no_create_would_keep_are_told() {
-    told(
+fn stored_patterns_that_create_would_reject_are_corrupt() {
+    assert_corrupt(
         "UPDATE pattern SET text = text || char(0) WHERE text = 'agent.*'",
         &[Get, List, Explain, Register],
     );
-    told(
+    assert_corrupt(
         "INSERT INTO subscription_pattern SELECT 2, 1, pattern, 1 FROM subscription_pattern WHERE subscription = 2",
-        &RECORD,
+        &SUBSCRIPTION_CALLS,
     );
-    told(
+    assert_corrupt(
         "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 256) \
          INSERT INTO pattern (text, wildcard) SELECT 'agent.v' || (n + 1), 0 FROM n; \
          INSERT INTO subscription_pattern SELECT 2, id, id, 1 FROM pattern WHERE wildcard = 0",
-        &RECORD,
+        &SUBSCRIPTION_CALLS,
     );
 }
 
 #[test]
-fn a_name_of_an_event_type_that_is_none_is_told_and_not_passed_over() {
+fn an_invalid_event_type_name_is_corrupt_and_not_skipped() {
     for name in [
         "''",
         "'a b'",
@@ -289,7 +290,7 @@ fn a_name_of_an_event_type_that_is_none_is_told_and_not_passed_over() {
         "printf('%.*c', 257, 'a')",
     ] {
         let sql = format!("INSERT INTO event_type (name) VALUES ({name})");
-        told(&sql, &[Expand, EventTypes, Export]);
+        assert_corrupt(&sql, &[Expand, EventTypes, Export]);
         let damaged = Damaged::by(&sql, true);
         // What is not there gets a suggestion of what is.
         refused(damaged.registry.subscribers("agent.v2"), ErrorKind::Corrupt, &[]);
@@ -304,7 +305,7 @@ fn a_name_of_an_event_type_that_is_none_is_told_and_not_passed_over() {
 }
 
 #[test]
-fn a_name_that_is_none_does_not_stand_in_a_message() {
+fn an_invalid_stored_name_does_not_appear_in_a_message() {
     let sql = "UPDATE subscription SET name = 'a' || char(10) || 'b' WHERE seq = 1; \
                UPDATE pattern SET text = 'queue.v1', wildcard = 0 WHERE text = 'queue.*'";
     let damaged = Damaged::by(sql, true);
@@ -313,41 +314,44 @@ fn a_name_that_is_none_does_not_stand_in_a_message() {
 }
 
 #[test]
-fn metadata_that_is_no_object_of_texts_is_told() {
+fn metadata_that_is_not_an_object_of_strings_is_corrupt() {
     for metadata in
         ["''", "'{'", "'[]'", "'null'", "'{\"a\":1}'", "'{\"a\":null}'", "'{}{}'", "'text'"]
     {
-        told(&set("metadata", metadata), &RECORD);
-        told(&set("metadata", metadata), &[Subscribers, CountByMetadata]);
+        assert_corrupt(&set("metadata", metadata), &SUBSCRIPTION_CALLS);
+        assert_corrupt(&set("metadata", metadata), &[Subscribers, CountByMetadata]);
     }
 }
 
 #[test]
-fn times_and_numbers_that_no_registry_writes_are_told() {
+fn times_and_numbers_that_no_registry_writes_are_corrupt() {
     for time in ["-1", "-9223372036854775808", "253402300800000", "9223372036854775807"] {
-        told(&set("created_at", time), &RECORD);
-        told(&set("updated_at", time), &RECORD);
+        assert_corrupt(&set("created_at", time), &SUBSCRIPTION_CALLS);
+        assert_corrupt(&set("updated_at", time), &SUBSCRIPTION_CALLS);
     }
-    told(&set("revision", "-1"), &RECORD);
-    told(&set("revision", "0"), &RECORD);
-    told(&set("enabled", "2"), &RECORD);
-    told(&set("enabled", "-1"), &RECORD);
+    assert_corrupt(&set("revision", "-1"), &SUBSCRIPTION_CALLS);
+    assert_corrupt(&set("revision", "0"), &SUBSCRIPTION_CALLS);
+    assert_corrupt(&set("enabled", "2"), &SUBSCRIPTION_CALLS);
+    assert_corrupt(&set("enabled", "-1"), &SUBSCRIPTION_CALLS);
 }
 
 #[test]
-fn a_pattern_that_is_none_is_told() {
+fn an_invalid_stored_pattern_is_corrupt() {
     for text in ["''", "'**'", "'a**'", "'[^a]'", "'a b'", "'['"] {
         let sql = format!("UPDATE pattern SET text = {text} WHERE text = 'agent.*'");
-        told(&sql, &RECORD);
-        told(&sql, &[Explain, Register]);
+        assert_corrupt(&sql, &SUBSCRIPTION_CALLS);
+        assert_corrupt(&sql, &[Explain, Register]);
     }
 }
 
 #[test]
-fn a_missing_pattern_is_told_and_is_neither_none_nor_all() {
+fn a_missing_pattern_is_corrupt_and_matches_neither_nothing_nor_everything() {
     let gone = "DELETE FROM pattern WHERE text = 'agent.*'";
-    told(gone, &[Get, ByName, List, Update]);
-    told("DELETE FROM subscription_pattern WHERE subscription = 2", &[Get, ByName, List, Update]);
+    assert_corrupt(gone, &[Get, ByName, List, Update]);
+    assert_corrupt(
+        "DELETE FROM subscription_pattern WHERE subscription = 2",
+        &[Get, ByName, List, Update],
+    );
     // The expansion still leads to the subscription: its answer may be the right one, but not an empty one.
     let damaged = Damaged::by(gone, false);
     match damaged.registry.subscribers(EVENT) {
@@ -358,17 +362,17 @@ fn a_missing_pattern_is_told_and_is_neither_none_nor_all() {
 }
 
 #[test]
-fn a_secret_that_is_none_is_told_and_not_shown() {
+fn an_invalid_stored_secret_is_corrupt_and_not_shown() {
     for text in ["''", "'c2VjcmV0 c2VjcmV0'", "'c2VjcmV0!'", "'********'"] {
         let sql = format!("UPDATE secret SET text = {text} WHERE subscription = 2");
-        told(&sql, &[Subscribers, Update]);
+        assert_corrupt(&sql, &[Subscribers, Update]);
     }
-    told("DELETE FROM secret WHERE subscription = 2", &[Subscribers, Update]);
-    told("UPDATE secret SET expires_at = -1 WHERE subscription = 2", &[Subscribers]);
+    assert_corrupt("DELETE FROM secret WHERE subscription = 2", &[Subscribers, Update]);
+    assert_corrupt("UPDATE secret SET expires_at = -1 WHERE subscription = 2", &[Subscribers]);
 }
 
 #[test]
-fn a_subscription_that_cannot_be_read_can_still_be_deleted_and_then_the_rest_is_sound() {
+fn an_undecodable_subscription_can_be_deleted_and_the_rest_is_then_sound() {
     let damages = [
         set("metadata", "'{'"),
         set("created_at", "-1"),
@@ -423,7 +427,7 @@ fn a_subscription_that_cannot_be_read_can_still_be_deleted_and_then_the_rest_is_
 }
 
 #[test]
-fn what_cannot_be_found_or_taken_apart_is_not_deleted() {
+fn a_subscription_with_an_invalid_id_or_key_is_not_deleted() {
     let Damaged { registry, id, .. } = &Damaged::by(&set("id", "'zz'"), false);
     refused(registry.delete(*id), ErrorKind::NotFound, &["subscriptionId"]);
     let Damaged { registry, id, .. } = &Damaged::by(
@@ -434,7 +438,7 @@ fn what_cannot_be_found_or_taken_apart_is_not_deleted() {
 }
 
 #[test]
-fn a_schema_that_is_no_json_is_told() {
+fn a_schema_that_is_not_json_is_corrupt() {
     let damaged =
         Damaged::by("UPDATE event_type SET json_schema = '{' WHERE name = 'agent.v1'", true);
     refused(damaged.registry.event_type(EVENT), ErrorKind::Corrupt, &[]);
@@ -443,7 +447,7 @@ fn a_schema_that_is_no_json_is_told() {
 }
 
 #[test]
-fn an_event_type_that_no_registration_would_take_is_told_and_mended_by_another() {
+fn an_invalid_stored_event_type_is_corrupt_until_it_is_registered_again() {
     for set in [
         "json_schema = '{'",
         "json_schema = 'null'",
@@ -455,7 +459,7 @@ fn an_event_type_that_no_registration_would_take_is_told_and_mended_by_another()
         "description = printf('%.*c', 4097, 'x')",
     ] {
         let sql = format!("UPDATE event_type SET {set} WHERE name = 'agent.v1'");
-        told(&sql, &[EventTypes, Export]);
+        assert_corrupt(&sql, &[EventTypes, Export]);
         let Damaged { registry, .. } = &Damaged::by(&sql, true);
         refused(registry.event_type(EVENT), ErrorKind::Corrupt, &[]);
         refused(registry.remove_event_type(EVENT), ErrorKind::Corrupt, &[]);
@@ -472,7 +476,7 @@ fn an_event_type_that_no_registration_would_take_is_told_and_mended_by_another()
 }
 
 #[test]
-fn no_value_of_the_history_comes_out_that_no_call_would_have_taken() {
+fn a_history_value_that_no_call_would_accept_is_corrupt() {
     // Change 1 registers an event type, change 3 creates a subscription.
     let fields = |sequence: u8, fields: &str| {
         format!("UPDATE change SET fields = '{fields}' WHERE sequence = {sequence}")
@@ -525,25 +529,25 @@ fn no_value_of_the_history_comes_out_that_no_call_would_have_taken() {
         damages.push(fields(1, &one(name, value)));
     }
     for sql in damages {
-        told(&sql, &[Changes]);
+        assert_corrupt(&sql, &[Changes]);
     }
     let damaged = Damaged::by(&fields(3, &one("url", "\"https://other.example/\"")), true);
     call(&damaged, Changes).unwrap();
 }
 
 #[test]
-fn text_that_is_no_utf_8_is_told() {
+fn text_that_is_not_utf_8_is_corrupt() {
     for column in ["name", "url", "description", "metadata"] {
         let sql = format!("UPDATE subscription SET {column} = CAST(x'ff' AS TEXT) WHERE seq = 2");
-        told(&sql, &[Get, List, ListByEvent, Update]);
+        assert_corrupt(&sql, &[Get, List, ListByEvent, Update]);
         if column != "description" {
-            told(&sql, &[Subscribers]);
+            assert_corrupt(&sql, &[Subscribers]);
         }
     }
 }
 
 #[test]
-fn a_table_that_is_gone_is_told() {
+fn a_missing_table_is_corrupt() {
     for table in ["secret", "subscription_pattern", "expansion", "subscription"] {
         let damaged = Damaged::by(
             &format!("CREATE TABLE x (y); INSERT INTO x VALUES (1); DROP TABLE {table}"),
@@ -554,31 +558,31 @@ fn a_table_that_is_gone_is_told() {
 }
 
 #[test]
-fn counting_does_not_touch_what_it_does_not_need() {
+fn count_does_not_decode_unneeded_columns() {
     let damaged = Damaged::by(&set("metadata", "'{'"), false);
     assert_eq!(call(&damaged, Count).unwrap(), "2");
 }
 
 #[test]
-fn a_number_to_which_no_registry_counts_is_told_and_never_left_as_an_obstacle_without_a_word() {
+fn a_number_beyond_the_reachable_range_is_reported_by_check_and_by_writes() {
     let last = "7ZZZZZZZZZZZZZZZZZZZZZZZZZ";
-    told(
+    assert_corrupt(
         &format!("UPDATE subscription SET revision = {} WHERE name = 'damaged'", i64::MAX),
-        &RECORD,
+        &SUBSCRIPTION_CALLS,
     );
-    told(&format!("UPDATE registry SET last_id = '{last}'"), &[Create]);
+    assert_corrupt(&format!("UPDATE registry SET last_id = '{last}'"), &[Create]);
     let seq = format!(
         "UPDATE subscription_pattern SET subscription = {0} WHERE subscription = 2;
          UPDATE secret SET subscription = {0} WHERE subscription = 2;
          UPDATE subscription SET seq = {0} WHERE seq = 2",
         i64::MAX
     );
-    told(&seq, &[Create]);
+    assert_corrupt(&seq, &[Create]);
     for sql in [
         format!("UPDATE change SET sequence = {} WHERE sequence = 4", i64::MAX),
         format!("UPDATE registry SET last_change = {}", i64::MAX),
     ] {
-        told(&sql, &[Create, Register, Update]);
+        assert_corrupt(&sql, &[Create, Register, Update]);
         let damaged = Damaged::by(&sql, false);
         refused(damaged.registry.changes(0, 10), ErrorKind::Corrupt, &[]);
         // As the check says: it can still be exported.
@@ -589,7 +593,7 @@ fn a_number_to_which_no_registry_counts_is_told_and_never_left_as_an_obstacle_wi
 }
 
 #[test]
-fn an_id_after_which_there_is_none_can_be_deleted_and_is_not_remembered() {
+fn deleting_the_greatest_possible_id_does_not_block_later_ids() {
     let last: SubscriptionId = "7ZZZZZZZZZZZZZZZZZZZZZZZZZ".parse().unwrap();
     let damaged =
         Damaged::by(&format!("UPDATE subscription SET id = '{last}' WHERE name = 'damaged'"), true);

@@ -1,5 +1,5 @@
-//! Guards against a failed open that leaves something behind: an empty file at a path that SQLite
-//! cannot open, or a journal beside a device.
+//! Tests that a failed open leaves nothing behind: no empty file at a path that SQLite cannot open,
+//! and no journal beside a device.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn a_path_that_sqlite_cannot_open_is_storage_and_nothing_is_left_there() {
+fn a_path_that_sqlite_cannot_open_is_a_storage_error_and_leaves_no_file() {
     let (folder, _) = folder();
     let of_bytes = |length: usize| {
         let mut path = folder.path().to_owned();
@@ -71,7 +71,7 @@ fn a_path_that_sqlite_cannot_open_is_storage_and_nothing_is_left_there() {
 }
 
 #[test]
-fn a_path_is_measured_as_sqlite_does_with_its_links_resolved() {
+fn the_length_of_a_path_is_measured_with_links_resolved() {
     let (folder, _) = folder();
     let long = (0..4).fold(folder.path().to_owned(), |path, _| path.join("d".repeat(120)));
     fs::create_dir_all(&long).unwrap();
@@ -83,7 +83,7 @@ fn a_path_is_measured_as_sqlite_does_with_its_links_resolved() {
 }
 
 #[test]
-fn what_is_no_regular_file_is_storage_and_nothing_is_left_beside_it() {
+fn a_path_that_is_not_a_regular_file_is_a_storage_error_and_leaves_no_file() {
     let (folder, path) = folder();
     let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("socket")).unwrap();
     let pipe = folder.path().join("pipe");

@@ -1,4 +1,4 @@
-//! Every question there is, put to a registry and to the model.
+//! Compares every read call of a registry with the model.
 
 use webhook_registry::{Error, ErrorKind, ListQuery, Registry, Subscription};
 

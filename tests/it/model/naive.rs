@@ -1,4 +1,5 @@
-//! The registry once more, as plain lists and linear scans: what the real one is compared with.
+//! A naive implementation of a registry with plain lists and linear scans, as the reference for
+//! comparison.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,6 @@
-//! Other processes: this test binary once more, in a role. A role is a test that returns at once unless it was started
-//! as a child. It talks to its parent over standard error, because libtest writes to standard output.
+//! Child processes: this test binary runs once more in a role. A role is a test that returns at
+//! once unless it was started as a child. It talks to its parent over standard error, because
+//! libtest writes to standard output.
 
 use std::io::{BufRead as _, BufReader, Lines, Write as _};
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! A history that every test knows by heart: what step `n` does, and what there is after it. So what a crash left can be
-//! told to be a prefix of it, and which.
+//! A deterministic history: step `n` always does the same, and the state after it is known. So a
+//! test can tell whether a crash left a prefix of it, and which one.
 
 use std::collections::BTreeMap;
 use std::path::Path;

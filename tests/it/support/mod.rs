@@ -1,4 +1,4 @@
-//! What many tests begin with.
+//! Shared fixtures and helpers.
 
 pub(crate) mod child;
 pub(crate) mod history;

@@ -1,4 +1,5 @@
-//! Patterns once more, as slowly and as plainly as the contract puts them: what the crate is compared with.
+//! An independent implementation of patterns, as slow and simple as the documentation describes
+//! them, to compare the crate with.
 
 use std::collections::BTreeSet;
 
