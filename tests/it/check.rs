@@ -3,26 +3,24 @@
 //! damage.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use webhook_registry::{
-    Created, ErrorKind, Finding, NewSubscription, Registry, Report, Rotation, SubscriptionId,
+    Created, Finding, NewSubscription, Registry, Report, Rotation, SubscriptionId,
     SubscriptionUpdate,
 };
 
-use crate::support::history;
-use crate::support::{contact_center, learn, new, refused, size};
+use crate::support::learn;
 
 /// A sound file to damage.
-struct File {
+pub(crate) struct File {
     _folder: tempfile::TempDir,
-    path: PathBuf,
+    pub(crate) path: PathBuf,
     /// "crm" with `agent.*` and `channel.*`, "bi" with `*.v1`, "off", disabled, with `agent.*`.
-    ids: Vec<SubscriptionId>,
+    pub(crate) ids: Vec<SubscriptionId>,
 }
 
 /// A sound file, with nothing to advise.
-fn file() -> File {
+pub(crate) fn file() -> File {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
     let registry = Registry::open(&path).unwrap();
@@ -45,7 +43,7 @@ fn file() -> File {
     File { _folder: folder, path, ids }
 }
 
-fn execute(path: &Path, sql: &str) {
+pub(crate) fn execute(path: &Path, sql: &str) {
     let conn = rusqlite::Connection::open(path).unwrap();
     conn.execute_batch("PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON").unwrap();
     conn.execute_batch(sql).unwrap_or_else(|cause| panic!("{sql}: {cause}"));
@@ -53,7 +51,7 @@ fn execute(path: &Path, sql: &str) {
 
 /// The check of the file, by one that can write and by one that cannot, which have to agree.
 #[track_caller]
-fn check(path: &Path) -> Report {
+pub(crate) fn check(path: &Path) -> Report {
     let reader = Registry::options().read_only(true).open(path).unwrap().check().unwrap();
     let before = std::fs::read(path).unwrap();
     let writer = Registry::open(path).unwrap().check().unwrap();
@@ -64,7 +62,7 @@ fn check(path: &Path) -> Report {
 
 /// Damages a sound file, and looks for a finding that says so, with whom it is about.
 #[track_caller]
-fn finds(sql: &str, said: &str, about: Option<usize>) {
+pub(crate) fn finds(sql: &str, said: &str, about: Option<usize>) {
     let file = file();
     execute(&file.path, sql);
     let report = check(&file.path);
@@ -403,487 +401,14 @@ fn check_validates_every_text_of_a_subscription_even_if_another_part_does_not_de
     );
 }
 
-#[test]
-fn check_finds_missing_and_altered_parts_of_the_schema() {
-    let view = "SELECT event_type, id, name, url FROM subscribers_of_old";
-    for (sql, said) in [
-        ("DROP VIEW subscribers", "the view subscribers is missing; export the registry"),
-        (
-            "DROP VIEW event_types; CREATE VIEW event_types AS SELECT name FROM event_type",
-            "the view event_types is not as",
-        ),
-        (
-            &*format!("DROP VIEW subscribers; CREATE VIEW subscribers AS {view}"),
-            "the view subscribers is not as",
-        ),
-        (
-            "DROP VIEW event_types; CREATE TABLE event_types (name)",
-            "the view event_types is missing",
-        ),
-        (
-            "DROP INDEX pattern_wildcard",
-            "the index pattern_wildcard is missing; export the registry",
-        ),
-        ("DROP INDEX expansion_pattern", "the index expansion_pattern is missing"),
-        (
-            "DROP INDEX subscription_pattern_route",
-            "the index subscription_pattern_route is missing",
-        ),
-        (
-            "DROP INDEX expansion_pattern; CREATE INDEX expansion_pattern ON expansion (event_type)",
-            "the index expansion_pattern is not as this crate writes it",
-        ),
-        (
-            "DROP INDEX expansion_pattern; CREATE INDEX expansion_pattern ON event_type (name)",
-            "the index expansion_pattern is not as this crate writes it",
-        ),
-        (
-            "ALTER TABLE subscription ADD COLUMN note TEXT",
-            "the table subscription is not as this crate writes it",
-        ),
-        (
-            "ALTER TABLE change RENAME COLUMN subject TO of",
-            "the table change is not as this crate writes it",
-        ),
-        ("ALTER TABLE change RENAME TO away", "the table change is missing"),
-        (
-            "ALTER TABLE event_type RENAME TO away",
-            "the view event_types is not as this crate writes it",
-        ),
-        ("DROP TABLE change", "the table change is missing; restore a backup"),
-        (
-            "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, 'CHECK (enabled IN (0, 1))', '')",
-            "the table subscription_pattern is not as this crate writes it",
-        ),
-        (
-            "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, 'NULL: none', 'NULL: None')",
-            "the table event_type is not as this crate writes it",
-        ),
-    ] {
-        finds(sql, said, None);
-    }
-}
-
-#[test]
-fn check_advises_about_triggers_and_indexes_of_other_programs() {
-    let advises = |sql: &str, said: Option<&str>| {
-        let file = file();
-        execute(&file.path, sql);
-        let report = check(&file.path);
-        assert!(report.is_sound(), "{sql}: {report}");
-        let advice: Vec<&str> = report.advice().iter().map(Finding::message).collect();
-        match said {
-            Some(said) => {
-                assert_eq!(advice.len(), 1, "{sql}: {advice:?}");
-                assert!(
-                    advice[0].starts_with(said) && advice[0].contains("; drop it"),
-                    "{sql}: {advice:?}"
-                );
-            }
-            None => assert!(advice.is_empty(), "{sql}: {advice:?}"),
-        }
-    };
-    let mine = "CREATE TABLE mine (id INTEGER PRIMARY KEY, event_type TEXT, secret TEXT)";
-    for (sql, said) in [
-        (
-            "CREATE TRIGGER t AFTER INSERT ON subscription BEGIN DELETE FROM secret; END",
-            r#"the trigger "t" is another program's and runs inside every change of subscription"#,
-        ),
-        (
-            "CREATE TRIGGER t AFTER INSERT ON SUBSCRIPTION BEGIN SELECT 1; END",
-            r#"the trigger "t" is another program's and runs inside every change of"#,
-        ),
-        (
-            "CREATE TRIGGER t INSTEAD OF DELETE ON subscribers BEGIN SELECT 1; END",
-            r#"the trigger "t" is another program's and runs inside every change of subscribers"#,
-        ),
-        (
-            "{mine}; CREATE TRIGGER t AFTER INSERT ON mine BEGIN UPDATE OR IGNORE subscription SET enabled = 0; END",
-            r#"the trigger "t" is another program's and uses the registry's tables"#,
-        ),
-        (
-            "CREATE UNIQUE INDEX i ON subscription (url)",
-            r#"the index "i" is another program's and takes part in"#,
-        ),
-        (
-            "CREATE VIEW v AS SELECT url FROM main.[Subscription]",
-            r#"the view "v" is another program's and reads"#,
-        ),
-        (
-            "CREATE VIEW v AS SELECT 1 FROM subscribers JOIN \"secret\"",
-            r#"the view "v" is another program's and reads the registry's tables"#,
-        ),
-        (
-            "CREATE TABLE t (of INTEGER REFERENCES subscription (seq))",
-            r#"the table "t" is another program's and has a foreign key to subscription"#,
-        ),
-    ] {
-        advises(&sql.replace("{mine}", mine), Some(said));
-    }
-    // What leaves the tables alone, and what reads the public views, which are there for that.
-    for sql in [
-        "{mine}; CREATE INDEX i ON mine (secret); CREATE TABLE other (of REFERENCES mine (id))",
-        "{mine}; CREATE TRIGGER t AFTER UPDATE OF event_type ON mine BEGIN UPDATE mine SET secret = 1; END",
-        "CREATE VIEW v AS SELECT event_type, name FROM subscribers",
-        "{mine}; CREATE VIEW v AS SELECT m.id, event_type, secret FROM mine m, subscriptions s",
-        "ANALYZE",
-        "ALTER TABLE subscription RENAME TO away; ALTER TABLE away RENAME TO subscription",
-    ] {
-        advises(&sql.replace("{mine}", mine), None);
-    }
-}
-
-/// The page where a table or an index begins, and the size of a page.
-fn root_page(path: &Path, name: &str) -> (u64, u64) {
-    let conn = rusqlite::Connection::open(path).unwrap();
-    let number = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap() as u64;
-    (
-        number(&format!("SELECT rootpage FROM sqlite_master WHERE name = '{name}'")),
-        number("PRAGMA page_size"),
-    )
-}
-
-fn overwrite(path: &Path, (page, size): (u64, u64), byte: u8) {
-    use std::io::{Seek as _, Write as _};
-    let mut file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
-    file.seek(std::io::SeekFrom::Start((page - 1) * size)).unwrap();
-    file.write_all(&vec![byte; size as usize]).unwrap();
-}
-
-#[test]
-fn check_finds_a_garbage_page_in_any_table_or_index_and_reads_the_rest() {
-    let names = [
-        "event_type",
-        "pattern",
-        "pattern_wildcard",
-        "expansion",
-        "expansion_pattern",
-        "subscription",
-        "subscription_pattern",
-        "subscription_pattern_route",
-        "secret",
-        "sqlite_autoindex_event_type_1",
-        "sqlite_autoindex_pattern_1",
-        "sqlite_autoindex_subscription_1",
-        "sqlite_autoindex_subscription_2",
-    ];
-    for name in names {
-        for byte in [0, 0xAA] {
-            let file = file();
-            overwrite(&file.path, root_page(&file.path, name), byte);
-            println!("{name} {byte}");
-            let report = check(&file.path);
-            assert!(!report.is_sound(), "{name}");
-            if name == "secret" {
-                let lost =
-                    report.findings().iter().filter(|finding| finding.subscription_id().is_some());
-                assert!(lost.count() >= 3, "{report}");
-            }
-        }
-    }
-    // Where a table is not there at all, the others are.
-    let file = file();
-    execute(&file.path, "DROP VIEW subscriptions; DROP VIEW subscribers; DROP TABLE expansion");
-    let report = check(&file.path);
-    assert!(
-        report.findings().iter().any(|finding| finding.message().contains("expansion")),
-        "{report}"
-    );
-}
-
-#[test]
-fn check_finds_pages_that_belong_to_no_table() {
-    let conn = rusqlite::Connection::open_in_memory().unwrap();
-    let known: i64 = conn
-        .query_row("SELECT count(*) FROM pragma_module_list WHERE name = 'dbstat'", [], |row| {
-            row.get(0)
-        })
-        .unwrap();
-    if known == 0 {
-        println!("skipped: this SQLite has no dbstat");
-        return;
-    }
-    finds(
-        "CREATE TABLE lost (x); INSERT INTO lost VALUES (zeroblob(9000)); PRAGMA writable_schema = ON; \
-         DELETE FROM sqlite_master WHERE name = 'lost'",
-        "pages belong to nothing (3)",
-        None,
-    );
-    // Free ones are not lost, and neither is a table of another program's.
-    let file = file();
-    execute(
-        &file.path,
-        "CREATE TABLE mine (x); INSERT INTO mine VALUES (zeroblob(90000)); DELETE FROM mine; ANALYZE",
-    );
-    assert!(check(&file.path).is_sound());
-    // Nor are those that say where the others have moved to, which another program can have asked for.
-    execute(&file.path, "PRAGMA auto_vacuum = FULL; VACUUM");
-    assert!(check(&file.path).is_sound());
-}
-
-#[test]
-fn the_page_of_the_lock_bytes_is_not_reported_as_lost() {
-    if !size(false, true) {
-        println!("skipped: the file has to have a gigabyte");
-        return;
-    }
-    const BEFORE: i64 = (1 << 30) / 4_096;
-    let file = file();
-    let conn = rusqlite::Connection::open(&file.path).unwrap();
-    conn.execute_batch(
-        "PRAGMA journal_mode = DELETE; PRAGMA synchronous = OFF; CREATE TABLE mine (x)",
-    )
-    .unwrap();
-    let pages = || conn.query_row("PRAGMA page_count", [], |row| row.get::<_, i64>(0)).unwrap();
-    // One would be longer than SQLite lets a value be.
-    let half = (BEFORE - 40 - pages()) / 2 * 4_092;
-    conn.execute("INSERT INTO mine VALUES (zeroblob(?1)), (zeroblob(?1))", [half]).unwrap();
-    // The page that lies there is never counted as one of the file before the next is.
-    for expected in [BEFORE, BEFORE + 2] {
-        while pages() < expected {
-            conn.execute("INSERT INTO mine VALUES (zeroblob(4000))", []).unwrap();
-        }
-        assert_eq!(pages(), expected);
-        conn.execute_batch("PRAGMA journal_mode = WAL").unwrap();
-        let report = check(&file.path);
-        assert!(report.is_sound(), "{expected}: {report}");
-        conn.execute_batch("PRAGMA journal_mode = DELETE").unwrap();
-    }
-}
-
-#[test]
-fn checking_an_unreadable_file_returns_an_error_or_findings() {
-    let file = file();
-    let registry = Registry::options().read_only(true).open(&file.path).unwrap();
-    drop(Registry::open(&file.path).unwrap());
-    overwrite(&file.path, (1, 4_096), 0xAA);
-    match registry.check() {
-        Err(error) => {
-            assert!(matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Storage), "{error}")
-        }
-        Ok(report) => assert!(!report.is_sound(), "{report}"),
-    }
-    refused(Registry::open(&file.path), ErrorKind::Incompatible, &[]);
-}
-
-/// The one piece of advice, with whom it is about.
-#[track_caller]
-fn assert_advised(registry: &Registry, about: SubscriptionId, message: &str) {
-    let report = registry.check().unwrap();
-    assert!(report.is_sound(), "{report}");
-    let [advice] = report.advice() else { panic!("one piece of advice: {report}") };
-    assert_eq!((advice.message(), advice.subscription_id()), (message, Some(about)));
-    assert_eq!(report.to_string(), format!("advice: {message}"));
-}
-
-fn create(registry: &Registry, name: &str, url: &str, events: &[&str]) -> SubscriptionId {
+pub(crate) fn create(
+    registry: &Registry,
+    name: &str,
+    url: &str,
+    events: &[&str],
+) -> SubscriptionId {
     let new = NewSubscription::new(name, url, events).allow_unknown_events(true);
     registry.create(new).unwrap().subscription().id()
-}
-
-#[test]
-fn two_subscriptions_that_receive_an_event_at_the_same_url_are_advised() {
-    let registry = contact_center();
-    let url = "https://example.com/hook";
-    let first = create(&registry, "first", url, &["agent.*"]);
-    let other =
-        create(&registry, "other", "https://EXAMPLE.com:443/hook", &["agent.presencechanged.v1"]);
-    let message = format!(
-        "subscription \"other\" ({other}): it has the URL of subscription \"first\" ({first}), and both want \
-         \"agent.presencechanged.v1\", which is delivered there twice; disable one, or take the event out of one"
-    );
-    assert_advised(&registry, other, &message);
-    // Not where one is disabled, points elsewhere, or wants something else.
-    let quiet = |update: SubscriptionUpdate| {
-        registry.update(other, update).unwrap();
-        let report = registry.check().unwrap();
-        assert!(report.is_sound() && report.advice().is_empty(), "{report}");
-    };
-    quiet(SubscriptionUpdate::new().enabled(false));
-    quiet(SubscriptionUpdate::new().enabled(true).url("https://example.com/hook2"));
-    quiet(SubscriptionUpdate::new().url(url).events(["channel.*"]));
-    // The very same pattern counts also where it covers nothing yet.
-    let update = SubscriptionUpdate::new().events(["agent.*", "x.y"]).allow_unknown_events(true);
-    registry.update(first, update).unwrap();
-    registry
-        .update(other, SubscriptionUpdate::new().events(["x.y"]).allow_unknown_events(true))
-        .unwrap();
-    let advice = registry.check().unwrap();
-    assert!(
-        advice.advice().iter().any(|advice| advice.message().contains(r#"both want "x.y""#)),
-        "{advice}"
-    );
-}
-
-#[test]
-fn each_duplicate_at_one_url_is_reported_with_the_first_subscription_before_it() {
-    let registry = contact_center();
-    let url = "https://example.com/hook";
-    let patterns = ["agent.*", "channel.*", "agent.presencechanged.v1", "*"];
-    let ids: Vec<_> =
-        patterns.iter().map(|pattern| create(&registry, pattern, url, &[pattern])).collect();
-    let report = registry.check().unwrap();
-    let pairs: Vec<_> = report
-        .advice()
-        .iter()
-        .map(|advice| (advice.subscription_id().unwrap(), advice.message()))
-        .collect();
-    assert_eq!(pairs.len(), 2, "{report}");
-    for (pair, id) in pairs.iter().zip([ids[2], ids[3]]) {
-        assert_eq!(pair.0, id);
-        assert!(
-            pair.1.contains(&format!("the URL of subscription \"agent.*\" ({})", ids[0])),
-            "{}",
-            pair.1
-        );
-    }
-}
-
-#[test]
-fn duplicate_advice_names_the_first_subscription_and_the_first_shared_event_in_any_pattern_order() {
-    let registry = Registry::in_memory().unwrap();
-    registry.register_event_types(["a", "b", "c"]).unwrap();
-    let url = "https://example.com/hook";
-    let first = create(&registry, "first", url, &["b", "c"]);
-    create(&registry, "second", url, &["a"]);
-    let third = create(&registry, "third", url, &["a", "b", "c"]);
-    let report = registry.check().unwrap();
-    let [advice] = report.advice() else { panic!("one piece of advice: {report}") };
-    assert_eq!(advice.subscription_id(), Some(third));
-    let said = format!("the URL of subscription \"first\" ({first}), and both want \"b\"");
-    assert!(advice.message().contains(&said), "{advice}");
-}
-
-#[test]
-fn checking_many_subscriptions_at_one_url_does_not_compare_every_pair() {
-    let registry = contact_center();
-    let count = size(3_000, 100_000);
-    registry.create_all((0..count).map(|n| new(&format!("n{n}")))).unwrap();
-    let report = registry.check().unwrap();
-    assert!(report.is_sound());
-    assert_eq!(report.advice().len(), count - 1);
-}
-
-#[test]
-fn a_redundant_pattern_is_advised() {
-    let registry = Registry::in_memory().unwrap();
-    registry.register_event_types(["a.x.v1", "a.y.v1", "b.x.v1"]).unwrap();
-    /// The patterns, and which of them adds nothing to which.
-    type Case = (&'static [&'static str], Option<(&'static str, &'static str)>);
-    let table: [Case; 9] = [
-        (&["a.x.v1", "a.*"], Some(("a.x.v1", "a.*"))),
-        (&["a.*", "a.x.v1"], Some(("a.x.v1", "a.*"))),
-        (&["a.*", "*"], Some(("a.*", "*"))),
-        // The same today: the name adds nothing, or the later.
-        (&["b.*", "b.x.v1"], Some(("b.x.v1", "b.*"))),
-        (&["b.x.v1", "b.*"], Some(("b.x.v1", "b.*"))),
-        (&["a.*", "a.*.v1"], Some(("a.*.v1", "a.*"))),
-        (&["a.*", "b.*"], None),
-        (&["a.*", "*.x.v1"], None),
-        (&["a.x.v1", "a.y.v1"], None),
-    ];
-    for (events, expected) in table {
-        let id = create(&registry, "s", "https://example.com/", events);
-        match expected {
-            Some((one, other)) => {
-                let message = format!(
-                    "subscription \"s\" ({id}): its pattern \"{one}\" covers nothing today that its \"{other}\" does \
-                     not; take one of them out"
-                );
-                assert_advised(&registry, id, &message);
-            }
-            None => {
-                assert_eq!(registry.check().unwrap().to_string(), "nothing found", "{events:?}")
-            }
-        }
-        registry.delete(id).unwrap();
-    }
-}
-
-#[test]
-fn a_pattern_without_matching_event_types_is_advised_also_after_their_removal() {
-    let registry = Registry::in_memory().unwrap();
-    registry.register_event_types(["a.x.v1", "b.x.v1"]).unwrap();
-    let id = create(&registry, "s", "https://example.com/", &["b.*", "a.*"]);
-    assert!(registry.check().unwrap().advice().is_empty());
-    registry.remove_event_type("a.x.v1").unwrap();
-    let message = format!(
-        "subscription \"s\" ({id}): its pattern \"a.*\" covers no event type today; register one that it covers, or \
-         take it out"
-    );
-    assert_advised(&registry, id, &message);
-    registry.delete(id).unwrap();
-    let id = create(&registry, "s", "https://example.com/", &["not.yet.v1"]);
-    assert_advised(
-        &registry,
-        id,
-        &message.replace("a.*", "not.yet.v1").replace(&message[18..44], &id.to_string()),
-    );
-}
-
-#[test]
-fn a_plain_http_url_is_advised() {
-    for url in ["http://example.com/", "HTTP://example.com/"] {
-        let registry = contact_center();
-        let id = create(&registry, "s", url, &["agent.*"]);
-        let message = format!(
-            "subscription \"s\" ({id}): its URL is plain http, which anybody on the way can read and change; move it \
-             to https"
-        );
-        assert_advised(&registry, id, &message);
-    }
-}
-
-#[test]
-fn a_secret_older_than_a_year_by_the_registrys_clock_is_advised() {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicU64, Ordering};
-    let days = Arc::new(AtomicU64::new(0));
-    let registry = Registry::options()
-        .clock({
-            let days = Arc::clone(&days);
-            move || time(days.load(Ordering::SeqCst))
-        })
-        .in_memory()
-        .unwrap();
-    learn(&registry);
-    let id = create(&registry, "s", "https://example.com/", &["agent.*"]);
-    for quiet in [0, 1, 365] {
-        days.store(quiet, Ordering::SeqCst);
-        assert!(registry.check().unwrap().advice().is_empty());
-    }
-    days.store(366, Ordering::SeqCst);
-    let message = format!(
-        "subscription \"s\" ({id}): its secret is more than a year old (since 2026-01-01T00:00:00.000Z); give it \
-         another with rotate_secret"
-    );
-    assert_advised(&registry, id, &message);
-    registry.rotate_secret(id, Rotation::new()).unwrap();
-    assert!(registry.check().unwrap().advice().is_empty(), "the old one is on its way out");
-}
-
-fn time(days: u64) -> SystemTime {
-    UNIX_EPOCH + Duration::from_secs(1_767_225_600 + days * 86_400)
-}
-
-#[test]
-fn a_registry_is_sound_after_every_operation_of_its_own() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("webhooks.db");
-    let registries = [
-        Registry::open(&path).unwrap(),
-        Registry::in_memory().unwrap(),
-        Registry::options().exclusive(true).open(folder.path().join("exclusive.db")).unwrap(),
-    ];
-    for registry in registries {
-        assert_eq!(registry.check().unwrap().to_string(), "nothing found");
-        history::begin(&registry);
-        for step in 0..64 {
-            history::take(&registry, step).unwrap();
-            let report = registry.check().unwrap();
-            assert!(report.is_sound(), "after step {step}: {report}");
-        }
-    }
 }
 
 #[cfg(feature = "encryption")]
@@ -911,22 +436,4 @@ fn check_finds_an_encrypted_secret_that_cannot_be_decrypted() {
         report.findings().iter().map(|finding| finding.subscription_id().unwrap()).collect();
     assert_eq!(about, ids, "{report}");
     assert!(report.findings()[0].message().contains("a secret of subscription"), "{report}");
-}
-
-#[test]
-fn check_reads_one_snapshot_while_others_write() {
-    let folder = tempfile::tempdir().unwrap();
-    let registry = Registry::open(folder.path().join("webhooks.db")).unwrap();
-    history::begin(&registry);
-    std::thread::scope(|scope| {
-        let writing = scope.spawn(|| {
-            for step in 0..size(120, 1_000) {
-                history::take(&registry, step).unwrap();
-            }
-        });
-        while !writing.is_finished() {
-            let report = registry.check().unwrap();
-            assert!(report.is_sound(), "{report}");
-        }
-    });
 }

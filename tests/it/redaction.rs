@@ -3,8 +3,7 @@
 //! message and no other JSON contains one. One wrong derive would put keys into a log file, and
 //! nothing else would fail.
 
-use std::error::Error as StdError;
-use std::fmt::{Debug, Display};
+use std::fmt::Debug;
 use std::time::Duration;
 
 use webhook_registry::{
@@ -17,8 +16,8 @@ use webhook_registry::{
 use crate::support::{SEED_SECRET, causes, contact_center, new, refused};
 
 /// Base64 of `TheKeyThatNobodyMayReadInAnyOutput!`, so that the decoded bytes can be searched for as text too.
-const SECRET: &str = "VGhlS2V5VGhhdE5vYm9keU1heVJlYWRJbkFueU91dHB1dCE=";
-const KEY: &str = "TheKeyThatNobodyMayReadInAnyOutput!";
+pub(crate) const SECRET: &str = "VGhlS2V5VGhhdE5vYm9keU1heVJlYWRJbkFueU91dHB1dCE=";
+pub(crate) const KEY: &str = "TheKeyThatNobodyMayReadInAnyOutput!";
 
 /// Neither the text nor the key is in it, also not as a list of bytes, in hexadecimal, or in part.
 #[track_caller]
@@ -46,7 +45,7 @@ fn assert_debug_clean(what: &str, value: &impl Debug) {
     assert_clean(what, &format!("{value:#?}"));
 }
 
-fn with_secret() -> NewSubscription {
+pub(crate) fn with_secret() -> NewSubscription {
     new("crm").secret(SECRET)
 }
 
@@ -310,147 +309,4 @@ fn no_error_repeats_the_secret_of_its_input() {
             assert_error_clean(&refused::<()>(Err(error), ErrorKind::Invalid, &["secret"]));
         }
     }
-}
-
-#[test]
-fn an_error_is_one_word_wide_send_and_sync() {
-    fn goes_anywhere<T: StdError + Send + Sync + 'static>() {}
-    goes_anywhere::<Error>();
-    assert_eq!(size_of::<Error>(), size_of::<usize>());
-    assert_eq!(size_of::<Option<Error>>(), size_of::<usize>());
-}
-
-#[test]
-fn public_values_implement_the_traits_that_servers_need() {
-    fn shared<T: Debug + Clone + Send + Sync + 'static>() {}
-    fn value<T: Debug + Clone + PartialEq + Eq + Send + Sync + 'static>() {}
-    fn key<T: Debug + Clone + Eq + std::hash::Hash + Ord + Display>() {}
-    fn is_copied<T: Debug + Copy + Eq + std::hash::Hash>() {}
-    shared::<Registry>();
-    shared::<RegistryOptions>();
-    shared::<Subscribers>();
-    shared::<Subscriber>();
-    value::<NewSubscription>();
-    value::<SubscriptionUpdate>();
-    value::<ListQuery>();
-    value::<Subscription>();
-    value::<Created>();
-    value::<Page>();
-    value::<Catalog>();
-    value::<EventType>();
-    value::<Explanation>();
-    value::<ExplanationEntry>();
-    value::<SigningSecret>();
-    value::<Rotation>();
-    value::<IssuedSecret>();
-    value::<Problem>();
-    value::<webhook_registry::Ensured>();
-    value::<webhook_registry::Plan>();
-    value::<webhook_registry::Step>();
-    value::<webhook_registry::Applied>();
-    value::<webhook_registry::Change>();
-    value::<webhook_registry::FieldChange>();
-    value::<webhook_registry::Report>();
-    value::<webhook_registry::Finding>();
-    value::<webhook_registry::Export>();
-    is_copied::<(webhook_registry::Prune, webhook_registry::StepKind, webhook_registry::ChangeKind)>(
-    );
-    key::<SubscriptionId>();
-    key::<EventPattern>();
-    let copy = |kind: ErrorKind, durability: Durability, id: SubscriptionId| (kind, durability, id);
-    fn is_copy<T: Copy>(_: &T) {}
-    let id: SubscriptionId = "01K9V3T0Z2B4C6D8E0F2G4H6J8".parse().unwrap();
-    is_copy(&copy(ErrorKind::Busy, Durability::Relaxed, id));
-    fn is_send<T: Send>(value: T) -> T {
-        value
-    }
-    assert_eq!(is_send(contact_center().iter(ListQuery::new())).count(), 0);
-}
-
-#[test]
-fn a_secret_parses_with_correct_missing_or_surplus_padding() {
-    let bare = SECRET.trim_end_matches('=');
-    for text in [
-        SECRET.to_owned(),
-        bare.to_owned(),
-        format!("{bare}=="),
-        format!("{bare}======"),
-        format!("whsec_{bare}"),
-        format!("whsec_{SECRET}"),
-    ] {
-        let secret = SigningSecret::parse(&text).unwrap();
-        assert_eq!(secret.key(), KEY.as_bytes());
-        assert_eq!(secret.expose(), text);
-        let registry = contact_center();
-        let created = registry.create(new("n").secret(&*text)).unwrap();
-        assert_eq!(created.secret(), &secret);
-        let subscribers = registry.subscribers("agent.presencechanged.v1").unwrap();
-        assert_eq!(subscribers[0].secrets().next().unwrap().expose(), text);
-    }
-    // The last character's unused bits do not count: `E` and `F` differ in them alone.
-    let (clean, dirty) = ("QUE", "QUF");
-    let key = |text| SigningSecret::parse(text).unwrap().key().to_vec();
-    assert_eq!(key(clean), b"AA");
-    assert_eq!(key(dirty), b"AA");
-}
-
-#[test]
-fn a_short_secret_parses_but_is_rejected_by_a_registry() {
-    assert_eq!(SigningSecret::parse("QQ==").unwrap().key(), b"A");
-    for bad in ["", "=", "whsec_", "A", "Q Q", "QQ-_", "QQ\n", "whsec_whsec_QQ=="] {
-        refused(SigningSecret::parse(bad), ErrorKind::Invalid, &["secret"]);
-    }
-    let registry = contact_center();
-    let short = new("n").secret("QQ==");
-    refused(registry.create(short), ErrorKind::Invalid, &["secret"]);
-}
-
-#[test]
-fn secrets_are_equal_if_their_texts_are_equal() {
-    let parse = |text: &str| SigningSecret::parse(text).unwrap();
-    assert_eq!(parse(SECRET), parse(SECRET));
-    assert_eq!(parse(SECRET), parse(SECRET).clone());
-    // The same key in another writing is another text.
-    assert_ne!(parse(SECRET), parse(SECRET.trim_end_matches('=')));
-    assert_ne!(parse(SECRET), parse(&format!("whsec_{SECRET}")));
-    assert_ne!(parse("QUE="), parse("QUI="));
-    assert_ne!(parse("QUE="), parse("QUEx"));
-}
-
-#[test]
-fn generated_secrets_are_64_distinct_bytes_in_padded_base64() {
-    let registry = contact_center();
-    let mut seen = std::collections::HashSet::new();
-    for n in 0..20 {
-        let by_hand = SigningSecret::generate().unwrap();
-        let created = registry.create(new(&format!("n{n}"))).unwrap();
-        for secret in [&by_hand, created.secret()] {
-            assert_eq!((secret.key().len(), secret.expose().len()), (64, 88));
-            assert!(secret.expose().ends_with("==") && !secret.expose().ends_with("==="));
-            assert_eq!(SigningSecret::parse(secret.expose()).unwrap().key(), secret.key());
-            assert!(seen.insert(secret.expose().to_owned()));
-        }
-    }
-    assert_eq!(seen.len(), 40);
-}
-
-#[test]
-fn an_updated_secret_replaces_the_previous_one_at_once() {
-    let registry = contact_center();
-    let id = registry.create(with_secret()).unwrap().subscription().id();
-    let secrets = || {
-        let subscribers = registry.subscribers("agent.presencechanged.v1").unwrap();
-        let all = subscribers[0].secrets().map(|secret| secret.expose().to_owned());
-        all.collect::<Vec<_>>()
-    };
-    assert_eq!(secrets(), [SECRET]);
-    let update = |text: &str| {
-        let update = SubscriptionUpdate::new().secret(text);
-        registry.update(id, update).unwrap().revision()
-    };
-    assert_eq!(update(SECRET), 1, "the same secret is no change");
-    assert_eq!(update(SEED_SECRET), 2);
-    assert_eq!(secrets(), [SEED_SECRET]);
-    assert_eq!(update(SEED_SECRET.trim_end_matches('=')), 3, "another text is");
-    assert_eq!(secrets(), [SEED_SECRET.trim_end_matches('=')]);
 }

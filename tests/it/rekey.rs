@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tempfile::TempDir;
 use webhook_registry::{
@@ -14,13 +14,13 @@ use webhook_registry::{
 };
 
 use crate::support::child::{self, Peer};
-use crate::support::{Random, files_with, learn, new, refused, size};
+use crate::support::{files_with, learn, new, refused, size};
 
-const KEY: [u8; 32] = [7; 32];
-const OTHER: [u8; 32] = *b"another key of thirty-two bytes!";
+pub(crate) const KEY: [u8; 32] = [7; 32];
+pub(crate) const OTHER: [u8; 32] = *b"another key of thirty-two bytes!";
 const EVENT: &str = "agent.presencechanged.v1";
 
-fn options(key: Option<[u8; 32]>) -> RegistryOptions {
+pub(crate) fn options(key: Option<[u8; 32]>) -> RegistryOptions {
     let options = Registry::options().busy_timeout(Duration::from_millis(50));
     match key {
         Some(key) => options.encryption_key(key),
@@ -34,7 +34,7 @@ fn secret(number: usize) -> String {
 }
 
 /// A folder with a registry of so many subscriptions, each with a current secret and one before.
-fn prepared(key: Option<[u8; 32]>, subscriptions: usize) -> (TempDir, PathBuf) {
+pub(crate) fn prepared(key: Option<[u8; 32]>, subscriptions: usize) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("registry.db");
     let registry = options(key).durability(Durability::Relaxed).open(&path).unwrap();
@@ -49,7 +49,7 @@ fn prepared(key: Option<[u8; 32]>, subscriptions: usize) -> (TempDir, PathBuf) {
 
 /// Every secret is what it was, by `secrets()` and by dispatch.
 #[track_caller]
-fn assert_intact(registry: &Registry, subscriptions: usize) {
+pub(crate) fn assert_intact(registry: &Registry, subscriptions: usize) {
     let subscribers = registry.subscribers(EVENT).unwrap();
     assert_eq!(subscribers.len(), subscriptions);
     for (at, subscriber) in subscribers.iter().enumerate() {
@@ -65,7 +65,7 @@ fn assert_intact(registry: &Registry, subscriptions: usize) {
 }
 
 /// The files that have a secret in them: what each begins with, as text or as the decoded bytes.
-fn readable_in(folder: &Path) -> Vec<String> {
+pub(crate) fn readable_in(folder: &Path) -> Vec<String> {
     let decoded = webhook_registry::SigningSecret::parse(&secret(0)).unwrap().key()[..6].to_vec();
     [files_with(folder, b"Sought00"), files_with(folder, &decoded)].concat()
 }
@@ -336,127 +336,4 @@ fn concurrent_openers_find_the_file_with_the_old_or_the_new_key() {
         drop(registry);
         assert_intact(&options(now).open(&path).unwrap(), 5);
     });
-}
-
-/// Changes the key in a circle until it is killed, and tells each change.
-#[test]
-fn child_changes_the_key() {
-    let Some((path, arguments)) = child::role() else { return };
-    let circle = circle(&arguments[0]);
-    let registry = options(circle[0]).durability(Durability::Relaxed).open(path).unwrap();
-    for at in 1.. {
-        registry.rekey(circle[at % circle.len()]).unwrap();
-        child::tell(at);
-    }
-}
-
-/// Returns while the -wal or the -journal holds something, but waits no longer than many changes take.
-fn await_a_change_in_flight(path: &Path) {
-    let since = Instant::now();
-    let in_flight =
-        |end| fs::metadata(format!("{}{end}", path.display())).is_ok_and(|found| found.len() > 0);
-    while !in_flight("-wal") && !in_flight("-journal") && since.elapsed() < Duration::from_secs(1) {
-    }
-}
-
-fn circle(name: &str) -> Vec<Option<[u8; 32]>> {
-    if name == "sealed" { vec![Some(KEY), Some(OTHER)] } else { vec![None, Some(KEY), Some(OTHER)] }
-}
-
-#[test]
-fn a_file_killed_during_a_key_change_opens_with_one_key_and_has_every_secret() {
-    const SUBSCRIPTIONS: usize = 60;
-    let mut random = Random::new();
-    let (mut in_flight, mut unfinished) = (0, 0);
-    let mut round = 0;
-    while round < size(10, 100) || (unfinished == 0 && round < 500) {
-        let name = ["sealed", "plain"][round % 2];
-        let circle = circle(name);
-        let (folder, path) = prepared(circle[0], SUBSCRIPTIONS);
-        let mut peer =
-            Peer::spawn(&mut child::command("rekey::child_changes_the_key", &path, &[name]));
-        let (mut done, mut took) = (0_usize, Duration::ZERO);
-        for _ in 0..2 + random.below(4) {
-            let since = Instant::now();
-            done = peer.hear().expect("it changes the key until it is killed").parse().unwrap();
-            took = since.elapsed();
-        }
-        if round % 4 < 2 {
-            // At any moment of the next, if it takes as long as the last.
-            thread::sleep(took.mul_f64(random.below(1_000) as f64 / 1_000.0));
-        } else {
-            // In the middle, which is too short for chance to hit it often.
-            await_a_change_in_flight(&path);
-        }
-        peer.kill();
-        done += std::iter::from_fn(|| peer.hear()).count();
-        // One that is missing is as good as an empty one, which SQLite may add.
-        let files = || {
-            ["", "-wal", "-journal"]
-                .map(|end| fs::read(format!("{}{end}", path.display())).unwrap_or_default())
-        };
-        let left = files();
-        unfinished += usize::from(left[1..].iter().any(|left| !left.is_empty()));
-        if name == "sealed" {
-            assert_eq!(
-                readable_in(folder.path()),
-                [""; 0],
-                "sealed with either key, nothing is ever readable"
-            );
-        }
-
-        let mut fitting = Vec::new();
-        for key in [None, Some(KEY), Some(OTHER)] {
-            // A reader cannot undo a half written header, and does not answer before a writer has.
-            let readable = files()[2].is_empty();
-            match options(key).read_only(true).open(&path) {
-                Ok(reader) => assert_intact(&reader, SUBSCRIPTIONS),
-                Err(error) if readable => {
-                    assert_eq!(error.kind(), ErrorKind::Incompatible, "{error}")
-                }
-                Err(error) => {
-                    assert!(
-                        matches!(error.kind(), ErrorKind::Storage | ErrorKind::Incompatible),
-                        "{error}"
-                    );
-                }
-            }
-            match options(key).open(&path) {
-                Ok(registry) => {
-                    fitting.push(key);
-                    assert_intact(&registry, SUBSCRIPTIONS);
-                    assert_intact(
-                        &options(key).read_only(true).open(&path).unwrap(),
-                        SUBSCRIPTIONS,
-                    );
-                }
-                Err(error) => {
-                    assert_eq!(error.kind(), ErrorKind::Incompatible, "{error}");
-                    assert!(
-                        fitting.len() == 1 || files()[..2] == left[..2],
-                        "a key that does not fit changed it"
-                    );
-                }
-            }
-        }
-        assert_eq!(fitting.len(), 1, "round {round}, after {done} changes: {fitting:?}");
-        let expected = [done, done + 1].map(|at| circle[at % circle.len()]);
-        assert!(expected.contains(&fitting[0]), "neither as before nor as after");
-        in_flight += usize::from(fitting[0] == expected[1]);
-        // And it can be changed again, which clears what the killed one may have left.
-        let registry = options(fitting[0]).open(&path).unwrap();
-        registry.rekey(Some([9; 32])).unwrap();
-        assert_intact(&registry, SUBSCRIPTIONS);
-        assert_eq!(readable_in(folder.path()), [""; 0]);
-        drop(registry);
-        let conn = rusqlite::Connection::open(&path).unwrap();
-        let verdict: String =
-            conn.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
-        assert_eq!(verdict, "ok");
-        round += 1;
-    }
-    println!(
-        "{unfinished} of {round} kills left a -wal or a -journal, {in_flight} came after the change and before it was told"
-    );
-    assert!(unfinished > 0, "no kill came in the middle of one");
 }

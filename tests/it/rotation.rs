@@ -10,20 +10,20 @@ use webhook_registry::{
 
 use crate::support::{Hands, learn, new, refused, time};
 
-const START: u64 = 1_800_000_000_000;
-const DAY: u64 = 24 * 60 * 60 * 1_000;
-const EVENT: &str = "agent.presencechanged.v1";
+pub(crate) const START: u64 = 1_800_000_000_000;
+pub(crate) const DAY: u64 = 24 * 60 * 60 * 1_000;
+pub(crate) const EVENT: &str = "agent.presencechanged.v1";
 
 /// A registry at `START` with one subscription, its secret named `first`.
-struct Life {
-    registry: Registry,
-    hands: Hands,
-    id: SubscriptionId,
-    first: String,
+pub(crate) struct Life {
+    pub(crate) registry: Registry,
+    pub(crate) hands: Hands,
+    pub(crate) id: SubscriptionId,
+    pub(crate) first: String,
 }
 
 impl Life {
-    fn in_memory() -> Life {
+    pub(crate) fn in_memory() -> Life {
         let hands = Hands::at(START);
         Life::begin(hands.options().in_memory().unwrap(), hands)
     }
@@ -36,19 +36,19 @@ impl Life {
     }
 
     #[track_caller]
-    fn rotate(&self, overlap: Duration) -> String {
+    pub(crate) fn rotate(&self, overlap: Duration) -> String {
         let secret =
             self.registry.rotate_secret(self.id, Rotation::new().overlap(overlap)).unwrap();
         secret.expose().to_owned()
     }
 
-    fn rotate_to(&self, secret: &str) -> webhook_registry::Result<SigningSecret> {
+    pub(crate) fn rotate_to(&self, secret: &str) -> webhook_registry::Result<SigningSecret> {
         self.registry.rotate_secret(self.id, Rotation::new().secret(secret))
     }
 
     /// What `secrets()` says, once the other two ways to ask have said the same.
     #[track_caller]
-    fn live(&self) -> Vec<String> {
+    pub(crate) fn live(&self) -> Vec<String> {
         let issued = self.registry.secrets(self.id).unwrap();
         let live: Vec<String> =
             issued.iter().map(|issued| issued.secret().expose().to_owned()).collect();
@@ -60,29 +60,29 @@ impl Life {
     }
 
     /// The secrets' times as the registry tells them, newest first.
-    fn times(&self) -> Vec<(SystemTime, Option<SystemTime>)> {
+    pub(crate) fn times(&self) -> Vec<(SystemTime, Option<SystemTime>)> {
         let issued = self.registry.secrets(self.id).unwrap();
         issued.iter().map(|issued| (issued.created_at(), issued.expires_at())).collect()
     }
 
     #[track_caller]
-    fn assert_at(&self, revision: u64, updated_at: u64) {
+    pub(crate) fn assert_at(&self, revision: u64, updated_at: u64) {
         let found = self.registry.get(self.id).unwrap().unwrap();
         assert_eq!((found.revision(), found.updated_at()), (revision, time(updated_at)));
         assert_eq!(found.created_at(), time(START));
     }
 }
 
-fn live_in(subscribers: &Subscribers) -> Vec<String> {
+pub(crate) fn live_in(subscribers: &Subscribers) -> Vec<String> {
     subscribers[0].secrets().map(|secret| secret.expose().to_owned()).collect()
 }
 
-fn millis(count: u64) -> Duration {
+pub(crate) fn millis(count: u64) -> Duration {
     Duration::from_millis(count)
 }
 
 /// Base64 of 64 bytes, of this digit alone.
-fn secret_of_digit(digit: char) -> String {
+pub(crate) fn secret_of_digit(digit: char) -> String {
     digit.to_string().repeat(86)
 }
 
@@ -314,80 +314,6 @@ fn an_overlap_is_cut_at_the_greatest_time() {
     assert_eq!(life.live(), [second.clone(), life.first.clone()]);
     life.hands.set(last + DAY);
     assert_eq!(life.live(), [second]);
-}
-
-#[test]
-fn revoking_keeps_the_current_secret_and_increments_the_revision_only_if_one_was_live() {
-    let life = Life::in_memory();
-    let revoke = || life.registry.revoke_old_secrets(life.id).unwrap();
-    life.hands.set(START + 1);
-    revoke();
-    assert_eq!(life.live(), std::slice::from_ref(&life.first));
-    life.assert_at(1, START);
-
-    life.rotate(millis(50));
-    let third = life.rotate(millis(100));
-    let fetched = life.registry.subscribers(EVENT).unwrap();
-    life.hands.set(START + 51);
-    assert_eq!(life.live().len(), 2);
-    revoke();
-    assert_eq!(life.live(), std::slice::from_ref(&third));
-    life.assert_at(4, START + 51);
-    assert_eq!(live_in(&fetched).len(), 2, "what was known then");
-    life.hands.set(START + 52);
-    revoke();
-    life.assert_at(4, START + 51);
-
-    // One that has expired is no live one.
-    let fourth = life.rotate(millis(10));
-    life.hands.set(START + 62);
-    revoke();
-    assert_eq!(life.live(), [fourth]);
-    life.assert_at(5, START + 52);
-    // Taken away is taken away, wherever the clock goes.
-    life.hands.set(START);
-    assert_eq!(life.live().len(), 1);
-    // And there is room for ten again.
-    for _ in 0..10 {
-        life.rotate(millis(DAY));
-    }
-    revoke();
-    for _ in 0..10 {
-        life.rotate(millis(DAY));
-    }
-}
-
-#[test]
-fn an_updated_secret_replaces_every_live_secret_at_once() {
-    let life = Life::in_memory();
-    let update =
-        |text: &str| life.registry.update(life.id, SubscriptionUpdate::new().secret(text)).unwrap();
-    life.rotate(millis(DAY));
-    life.rotate(millis(DAY));
-    life.hands.set(START + 7);
-    assert_eq!(update(&secret_of_digit('a')).revision(), 4);
-    assert_eq!(life.live(), [secret_of_digit('a')]);
-    assert_eq!(life.times(), [(time(START + 7), None)]);
-
-    // Told again, the current one drops the older ones; where none lives, nothing changes.
-    life.rotate_to(&secret_of_digit('b')).unwrap();
-    life.hands.set(START + 8);
-    assert_eq!(update(&secret_of_digit('b')).revision(), 6);
-    assert_eq!(life.live(), [secret_of_digit('b')]);
-    assert_eq!(life.times(), [(time(START + 7), None)], "it has been current since then");
-    life.assert_at(6, START + 8);
-    life.hands.set(START + 9);
-    assert_eq!(update(&secret_of_digit('b')).revision(), 6);
-    life.rotate(millis(10));
-    let current = life.live()[0].clone();
-    life.hands.set(START + 19);
-    assert_eq!(update(&current).revision(), 7, "the one before has expired, so it is no change");
-    life.assert_at(7, START + 9);
-
-    // One of the older ones becomes the current one, and the only one.
-    life.rotate_to(&secret_of_digit('c')).unwrap();
-    assert_eq!(update(&current).revision(), 9);
-    assert_eq!(life.live(), [current]);
 }
 
 #[test]
