@@ -10,7 +10,7 @@ use crate::support::child::{self, Peer};
 use crate::support::history;
 use crate::support::{learn, new, refused, size};
 
-/// Every subscription with its live secrets, and the catalog.
+/// Returns every subscription with its live secrets, and the catalog.
 fn contents(registry: &Registry) -> String {
     let mut text = format!("{:?}\n", registry.event_types().unwrap());
     for found in registry.iter(Default::default()) {
@@ -47,17 +47,17 @@ fn a_backup_is_a_single_file_with_the_contents_at_that_moment() {
     let before = contents(&registry);
     let copy = target.join("copy.db");
     registry.backup(&copy).unwrap();
-    assert_eq!(file_names(&target), ["copy.db"], "no -wal, no part");
+    assert_eq!(file_names(&target), ["copy.db"], "neither a -wal nor a .part file");
     history::assert_whole(&copy);
     let header = std::fs::read(&copy).unwrap();
-    assert_eq!(&header[18..20], [2, 2], "it is in WAL mode already");
+    assert_eq!(&header[18..20], [2, 2], "the copy is in WAL mode");
     registry.create(new("later")).unwrap();
     let copied = Registry::open(&copy).unwrap();
     assert_eq!(contents(&copied), before);
     assert!(copied.check().unwrap().is_sound());
     copied.create(new("in the copy")).unwrap();
     assert_eq!(registry.get_by_name("in the copy").unwrap(), None);
-    // Also with nothing in it, and of a copy.
+    // An empty registry and a copy can be backed up too.
     drop(copied);
     Registry::options()
         .read_only(true)
@@ -151,7 +151,7 @@ fn a_backup_does_not_overwrite_an_existing_file() {
         assert_eq!(error.to_string(), shown);
     }
     assert_eq!(std::fs::read(&file).unwrap(), b"mine");
-    // An empty file and a link to nowhere are something too.
+    // An empty file and a dangling link count as existing.
     let empty = folder.path().join("empty");
     std::fs::write(&empty, "").unwrap();
     refused(registry.backup(&empty), ErrorKind::Conflict, &["path"]);
@@ -162,7 +162,7 @@ fn a_backup_does_not_overwrite_an_existing_file() {
         refused(registry.backup(&link), ErrorKind::Conflict, &["path"]);
         assert!(!folder.path().join("nowhere").exists());
     }
-    // What a former file left beside it would be taken for the copy's.
+    // SQLite would read the leftovers of a former file as part of the copy.
     for left in ["-wal", "-journal", "-shm"] {
         let (copy, left) =
             (folder.path().join("copy.db"), folder.path().join(format!("copy.db{left}")));
@@ -259,7 +259,7 @@ fn a_backup_is_consistent_while_a_thread_and_a_process_write() {
             last = len;
         }
         stop.store(true, Ordering::SeqCst);
-        assert!(last > 50, "they did write");
+        assert!(last > 50, "the writers wrote");
     });
     peer.say("stop");
     peer.expect("done");
@@ -374,6 +374,6 @@ fn a_killed_backup_leaves_only_complete_files_under_their_names() {
             );
             whole_ones += 1;
         }
-        assert!(whole_ones > 0, "it had written: {copies:?}");
+        assert!(whole_ones > 0, "no backup was complete: {copies:?}");
     }
 }

@@ -13,7 +13,7 @@ use crate::support::{Hands, contact_center, new, refused, time};
 const SECRET: &str = "c2VjcmV0IHRoYXQgbm8gaGlzdG9yeSBtYXkga2VlcCE=";
 const OTHER: &str = "b3RoZXIgb25lIHRoYXQgbm8gaGlzdG9yeSBtYXkga2VlcA==";
 
-/// `Updated url: "a" → "b"`; a value that is not there is `-`.
+/// Formats a change as `Updated url: "a" → "b"`, with `-` for an absent value.
 fn line(change: &Change) -> String {
     let value = |value: Option<&Value>| value.map_or("-".to_owned(), Value::to_string);
     let fields: Vec<String> = change
@@ -41,7 +41,7 @@ impl History {
         History { registry, follower: Follower { seen }, id }
     }
 
-    /// What has come since, about this subject alone.
+    /// Asserts that the changes since the last call are these, all of this subject.
     #[track_caller]
     fn is(&mut self, subject: &str, expected: &[&str]) {
         let changes = self.follower.read_all(&self.registry, 1_000);
@@ -50,7 +50,7 @@ impl History {
         assert_eq!(self.registry.last_change().unwrap(), self.follower.seen);
     }
 
-    /// What an update of the subscription has written.
+    /// Asserts the changes that an update of the subscription records.
     #[track_caller]
     fn update(&mut self, update: SubscriptionUpdate, expected: &[&str]) {
         self.registry.update(self.id, update).unwrap();
@@ -83,7 +83,7 @@ fn a_creation_or_deletion_is_recorded_with_every_field() {
             r#"enabled: false → -, description: "d" → -, metadata: {"a":"b","k":"v"} → -, secret: - → -"#
         )],
     );
-    // What it does not have is not listed.
+    // Absent fields are not listed.
     history.registry.delete_if_revision(history.id, 1).unwrap();
     let all = concat!(
         r#"Deleted name: "crm" → -, url: "https://example.com/hook" → -, events: ["agent.*"] → -, "#,
@@ -118,7 +118,7 @@ fn an_update_is_recorded_with_the_changed_fields_only() {
         &[r#"Updated metadata: {"a":"1","b":"2"} → {"b":"2"}"#],
     );
     history.update(edit().clear_metadata(), &[r#"Updated metadata: {"b":"2"} → -"#]);
-    // What is only stated, and what ends as it was, is no change.
+    // Setting a field to its current value records no change.
     history.update(edit(), &[]);
     let same = edit().name("crm2").url("https://b.com/").events(["agent.*", "*.v1"]).enabled(true);
     history.update(same.clear_description().clear_metadata().secret(SECRET), &[]);
@@ -151,7 +151,7 @@ fn changes_of_enabled_alone_or_the_secret_alone_have_their_own_kinds() {
     history.is(&text, &["SecretsRevoked secret: - → -"]);
     history.registry.rotate_secret(id, Rotation::new().overlap(std::time::Duration::ZERO)).unwrap();
     history.is(&text, &["SecretRotated secret: - → -"]);
-    // The current one, stated again, ends the overlap of the others.
+    // Setting the current secret again ends the overlap of the others.
     for (also, expected) in [
         (edit(), "SecretsRevoked secret: - → -"),
         (edit().description("d"), r#"Updated description: - → "d", secret: - → -"#),
@@ -187,12 +187,12 @@ fn changes_of_the_catalog_are_recorded() {
         "queue.v1",
         &[r#"EventTypeRemoved name: "queue.v1" → -, jsonSchema: {"type":"object"} → -"#],
     );
-    // Of a name twice in one call, the later counts, and it is one change.
+    // If one call has a name twice, the later entry applies, and one change is recorded.
     let full = EventType::new("queue.v1").with_description("d").with_json_schema(schema);
     registry.register_event_types([EventType::new("queue.v1"), full]).unwrap();
     let all = r#"EventTypeRegistered name: - → "queue.v1", description: - → "d", jsonSchema: - → {"type":"object"}"#;
     history.is("queue.v1", &[all]);
-    // A schema that is null is none.
+    // A null schema counts as absent.
     registry.register_event_type(EventType::new("queue.v1").with_json_schema(Value::Null)).unwrap();
     let gone = r#"EventTypeReplaced description: "d" → -, jsonSchema: {"type":"object"} → -"#;
     history.is("queue.v1", &[gone]);
@@ -220,7 +220,10 @@ fn a_call_for_many_subscriptions_records_one_change_each_in_order() {
     let declared =
         [new("two").enabled(false), new("crm"), new("three"), new("one").description("d")];
     let plan = registry.plan(declared, Prune::Delete).unwrap();
-    assert!(history.follower.read_all(&registry, 9).is_empty(), "a plan changes nothing");
+    assert!(
+        history.follower.read_all(&registry, 9).is_empty(),
+        "a plan must not change the registry"
+    );
     let applied = registry.apply(plan).unwrap();
     let three = applied.created()[0].subscription().id().to_string();
     let expected = [
@@ -242,7 +245,7 @@ fn a_call_for_many_subscriptions_records_one_change_each_in_order() {
 fn an_import_is_recorded_as_one_creation_for_each_subscription_and_event_type() {
     let (registry, other) = (contact_center(), Registry::in_memory().unwrap());
     registry.create_all([new("one").secret(SECRET), new("two").description("d")]).unwrap();
-    // Changes from before, which an import does not bring along, and does not touch.
+    // Earlier changes, which an import neither copies nor alters.
     other.register_event_type("x.v1").unwrap();
     other.remove_event_type("x.v1").unwrap();
     other.import(registry.export().unwrap()).unwrap();
@@ -252,7 +255,7 @@ fn an_import_is_recorded_as_one_creation_for_each_subscription_and_event_type() 
     };
     let told: Vec<(String, String)> = lines(follower.read_all(&other, 1_000));
     let mut expected: Vec<(String, String)> = lines(registry.changes(0, 1_000).unwrap());
-    // The document holds event types by name.
+    // The document lists event types by name.
     let types = registry.event_types().unwrap().len();
     expected[..types].sort();
     let mut sorted = told.clone();
@@ -268,7 +271,7 @@ fn a_change_is_recorded_with_the_time_of_its_call() {
     registry.register_event_type("agent.a.v1").unwrap();
     hands.set(3_000);
     let id = registry.create(new("crm")).unwrap().subscription().id();
-    // The clock may step back; numbers rise all the same.
+    // The clock may step back; the numbers still increase.
     hands.set(2_000);
     registry.delete(id).unwrap();
     let times: Vec<_> =
@@ -307,7 +310,7 @@ fn a_failed_call_records_nothing_even_if_some_of_its_parts_were_valid() {
     refused(registry.remove_event_type("nobody.v1"), ErrorKind::NotFound, &["eventType"]);
     refused(registry.import(document), ErrorKind::Conflict, &["registry"]);
     assert_eq!(whole(&registry), before);
-    // And the number of the next is the next.
+    // The next change gets the next number.
     registry.delete(id).unwrap();
     assert_eq!(registry.last_change().unwrap(), before.0.len() as u64 + 1);
 }
@@ -362,7 +365,7 @@ fn the_limit_of_changes_is_1_to_1000_and_every_limit_reads_the_same_history() {
     for limit in [0, 1_001, usize::MAX] {
         let error = refused(registry.changes(0, limit), ErrorKind::Invalid, &["limit"]);
         assert_eq!(error.to_string(), format!("limit: a limit is from 1 to 1000, not {limit}"));
-        // Also where there would be nothing to read.
+        // The limit is validated even if there is nothing to read.
         refused(registry.changes(last + 1, limit), ErrorKind::Invalid, &["limit"]);
     }
 }

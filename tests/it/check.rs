@@ -9,9 +9,7 @@ use webhook_registry::{
     SubscriptionUpdate,
 };
 
-use crate::support::learn;
-
-/// A sound file to damage.
+/// A sound file for a test to damage.
 pub(crate) struct File {
     _folder: tempfile::TempDir,
     pub(crate) path: PathBuf,
@@ -19,7 +17,7 @@ pub(crate) struct File {
     pub(crate) ids: Vec<SubscriptionId>,
 }
 
-/// A sound file, with nothing to advise.
+/// Creates a sound file without advice.
 pub(crate) fn file() -> File {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
@@ -49,18 +47,18 @@ pub(crate) fn execute(path: &Path, sql: &str) {
     conn.execute_batch(sql).unwrap_or_else(|cause| panic!("{sql}: {cause}"));
 }
 
-/// The check of the file, by one that can write and by one that cannot, which have to agree.
+/// Checks the file with a writable and a read-only registry, and asserts that both agree.
 #[track_caller]
 pub(crate) fn check(path: &Path) -> Report {
     let reader = Registry::options().read_only(true).open(path).unwrap().check().unwrap();
     let before = std::fs::read(path).unwrap();
     let writer = Registry::open(path).unwrap().check().unwrap();
     assert_eq!(reader, writer);
-    assert!(std::fs::read(path).unwrap() == before, "a check changes nothing");
+    assert!(std::fs::read(path).unwrap() == before, "a check must not change the file");
     writer
 }
 
-/// Damages a sound file, and looks for a finding that says so, with whom it is about.
+/// Damages a sound file, and asserts that a finding contains `said` and names the subscription.
 #[track_caller]
 pub(crate) fn finds(sql: &str, said: &str, about: Option<usize>) {
     let file = file();
@@ -73,7 +71,7 @@ pub(crate) fn finds(sql: &str, said: &str, about: Option<usize>) {
     assert!(report.findings().iter().any(found), "{sql}: {said}: {report}");
     for finding in report.findings() {
         assert_eq!(finding.to_string(), finding.message());
-        assert!(finding.message().contains("; "), "it says what to do: {finding}");
+        assert!(finding.message().contains("; "), "the finding has no instruction: {finding}");
         if let Some(id) = finding.subscription_id() {
             assert!(finding.message().contains(&id.to_string()), "{finding}");
         }
@@ -198,7 +196,7 @@ fn check_finds_an_enabled_flag_that_differs_between_its_two_copies() {
         "kept as enabled",
         Some(0),
     );
-    // And what it says to do helps.
+    // Following its instruction repairs the file.
     let file = file();
     execute(&file.path, "UPDATE subscription_pattern SET enabled = 1");
     let registry = Registry::open(&file.path).unwrap();
@@ -227,7 +225,7 @@ fn check_finds_ids_that_do_not_increase() {
         Some(2),
     );
     finds("UPDATE registry SET last_id = 'x'", "a subscription id that is none", None);
-    // A deleted one is remembered, and later ones rise past it.
+    // A deleted id is remembered, and later ids are greater.
     let file = file();
     let registry = Registry::open(&file.path).unwrap();
     registry.delete(file.ids[2]).unwrap();
@@ -332,7 +330,7 @@ fn check_finds_a_history_with_a_gap_or_an_undecodable_entry() {
         let every = "UPDATE change SET subject = 'no subject' WHERE sequence IN (3, 5)";
         finds(every, &format!("change {sequence} of the history is not as it was written"), None);
     }
-    // What is no longer kept is no gap.
+    // Trimmed changes are not a gap.
     let file = file();
     drop(Registry::options().keep_changes(2).open(&file.path).unwrap());
     assert!(check(&file.path).is_sound());
@@ -419,13 +417,13 @@ fn check_finds_an_encrypted_secret_that_cannot_be_decrypted() {
     let open = || Registry::options().encryption_key([7; 32]).open(&path).unwrap();
     let ids: Vec<_> = {
         let registry = open();
-        learn(&registry);
+        crate::support::learn(&registry);
         let all = ["a", "b"]
             .map(|name| create(&registry, name, &format!("https://{name}.com/"), &["agent.*"]));
         assert_eq!(registry.check().unwrap().to_string(), "nothing found");
         all.into()
     };
-    // Each in the other's place.
+    // The two ciphertexts are swapped.
     execute(
         &path,
         "CREATE TEMP TABLE kept AS SELECT subscription, sealed FROM secret; \

@@ -34,7 +34,7 @@ fn damaged(path: &Path, sql: &str) -> Registry {
     Registry::open(path).unwrap()
 }
 
-/// Does what a finding says; false where there is nothing to do but to begin a new file.
+/// Follows the instruction of a finding. Returns false if only a new file helps.
 fn follow_instruction(registry: &Registry, finding: &Finding) -> bool {
     let Some(id) = finding.subscription_id() else {
         let does = |what: &str| finding.message().contains(what);
@@ -43,7 +43,7 @@ fn follow_instruction(registry: &Registry, finding: &Finding) -> bool {
             registry.register_event_type(named).unwrap();
             return true;
         }
-        // Of each of those it is said, too.
+        // Another finding names each of those subscriptions.
         return does("or delete the subscriptions that have it");
     };
     let does = |what: &str| finding.message().contains(what);
@@ -67,7 +67,7 @@ fn follow_instruction(registry: &Registry, finding: &Finding) -> bool {
     true
 }
 
-/// The registry once all was done that the findings say.
+/// Follows the instructions of all findings, and returns the registry and its report.
 fn follow_all_instructions(registry: Registry, fresh: &Path) -> (Registry, Report) {
     let before = registry.check().unwrap();
     assert!(!before.is_sound());
@@ -151,7 +151,7 @@ fn following_the_instructions_of_every_finding_makes_the_registry_sound() {
         let (registry, before) = follow_all_instructions(registry, &path("new"));
         let report = registry.check().unwrap();
         assert!(report.is_sound(), "{sql}: {before}\nthen: {report}");
-        // Those that were not damaged get what they got.
+        // Undamaged subscriptions receive the same events as before.
         let names: Vec<String> =
             registry.iter(ListQuery::new()).map(|found| found.unwrap().name().to_owned()).collect();
         let lost = |name: &str| sql.contains(&format!("FROM subscription WHERE name = '{name}'"));

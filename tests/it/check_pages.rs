@@ -7,7 +7,7 @@ use webhook_registry::{ErrorKind, Registry};
 use crate::check::{check, execute, file, finds};
 use crate::support::{refused, size};
 
-/// The page where a table or an index begins, and the size of a page.
+/// Returns the root page of a table or an index, and the page size.
 fn root_page(path: &Path, name: &str) -> (u64, u64) {
     let conn = rusqlite::Connection::open(path).unwrap();
     let number = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap() as u64;
@@ -55,7 +55,7 @@ fn check_finds_a_garbage_page_in_any_table_or_index_and_reads_the_rest() {
             }
         }
     }
-    // Where a table is not there at all, the others are.
+    // If one table is missing, the others are still checked.
     let file = file();
     execute(&file.path, "DROP VIEW subscriptions; DROP VIEW subscribers; DROP TABLE expansion");
     let report = check(&file.path);
@@ -83,14 +83,14 @@ fn check_finds_pages_that_belong_to_no_table() {
         "pages belong to nothing (3)",
         None,
     );
-    // Free ones are not lost, and neither is a table of another program's.
+    // Free pages and tables of other programs are not lost pages.
     let file = file();
     execute(
         &file.path,
         "CREATE TABLE mine (x); INSERT INTO mine VALUES (zeroblob(90000)); DELETE FROM mine; ANALYZE",
     );
     assert!(check(&file.path).is_sound());
-    // Nor are those that say where the others have moved to, which another program can have asked for.
+    // Pointer-map pages, which exist if another program enabled auto-vacuum, are not lost either.
     execute(&file.path, "PRAGMA auto_vacuum = FULL; VACUUM");
     assert!(check(&file.path).is_sound());
 }
@@ -109,10 +109,10 @@ fn the_page_of_the_lock_bytes_is_not_reported_as_lost() {
     )
     .unwrap();
     let pages = || conn.query_row("PRAGMA page_count", [], |row| row.get::<_, i64>(0)).unwrap();
-    // One would be longer than SQLite lets a value be.
+    // A single value would exceed the length limit of SQLite.
     let half = (BEFORE - 40 - pages()) / 2 * 4_092;
     conn.execute("INSERT INTO mine VALUES (zeroblob(?1)), (zeroblob(?1))", [half]).unwrap();
-    // The page that lies there is never counted as one of the file before the next is.
+    // The page of the lock bytes counts only once a page follows it.
     for expected in [BEFORE, BEFORE + 2] {
         while pages() < expected {
             conn.execute("INSERT INTO mine VALUES (zeroblob(4000))", []).unwrap();

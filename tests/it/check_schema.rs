@@ -122,7 +122,7 @@ fn check_advises_about_triggers_and_indexes_of_other_programs() {
     ] {
         advises(&sql.replace("{mine}", mine), Some(said));
     }
-    // What leaves the tables alone, and what reads the public views, which are there for that.
+    // Objects that do not use the private tables, or read only the public views, get no advice.
     for sql in [
         "{mine}; CREATE INDEX i ON mine (secret); CREATE TABLE other (of REFERENCES mine (id))",
         "{mine}; CREATE TRIGGER t AFTER UPDATE OF event_type ON mine BEGIN UPDATE mine SET secret = 1; END",

@@ -8,7 +8,7 @@ use webhook_registry::{Registry, Rotation, SubscriptionId, SubscriptionUpdate};
 use crate::check::create;
 use crate::support::{contact_center, learn, new, size};
 
-/// The one piece of advice, with whom it is about.
+/// Asserts that there is one piece of advice, with this message and subscription.
 #[track_caller]
 fn assert_advised(registry: &Registry, about: SubscriptionId, message: &str) {
     let report = registry.check().unwrap();
@@ -30,7 +30,7 @@ fn two_subscriptions_that_receive_an_event_at_the_same_url_are_advised() {
          \"agent.presencechanged.v1\", which is delivered there twice; disable one, or take the event out of one"
     );
     assert_advised(&registry, other, &message);
-    // Not where one is disabled, points elsewhere, or wants something else.
+    // No advice if one is disabled, has another URL, or subscribes to other events.
     let quiet = |update: SubscriptionUpdate| {
         registry.update(other, update).unwrap();
         let report = registry.check().unwrap();
@@ -39,7 +39,7 @@ fn two_subscriptions_that_receive_an_event_at_the_same_url_are_advised() {
     quiet(SubscriptionUpdate::new().enabled(false));
     quiet(SubscriptionUpdate::new().enabled(true).url("https://example.com/hook2"));
     quiet(SubscriptionUpdate::new().url(url).events(["channel.*"]));
-    // The very same pattern counts also where it covers nothing yet.
+    // An equal pattern counts even if it matches no event type yet.
     let update = SubscriptionUpdate::new().events(["agent.*", "x.y"]).allow_unknown_events(true);
     registry.update(first, update).unwrap();
     registry
@@ -105,13 +105,13 @@ fn checking_many_subscriptions_at_one_url_does_not_compare_every_pair() {
 fn a_redundant_pattern_is_advised() {
     let registry = Registry::in_memory().unwrap();
     registry.register_event_types(["a.x.v1", "a.y.v1", "b.x.v1"]).unwrap();
-    /// The patterns, and which of them adds nothing to which.
+    /// The patterns, and the redundant one with the pattern that includes it.
     type Case = (&'static [&'static str], Option<(&'static str, &'static str)>);
     let table: [Case; 9] = [
         (&["a.x.v1", "a.*"], Some(("a.x.v1", "a.*"))),
         (&["a.*", "a.x.v1"], Some(("a.x.v1", "a.*"))),
         (&["a.*", "*"], Some(("a.*", "*"))),
-        // The same today: the name adds nothing, or the later.
+        // Equal expansions today: the literal name or the later pattern is redundant.
         (&["b.*", "b.x.v1"], Some(("b.x.v1", "b.*"))),
         (&["b.x.v1", "b.*"], Some(("b.x.v1", "b.*"))),
         (&["a.*", "a.*.v1"], Some(("a.*.v1", "a.*"))),
@@ -196,7 +196,7 @@ fn a_secret_older_than_a_year_by_the_registrys_clock_is_advised() {
     );
     assert_advised(&registry, id, &message);
     registry.rotate_secret(id, Rotation::new()).unwrap();
-    assert!(registry.check().unwrap().advice().is_empty(), "the old one is on its way out");
+    assert!(registry.check().unwrap().advice().is_empty(), "the replaced secret expires");
 }
 
 fn time(days: u64) -> SystemTime {

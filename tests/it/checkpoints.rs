@@ -31,7 +31,7 @@ fn read_only() -> RegistryOptions {
     Registry::options().read_only(true)
 }
 
-/// More changes than SQLite leaves in a `-wal` of its own accord: 1,000 pages.
+/// Writes more than the 1,000 pages after which SQLite makes a checkpoint.
 fn write_many_pages(registry: &Registry) {
     for n in 0..150 {
         let fat = (0..20).fold(new(&format!("n{n}")), |new, key| {
@@ -41,7 +41,7 @@ fn write_many_pages(registry: &Registry) {
     }
 }
 
-/// A registry with one subscription, closed: nothing is beside it.
+/// Creates a registry with one subscription and closes it, so that no file lies beside it.
 fn create_closed(path: &Path, name: &str) {
     let registry = Registry::open(path).unwrap();
     learn(&registry);
@@ -61,7 +61,7 @@ fn without_automatic_checkpoints_none_is_made_not_even_on_closing() {
         write_many_pages(&registry);
         assert!(
             wal_length(&path) > 2 * 1_000 * 4_096,
-            "too little to prove anything: {}",
+            "the -wal is too short for the test: {}",
             wal_length(&path)
         );
         std::thread::scope(|scope| {
@@ -70,10 +70,10 @@ fn without_automatic_checkpoints_none_is_made_not_even_on_closing() {
             }
         });
         registry.backup(folder.path().join("copy.db")).unwrap();
-        assert_eq!(wal_length(&folder.path().join("copy.db")), 0, "a copy stands by itself");
+        assert_eq!(wal_length(&folder.path().join("copy.db")), 0, "a copy has no -wal");
     }
     assert!(fs::read(&path).unwrap() == file, "a checkpoint was made");
-    // Last to close are one that reads, and then one that leaves it too.
+    // The last two handles to close are a reader and one without automatic checkpoints.
     assert_eq!(reader.len().unwrap(), 151);
     drop(reader);
     assert!(fs::read(&path).unwrap() == file, "a reader made a checkpoint");
@@ -81,7 +81,7 @@ fn without_automatic_checkpoints_none_is_made_not_even_on_closing() {
     assert!(fs::read(&path).unwrap() == file, "a checkpoint was made on closing");
     assert!(wal_length(&path) > 2 * 1_000 * 4_096);
 
-    // It is not kept in the file.
+    // The option is not stored in the file.
     let registry = Registry::open(&path).unwrap();
     assert_eq!(registry.len().unwrap(), 151);
     drop(registry);
@@ -99,12 +99,12 @@ fn disabling_checkpoints_is_rejected_for_exclusive_and_in_memory_registries() {
         &["leave_checkpoints"],
     );
     assert!(!path.exists());
-    // A registry that only reads makes none anyhow.
+    // A read-only registry makes no checkpoints anyway.
     create_closed(&path, "one");
     assert_eq!(without_checkpoints().read_only(true).open(&path).unwrap().len().unwrap(), 1);
 }
 
-/// Names of whom an event goes to, by the memo, and of all, by the file.
+/// Returns the names of the subscribers from the cache, and of all subscriptions from the file.
 fn seen(registry: &Registry) -> (Vec<String>, Vec<String>) {
     let told =
         registry.subscribers(EVENT).unwrap().iter().map(|one| one.name().to_owned()).collect();
@@ -112,7 +112,7 @@ fn seen(registry: &Registry) -> (Vec<String>, Vec<String>) {
     (told, all)
 }
 
-/// Puts a registry with this one subscription in the place of the file.
+/// Replaces the file with a registry that has this one subscription.
 fn replace(path: &Path, name: &str) {
     let next = path.with_extension("next");
     create_closed(&next, name);
@@ -142,7 +142,7 @@ fn a_reader_follows_a_replaced_file() {
         peer.say("look");
         peer.expect(&format!("{name} {name}"));
     }
-    // And what then happens to that file.
+    // Later changes of that file are visible, too.
     let writer = Registry::open(&path).unwrap();
     writer.create(new("more")).unwrap();
     assert_eq!(reader.subscribers(EVENT).unwrap().len(), 2);
@@ -219,7 +219,7 @@ fn a_reader_returns_an_error_if_the_replacement_is_missing_or_unreadable() {
     .unwrap();
     refused(reader.subscribers(EVENT), ErrorKind::Incompatible, &[]);
     refused(reader.len(), ErrorKind::Incompatible, &[]);
-    // Nothing is lost by it.
+    // The error loses nothing.
     fs::rename(&aside, &path).unwrap();
     assert_eq!(reader.subscribers(EVENT).unwrap().len(), 1);
     replace(&path, "two");
@@ -252,8 +252,9 @@ fn a_reader_decrypts_the_secrets_of_a_replaced_file_with_its_key() {
     }
 }
 
-/// Nothing is written through SQLite on a replica of LiteFS. Pages go straight into the file, and then the head of the
-/// index of the `-wal` is written anew with a higher count of changes, by which SQLite knows that what it has read is old.
+/// A LiteFS replica is not written through SQLite. Pages are written into the file, and then the
+/// header of the `-shm` with a higher change counter, from which SQLite knows that its cached pages
+/// are stale.
 #[cfg(target_endian = "little")]
 #[test]
 fn a_reader_sees_pages_that_were_written_without_sqlite() {
@@ -293,7 +294,8 @@ fn child_applies_pages() {
         let old = fs::read(&index).unwrap();
         let word = |at: usize| u32::from_le_bytes(old[at * 4..][..4].try_into().unwrap());
         let page = u32::from(u16::from_be_bytes(pages[16..18].try_into().unwrap()));
-        // Version, unused, changes, flags and page size, frames, pages, the last frame's checksum, salt.
+        // Version, unused, change counter, flags and page size, frames, pages, checksum of the last
+        // frame, salt.
         let mut head: Vec<u32> = (0..10).map(word).collect();
         (head[0], head[2], head[3]) = (3_007_000, word(2) + 1, 1 | page << 16);
         (head[4], head[5]) = (0, u32::try_from(pages.len()).unwrap() / page);
@@ -303,7 +305,7 @@ fn child_applies_pages() {
             two = two.wrapping_add(pair[1]).wrapping_add(one);
         }
         head.extend([one, two]);
-        // Twice, and then how far the `-wal` is in the file, and how far each reader reads.
+        // Two copies, followed by the checkpointed frames of the `-wal` and the read marks.
         let twice =
             [&head[..], &head[..], &[0, 0, u32::MAX, u32::MAX, u32::MAX, u32::MAX]].concat();
         write(&index, &twice.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>());

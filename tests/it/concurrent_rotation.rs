@@ -14,17 +14,17 @@ use webhook_registry::{
 use crate::support::child::{self, Peer};
 use crate::support::{Hands, files_with, learn, new, refused, size};
 
-/// Two who rotate this often leave one current secret and ten old ones, the most there can be.
+/// Two callers that rotate this often leave one current and ten replaced secrets, the maximum.
 const EACH: usize = 5;
 
-/// Every secret that was returned lives, each once, and beside them only the first.
+/// Asserts that every returned secret is live exactly once, and beside them only the first.
 #[track_caller]
 fn assert_none_lost(registry: &Registry, id: SubscriptionId, returned: &BTreeSet<String>) {
     let issued = registry.secrets(id).unwrap();
     let live: BTreeSet<String> =
         issued.iter().map(|issued| issued.secret().expose().to_owned()).collect();
     assert_eq!((returned.len(), live.len(), issued.len()), (2 * EACH, 2 * EACH + 1, 2 * EACH + 1));
-    assert!(live.is_superset(returned), "one that was returned is lost");
+    assert!(live.is_superset(returned), "a returned secret is lost");
     assert!(
         !returned.contains(issued.last().unwrap().secret().expose()),
         "the oldest is the first"
@@ -44,7 +44,7 @@ fn concurrent_rotations_by_threads_lose_no_secret() {
     learn(&shared);
     for round in 0..size(10, 100) {
         let id = shared.create(new(&format!("s{round}"))).unwrap().subscription().id();
-        // By one handle, and by one each.
+        // Through one shared handle, and through separate handles.
         let second = if round % 2 == 0 { shared.clone() } else { Registry::open(&path).unwrap() };
         let start = Barrier::new(2);
         let rotate = |registry: &Registry| {
@@ -66,7 +66,7 @@ fn one_of_two_threads_that_rotate_to_the_same_secret_is_rejected() {
     learn(&registry);
     let id = registry.create(new("crm")).unwrap().subscription().id();
     for round in 0..50_u64 {
-        // In front, because the last character of 86 has unused bits.
+        // The counter is in front, because the last of 86 characters has unused bits.
         let secret = format!("{round:02}{}", "0".repeat(84));
         let start = Barrier::new(2);
         let rotate = || {
@@ -97,7 +97,10 @@ fn child_rotates() {
         for _ in 0..EACH {
             let secret = registry.rotate_secret(id, Rotation::new()).unwrap();
             let issued = registry.secrets(id).unwrap();
-            assert!(issued.iter().any(|issued| *issued.secret() == secret), "it is live at once");
+            assert!(
+                issued.iter().any(|issued| *issued.secret() == secret),
+                "the new secret is not live at once"
+            );
             child::tell(format!("{id} {}", secret.expose()));
         }
     }
@@ -132,7 +135,7 @@ fn concurrent_rotations_by_processes_lose_no_secret() {
     }
 }
 
-/// Empties the `-wal` into the file, as SQLite does it by itself sooner or later.
+/// Makes a checkpoint, as SQLite does on its own sooner or later.
 fn checkpoint(path: &Path) {
     let conn = rusqlite::Connection::open(path).unwrap();
     let busy: i64 =
@@ -183,12 +186,12 @@ fn a_dropped_secret_is_absent_from_the_raw_bytes_after_a_checkpoint() {
             .unwrap();
         checkpoint(&path);
         let found = || files_with(folder.path(), b"Sought/First");
-        assert_eq!(found(), ["registry.db"], "the search finds what is there");
+        assert_eq!(found(), ["registry.db"], "the search does not find a present secret");
         act(&registry, id, &hands);
-        assert!(found().contains(&"registry.db".to_owned()), "{how}: only the -wal says so yet");
+        assert!(found().contains(&"registry.db".to_owned()), "{how}: only the -wal has the change");
         checkpoint(&path);
         assert_eq!(found(), [""; 0], "{how}");
-        // The newest is there where it was to stay.
+        // The newest secret is present if the call was to keep it.
         let stays = registry
             .secrets(id)
             .is_ok_and(|issued| issued.iter().any(|issued| issued.secret().expose() == second));

@@ -15,7 +15,7 @@ use webhook_registry::{Error, ErrorKind, ListQuery, Registry, SubscriptionUpdate
 
 use crate::support::{Random, learn, new, size};
 
-/// Every answer that the registry gives, as text.
+/// Returns every answer of the registry as text.
 fn answers(registry: &Registry) -> Vec<Result<String, Error>> {
     let mut all = vec![
         registry.len().map(|len| len.to_string()),
@@ -58,12 +58,12 @@ fn fill(registry: &Registry) {
     }
 }
 
-/// A small file, its `-wal` where one is wanted, and the right answers.
+/// A small file, its `-wal` if requested, and the right answers.
 struct Sound {
     file: Vec<u8>,
     wal: Vec<u8>,
     expected: Vec<Result<String, ErrorKind>>,
-    /// Without what is in the `-wal`.
+    /// The answers without the content of the `-wal`.
     earlier: Vec<Result<String, ErrorKind>>,
 }
 
@@ -86,7 +86,8 @@ impl Sound {
             .update(id, SubscriptionUpdate::new().events(["channel.*"]).metadata("k", "9"))
             .unwrap();
         let expected = kinds(answers(&registry));
-        // Copied while it is open, so that the -wal has content. Nothing is opened here any more after that.
+        // Copied while it is open, so that the -wal has content. This process opens no file after
+        // that.
         let wal = copy_by_another_process(&wal_path(&path));
         drop(registry);
         Sound { file: before, wal, expected, earlier }
@@ -108,7 +109,7 @@ fn wal_path(path: &Path) -> PathBuf {
     path.with_extension("db-wal")
 }
 
-/// A folder in memory, where there is one: thousands of files are made and thrown away.
+/// Creates a folder, in memory if possible: the test creates and deletes thousands of files.
 fn scratch() -> TempDir {
     tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
 }
@@ -122,9 +123,9 @@ struct Tally {
     told_by_a_call: usize,
 }
 
-/// Opens a damaged file, asks everything, changes something, and judges each answer.
+/// Opens a damaged file, calls every read call and one write, and checks each answer.
 ///
-/// `allowed` are the right answers; where it is empty, another text may stand in them.
+/// `allowed` are the right answers. If it is empty, answers may contain other text.
 fn assert_answers(file: &[u8], wal: &[u8], allowed: &[&Answers], what: &str, tally: &mut Tally) {
     let folder = scratch();
     let path = folder.path().join("registry.db");
@@ -143,7 +144,7 @@ fn assert_answers(file: &[u8], wal: &[u8], allowed: &[&Answers], what: &str, tal
             }
         };
         let found = answers(&registry);
-        // A change may work or be refused; it may not panic, and must leave an answer.
+        // A change may succeed or fail; it must not panic, and later calls must return an answer.
         let change = registry.create(new("another"));
         if let Err(error) = change {
             let told = matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Invalid);
@@ -151,7 +152,7 @@ fn assert_answers(file: &[u8], wal: &[u8], allowed: &[&Answers], what: &str, tal
         }
         (true, Some(found))
     }));
-    let Ok((opened, found)) = outcome else { panic!("panicked: {what}") };
+    let Ok((opened, found)) = outcome else { panic!("the calls panicked: {what}") };
     assert!(
         began.elapsed() < Duration::from_secs(60),
         "it hung, for {:?}: {what}",
@@ -214,7 +215,7 @@ fn a_missing_page_is_reported_as_corrupt() {
         let other = random.below(pages);
         file[page * PAGE..(page + 1) * PAGE]
             .copy_from_slice(&sound.file[other * PAGE..(other + 1) * PAGE]);
-        // Another page in its place can be one that fits: an older root of the same table, for one.
+        // Another page in its place can be valid, such as an older root of the same table.
         assert_answers(&file, &[], &[], &format!("page {other} instead of {page}"), &mut tally);
     }
     println!("{tally:?}");
@@ -251,7 +252,7 @@ fn a_truncated_file_is_reported_as_corrupt() {
         );
     }
     println!("{tally:?}");
-    assert_eq!(tally.right, 0, "the last page is in use too");
+    assert_eq!(tally.right, 0, "the last page is in use");
 }
 
 #[test]
@@ -321,7 +322,7 @@ fn a_damaged_wal_is_read_up_to_the_last_intact_commit() {
     println!("{tally:?}");
 }
 
-/// Where to break a page of SQLite's, and how.
+/// Damages a page of SQLite at a random place, and returns how.
 fn damage_page(page: &mut [u8], random: &mut Random) -> &'static str {
     match random.below(5) {
         0 => {

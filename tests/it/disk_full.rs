@@ -13,13 +13,13 @@ use crate::support::child::{self, Peer};
 use crate::support::history;
 use crate::support::{new, size};
 
-/// No file of this process may grow past this many bytes.
+/// Limits the size of every file of this process, in bytes.
 fn limit_file_size(bytes: Option<u64>) {
     let maximum = getrlimit(Resource::Fsize).maximum;
     setrlimit(Resource::Fsize, Rlimit { current: bytes, maximum }).unwrap();
 }
 
-/// Takes steps until one is refused, and answers how many were taken.
+/// Takes steps until one is rejected, and returns their number.
 fn fill_until_rejected(registry: &Registry, from: usize) -> usize {
     for step in from.. {
         assert!(step < 5_000, "the disk never filled");
@@ -31,7 +31,7 @@ fn fill_until_rejected(registry: &Registry, from: usize) -> usize {
     unreachable!()
 }
 
-/// Fills the disk, makes room, and goes on, three times over, with the state checked at each point.
+/// Fills the disk, frees space and continues, three times, and checks the state at each point.
 fn fill_and_continue(path: &Path, full: impl Fn(), room: impl Fn()) {
     let registry = Registry::open(path).unwrap();
     history::begin(&registry);
@@ -48,7 +48,7 @@ fn fill_and_continue(path: &Path, full: impl Fn(), room: impl Fn()) {
             let again = history::take(&registry, steps);
             assert_eq!(again.unwrap_err().kind(), ErrorKind::Storage);
         }
-        // A second handle finds the same, unless there is no room to open it.
+        // A second handle reads the same state, unless there is no space to open it.
         match Registry::open(path) {
             Ok(second) => assert_eq!(history::state(&second).unwrap(), history::after(steps)),
             Err(error) => assert_eq!(error.kind(), ErrorKind::Storage, "{error}"),
@@ -58,7 +58,11 @@ fn fill_and_continue(path: &Path, full: impl Fn(), room: impl Fn()) {
             history::take(&registry, steps).unwrap();
             steps += 1;
         }
-        assert_eq!(history::state(&registry).unwrap(), history::after(steps), "it goes on");
+        assert_eq!(
+            history::state(&registry).unwrap(),
+            history::after(steps),
+            "the registry does not continue"
+        );
     }
     drop(registry);
     assert_eq!(history::state(&Registry::open(path).unwrap()).unwrap(), history::after(steps));
@@ -80,7 +84,7 @@ fn child_writes_with_a_file_size_limit() {
     );
 }
 
-/// A role that may not make files as long as it likes, and is told so instead of killed.
+/// Runs a role with `SIGXFSZ` ignored, so that exceeding the size limit is an error and not a kill.
 fn run_limited(role: &str, path: &Path, arguments: &[&str]) -> Vec<String> {
     Peer::spawn(&mut child::command_after("trap '' XFSZ", role, path, arguments)).finish()
 }
@@ -99,7 +103,8 @@ fn a_file_size_limit_is_a_storage_error_and_loses_no_other_change() {
     }
 }
 
-/// So large that the file itself, and not only its `-wal`, comes to the limit.
+/// Returns a subscription so large that the file itself, and not only its `-wal`, reaches the
+/// limit.
 fn large(name: &str) -> NewSubscription {
     (0..50).fold(new(name), |new, key| new.metadata(format!("key {key}"), "x".repeat(1_000)))
 }
@@ -186,7 +191,7 @@ fn child_fills_the_disk() {
     fill_and_continue(
         &path,
         || {
-            // All that there is, less a little to fill.
+            // Fills all free space except for a little.
             let mut file = std::fs::File::create(&ballast).unwrap();
             while file.write_all(&[0; 4_096]).is_ok() {}
             let taken = file.metadata().unwrap().len();
@@ -196,7 +201,7 @@ fn child_fills_the_disk() {
     );
 }
 
-/// A file system of its own, taken away again when dropped.
+/// A mounted file system, unmounted when dropped.
 struct Mounted(tempfile::TempDir);
 
 impl Mounted {

@@ -21,7 +21,7 @@ fn describe_all(registry: &Registry) -> Vec<String> {
     registry.subscribers(EVENT).unwrap().iter().map(describe).collect()
 }
 
-/// By two patterns: it is an answer's once all the same.
+/// Creates a subscription that matches by two patterns and appears once in an answer.
 fn subscribe(registry: &Registry, name: &str) -> SubscriptionId {
     let twice = NewSubscription::new(name, "https://example.com/hook", ["agent.*", "*.v1"]);
     registry.create(twice.metadata("team", "crm")).unwrap().subscription().id()
@@ -109,7 +109,7 @@ fn a_change_through_another_handle_is_visible_with_encrypted_secrets() {
     assert_every_change_is_visible(&open(), &open(), open);
 }
 
-/// Whatever is changed by hand, and decodes, is seen: each column that an answer is made of.
+/// Every column of an answer that another program changes to a valid value is visible.
 #[test]
 fn a_row_changed_by_another_program_is_visible_in_cached_answers() {
     let folder = tempfile::tempdir().unwrap();
@@ -152,13 +152,13 @@ fn unchanged_subscribers_are_reused_in_a_revalidated_answer() {
     let after = asks.subscribers(EVENT).unwrap();
     let kept = |at: usize| std::ptr::eq(before[at].name(), after[at].name());
     assert_eq!([kept(0), kept(1)], [true, false]);
-    // Also behind one that is gone.
+    // A subscriber behind a deleted one is reused, too.
     changes.delete(ids[0]).unwrap();
     let behind = asks.subscribers(EVENT).unwrap();
     assert!(std::ptr::eq(after[1].name(), behind[0].name()));
 }
 
-/// However many answers a subscriber stands in, it is kept once: what 50,000 answers weigh hangs on it.
+/// A subscriber in many answers is stored once. The memory for 50,000 answers depends on that.
 #[test]
 fn answers_for_different_events_share_their_subscribers() {
     let folder = tempfile::tempdir().unwrap();

@@ -31,7 +31,8 @@ fn secret_of(number: usize) -> String {
     format!("{SECRET}{number:04}")
 }
 
-/// A file sealed with `KEY` in which two subscriptions have a current secret and two that were replaced.
+/// A file encrypted with `KEY`, with two subscriptions that each have a current and two replaced
+/// secrets.
 struct Sealed {
     folder: TempDir,
     path: PathBuf,
@@ -69,7 +70,7 @@ impl Sealed {
         Hands::at(START + 10).options().encryption_key(KEY).open(&self.path).unwrap()
     }
 
-    /// What another program does to the file.
+    /// Executes SQL on the file as another program does.
     #[track_caller]
     fn tamper(&self, sql: &str) {
         let conn = Connection::open(&self.path).unwrap();
@@ -77,7 +78,8 @@ impl Sealed {
         assert!(changed > 0, "{sql} changed nothing");
     }
 
-    /// Whatever asks for a secret of the first subscription is told that the file is damaged; the second is whole.
+    /// Asserts that every call that reads a secret of the first subscription returns `Corrupt`, and
+    /// that the second is intact.
     #[track_caller]
     fn assert_first_is_corrupt(&self, how: &str) {
         let registry = self.open();
@@ -98,7 +100,7 @@ impl Sealed {
         assert_eq!(registry.secrets(second).unwrap().len(), 3, "{how}");
         assert_eq!(registry.get(first).unwrap().unwrap().revision(), 3, "{how}");
         drop(registry);
-        // The key is still the one that it was.
+        // The key is unchanged.
         self.open();
     }
 }
@@ -119,7 +121,7 @@ fn no_file_contains_a_plain_secret_at_any_time() {
         assert_eq!(
             files_with(folder.path(), b"SealedOut"),
             ["registry.db-wal"],
-            "the search finds what is there"
+            "the search does not find a present secret"
         );
         assert_eq!(readable(), [""; 0]);
         let id = created.subscription().id();
@@ -133,7 +135,7 @@ fn no_file_contains_a_plain_secret_at_any_time() {
         let dispatched = registry.subscribers(EVENT).unwrap();
         let live: Vec<&str> = dispatched[0].secrets().map(|secret| secret.expose()).collect();
         assert_eq!(live, [secret_of(2), secret_of(1)]);
-        // Where it lies that is not sealed, it is found.
+        // The search finds the secret in an unencrypted file.
         fs::write(folder.path().join("leak"), secret_of(3)).unwrap();
         assert_eq!(readable(), ["leak"]);
         fs::remove_file(folder.path().join("leak")).unwrap();
@@ -166,16 +168,17 @@ fn encrypting_one_secret_twice_gives_different_ciphertexts() {
     let nonces: std::collections::HashSet<&[u8]> = all.iter().map(|sealed| &sealed[..24]).collect();
     let whole: std::collections::HashSet<&Vec<u8>> = all.iter().collect();
     assert_eq!((all.len(), nonces.len(), whole.len()), (52, 52, 52));
-    // A nonce, the text, and a tag of 16 bytes.
+    // A nonce of 24 bytes, the text, and a tag of 16 bytes.
     assert!(all.iter().any(|sealed| sealed.len() == 24 + SECRET.len() + 16));
 }
 
-/// The bytes of the file and its `-wal`.
+/// Returns the bytes of the file and its `-wal`.
 fn bytes(path: &Path) -> [Vec<u8>; 2] {
     ["", "-wal"].map(|end| fs::read(format!("{}{end}", path.display())).unwrap_or_default())
 }
 
-/// A copy of what a killed process would leave: the file, with a `-wal` that has the last changes.
+/// Returns a copy of the files that a killed process leaves: the file, and a `-wal` with the last
+/// changes.
 fn copy_with_wal(key: Option<[u8; 32]>) -> (TempDir, PathBuf) {
     let from = tempfile::tempdir().unwrap();
     let (source, folder) = (from.path().join("registry.db"), tempfile::tempdir().unwrap());
@@ -218,7 +221,7 @@ fn a_file_is_rejected_and_unchanged_if_the_key_is_wrong() {
             assert_eq!(error.to_string(), message);
             assert_eq!(bytes(&path), before, "{message}");
         }
-        // Also where its own opener has it open meanwhile, whose -wal grows while the other is refused.
+        // The same holds while another handle has the file open and its -wal grows.
         let fitting = kept.map_or_else(Registry::options, options_with);
         let registry = fitting.open(&path).unwrap();
         for options in &ways[..3] {
@@ -253,7 +256,7 @@ fn the_first_opener_of_a_new_file_determines_its_encryption() {
         drop(first);
         refused(Registry::open(&path), ErrorKind::Incompatible, &[]);
     }
-    // A key for what is no registry changes nothing there.
+    // Opening a file that is not a registry with a key does not change it.
     let text = folder.path().join("notes.txt");
     fs::write(&text, "not a registry at all").unwrap();
     refused(options_with(KEY).open(&text), ErrorKind::Incompatible, &[]);
@@ -338,7 +341,7 @@ fn a_ciphertext_does_not_decrypt_in_another_place() {
 #[test]
 fn two_swapped_ciphertexts_do_not_decrypt() {
     let sealed = Sealed::new();
-    // Whole rows, with their times, of two subscriptions that were made alike.
+    // Complete rows, with their times, of two subscriptions with equal fields.
     sealed.tamper(
         "UPDATE secret SET serial = -serial WHERE subscription = (SELECT max(seq) FROM subscription)",
     );
@@ -361,7 +364,7 @@ fn a_ciphertext_does_not_decrypt_in_another_file_with_the_same_key() {
     let (one, two) = (Sealed::new(), Sealed::new());
     let conn = Connection::open(&one.path).unwrap();
     conn.execute("ATTACH ?1 AS other", [two.path.to_str().unwrap()]).unwrap();
-    // Everything that a secret is bound to in its file, so that only the file differs.
+    // Everything that a ciphertext is bound to within its file, so that only the file differs.
     conn.execute_batch(
         "PRAGMA foreign_keys = OFF; DELETE FROM main.secret; DELETE FROM main.subscription; \
          INSERT INTO main.subscription SELECT * FROM other.subscription; \
@@ -377,14 +380,14 @@ fn a_ciphertext_does_not_decrypt_in_another_file_with_the_same_key() {
     }
     refused(registry.subscribers(EVENT), ErrorKind::Corrupt, &[]);
     drop(registry);
-    // Its key check does not either: the file does not pass for one of another key.
+    // Its key check does not decrypt either: the file is not accepted with another key.
     let conn = Connection::open(&one.path).unwrap();
     conn.execute("ATTACH ?1 AS other", [two.path.to_str().unwrap()]).unwrap();
     conn.execute("UPDATE registry SET key_check = (SELECT key_check FROM other.registry)", [])
         .unwrap();
     drop(conn);
     refused(options_with(KEY).open(&one.path), ErrorKind::Incompatible, &[]);
-    // With the other file's id as well, it is that file.
+    // With the id of the other file as well, it equals that file.
     one.tamper("UPDATE registry SET file_id = zeroblob(16)");
     refused(options_with(KEY).open(&one.path), ErrorKind::Incompatible, &[]);
     assert_eq!(two.open().secrets(two.ids[0]).unwrap().len(), 3);
@@ -392,7 +395,7 @@ fn a_ciphertext_does_not_decrypt_in_another_file_with_the_same_key() {
 
 #[test]
 fn a_replayed_older_row_is_not_detected() {
-    // What the threat model says is not detected, so that it says so truly.
+    // The threat model documents that this is not detected.
     let sealed = Sealed::new();
     let conn = Connection::open(&sealed.path).unwrap();
     conn.execute_batch("CREATE TEMP TABLE kept AS SELECT * FROM secret").unwrap();

@@ -33,7 +33,7 @@ fn updated(ensured: Ensured) -> Subscription {
     }
 }
 
-/// Ensures what has to be there already, and sees that nothing has changed by it.
+/// Ensures an existing subscription, and asserts that nothing changed.
 #[track_caller]
 fn unchanged(registry: &Registry, declared: NewSubscription) {
     let before = (registry.last_change().unwrap(), registry.get_by_name(declared.name()).unwrap());
@@ -49,7 +49,7 @@ fn ensure_creates_then_does_nothing_then_updates_what_differs() {
     let registry = contact_center();
     let declared = || new("crm").description("d").metadata("k", "v");
     let first = created(registry.ensure(declared()).unwrap());
-    assert_eq!(first.secret().key().len(), 64, "one is generated");
+    assert_eq!(first.secret().key().len(), 64, "a secret is generated");
     assert_eq!(registry.get_by_name("crm").unwrap().as_ref(), Some(first.subscription()));
     assert_eq!(Ensured::Created(first.clone()).subscription(), first.subscription());
     unchanged(&registry, declared());
@@ -58,7 +58,7 @@ fn ensure_creates_then_does_nothing_then_updates_what_differs() {
     assert_eq!((after.id(), after.revision(), after.description()), (id, 2, Some("e")));
     assert_eq!(Ensured::Updated(after.clone()).subscription(), &after);
     unchanged(&registry, declared().description("e"));
-    assert_eq!(&registry.secret(id).unwrap(), first.secret(), "a secret that is not stated stays");
+    assert_eq!(&registry.secret(id).unwrap(), first.secret(), "an unstated secret is kept");
 }
 
 #[test]
@@ -72,14 +72,14 @@ fn ensure_sets_url_events_description_and_metadata_also_to_none() {
     };
     let id = created(registry.ensure(full()).unwrap()).subscription().id();
     let events = |events: &[&str]| NewSubscription::new("crm", "https://a.com/", events);
-    // Each is compared with `full`, which is restored in between; what is Some has changed.
+    // Each is compared with `full`, which is restored in between; `Some` means changed.
     let table: [(NewSubscription, &str); 8] = [
         (events(&["agent.*", "channel.*"]), "description metadata"),
         (events(&["agent.*", "channel.*"]).description("d").metadata("k", "v"), "metadata"),
         (full().metadata("k", "x"), "metadata"),
         (full().description(""), "description"),
         (events(&["agent.*"]).description("d").metadata("k", "v").metadata("l", "w"), "events"),
-        // Their order is part of them.
+        // The order of events is significant.
         (
             events(&["channel.*", "agent.*"])
                 .description("d")
@@ -102,7 +102,7 @@ fn ensure_sets_url_events_description_and_metadata_also_to_none() {
         unchanged(&registry, declared);
         updated(registry.ensure(full().enabled(true)).unwrap());
     }
-    // An exact repeat says nothing new.
+    // An exact duplicate changes nothing.
     unchanged(
         &registry,
         events(&["agent.*", "channel.*", "agent.*"])
@@ -128,13 +128,13 @@ fn ensure_compares_enabled_only_if_stated() {
     };
     unchanged(&registry, json(""));
     unchanged(&registry, json(r#", "enabled": null"#));
-    // Something else changes, and it stays disabled.
+    // Another field changes, and the subscription stays disabled.
     assert!(!updated(registry.ensure(new("crm").description("d")).unwrap()).enabled());
     assert!(updated(registry.ensure(new("crm").enabled(true)).unwrap()).enabled());
     registry.update(id, SubscriptionUpdate::new().enabled(false)).unwrap();
     assert!(updated(registry.ensure(json(r#", "enabled": true"#)).unwrap()).enabled());
-    assert_eq!(registry.subscribers(EVENT).unwrap().len(), 1, "and dispatch knows");
-    // Where there is none yet, unstated is enabled.
+    assert_eq!(registry.subscribers(EVENT).unwrap().len(), 1, "dispatch sees the change");
+    // A new subscription is enabled unless stated otherwise.
     assert!(created(registry.ensure(new("other")).unwrap()).subscription().enabled());
     assert!(
         !created(registry.ensure(new("third").enabled(false)).unwrap()).subscription().enabled()
@@ -147,7 +147,7 @@ fn ensure_compares_the_secret_only_if_stated_and_with_the_newest() {
     let registry = hands.options().in_memory().unwrap();
     learn(&registry);
     let first = created(registry.ensure(new("crm").secret(SEED_SECRET)).unwrap());
-    assert_eq!(first.secret().expose(), SEED_SECRET, "kept as given");
+    assert_eq!(first.secret().expose(), SEED_SECRET, "stored as given");
     let id = first.subscription().id();
     unchanged(&registry, new("crm"));
     unchanged(&registry, new("crm").secret(SEED_SECRET));
@@ -155,11 +155,11 @@ fn ensure_compares_the_secret_only_if_stated_and_with_the_newest() {
     registry
         .rotate_secret(id, Rotation::new().secret(OTHER).overlap(Duration::from_secs(60)))
         .unwrap();
-    // The newest, stated, ends no overlap: deliveries on their way stay valid.
+    // Stating the newest secret ends no overlap: deliveries in flight stay valid.
     unchanged(&registry, new("crm"));
     unchanged(&registry, new("crm").secret(OTHER));
     assert_eq!(registry.secrets(id).unwrap().len(), 2);
-    // Another replaces it at once, and every earlier one; also one of the earlier ones.
+    // Another secret, even an earlier one, replaces all live secrets at once.
     hands.set(3_000);
     let after = updated(registry.ensure(new("crm").secret(SEED_SECRET)).unwrap());
     assert_eq!((after.revision(), after.updated_at()), (3, time(3_000)));
@@ -187,7 +187,7 @@ fn ensure_reports_every_problem_and_changes_nothing() {
     assert!(!error.to_string().contains("dG9vIHNob3J0"), "{error}");
     assert!(error.to_string().contains(r#"no event type "agent.hold.v1""#), "{error}");
     assert_eq!(seen(&registry), before);
-    // The same of one that is there.
+    // The same holds for an existing subscription.
     registry.ensure(new("crm").metadata("k", "v")).unwrap();
     let before = seen(&registry);
     refused(registry.ensure(bad()), ErrorKind::Invalid, &fields);
@@ -195,7 +195,7 @@ fn ensure_reports_every_problem_and_changes_nothing() {
     let none = NewSubscription::new("crm", "https://example.com/hook", Vec::<String>::new());
     refused(registry.ensure(none), ErrorKind::Invalid, &["events"]);
     assert_eq!(seen(&registry), before);
-    // A name that is none is no subscription's.
+    // An invalid name belongs to no subscription.
     for name in ["", " crm", "a\nb", &"x".repeat(129)] {
         refused(registry.ensure(new(name)), ErrorKind::Invalid, &["name"]);
     }
@@ -213,7 +213,7 @@ fn ensure_validates_only_what_differs_from_the_existing_subscription() {
     lax.ensure(declared().allow_unknown_events(true)).unwrap();
     let strict = Registry::options().url_policy(UrlPolicy::public_https()).open(&path).unwrap();
     unchanged(&strict, declared());
-    // What is there already stays, whatever the rules are now; what is new is judged.
+    // Existing values are kept under any rules; new values are validated.
     updated(strict.ensure(declared().description("d")).unwrap());
     let other =
         NewSubscription::new("crm", "http://localhost/2", ["gone.*", "new.*"]).secret("c2hvcnQ2");
@@ -272,7 +272,7 @@ fn debug_of_ensured_contains_no_secret() {
     assert!(!shown.contains(&OTHER[..12]) && !shown.contains(&SEED_SECRET[..8]), "{shown}");
 }
 
-/// Ensures the same few again and again; how many were created, and how many changed.
+/// Ensures the same few subscriptions repeatedly. Returns the numbers of creations and updates.
 fn ensure_repeatedly(path: &std::path::Path, rounds: usize) -> (usize, usize) {
     let (mut made, mut changed) = (0, 0);
     for round in 0..rounds {
@@ -310,7 +310,7 @@ fn one_of_many_concurrent_ensure_calls_creates_and_the_others_find_it() {
     let made: usize =
         all.iter().map(|told| told.strip_suffix(" 0").unwrap().parse::<usize>().unwrap()).sum();
     let registry = Registry::open(&path).unwrap();
-    assert_eq!((all.len(), made), (4, 3 * rounds), "each is won once: {all:?}");
+    assert_eq!((all.len(), made), (4, 3 * rounds), "a name was created twice: {all:?}");
     assert_eq!(
         (registry.len().unwrap(), registry.last_change().unwrap()),
         (3 * rounds as u64, 3 * rounds as u64)

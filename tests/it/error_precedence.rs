@@ -12,7 +12,7 @@ fn unknown_id() -> SubscriptionId {
     NOBODY.parse().unwrap()
 }
 
-/// An update with a fault in its name, and more by the setters.
+/// Returns an update with an invalid name, to be extended by the setters.
 fn invalid_update() -> SubscriptionUpdate {
     SubscriptionUpdate::new().name("")
 }
@@ -125,13 +125,13 @@ fn an_update_looks_up_only_new_patterns_in_the_catalog() {
     assert_eq!(kept.unwrap().events(), ["later", "agent.*", "gone.*"]);
     let more = update().events(["gone.*", "other.*", "later", "else"]);
     refused(registry.update(id, more), ErrorKind::Invalid, &["events[1]", "events[3]"]);
-    // What it gave up is new to it when it comes back.
+    // A pattern that was removed counts as new when it is added again.
     registry.update(id, update().events(["agent.*"])).unwrap();
     let back = registry.update(id, update().events(["gone.*"]));
     refused(back, ErrorKind::Invalid, &["events[0]"]);
     let allowed = update().events(["gone.*"]).allow_unknown_events(true);
     assert_eq!(registry.update(id, allowed).unwrap().events(), ["gone.*"]);
-    // The permission was for that one call.
+    // The permission applied to that one call.
     let later = registry.update(id, update().events(["later"]));
     refused(later, ErrorKind::Invalid, &["events[0]"]);
 }
@@ -153,7 +153,7 @@ fn a_duplicate_name_in_a_list_is_reported_on_the_later_entry() {
     let twice = || [new("a"), new("b"), new("a"), new("b"), new("a")];
     let fields = ["[2].name", "[3].name", "[4].name"];
     refused(registry.create_all(twice()), ErrorKind::Invalid, &fields);
-    // One entry a field, also where a name is at fault in two ways.
+    // One problem for each field, even if a name is invalid in two ways.
     let empty = registry.create_all([new(""), new("")]);
     refused(empty, ErrorKind::Invalid, &["[0].name", "[1].name"]);
     assert!(registry.is_empty().unwrap());

@@ -67,7 +67,7 @@ fn a_lock_timeout_is_reported_as_busy() {
     assert!(error.to_string().starts_with(what), "{error}");
 }
 
-/// The problem document of a refusal, which has to be of this kind.
+/// Returns the problem document of an error, and asserts its kind.
 fn problem_of<T: std::fmt::Debug>(result: webhook_registry::Result<T>, kind: ErrorKind) -> Value {
     let error = result.unwrap_err();
     assert_eq!(error.kind(), kind, "{error}");
@@ -111,5 +111,5 @@ fn a_problem_document_contains_no_path_and_no_sqlite_message() {
     }
     let fields: Vec<&Value> = all.iter().map(|found| &found["errors"][0]["field"]).collect();
     assert_eq!(fields, [&json!("path"), &json!("path"), &Value::Null, &Value::Null]);
-    assert_eq!(all[3].get("detail"), None, "a fault of the server is not explained to its client");
+    assert_eq!(all[3].get("detail"), None, "a server error has no detail");
 }

@@ -7,7 +7,7 @@ use webhook_registry::{
 
 use crate::support::{new, refused};
 
-/// Of every category that has no glyph, and the letters, marks and symbols that are blank.
+/// Characters of every category without a glyph, and blank letters, marks and symbols.
 const HIDDEN: [char; 34] = [
     '\u{ad}',
     '\u{61c}',
@@ -51,7 +51,7 @@ fn registry() -> Registry {
     registry
 }
 
-/// Nothing hidden is in it, and each of these is escaped in it.
+/// Asserts that the text has no hidden character and shows each of these escaped.
 #[track_caller]
 fn assert_visible(what: &str, escaped: &[char]) {
     let hidden = |c: &char| HIDDEN.contains(c) || c.is_control();
@@ -80,7 +80,7 @@ fn names_are_stored_byte_for_byte_and_escaped_in_every_display() {
             (vec![new(&name).description("another")], Prune::Keep),
             (vec![], Prune::Delete),
         ] {
-            // White space at an end is no name.
+            // A name must not begin or end with white space.
             let declared: Vec<_> =
                 declared.into_iter().filter(|new| new.name().trim() == new.name()).collect();
             let steps = declared.len() + usize::from(prune == Prune::Delete);
@@ -95,7 +95,7 @@ fn names_are_stored_byte_for_byte_and_escaped_in_every_display() {
         registry.create(new("other").enabled(false)).unwrap();
         let twice = registry.create(new(&format!("twin{c}of")).allow_unknown_events(true)).unwrap();
         let advice = registry.check().unwrap();
-        assert!(!advice.advice().is_empty(), "two of the same URL");
+        assert!(!advice.advice().is_empty(), "two subscriptions have the same URL");
         for piece in advice.advice() {
             assert_visible(piece.message(), &[c]);
             assert_visible(&piece.to_string(), &[c]);
@@ -188,7 +188,7 @@ fn visible_characters_are_not_escaped() {
         let plan = registry.plan([new(name)], Prune::Keep).unwrap();
         assert_eq!(plan.to_string(), format!("+ create {name}"));
     }
-    // A mark at the beginning would change the character before the name.
+    // A combining mark at the beginning would change the character before the name.
     let plan = registry.plan([new("\u{301}a")], Prune::Keep).unwrap();
     assert_eq!(plan.to_string(), "+ create \\u{301}a");
 }

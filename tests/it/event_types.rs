@@ -14,7 +14,7 @@ fn stripe() -> Registry {
     registry
 }
 
-/// A subscription to these patterns, known or not.
+/// Returns a subscription to these patterns, known or unknown.
 fn subscription(name: &str, patterns: &[&str]) -> NewSubscription {
     NewSubscription::new(name, "https://example.com/hook", patterns).allow_unknown_events(true)
 }
@@ -24,7 +24,7 @@ fn event_type_names(registry: &Registry) -> Vec<String> {
     all.iter().map(|event_type| event_type.name().to_owned()).collect()
 }
 
-/// Who gets the event, by name.
+/// Asserts the names of the subscribers of the event.
 #[track_caller]
 fn assert_subscribers(registry: &Registry, event_type: &str, expected: &[&str]) {
     let subscribers = registry.subscribers(event_type).unwrap();
@@ -46,7 +46,7 @@ fn the_catalog_of_the_contact_center_is_registered_unchanged() {
     let registry = contact_center();
     assert_eq!(registry.event_types().unwrap(), catalog.event_types);
     assert_eq!(registry.event_type("agent.presencechanged.v1").unwrap().as_ref(), Some(presence));
-    // Keys and values of a schema come back in whatever order, but none is lost.
+    // The keys of a schema may be reordered, but none is lost.
     let given: serde_json::Value = serde_json::from_str(CONTACT_CENTER).unwrap();
     let answer = Catalog::from(registry.event_types().unwrap());
     assert_eq!(serde_json::to_value(&answer).unwrap(), given);
@@ -299,7 +299,7 @@ fn an_unknown_event_type_is_not_found_and_the_nearest_is_suggested() {
         let first = registry.iter(ListQuery::new().event_type(name)).next().unwrap();
         refused(first, ErrorKind::NotFound, &["eventType"]);
     }
-    // A name outside the catalog is outside it also where a subscription waits for it.
+    // A name outside the catalog is unknown even if a subscription waits for it.
     registry.create(subscription("waits", &["fax.*", "fax"])).unwrap();
     for call in ask {
         refused(call(&registry, "fax"), ErrorKind::NotFound, &["eventType"]);
@@ -319,7 +319,7 @@ fn explain_returns_the_matching_patterns_and_disabled_subscriptions() {
     let explanation = registry.explain("agent.presencechanged.v1").unwrap();
     assert_eq!(explanation.event_type(), "agent.presencechanged.v1");
     let [all, off] = explanation.entries() else {
-        panic!("two cover it: {explanation}");
+        panic!("two subscriptions match: {explanation}");
     };
     assert_eq!((all.name(), all.enabled(), all.patterns().len()), ("all", true, 3));
     assert_eq!(all.patterns(), ["*.v1", "agent.*", "*"]);

@@ -26,7 +26,7 @@ fn read(document: &str) -> Export {
     serde_json::from_str(document).unwrap()
 }
 
-/// Every answer that can be had, also of dispatch.
+/// Returns every answer of the registry, including dispatch.
 fn answers(registry: &Registry) -> String {
     let mut all = format!("{:?}\n", registry.event_types().unwrap());
     for found in registry.iter(ListQuery::new()) {
@@ -52,8 +52,8 @@ fn answers(registry: &Registry) -> String {
     all
 }
 
-/// Something of everything: names that need escaping, secrets in overlap and expired, wildcards that cover nothing, holes
-/// left by what was deleted.
+/// Creates varied content: names that need escaping, overlapping and expired secrets, wildcards
+/// without matches, and gaps from deletions.
 fn fill(registry: &Registry, hands: &Hands) {
     hands.set(START);
     learn(registry);
@@ -76,7 +76,7 @@ fn fill(registry: &Registry, hands: &Hands) {
     let events =
         NewSubscription::new("wide", "http://localhost/", ["*", "none.?", "agent.*", EVENT]);
     registry.create(events.allow_unknown_events(true).description("d")).unwrap();
-    // Three generations: one of them expires before the others.
+    // Three secrets, one of which expires before the others.
     let minutes = |minutes: u64| Rotation::new().overlap(Duration::from_secs(60 * minutes));
     hands.set(START + 2);
     registry.rotate_secret(id, minutes(1)).unwrap();
@@ -127,7 +127,7 @@ fn an_export_is_exactly_this_document() {
         ),
     ];
     assert_eq!(text(&registry), expected.concat());
-    // A secret that has expired is not worth keeping.
+    // An expired secret is not exported.
     hands.set(START + 1_001);
     assert!(!text(&registry).contains(SEED_SECRET));
 }
@@ -175,7 +175,7 @@ fn an_export_survives_a_round_trip_through_every_kind_of_registry() {
     let changes = others[0].1.changes(0, 1_000).unwrap();
     let kept = origin.event_types().unwrap().len() + origin.len().unwrap() as usize;
     assert_eq!((changes.len(), others[4].1.last_change().unwrap()), (kept, kept as u64));
-    // Once more from each, also by one that only reads.
+    // Exporting each again, also read-only, gives the same document.
     let reader = options.clone().read_only(true).open(folder.path().join("one.db")).unwrap();
     for from in others.iter().map(|(_, other)| other).chain([&reader]) {
         let again = options.in_memory().unwrap();
@@ -195,7 +195,7 @@ fn the_same_content_gives_the_same_document_whatever_its_history() {
     let hands = Hands::at(START);
     let (one, two) = (hands.options().in_memory().unwrap(), hands.options().in_memory().unwrap());
     fill(&one, &hands);
-    // Another way to it: all at once, some of it replaced, some of it there and gone again.
+    // The same content in another way: at once, partly replaced, partly created and deleted again.
     two.register_event_types(["first.v1", EVENT]).unwrap();
     two.create(new("first")).unwrap();
     two.apply(two.plan([], Prune::Delete).unwrap()).unwrap();
@@ -219,7 +219,7 @@ fn an_imported_registry_continues_like_its_origin() {
     fill(&origin, &hands);
     let registry = hands.options().in_memory().unwrap();
     registry.import(origin.export().unwrap()).unwrap();
-    // What expires, expires at the same millisecond.
+    // Secrets expire at the same millisecond.
     let id = registry.get_by_name("renamed").unwrap().unwrap().id();
     for millis in [599_999, 600_000, 3_599_999, 3_600_000] {
         hands.set(START + 2 + millis);
@@ -227,13 +227,13 @@ fn an_imported_registry_continues_like_its_origin() {
         assert_eq!(answers(&registry), answers(&origin));
     }
     assert_eq!(registry.secrets(id).unwrap().len(), 1);
-    // Wildcards cover what comes later, also those that covered nothing.
+    // Wildcards match later event types, including wildcards without matches so far.
     for registry in [&registry, &origin] {
         registry.register_event_types(["none.x", "agent.later.v1"]).unwrap();
     }
     assert_eq!(answers(&registry), answers(&origin));
     assert_eq!(registry.subscribers("none.x").unwrap().len(), 2);
-    // Names are taken, revisions count on.
+    // Names are taken, and revisions continue.
     refused(registry.create(new("renamed")), ErrorKind::Conflict, &["name"]);
     let after = registry.update(id, SubscriptionUpdate::new().description("d")).unwrap();
     assert_eq!((after.revision(), after.created_at()), (6, time(START)));
@@ -249,7 +249,7 @@ fn new_ids_are_greater_than_imported_ids() {
     let origin = hands.options().in_memory().unwrap();
     learn(&origin);
     let ids = [new("a"), new("b")].map(|new| origin.create(new).unwrap().subscription().id());
-    // Made by a clock that is far ahead of this one.
+    // Created with a clock far ahead of this one.
     hands.set(START);
     let registry = hands.options().in_memory().unwrap();
     registry.import(origin.export().unwrap()).unwrap();
@@ -257,7 +257,7 @@ fn new_ids_are_greater_than_imported_ids() {
     assert!(next > ids[1], "{next} after {ids:?}");
     registry.delete(next).unwrap();
     assert!(registry.create(new("d")).unwrap().subscription().id() > next);
-    // And past those deleted here before.
+    // New ids are also greater than ids deleted here before.
     let registry = hands.options().in_memory().unwrap();
     hands.set(START + 2_000_000_000);
     let gone = registry.create(new("x").allow_unknown_events(true)).unwrap().subscription().id();
@@ -282,8 +282,8 @@ fn an_emptied_registry_imports_its_own_export() {
     registry.import(read(&document)).unwrap();
     assert_eq!(text(&registry), document);
     let report = registry.check().unwrap();
-    assert!(report.is_sound(), "an id that was deleted is there again: {report}");
-    assert!(registry.last_change().unwrap() > last, "numbers of changes go on");
+    assert!(report.is_sound(), "a deleted id is used again: {report}");
+    assert!(registry.last_change().unwrap() > last, "the change numbers must continue");
     let greatest = registry.get_by_name("b").unwrap().unwrap().id();
     registry.delete(greatest).unwrap();
     assert!(registry.create(new("c")).unwrap().subscription().id() > greatest);
@@ -301,7 +301,7 @@ fn debug_of_an_export_contains_no_secret() {
             "{shown}"
         );
     }
-    assert!(text(&registry).contains(SEED_SECRET), "but it has them");
+    assert!(text(&registry).contains(SEED_SECRET), "the export itself has the secrets");
 }
 
 #[test]
@@ -334,7 +334,7 @@ fn an_export_reads_one_snapshot_while_others_write() {
     thread::scope(|scope| {
         let writing = scope.spawn(|| {
             for round in 0..size(30, 400) {
-                // Pairs: an odd number is half a call.
+                // Calls create pairs, so an odd number is half a call.
                 let names = ["a", "b"]
                     .map(|half| new(&format!("{round} {half}")).metadata("r", round.to_string()));
                 let made = registry.create_all(names).unwrap();
@@ -358,7 +358,7 @@ fn a_large_export_never_contains_a_subscription_without_its_event_type() {
         .durability(Durability::Relaxed)
         .open(folder.path().join("webhooks.db"))
         .unwrap();
-    // Long to read, so that many changes fall between what is read first and what is read last.
+    // Large, so that many changes fall between the first and the last read.
     registry.register_event_types((0..3_000).map(|n| format!("much.{n}.v1"))).unwrap();
     registry.register_event_type("there.0.v1").unwrap();
     let new = NewSubscription::new("s", "https://example.com/", ["there.0.v1"]);
@@ -367,7 +367,7 @@ fn a_large_export_never_contains_a_subscription_without_its_event_type() {
     thread::scope(|scope| {
         let _end = End(&done);
         scope.spawn(|| {
-            // Always there, and never for long of the same event type.
+            // Always present, and its event type changes often.
             for n in (1..).take_while(|_| !done.load(Ordering::SeqCst)) {
                 let name = format!("there.{n}.v1");
                 registry.register_event_type(name.as_str()).unwrap();
@@ -408,7 +408,7 @@ fn random_content_survives_a_round_trip_with_equal_dispatch() {
     }
 }
 
-/// Does something, which may fail.
+/// Performs a random operation, which may fail.
 fn random_operation(registry: &Registry, random: &mut Random) {
     const TYPES: [&str; 5] = ["agent.a.v1", "agent.b.v2", "queue.a.v1", "x", "queue/1:2"];
     const PATTERNS: [&str; 7] = ["agent.*", "*.v[12]", "x", "*", "none.?", "queue/1:2", "q*"];

@@ -9,7 +9,7 @@ use webhook_registry::{Error, ErrorKind, Export, Plan, Prune, Registry, Subscrip
 
 use crate::support::{contact_center, learn, new, refused};
 
-/// A file with one subscription, an empty one, and what to do with them.
+/// A file with one subscription, an empty file, and the calls to test with them.
 struct Fixture {
     _folder: tempfile::TempDir,
     path: PathBuf,
@@ -63,7 +63,7 @@ impl Fixture {
         ]
     }
 
-    /// That nothing was done, and that all can be done now.
+    /// Asserts that nothing was changed, and that every call succeeds now.
     fn is_untouched(&self) {
         let Fixture { registry, empty, plan, document, .. } = self;
         assert_eq!((registry.len().unwrap(), empty.last_change().unwrap()), (1, 0));
@@ -105,7 +105,7 @@ fn a_replaced_file_is_a_storage_error() {
     let beset = Fixture::begin();
     let away = beset.path.with_file_name("away");
     std::fs::create_dir(&away).unwrap();
-    // With what SQLite keeps beside them: one without the other is not a file that was moved, but one that is damaged.
+    // Together with the `-wal` and `-shm`: a database without them is not moved but damaged.
     let rename = |from: &Path, to: &Path| {
         for name in ["webhooks.db", "empty.db"] {
             for suffix in ["", "-wal", "-shm"] {
@@ -196,7 +196,7 @@ mod full {
     use super::{ErrorKind, Fixture, assert_all_rejected};
     use crate::support::child::{self, Peer};
 
-    /// No file of this process may grow past this many bytes.
+    /// Limits the size of every file of this process, in bytes.
     fn limit(bytes: Option<u64>) {
         let maximum = getrlimit(Resource::Fsize).maximum;
         setrlimit(Resource::Fsize, Rlimit { current: bytes, maximum }).unwrap();

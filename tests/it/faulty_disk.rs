@@ -18,11 +18,11 @@ const ENOMEM: i32 = 12;
 const EMFILE: i32 = 24;
 const ENOSPC: i32 = 28;
 
-/// Every time, for [`fail`].
+/// Every time, as a count for [`fail`].
 const ALWAYS: u32 = 0;
 
-/// Lets this call fail on every file with this suffix, from this offset on: the nth time, or
-/// [`ALWAYS`].
+/// Makes this system call fail on every file with this suffix, from this offset on: the nth time,
+/// or [`ALWAYS`].
 fn fail(call: &str, suffix: &str, errno: i32, from: u64, nth: u32) {
     let control = PathBuf::from(std::env::var_os(CONTROL).unwrap());
     let next = control.with_extension("next");
@@ -30,12 +30,12 @@ fn fail(call: &str, suffix: &str, errno: i32, from: u64, nth: u32) {
     fs::rename(next, control).unwrap();
 }
 
-/// Lets nothing fail any more. False if a failure that was to come once has come.
+/// Stops all failures. Returns false if a one-time failure has occurred.
 fn heal() -> bool {
     fs::remove_file(std::env::var_os(CONTROL).unwrap()).is_ok()
 }
 
-/// Runs a role in a new folder with the library loaded, and returns what it tells. None without a C
+/// Runs a role in a new folder with the library loaded, and returns its messages. None without a C
 /// compiler.
 fn run(role: &str, arguments: &[&str]) -> Option<Vec<String>> {
     let folder = tempfile::tempdir().unwrap();
@@ -59,8 +59,8 @@ fn run(role: &str, arguments: &[&str]) -> Option<Vec<String>> {
     Some(Peer::spawn(&mut command).finish())
 }
 
-/// Copies a file and those beside it, as a killed writer would have left them. By another process,
-/// because closing a descriptor here would drop SQLite's locks.
+/// Copies a file and those beside it, as a killed writer leaves them. Another process copies,
+/// because closing a descriptor here would release the locks of SQLite.
 fn copy_files(path: &Path, copy: &Path, suffixes: &[&str]) {
     for suffix in suffixes {
         let name = |path: &Path| format!("{}{suffix}", path.display());
@@ -68,7 +68,7 @@ fn copy_files(path: &Path, copy: &Path, suffixes: &[&str]) {
     }
 }
 
-/// Asserts that the error blames the disk, not the file and not the end of the transaction.
+/// Asserts that the error reports the disk, and neither damage nor the rollback.
 #[track_caller]
 fn assert_storage(error: &Error, what: &str) {
     assert_eq!(error.kind(), ErrorKind::Storage, "{what}: {error}");
@@ -94,7 +94,7 @@ fn create_file(path: &Path) {
     registry.create_all((0..MADE).map(filled)).unwrap();
 }
 
-/// Every sort of call, each with its name; the last ones change something.
+/// Returns the result of every kind of call with its name; the last ones write.
 fn calls(registry: &Registry, path: &Path) -> Vec<(&'static str, Result<(), Error>)> {
     let backup = path.with_extension("copy");
     let calls = vec![
@@ -122,7 +122,7 @@ fn delete(registry: &Registry) -> Result<(), Error> {
     }
 }
 
-/// The file is whole, and so are the answers.
+/// Asserts that the file is sound and the answers are complete.
 #[track_caller]
 fn assert_whole(registry: &Registry) {
     assert!(registry.check().unwrap().is_sound());
@@ -152,7 +152,7 @@ fn child_cannot_read_its_file() {
                 }
             }
         }
-        // Its pages are read anew after the change of another.
+        // After a change by another handle, its pages are read again.
         let copy = path.with_file_name(format!("{page}.db"));
         fs::copy(&path, &copy).unwrap();
         let [registry, other] = [(); 2].map(|()| Registry::open(&copy).unwrap());
@@ -188,7 +188,7 @@ fn child_fails_one_read() {
     let registry = Registry::open(&path).unwrap();
     let mut failed = BTreeSet::new();
     for nth in (1..=size(60, 600)).step_by(size(3, 1)) {
-        // Nothing of it is in a cache: another handle has changed the file.
+        // No page is cached, because another handle has changed the file.
         let other = Registry::open(&path).unwrap();
         other.register_event_type(format!("other.v{nth}")).unwrap();
         drop(other);
@@ -306,7 +306,7 @@ fn child_cannot_stat_its_wal() {
     let left = path.with_file_name("left.db");
     copy_files(&path, &left, &["", "-wal"]);
     drop(writer);
-    // SQLite cannot make a `-shm`, and whether there are changes in the `-wal` is not known.
+    // SQLite cannot create a `-shm`, so it is unknown if the `-wal` has changes.
     for (call, suffix) in
         [("open", "left.db-shm"), ("map", "left.db-shm"), ("truncate", "left.db-shm")]
     {
@@ -317,7 +317,7 @@ fn child_cannot_stat_its_wal() {
     fail("stat", "left.db-wal", EIO, 0, ALWAYS);
     for read_only in [false, true] {
         if let Ok(registry) = Registry::options().read_only(read_only).open(&left) {
-            assert_eq!(registry.event_types().unwrap().len(), 1, "never an older answer");
+            assert_eq!(registry.event_types().unwrap().len(), 1, "an older answer");
         }
     }
     heal();
@@ -346,7 +346,7 @@ fn child_runs_out_of_descriptors_temporarily() {
     for (path, suffix) in [(left, "left.db-wal"), (left_again, "left-again.db-shm")] {
         fail("open", suffix, EMFILE, 0, 1);
         let registry = Registry::open(&path).unwrap();
-        assert!(!heal(), "it did fail");
+        assert!(!heal(), "the failure did not occur");
         assert!(registry.event_type("in.the.wal").unwrap().is_some());
         registry.register_event_type("after").unwrap();
         assert_whole(&registry);
@@ -354,14 +354,17 @@ fn child_runs_out_of_descriptors_temporarily() {
 
         fail("open", suffix, EMFILE, 0, 1);
         let reader = Registry::options().read_only(true).open(&path).unwrap();
-        assert!(!heal(), "it did fail");
+        assert!(!heal(), "the failure did not occur");
         let writer = Registry::open(&path).unwrap();
         writer.register_event_type("seen").unwrap();
-        assert!(reader.event_type("seen").unwrap().is_some(), "the reader follows the file");
+        assert!(
+            reader.event_type("seen").unwrap().is_some(),
+            "the reader does not follow the file"
+        );
     }
     fail("open", "registry.db", EMFILE, 0, 1);
     assert_storage(&Registry::open(&path).unwrap_err(), "open");
-    assert!(!heal(), "it did fail");
+    assert!(!heal(), "the failure did not occur");
     assert_whole(&Registry::open(&path).unwrap());
     child::tell("whole");
 }

@@ -20,7 +20,7 @@ fn options_keeping(keep: u64) -> RegistryOptions {
     Registry::options().keep_changes(keep).durability(Durability::Relaxed)
 }
 
-/// Makes so many changes, one a call.
+/// Makes this many changes, one per call.
 fn change(registry: &Registry, count: usize) {
     for _ in 0..count {
         let next = registry.last_change().unwrap() + 1;
@@ -28,13 +28,13 @@ fn change(registry: &Registry, count: usize) {
     }
 }
 
-/// Makes so many changes by one call.
+/// Makes this many changes with one call.
 fn change_at_once(registry: &Registry, count: usize) {
     let next = registry.last_change().unwrap() as usize + 1;
     registry.register_event_types((next..next + count).map(|n| format!("x.v{n}"))).unwrap();
 }
 
-/// From where on the history can be read, and not from before.
+/// Asserts that the history is readable from this number on, and not before.
 #[track_caller]
 fn assert_begins_at(registry: &Registry, begins: u64) {
     let last = registry.last_change().unwrap();
@@ -108,7 +108,7 @@ fn changes_beyond_the_limit_of_one_call_are_never_written() {
             .unwrap();
         let conn = rusqlite::Connection::open(&path).unwrap();
         let free: i64 = conn.query_row("PRAGMA freelist_count", [], |row| row.get(0)).unwrap();
-        assert_eq!(free, 0, "pages were written to be emptied again");
+        assert_eq!(free, 0, "pages were written and freed again");
     }
 }
 
@@ -131,7 +131,7 @@ fn with_a_limit_of_zero_no_change_is_kept_and_numbers_continue() {
     let registry = Registry::open(&path).unwrap();
     change_at_once(&registry, 4);
     assert_begins_at(&registry, 7);
-    // Kept again, from there on.
+    // Changes are kept again from there on.
     let registry = options_keeping(10).open(&path).unwrap();
     assert_begins_at(&registry, 7);
     change(&registry, 2);
@@ -166,7 +166,7 @@ fn a_call_with_more_changes_than_the_limit_leaves_no_gap() {
             let path = folder.path().join("webhooks.db");
             let registry = options_keeping(keep).open(&path).unwrap();
             change(&registry, 5);
-            // Event types are written one by one; of subscriptions it is known how many come.
+            // Event types are written one by one; the number of subscriptions is known in advance.
             let all = (0..at_once).map(|n| new(&format!("n{n}")).allow_unknown_events(true));
             registry.create_all(all).unwrap();
             let last = 5 + at_once;
@@ -177,8 +177,8 @@ fn a_call_with_more_changes_than_the_limit_leaves_no_gap() {
                 refused(registry.changes(begins - 1, 1_000), ErrorKind::Gone, &[]);
             }
             let report = registry.check().unwrap();
-            assert!(report.is_sound(), "{keep} are kept, {at_once} made: {report}");
-            // A gap would show once more are kept.
+            assert!(report.is_sound(), "limit {keep}, {at_once} changes at once: {report}");
+            // A gap would show once the limit is raised.
             let more = options_keeping(10_000).open(&path).unwrap();
             for after in (0..=last).step_by(size(7, 1)) {
                 match more.changes(after, 1_000) {
@@ -205,7 +205,7 @@ fn the_limit_is_stored_in_the_file_and_applies_to_every_handle() {
     for registry in [&one, &two, &reader] {
         assert_begins_at(registry, 35);
     }
-    // Stated anew by whoever opens it last.
+    // The last opener that states a limit sets it.
     let three = options_keeping(8).open(&path).unwrap();
     change(&one, 20);
     for registry in [&one, &two, &three, &reader] {
@@ -250,7 +250,7 @@ fn a_damaged_history_is_corrupt_and_never_a_silent_gap() {
         let error = refused(registry.changes(after, 1_000), ErrorKind::Corrupt, &[]);
         assert!(error.to_string().starts_with("the file is damaged: "), "{sql}: {error}");
         assert!(!registry.check().unwrap().is_sound(), "{sql}");
-        // What is not touched by it can be read.
+        // Undamaged changes can be read.
         if sql.ends_with("= 7") {
             assert_eq!(registry.changes(10, 1_000).unwrap().len(), 10, "{sql}");
             assert_eq!(registry.changes(0, 6).unwrap().len(), 6, "{sql}");
@@ -258,7 +258,7 @@ fn a_damaged_history_is_corrupt_and_never_a_silent_gap() {
     }
 }
 
-/// Changes of its own kind by one of many: creates, changes and deletes, so many times, three changes each.
+/// Creates, updates and deletes this many subscriptions as one of many writers, three changes each.
 fn write_subscriptions(registry: &Registry, who: &str, rounds: usize) {
     for round in 0..rounds {
         let new = NewSubscription::new(format!("{who} {round}"), "https://example.com/", ["x"]);
@@ -268,7 +268,7 @@ fn write_subscriptions(registry: &Registry, who: &str, rounds: usize) {
     }
 }
 
-/// Follows a file until nobody works on it any more.
+/// Follows the history of a file until all writers are done.
 fn follow(registry: &Registry, over: &AtomicBool) -> BTreeMap<String, Vec<ChangeKind>> {
     let (mut follower, mut random) = (Follower { seen: 0 }, Random(7));
     let mut told: BTreeMap<String, Vec<ChangeKind>> = BTreeMap::new();
@@ -304,7 +304,7 @@ fn a_reader_can_follow_the_history_of_many_threads_and_processes() {
             scope
                 .spawn(|| follow(&Registry::options().read_only(true).open(&path).unwrap(), &over)),
         ];
-        // Also where a writer fails, so that the followers end.
+        // Set even if a writer fails, so that the followers end.
         let end = End(&over);
         peers.iter_mut().for_each(|peer| peer.say("go"));
         thread::scope(|scope| {

@@ -18,7 +18,7 @@ const SECRETS: [&str; 2] = [
     "b3RoZXIgb25lIHRoYXQgbm8gaGlzdG9yeSBtYXkga2VlcA==",
 ];
 
-/// Reads a history on, as far as it goes, and sees that it has no gap.
+/// Reads the history to its end, and asserts that it has no gap.
 pub(crate) struct Follower {
     pub(crate) seen: u64,
 }
@@ -48,12 +48,12 @@ impl Follower {
     }
 }
 
-/// What a history says that there is, field by field, by subject.
+/// The state according to the history: the fields of every subject.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Replayed(BTreeMap<String, BTreeMap<String, Value>>);
 
 impl Replayed {
-    /// Does what a change says, once it has seen that everything was as the change says it was.
+    /// Applies a change after asserting that the previous values are those of the change.
     #[track_caller]
     pub(crate) fn take(&mut self, change: &Change) {
         use ChangeKind::{Created, Deleted, EventTypeRegistered, EventTypeRemoved};
@@ -76,7 +76,7 @@ impl Replayed {
         }
     }
 
-    /// The same of what a registry answers.
+    /// Returns the same state as read from a registry.
     pub(crate) fn of(registry: &Registry) -> Replayed {
         let mut all = BTreeMap::new();
         for found in registry.iter(ListQuery::new()) {
@@ -99,7 +99,7 @@ impl Replayed {
     }
 }
 
-/// Does something, which may fail or change nothing.
+/// Performs a random operation, which may fail or have no effect.
 fn random_operation(registry: &Registry, random: &mut Random) {
     const TYPES: [&str; 5] = ["agent.a.v1", "agent.b.v1", "queue.a.v1", "queue.a.v2", "x"];
     const PATTERNS: [&str; 6] = ["agent.*", "*.v1", "queue.a.v1", "*", "x", "agent.b.v1"];
@@ -136,7 +136,7 @@ fn random_operation(registry: &Registry, random: &mut Random) {
             event_type.with_json_schema(json!({ "maximum": random.below(2) as f64 / 3.0 }));
     }
     let gone = *random.pick(&TYPES);
-    // What comes of it is the registry's to say.
+    // The result of the operation does not matter.
     let _ = match (random.below(9), id) {
         (0 | 1, _) => {
             registry.register_event_types([event_type, EventType::new(*random.pick(&TYPES))])
@@ -182,7 +182,7 @@ fn the_history_after_a_kill_contains_exactly_the_committed_changes() {
             &path,
             &[],
         ));
-        // By the time of a word of its own it is in the middle of the step after.
+        // When its message arrives, the child is in the middle of the next step.
         for step in 0..10 + 7 * round {
             peer.expect(&step.to_string());
         }
@@ -191,7 +191,7 @@ fn the_history_after_a_kill_contains_exactly_the_committed_changes() {
         let (mut follower, mut replayed) = (Follower { seen: 0 }, Replayed::default());
         follower.read_all(&registry, 1_000).iter().for_each(|change| replayed.take(change));
         assert_eq!(replayed, Replayed::of(&registry));
-        assert!(follower.seen > 10, "it had written");
+        assert!(follower.seen > 10, "the child had not written");
         assert!(registry.check().unwrap().is_sound());
     }
 }

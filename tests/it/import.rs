@@ -14,7 +14,8 @@ use crate::support::{SEED_SECRET, learn, new, refused, size};
 
 pub(crate) const OTHER: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqrTwjU";
 
-/// The document of a registry with two event types and three subscriptions; the second has two secrets.
+/// Returns the document of a registry with two event types and three subscriptions; the second has
+/// two secrets.
 pub(crate) fn document() -> Value {
     static DOCUMENT: OnceLock<Value> = OnceLock::new();
     DOCUMENT.get_or_init(make).clone()
@@ -30,7 +31,7 @@ fn make() -> Value {
     serde_json::to_value(registry.export().unwrap()).unwrap()
 }
 
-/// The document with another value at this place, or none.
+/// Returns the document with another value at this position, or without it.
 pub(crate) fn with(place: &str, value: Option<Value>) -> Value {
     let mut document = document();
     let (of, key) = place.rsplit_once('/').unwrap();
@@ -49,7 +50,7 @@ pub(crate) fn read(document: &Value) -> Export {
         .unwrap_or_else(|error| panic!("{error}: {document}"))
 }
 
-/// An import that has to be refused, and leaves the registry as it was.
+/// Asserts that the import is rejected and leaves the registry unchanged.
 #[track_caller]
 pub(crate) fn assert_rejected(
     registry: &Registry,
@@ -65,13 +66,13 @@ pub(crate) fn assert_rejected(
     error.to_string()
 }
 
-/// The one thing that is wrong with the document, in a registry that is empty.
+/// Asserts that an import into an empty registry reports this one problem.
 #[track_caller]
 fn assert_invalid(place: &str, value: Value, field: &str, message: &str) {
     let registry = Registry::in_memory().unwrap();
     let told = assert_rejected(&registry, &with(place, Some(value)), ErrorKind::Invalid, &[field]);
     assert!(told.starts_with(&format!("{field}: ")) && told.contains(message), "{told}");
-    // Nothing is in the way of the next.
+    // The next import succeeds.
     registry.import(read(&document())).unwrap();
     assert_eq!(registry.len().unwrap(), 3);
 }
@@ -83,7 +84,7 @@ fn every_invalid_value_of_an_import_is_reported_with_its_position() {
         ("subscriptionId", json!(""), "has 26 characters, not 0"),
         ("subscriptionId", json!("81ARZ3NDEKTSV4RRFFQ69G5FAV"), "a digit from 0 to 7"),
         ("subscriptionId", json!("01ARZ3NDEKTSV4RRFFQ69G5FAU"), "letters other than"),
-        ("subscriptionId", json!("00000000000000000000000000"), "ids rise"),
+        ("subscriptionId", json!("00000000000000000000000000"), "ids must increase"),
         ("name", json!(""), "needs a name"),
         ("name", json!(" b"), "white space"),
         ("name", json!("a"), r#""a" stands in this list already, at [0]"#),
@@ -192,7 +193,7 @@ fn every_problem_of_a_secret_is_reported_and_no_secret_is_shown() {
         let shown = format!("{error} {error:?} {:?}", error.problems());
         assert!(!shown.contains("aGlkZGVu") && !shown.contains(&OTHER[..12]), "{shown}");
     }
-    // Eleven at most.
+    // At most eleven secrets.
     let secret = |n: usize| {
         let old = json!({"secret": format!("{n:02}{}", &SEED_SECRET[2..]), "createdAt": "2026-01-01T00:00:00Z",
             "expiresAt": "2099-01-01T00:00:00Z"});
@@ -249,7 +250,7 @@ fn import_reports_every_problem_at_once() {
     let registry = Registry::in_memory().unwrap();
     let told = assert_rejected(&registry, &document, ErrorKind::Invalid, &fields);
     assert!(told.ends_with("; and 10 more"), "{told}");
-    // Faults first, also where something is in the way.
+    // Validation precedes the check for an empty registry.
     registry.register_event_type("x").unwrap();
     assert_rejected(&registry, &document, ErrorKind::Invalid, &fields);
 }
@@ -270,7 +271,7 @@ fn imported_ids_must_increase_and_the_later_entry_is_reported() {
     invalid([2, 1, 0], &["subscriptions[1].subscriptionId", "subscriptions[2].subscriptionId"]);
     invalid([0, 2, 1], &["subscriptions[2].subscriptionId"]);
     invalid([0, 0, 1], &["subscriptions[1].subscriptionId", "subscriptions[1].name"]);
-    // In small letters it is the same id, and written in large ones.
+    // Lower case is the same id, and it is stored in upper case.
     let id = document["subscriptions"][2]["subscriptionId"].as_str().unwrap();
     registry
         .import(read(&with("/subscriptions/2/subscriptionId", Some(id.to_lowercase().into()))))
@@ -294,7 +295,7 @@ fn importing_into_a_nonempty_registry_is_rejected() {
     registry.delete(id).unwrap();
     registry.import(read(&document)).unwrap();
     conflict(&registry);
-    // Nothing is no exception.
+    // An empty document is no exception.
     let nothing = json!({"formatVersion": 1, "eventTypes": [], "subscriptions": []});
     assert_rejected(&registry, &nothing, ErrorKind::Conflict, &["registry"]);
     let empty = Registry::in_memory().unwrap();
@@ -362,7 +363,7 @@ fn concurrent_readers_see_an_import_completely_or_not_at_all() {
                 let over = importing.is_finished();
                 let (before, there) = (other.event_types().unwrap().len(), other.len().unwrap());
                 assert!([0, all].contains(&there) && [0, types].contains(&before));
-                assert!(before == 0 || there == all, "the event types came with the subscriptions");
+                assert!(before == 0 || there == all, "event types without the subscriptions");
                 if over {
                     break assert_eq!(there, all);
                 }

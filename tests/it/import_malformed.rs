@@ -17,7 +17,7 @@ fn an_unknown_format_version_is_incompatible_whatever_else_is_wrong() {
         let expected = format!("the document's format is {version}; the one that is known is 1");
         assert_eq!(told(&with("/formatVersion", Some(json!(version)))), expected);
         assert_eq!(told(&json!({"formatVersion": version})), expected);
-        // Keys have no order, and whatever else is wrong can be right in another format.
+        // Keys have no order, and other errors can be valid in another format.
         let others = [
             r#""eventTypes":{"a":1},"subscriptions":7,"tenants":[]"#,
             r#""eventTypes":["a",{"name":7}],"subscriptions":{}"#,
@@ -144,7 +144,7 @@ fn a_wrong_json_type_is_reported_by_position_and_never_by_value() {
     for text in ["", "null", "[]", "7", "\"x\"", "{", "{}"] {
         serde_json::from_str::<Export>(text).unwrap_err();
     }
-    // What may be absent may be null.
+    // Optional keys may be null.
     for place in ["/subscriptions/2/description", "/subscriptions/2/metadata"] {
         assert_eq!(read(&with(place, Some(Value::Null))), read(&with(place, None)));
     }
@@ -161,7 +161,7 @@ fn a_document_truncated_anywhere_is_rejected() {
     assert!(serde_json::from_str::<Export>(&(text + "x")).is_err());
 }
 
-/// The document as text, with its keys in this order.
+/// Returns the document as text with its keys in this order.
 fn in_order(document: &Value, keys: [&str; 3]) -> String {
     let entries = keys.map(|key| format!("{}:{}", json!(key), document[key]));
     format!("{{{}}}", entries.join(","))
@@ -201,7 +201,7 @@ fn the_order_of_keys_does_not_change_the_meaning_of_a_document() {
             "{error}"
         );
         assert!(!error.contains(&OTHER[6..14]), "{error}");
-        // What is kept for later does not lose a key that stands twice.
+        // Buffered content does not lose a duplicate key.
         let twice =
             in_order(&document(), keys).replace(r#""metadata":{"#, r#""metadata":{"k":"w","#);
         let error = told(&twice);
@@ -227,7 +227,7 @@ fn the_order_of_keys_does_not_change_the_meaning_of_a_document() {
     }
 }
 
-/// A place in the document, drawn by chance.
+/// Returns a random position in the document.
 fn random_position(value: &Value, random: &mut Random) -> String {
     let step = |key: String, inner: &Value, random: &mut Random| match inner {
         Value::Object(_) | Value::Array(_) if random.chance(80) => {

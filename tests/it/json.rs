@@ -12,7 +12,7 @@ use webhook_registry::{
 
 use crate::support::{SEED, SEED_SECRET, learn, new, refused};
 
-/// 2026-03-04T05:06:07.089Z, and a part of a millisecond that is cut off.
+/// 2026-03-04T05:06:07.089Z, and a fraction of a millisecond that is truncated.
 fn fixed() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_micros(1_772_600_767_089_999)
 }
@@ -33,7 +33,7 @@ fn body<T: DeserializeOwned>(value: &Value) -> T {
     serde_json::from_value(value.clone()).unwrap()
 }
 
-/// A subscription with everything, and the registry it is in.
+/// Creates a subscription with every field, and returns it with its registry.
 fn full() -> (Registry, Subscription) {
     let registry = registry();
     let new = new("full").description("for \"people\"").metadata("b", "2").metadata("a", "1");
@@ -137,7 +137,7 @@ fn times_are_whole_milliseconds_from_1970_to_9999() {
     }
 }
 
-/// Applies a PATCH body to a subscription with everything, and answers what became of it.
+/// Applies a PATCH body to a subscription with every field, and returns the result.
 #[track_caller]
 fn patched(patch: &Value) -> Value {
     let (registry, before) = full();
@@ -302,7 +302,7 @@ fn ids_and_patterns_serialize_as_strings() {
     assert_eq!(text(&pattern), r#""a.[!b-d]*""#);
     assert_eq!(serde_json::from_str::<EventPattern>(&text(&pattern)).unwrap(), pattern);
     assert!(serde_json::from_str::<EventPattern>(r#""[^a]""#).is_err());
-    // As keys of a map, which JSON writes as strings.
+    // Keys of a map, which JSON writes as strings.
     let map = std::collections::BTreeMap::from([(id, pattern)]);
     assert_eq!(text(&map), r#"{"01K9V3T0Z2B4C6D8E0F2G4H6J8":"a.[!b-d]*"}"#);
 }

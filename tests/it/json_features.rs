@@ -14,7 +14,7 @@ use crate::support::refused;
 
 const KEYS: [&str; 2] = ["$serde_json::private::RawValue", "$serde_json::private::Number"];
 
-/// Such a key alone and with others, before and after it.
+/// Returns objects with such a key alone, and with others before and after it.
 fn objects() -> Vec<Map<String, Value>> {
     let texts = ["oops", "[1,2]", "{\"a\":1}", "1.5", "12", "null", "", "\"x\""];
     let one = KEYS.iter().flat_map(|key| texts.map(|text| [(*key, text)].to_vec()));
@@ -42,7 +42,7 @@ fn metadata_round_trips_with_any_keys() {
         };
         let given = Value::Object(metadata.clone());
         assert_eq!(shown(&registry), given);
-        // In the history, before and after.
+        // The history contains it before and after.
         let patch = format!(r#"{{"metadata":{}}}"#, given.to_string().replace("\":\"", "\":\"x"));
         registry.update(id, serde_json::from_str::<SubscriptionUpdate>(&patch).unwrap()).unwrap();
         registry.update(id, SubscriptionUpdate::new().clear_metadata()).unwrap();
@@ -55,11 +55,11 @@ fn metadata_round_trips_with_any_keys() {
         assert_eq!(of(1).before(), Some(&given));
         assert_eq!(of(1).after(), of(2).before());
         assert_eq!((of(3).before(), of(3).after()), (None, Some(&given)));
-        // In a query.
+        // A query finds it.
         let query = json!({"metadata": given});
         let query: ListQuery = serde_json::from_str(&query.to_string()).unwrap();
         assert_eq!(registry.count(query).unwrap(), 1);
-        // In the document, whatever its order.
+        // An export contains it, in any order of keys.
         let export = registry.export().unwrap();
         let text = serde_json::to_string(&export).unwrap();
         let (rest, version) =
@@ -102,7 +102,7 @@ fn a_schema_round_trips_with_any_keys() {
         assert_eq!(there(&registry).json_schema(), Some(&schema));
         let before = registry.last_change().unwrap();
         registry.register_event_types(set).unwrap();
-        assert_eq!(registry.last_change().unwrap(), before, "nothing has changed");
+        assert_eq!(registry.last_change().unwrap(), before, "nothing may have changed");
         registry.register_event_type("a").unwrap();
         let changes = registry.changes(0, 10).unwrap();
         let of = |at: usize| {
@@ -120,7 +120,7 @@ fn a_schema_round_trips_with_any_keys() {
     }
 }
 
-/// A catalog inside another program's document: serde buffers what it flattens.
+/// A catalog inside a document of another program: serde buffers flattened content.
 #[derive(serde::Deserialize)]
 struct Answer {
     #[serde(flatten)]
@@ -145,8 +145,8 @@ fn numbers_of_a_schema_stay_numbers() {
     }
 }
 
-/// With `arbitrary_precision` they would be kept, and no program without it could read the file. Without it they are no
-/// JSON.
+/// With `arbitrary_precision` they would be stored, and no program without it could read the file.
+/// Without it they are not valid JSON.
 #[test]
 fn a_schema_number_beyond_64_bits_is_rejected() {
     for number in ["1e400", "-1e400", "[{\"a\":1e309}]"] {
@@ -198,13 +198,13 @@ fn schemas_that_differ_only_in_key_order_are_equal() {
     let before = (document(), registry.last_change().unwrap());
     learn(r#"{"a":{"c":2,"d":[{"x":2,"y":1}]},"b":1}"#);
     assert_eq!((document(), registry.last_change().unwrap()), before);
-    // Twice in and out gives the same text.
+    // A second round trip gives the same text.
     let other = Registry::in_memory().unwrap();
     other.import(serde_json::from_str(&before.0).unwrap()).unwrap();
     assert_eq!(serde_json::to_string(&other.export().unwrap()).unwrap(), before.0);
 }
 
-/// So deep as no parser with a limit reads it.
+/// Returns a value nested too deeply for a parser with a limit.
 fn deep(levels: usize) -> Value {
     let nest = |inner, level| match level % 2 {
         0 => Value::Array(vec![inner]),
@@ -213,7 +213,7 @@ fn deep(levels: usize) -> Value {
     (0..levels).fold(Value::Null, nest)
 }
 
-/// Takes a value apart level by level: dropped whole, a deep one overflows the stack.
+/// Drops a value level by level: dropping a deep one at once overflows the stack.
 fn dismantle(mut value: Value) {
     loop {
         value = match &mut value {

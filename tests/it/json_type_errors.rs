@@ -12,7 +12,8 @@ use webhook_registry::{
 
 const SECRET: &str = "Leaky0WHqXISxMAgoYneiFhgdGrOgYeToYPN3HjIO4xA";
 
-/// The message of a refusal, from text and from a value alike, that names all of these and never the secret.
+/// Asserts that parsing text and a value fails with a message that has all of these names and never
+/// the secret.
 #[track_caller]
 fn assert_rejected<T: DeserializeOwned + std::fmt::Debug>(json: &Value, named: &[&str]) {
     let from_text = serde_json::from_str::<T>(&json.to_string()).unwrap_err();
@@ -27,7 +28,7 @@ fn assert_rejected<T: DeserializeOwned + std::fmt::Debug>(json: &Value, named: &
     }
 }
 
-/// A value of each JSON type, and how it is called.
+/// Returns a value of each JSON type with the name of the type.
 fn values() -> [(Value, &'static str); 8] {
     [
         (json!(SECRET), "a string"),
@@ -41,7 +42,7 @@ fn values() -> [(Value, &'static str); 8] {
     ]
 }
 
-/// Puts a value of every other type under a key: each is refused by key and type.
+/// Asserts that a value of every other type under this key is rejected by key and type.
 #[track_caller]
 fn assert_accepts_only<T: DeserializeOwned + std::fmt::Debug>(
     base: &Value,
@@ -168,7 +169,7 @@ fn a_document_of_the_wrong_json_type_is_rejected() {
             assert_rejected::<EventPattern>(&value, &["a string", called]);
         }
     }
-    // Values of the right type that are none: their rules speak, without the text.
+    // Invalid values of the right type: the message of their rule does not repeat the text.
     assert_rejected::<SubscriptionId>(&json!(SECRET), &["subscription id"]);
     assert_rejected::<ListQuery>(&json!({"after": SECRET}), &["subscription id"]);
 }
@@ -189,7 +190,7 @@ fn unknown_keys_are_rejected_by_name() {
     }
 }
 
-/// Texts that are keys of a signing secret, and what it is often written with.
+/// Returns typical texts of signing secrets.
 fn secrets() -> Vec<String> {
     let mut secrets = vec![
         SECRET.to_owned(),
@@ -254,7 +255,7 @@ fn a_secret_in_place_of_a_key_is_not_repeated() {
         let message = serde_json::from_str::<ListQuery>(&twice).unwrap_err().to_string();
         assert!(message.contains("twice") && !message.contains("Leaky"), "{message}");
 
-        // The rules tell a key too.
+        // The rules also mention a key.
         let value = "v".repeat(1_025);
         let update = SubscriptionUpdate::new()
             .metadata(&*secret, value)

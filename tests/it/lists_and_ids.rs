@@ -11,7 +11,7 @@ use webhook_registry::{
 
 use crate::support::{Random, contact_center, learn, new, refused};
 
-/// A registry whose clock is the number of milliseconds in the hand.
+/// Returns a registry whose clock is the returned number of milliseconds.
 fn with_clock() -> (Registry, Arc<AtomicU64>) {
     let millis = Arc::new(AtomicU64::new(1_000_000));
     let hand = Arc::clone(&millis);
@@ -81,7 +81,7 @@ fn a_page_has_100_entries_by_default_and_1000_at_most() {
         refused(registry.list(query.clone()), ErrorKind::Invalid, &["limit"]);
         let mut walk = registry.iter(query.clone());
         refused(walk.next().unwrap(), ErrorKind::Invalid, &["limit"]);
-        assert!(walk.next().is_none(), "a walk ends after an error");
+        assert!(walk.next().is_none(), "an iterator ends after an error");
         assert!(walk.next().is_none());
         assert_eq!(registry.count(query).unwrap(), 1_001, "count ignores the limit");
     }
@@ -112,12 +112,12 @@ fn a_cursor_stays_valid_after_its_subscription_was_deleted() {
         registry.delete(id).unwrap();
     }
     assert_eq!(after(ids[0]), []);
-    // What comes later stands behind every cursor that was ever given out.
+    // Later subscriptions follow every cursor that was ever returned.
     let later = registry.create(new("later")).unwrap().subscription().id();
     assert_eq!(after(ids[4]), [later]);
 }
 
-/// A few subscriptions that differ in everything a query can ask for.
+/// Returns a registry of subscriptions that differ in every field that a query can filter by.
 fn mixed() -> Registry {
     let registry = contact_center();
     let to = |name: &str, patterns: &[&str]| NewSubscription::new(name, "https://x", patterns);
@@ -217,10 +217,10 @@ fn an_iterator_reads_page_by_page_and_sees_concurrent_changes() {
         registry.delete(gone).unwrap();
     }
     let later = registry.create(new("later")).unwrap().subscription().id();
-    assert_eq!(next(), Some(ids[1]), "this page was fetched before");
+    assert_eq!(next(), Some(ids[1]), "this page was read before");
     assert_eq!((next(), next(), next()), (Some(ids[3]), Some(ids[4]), Some(later)));
     assert_eq!(next(), None);
-    // It outlives the handle that it came from.
+    // The iterator outlives its handle.
     let walk = {
         let handle = registry.clone();
         handle.iter(ListQuery::new())
@@ -240,12 +240,12 @@ fn ids_increase_when_the_clock_steps_back_and_after_deletions() {
             let id = subscription.id();
             assert!(last < Some(id), "{last:?} {id}");
             let at = SystemTime::UNIX_EPOCH + Duration::from_millis(now);
-            assert_eq!(subscription.created_at(), at, "the record tells the clock's time");
+            assert_eq!(subscription.created_at(), at, "the creation time is that of the clock");
             assert!(id.timestamp() >= at);
             last = Some(id);
         }
     }
-    // The greatest is deleted, then all.
+    // First the greatest id is deleted, then all.
     registry.delete(last.unwrap()).unwrap();
     let next = registry.create(new("after the greatest")).unwrap();
     assert!(Some(next.subscription().id()) > last);
@@ -318,7 +318,7 @@ fn the_revision_counts_only_calls_with_an_effect() {
         assert_eq!(after.created_at(), created_at);
         assert_eq!(registry.get(id).unwrap(), Some(after));
     }
-    // Neither the catalog nor a refused call counts.
+    // Catalog changes and rejected calls do not increment the revision.
     registry.register_event_type("agent.other").unwrap();
     registry.remove_event_type("agent.other").unwrap();
     refused(registry.update(id, update().name("")), ErrorKind::Invalid, &["name"]);
@@ -355,7 +355,7 @@ fn iterating_by_event_type_returns_each_subscription_once_whichever_patterns_mat
         registry.register_event_type(event).unwrap();
         let shared =
             ["agent.*", "*", "*.v1", "agent.presence.*", event, "channel.*", "channel.held.v1"];
-        // Matches the event, and is another for each number.
+        // Returns a pattern that matches the event and differs for each number.
         let own = |number: usize| {
             let letter = |(at, letter)| if at < 12 && number >> at & 1 == 1 { '?' } else { letter };
             event.chars().enumerate().map(letter).collect::<String>()

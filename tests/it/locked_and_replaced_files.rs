@@ -32,7 +32,7 @@ fn fresh() -> (TempDir, PathBuf, Registry) {
     (folder, path, registry)
 }
 
-/// Checks that a call waits for the timeout, and not much longer.
+/// Asserts that a call returns `Busy` after the timeout, and not much later.
 #[track_caller]
 fn assert_waits_for_timeout<T: std::fmt::Debug>(
     timeout: Duration,
@@ -41,7 +41,7 @@ fn assert_waits_for_timeout<T: std::fmt::Debug>(
     let began = Instant::now();
     refused(call(), ErrorKind::Busy, &[]);
     let waited = began.elapsed();
-    assert!(waited >= timeout, "gave up after {waited:?}");
+    assert!(waited >= timeout, "returned too early, after {waited:?}");
     assert!(waited < timeout + Duration::from_secs(2), "waited {waited:?}");
 }
 
@@ -53,7 +53,7 @@ fn a_foreign_lock_is_busy_after_the_timeout_and_not_before() {
     let timeout = Duration::from_millis(300);
     assert_waits_for_timeout(timeout, || registry.create(new("two")));
     assert_waits_for_timeout(timeout, || registry.register_event_type("queue.v1"));
-    // Another thread of the same registry has the same patience, and waits in its own time.
+    // Another thread of the same registry has the same timeout, and waits independently.
     std::thread::scope(|scope| {
         scope
             .spawn(|| assert_waits_for_timeout(timeout, || registry.create(new("two"))))
@@ -62,7 +62,7 @@ fn a_foreign_lock_is_busy_after_the_timeout_and_not_before() {
     });
     let hasty = Registry::options().busy_timeout(Duration::ZERO).open(&path).unwrap();
     assert_waits_for_timeout(Duration::ZERO, || hasty.create(new("two")));
-    // Readers are not kept.
+    // Readers do not wait.
     assert_eq!(registry.subscribers("agent.v1").unwrap().len(), 1);
     assert_eq!(Registry::open(&path).unwrap().len().unwrap(), 1);
     stranger.execute_batch("COMMIT").unwrap();
@@ -127,8 +127,9 @@ fn opening_waits_for_a_file_that_another_program_is_still_writing() {
     assert!(Registry::open(&path).unwrap().check().unwrap().is_sound());
 }
 
-/// Another registry's file in place of the first, as one has to do it: with the `-wal` and `-shm` of the old one taken
-/// away. SQLite cannot tell to which file a `-wal` belongs, so one that is left is read into the new file.
+/// Replaces the file with that of another registry in the correct way: with the `-wal` and `-shm`
+/// of the old one removed. SQLite does not know to which file a `-wal` belongs, so it would read an
+/// old one into the new file.
 #[cfg(unix)]
 fn replace(path: &Path) {
     let other = path.with_file_name("other.db");
@@ -142,7 +143,8 @@ fn replace(path: &Path) {
     fs::rename(other, path).unwrap();
 }
 
-/// Reads on many threads at once, so that connections are opened anew, and checks that no answer is another file's.
+/// Reads on many threads at once, so that connections are opened, and asserts that no answer comes
+/// from another file.
 #[cfg(unix)]
 #[track_caller]
 fn assert_reads_old_file_or_fails(registry: &Registry) {
@@ -171,7 +173,7 @@ fn a_replaced_file_is_never_mixed_with_the_opened_one() {
     let (_folder, path, registry) = fresh();
     replace(&path);
     assert_reads_old_file_or_fails(&registry);
-    // What lies there now is whole, and stays so when the old handle goes.
+    // The new file is sound, and stays so after the old handle is closed.
     drop(registry);
     let now = Registry::open(&path).unwrap();
     assert_eq!(now.len().unwrap(), 3);
@@ -208,7 +210,7 @@ fn child_changes_its_directory() {
     std::env::set_current_dir(&folder).unwrap();
     let mut names = vec!["registry.db", "a%41#c.db", "./sub/../registry2.db"];
     if cfg!(unix) {
-        // No names of files on Windows.
+        // Windows does not allow these file names.
         names.extend([":memory:", "file:x?mode=memory", "a%41?b#c.db"]);
     }
     for name in names {
@@ -222,7 +224,7 @@ fn child_changes_its_directory() {
         let again = Registry::open(registry.path().unwrap()).unwrap();
         assert_eq!(again.get(id).unwrap().unwrap().name(), "one");
         drop((registry, again));
-        // It lies where the directory was then, under just this name.
+        // The file is in the original directory, under exactly this name.
         assert!(folder.join(name).exists(), "{name}");
         assert_eq!(Registry::open(folder.join(name)).unwrap().len().unwrap(), 1, "{name}");
     }
@@ -249,7 +251,7 @@ fn a_symlink_opens_the_same_registry() {
     assert_eq!(registry.len().unwrap(), 2);
     registry.create(new("three")).unwrap();
     assert_eq!(linked.subscribers("agent.v1").unwrap().len(), 3);
-    assert!(!folder.path().join("link.db-wal").exists(), "one -wal for both");
+    assert!(!folder.path().join("link.db-wal").exists(), "both names must share one -wal");
     let reader = Registry::options().read_only(true).open(&link).unwrap();
     assert_eq!(reader.len().unwrap(), 3);
 }
@@ -288,7 +290,7 @@ fn a_path_may_be_invalid_utf_8() {
     refused(Registry::open(OsStr::from_bytes(b"a\0b")), ErrorKind::Storage, &[]);
 }
 
-/// SQLite takes paths as UTF-8 there, which a lone surrogate has no form in.
+/// SQLite takes paths as UTF-8 there, which cannot represent a lone surrogate.
 #[cfg(windows)]
 #[test]
 fn a_path_that_is_not_unicode_is_a_storage_error_and_creates_no_file() {
@@ -314,7 +316,7 @@ fn child_opens_as_another_user() {
     child::tell(open(arguments[0] == "read-only"));
 }
 
-/// Opens the file as a user to whom it does not belong.
+/// Opens the file as a user who does not own it.
 #[cfg(unix)]
 fn open_as_another_user(path: &Path, how: &str) -> Option<String> {
     let before = if rustix::process::geteuid().is_root() {

@@ -31,7 +31,7 @@ fn two_threads_that_open_a_fresh_file_both_succeed() {
                     let registry = Registry::open(path).unwrap();
                     registry.register_event_type("agent.v1").unwrap();
                     registry.create(new(name)).unwrap();
-                    registry.get_by_name(name).unwrap().expect("one's own change is seen");
+                    registry.get_by_name(name).unwrap().expect("a handle must see its own change");
                 });
             }
         });
@@ -170,7 +170,7 @@ fn many_processes_share_one_file_and_each_name_is_created_once() {
     let mut won: BTreeMap<String, String> = BTreeMap::new();
     let (mut conflicts, mut updates, mut deleted) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
     let mut rotated: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    // All are heard at once: one whose pipe is full would stand still.
+    // The output of all is read concurrently: a child with a full pipe would block.
     let ears: Vec<_> = peers
         .into_iter()
         .map(|mut peer| {
@@ -244,16 +244,19 @@ fn many_processes_share_one_file_and_each_name_is_created_once() {
             !returned.is_empty(),
             "the current secret of {id} is one that was returned"
         );
-        assert!(old.iter().rev().skip(1).all(given), "only the oldest of {id} can be the first");
+        assert!(
+            old.iter().rev().skip(1).all(given),
+            "only the oldest secret of {id} can be the first"
+        );
         left.insert(id);
     }
     let expected: BTreeSet<String> = won.into_keys().filter(|id| !deleted.contains(id)).collect();
-    assert_eq!(left, expected, "rows lost or doubled");
+    assert_eq!(left, expected, "rows are lost or duplicated");
     drop(registry);
     assert_sound(&path);
 }
 
-/// What another process has been told, this one sees on its next call.
+/// Asserts that this process sees a change that another process has reported.
 fn assert_visible(registry: &Registry, line: &str, dispatched: bool) {
     let words: Vec<&str> = line.split(' ').collect();
     let (id, name) = match words[..] {
@@ -270,7 +273,7 @@ fn assert_visible(registry: &Registry, line: &str, dispatched: bool) {
             assert_eq!(found, None, "{line}");
             assert!(!dispatched || !gets("agent.presencechanged.v1"), "{line}");
         }
-        (_, None) => assert!(name.is_none_or(is_temporary), "{line}, and it is not there"),
+        (_, None) => assert!(name.is_none_or(is_temporary), "{line}: the subscription is missing"),
         (what, Some(found)) => {
             assert!(name.is_none_or(|name| name == found.name()), "{line}");
             assert!(what != "updated" || found.revision() >= words[2].parse().unwrap(), "{line}");
@@ -282,12 +285,12 @@ fn assert_visible(registry: &Registry, line: &str, dispatched: bool) {
     }
 }
 
-/// A tenth of the names are deleted again by whoever finds them, and so can be won again.
+/// Returns true for the tenth of the names that are deleted again, and so can be created again.
 fn is_temporary(name: &str) -> bool {
     name.ends_with('7')
 }
 
-/// The holder's id, from the message of a conflict.
+/// Returns the id of the holder from the message of a conflict.
 fn holder(message: &str) -> String {
     message.rsplit(' ').next().unwrap().to_owned()
 }
@@ -311,7 +314,7 @@ fn child_creates() {
                         Ok(made) => {
                             let id = made.subscription().id();
                             child::tell(format!("won {name} {id}"));
-                            // Another may have changed or deleted it by now.
+                            // Another process may have changed or deleted it by now.
                             let found = registry.get(id).unwrap();
                             assert!(
                                 is_temporary(&name)
@@ -340,11 +343,11 @@ fn child_creates() {
     });
 }
 
-/// A change that must not be lost, of whoever holds the name.
+/// Changes the subscription with this name; the change must not be lost.
 fn change_by_name(registry: &Registry, id: SubscriptionId, random: &mut Random) {
     match random.below(5) {
         0 => {
-            let seen = registry.get(id).unwrap().expect("nobody deletes it");
+            let seen = registry.get(id).unwrap().expect("no process deletes it");
             let update = SubscriptionUpdate::new()
                 .metadata("by", random.next().to_string())
                 .if_revision(seen.revision());
@@ -366,7 +369,7 @@ fn change_by_name(registry: &Registry, id: SubscriptionId, random: &mut Random) 
             match registry.rotate_secret(id, Rotation::new().overlap(overlap)) {
                 Ok(secret) => {
                     child::tell(format!("rotated {id} {}", secret.expose()));
-                    // Another may have rotated it away by now, which is a change that counts.
+                    // Another process may have rotated it by now, which increments the revision.
                     let newest = registry.secret(id).unwrap();
                     assert!(newest == secret || registry.get(id).unwrap().unwrap().revision() > 2);
                 }

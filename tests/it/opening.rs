@@ -17,14 +17,14 @@ pub(crate) fn folder() -> (TempDir, PathBuf) {
     (folder, path)
 }
 
-/// Makes a registry with one subscription, and closes it.
+/// Creates a registry with one subscription, and closes it.
 fn create_closed(path: &Path) {
     let registry = Registry::open(path).unwrap();
     learn(&registry);
     registry.create(new("one")).unwrap();
 }
 
-/// Every file of the folder, but for what SQLite may add: a `-shm` and an empty `-wal`.
+/// Returns every file of the folder except for a `-shm` and an empty `-wal`, which SQLite may add.
 pub(crate) fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -39,7 +39,7 @@ pub(crate) fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     files
 }
 
-/// Every way to open, by its name.
+/// Returns every way to open a registry with its name.
 pub(crate) fn ways() -> [(&'static str, webhook_registry::RegistryOptions); 3] {
     [
         ("open", Registry::options()),
@@ -48,21 +48,21 @@ pub(crate) fn ways() -> [(&'static str, webhook_registry::RegistryOptions); 3] {
     ]
 }
 
-/// What lies there is refused by every way to open, and left byte for byte.
+/// Asserts that every way to open rejects the file and leaves it unchanged.
 #[track_caller]
 fn assert_rejected_unchanged(path: &Path, kind: ErrorKind) {
     let folder = path.parent().unwrap();
     let before = contents(folder);
-    assert!(before.contains_key(path), "there is nothing to leave alone");
+    assert!(before.contains_key(path), "the file does not exist");
     for (way, options) in ways() {
         for _ in 0..2 {
             refused(options.open(path), kind, &[]);
-            assert!(contents(folder) == before, "{way} changed what lay there");
+            assert!(contents(folder) == before, "opening {way} changed the folder");
         }
     }
 }
 
-/// Copies a database as it stands under an open connection: what a killed program leaves behind.
+/// Copies a database that is open, as a killed program leaves it behind.
 pub(crate) fn copy_as_killed(path: &Path, to: &Path) -> PathBuf {
     let copy = to.join("left.db");
     for suffix in ["", "-wal", "-journal"] {
@@ -181,14 +181,15 @@ fn a_database_of_another_application_is_rejected_and_unchanged() {
         "PRAGMA application_id = 42",
         "PRAGMA user_version = 1",
         "PRAGMA journal_mode = WAL; CREATE TABLE notes (text)",
-        // One that looks like ours but for the application's id, and one that only claims it.
+        // A file like a registry except for the application id, and one with only the application
+        // id.
         "PRAGMA user_version = 1; CREATE TABLE subscription (id)",
         "PRAGMA application_id = 2003333735; CREATE TABLE notes (text)",
     ] {
         let (_folder, path) = folder();
         let other = Connection::open(&path).unwrap();
         other.execute_batch(setup).unwrap();
-        // With its program still at work, and without.
+        // While the other program is running, and afterwards.
         assert_rejected_unchanged(&path, ErrorKind::Incompatible);
         drop(other);
         assert_rejected_unchanged(&path, ErrorKind::Incompatible);
@@ -234,7 +235,7 @@ fn a_journal_of_another_application_is_not_rolled_back() {
     let journal = to.path().join("left.db-journal");
     assert!(fs::metadata(&journal).unwrap().len() > 0);
     assert_rejected_unchanged(&left, ErrorKind::Incompatible);
-    // It was hot: the program itself rolls it back.
+    // The journal was hot: the program itself rolls it back.
     let rest: i64 = Connection::open(&left)
         .unwrap()
         .query_row("SELECT count(*) FROM notes WHERE text <> 'half'", [], |row| row.get(0))
@@ -250,7 +251,7 @@ fn a_file_of_a_newer_version_is_rejected() {
         create_closed(&path);
         let newer = Connection::open(&path).unwrap();
         newer.pragma_update(None, "user_version", version).unwrap();
-        // Told by the `-wal` alone, while its program is at work; by one that was left; and by the file.
+        // The version is in the `-wal` of a running program, in a leftover `-wal`, and in the file.
         assert!(fs::metadata(folder.path().join("registry.db-wal")).unwrap().len() > 0);
         assert_rejected_unchanged(&path, ErrorKind::Incompatible);
         let to = tempfile::tempdir().unwrap();

@@ -9,8 +9,8 @@ use webhook_registry::{ErrorKind, Registry};
 use crate::opening::{contents, folder, ways};
 use crate::support::{new, refused};
 
-/// What a hot journal begins with: the magic, all records, the checksum's start, how many pages the file had before,
-/// sectors of 512 and pages of 4,096 bytes.
+/// Returns the header of a hot journal: the magic, the record count, the checksum seed, the
+/// previous number of pages, sectors of 512 bytes and pages of 4,096 bytes.
 fn journal_header(checksum: u32, pages: u32) -> Vec<u8> {
     let mut header = vec![0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
     header.extend(
@@ -29,7 +29,7 @@ fn a_hot_journal_of_another_program_is_not_rolled_back_even_if_the_file_looks_em
              INSERT INTO notes VALUES ('kept'); DROP TABLE notes",
         )
         .unwrap();
-    // As if the program had been killed just before its commit took back the journal's header.
+    // As if the program was killed just before its commit cleared the header of the journal.
     let mut journal = fs::read(folder.path().join("registry.db-journal")).unwrap();
     let page = &journal[516..516 + 4_096];
     let sum: u32 = (1..=20).map(|step| u32::from(page[4_096 - 200 * step])).sum();
@@ -42,9 +42,9 @@ fn a_hot_journal_of_another_program_is_not_rolled_back_even_if_the_file_looks_em
     let before = contents(to.path());
     for (way, options) in ways() {
         options.open(&left).unwrap_err();
-        assert!(contents(to.path()) == before, "{way} changed what lay there");
+        assert!(contents(to.path()) == before, "opening {way} changed the folder");
     }
-    // It was hot: the program itself gets its table back.
+    // The journal was hot: the program itself recovers its table.
     let kept: String = Connection::open(&left)
         .unwrap()
         .query_row("SELECT text FROM notes", [], |row| row.get(0))
@@ -82,7 +82,7 @@ fn a_file_that_ends_within_a_page_after_a_killed_checkpoint_is_readable() {
     registry.create_all((0..50).map(|n| new(&format!("n{n}")).allow_unknown_events(true))).unwrap();
     let wal = fs::read(folder.path().join("registry.db-wal")).unwrap();
     drop(registry);
-    // All of it is in the file now, but for the end of the last page.
+    // The file now holds everything except for the end of the last page.
     let whole = fs::read(&path).unwrap();
     fs::write(&path, &whole[..whole.len() - 100]).unwrap();
     refused(Registry::open(&path), ErrorKind::Corrupt, &[]);

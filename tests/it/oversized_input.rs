@@ -10,8 +10,8 @@ use webhook_registry::{
 
 use crate::support::{contact_center, new, refused, size};
 
-/// Runs it, and checks that it took no work worth mentioning, also without optimization: by the thread's own clock,
-/// which other programs on the machine do not move.
+/// Asserts that the call needs little CPU time, also without optimization. The clock of the thread
+/// is used, because other programs on the machine do not affect it.
 #[track_caller]
 fn assert_quick<T>(limit: Duration, what: impl FnOnce() -> T) -> T {
     let began = thread_cpu_time();
@@ -21,7 +21,7 @@ fn assert_quick<T>(limit: Duration, what: impl FnOnce() -> T) -> T {
     result
 }
 
-/// How long this thread has been at work.
+/// Returns the CPU time of this thread.
 fn thread_cpu_time() -> Duration {
     #[cfg(unix)]
     {
@@ -45,7 +45,7 @@ fn assert_readable(error: impl std::fmt::Display + std::fmt::Debug) {
     assert!(debugged.len() < 65_536, "{} bytes of Debug", debugged.len());
 }
 
-/// A body of `create` with one field of the given JSON.
+/// Returns a body for `create` with the given JSON in one field.
 fn body(field: &str, json: &str) -> String {
     let mut body = r#"{"name":"a","url":"https://example.com/","events":["agent.*"]"#.to_owned();
     write!(body, r#","{field}":{json}}}"#).unwrap();
@@ -81,7 +81,7 @@ fn a_json_body_of_ten_megabytes_is_rejected_quickly() {
         });
         assert_readable(error);
     }
-    // What serde refuses, it refuses with as short a word.
+    // Errors of serde are equally short.
     for (field, value) in [
         ("enabled", format!("\"{large}\"")),
         (&*large, "1".to_owned()),
@@ -117,13 +117,13 @@ fn a_million_metadata_keys_are_rejected_and_nothing_changes() {
     assert_eq!(registry.get(id).unwrap(), before);
     let took = thread_cpu_time() - began;
     assert!(took < Duration::from_secs(20), "took {took:?}");
-    // A null for each of a million keys removes nothing, and changes nothing.
+    // A null for each of a million absent keys removes nothing, and changes nothing.
     let nulls =
         keys(size(50_000, 1_000_000)).replace("\"\"", "null").replace("{\"0\":", "{\"zero\":");
     let update: SubscriptionUpdate =
         serde_json::from_str(&format!("{{\"metadata\":{nulls}}}")).unwrap();
     let after = registry.update(id, update).unwrap();
-    assert_eq!(after.metadata().len(), 1, "all but \"0\" are removed");
+    assert_eq!(after.metadata().len(), 1, "all keys but \"0\" are removed");
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn the_maximum_of_256_adversarial_patterns_is_accepted_quickly() {
     let name = "a".repeat(250) + "new255";
     assert_quick(limit, || registry.register_event_type(name.as_str()).unwrap());
     assert_eq!(registry.subscribers(&name).unwrap().len(), 1);
-    // All of them misspelt: suggestions are looked for, but not without end.
+    // All are misspelt: the search for suggestions is bounded.
     let registry = contact_center();
     let unknown: Vec<String> =
         (0..256).map(|number| "b".repeat(250) + &number.to_string()).collect();
@@ -161,7 +161,7 @@ fn the_maximum_of_256_adversarial_patterns_is_accepted_quickly() {
             .create(NewSubscription::new("unknown", "https://example.com/", unknown))
             .unwrap_err()
     });
-    assert_eq!(error.problems().len(), 256, "one problem each");
+    assert_eq!(error.problems().len(), 256, "one problem per event");
     assert_readable(error);
     let one_more = vec!["*"; 257];
     let error = registry.create(NewSubscription::new("b", "https://example.com/", one_more));
@@ -179,7 +179,7 @@ fn a_thousand_problems_in_one_list_are_all_returned_and_ten_are_shown() {
     let all =
         (0..1_000).map(|_| NewSubscription::new("", "ftp://x", ["a b", "**"]).secret("short"));
     let error = assert_quick(QUICK, || registry.create_all(all).unwrap_err());
-    assert_eq!(error.problems().len(), 1_000 * 5, "one a field: each name is empty already");
+    assert_eq!(error.problems().len(), 1_000 * 5, "one problem per field");
     assert_message_readable(&error);
     assert!(registry.is_empty().unwrap());
 }
@@ -197,7 +197,7 @@ fn a_schema_at_the_depth_and_size_limits_round_trips_and_a_larger_one_is_rejecte
     for nest in [array, object] {
         let nested =
             |depth: usize| (0..depth).fold(serde_json::Value::Null, |inner, _| nest(inner));
-        // serde_json reads 127 levels, and each document that holds a schema adds some.
+        // serde_json reads 127 levels, and each document around a schema adds some.
         let registry = Registry::in_memory().unwrap();
         let deep = EventType::new("deep").with_json_schema(nested(124));
         registry.register_event_type(deep.clone()).unwrap();

@@ -31,7 +31,7 @@ fn assert_holds(outcome: Result<(), impl std::fmt::Display>) {
     }
 }
 
-/// A name of few characters, so that patterns hit.
+/// Generates a name of few characters, so that patterns often match.
 fn name() -> impl Strategy<Value = String> {
     vec(select(&b"aabbcz.-_09AZ:/"[..]), 1..9).prop_map(|bytes| String::from_utf8(bytes).unwrap())
 }
@@ -50,7 +50,7 @@ fn class() -> impl Strategy<Value = String> {
         .prop_map(|(not, first, members, last)| format!("[{not}{first}{}{last}]", members.concat()))
 }
 
-/// What is mostly a pattern.
+/// Generates mostly valid patterns.
 fn pattern() -> impl Strategy<Value = String> {
     let part = prop_oneof![
         4 => select(&["a", "b", "c", "z", ".", "-", "_", "0", "9", "A", "Z", ":", "/"][..]).prop_map(str::to_owned),
@@ -61,7 +61,7 @@ fn pattern() -> impl Strategy<Value = String> {
     vec(part, 1..7).prop_map(|parts| parts.concat())
 }
 
-/// What is mostly none.
+/// Generates mostly invalid patterns.
 fn arbitrary_text() -> impl Strategy<Value = String> {
     let bit = select(
         &[
@@ -72,7 +72,7 @@ fn arbitrary_text() -> impl Strategy<Value = String> {
     vec(bit, 0..9).prop_map(|bits| bits.concat())
 }
 
-/// SQLite's answer. Its sets are turned round by `^`, the crate's by `!`.
+/// Returns the answer of SQLite, which negates sets with `^` where the crate uses `!`.
 fn glob(conn: &Connection, pattern: &str, name: &str) -> bool {
     conn.prepare_cached("SELECT ?2 GLOB ?1")
         .unwrap()
@@ -83,7 +83,7 @@ fn glob(conn: &Connection, pattern: &str, name: &str) -> bool {
 #[test]
 fn the_crate_sqlite_and_the_oracle_agree_on_what_a_pattern_matches() {
     let conn = Connection::open_in_memory().unwrap();
-    // A property that never hits proves nothing, so the hits are counted.
+    // A property that never matches proves nothing, so the matches are counted.
     let (hits, asked) = (Cell::new(0), Cell::new(0));
     let outcome = runner().run(&(pattern(), vec(name(), 4)), |(text, names)| {
         let parsed = text.parse::<EventPattern>();
@@ -164,7 +164,7 @@ fn the_crate_and_the_oracle_accept_the_same_patterns() {
         Ok(())
     });
     assert_holds(outcome);
-    assert!(accepted.get() > 100, "only {} were patterns", accepted.get());
+    assert!(accepted.get() > 100, "only {} texts were patterns", accepted.get());
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn no_text_makes_parsing_or_matching_panic() {
     assert_holds(outcome);
 }
 
-/// Checks one row of the table: what a pattern covers, and what it does not.
+/// Asserts one row of the table: which names a pattern matches and which not.
 #[track_caller]
 fn assert_table_row(text: &str, covered: &[&str], others: &[&str]) {
     let pattern: EventPattern = text.parse().unwrap();

@@ -17,22 +17,23 @@ use crate::support::{learn, new, refused};
 const FOLDER: &str = "WEBHOOK_REGISTRY_TEST_FOLDER";
 const NOBODY: u32 = 65_534;
 
-/// The folder that the parent prepared; none in the parent itself.
+/// Returns the folder that the parent prepared, and None in the parent itself.
 fn child() -> Option<PathBuf> {
     std::env::var_os(FOLDER).map(PathBuf::from)
 }
 
-/// Runs one test of this file again, without root's rights, on a folder.
+/// Runs one test of this file again on a folder, without root privileges.
 #[track_caller]
 fn rerun_as_nobody(test: &str, folder: &Path) {
     rerun_as(NOBODY, test, folder);
 }
 
-/// The same as this user, where root starts it.
+/// Runs it as this user if root started the tests.
 #[track_caller]
 fn rerun_as(user: u32, test: &str, folder: &Path) {
     let is_root = fs::metadata(folder).unwrap().uid() == 0;
-    // By this link, root's child finds the program also where it may not enter the folder that holds it.
+    // Through this link, the child finds the program even if it may not enter the folder of the
+    // program.
     let link = Path::new("/proc/self/exe");
     let program =
         if is_root && link.exists() { link.to_owned() } else { std::env::current_exe().unwrap() };
@@ -48,14 +49,14 @@ fn rerun_as(user: u32, test: &str, folder: &Path) {
     let said = String::from_utf8_lossy(&output.stdout);
     let shown = format!("{said}{}", String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{shown}");
-    assert!(said.contains("1 passed"), "the child ran nothing: {shown}");
+    assert!(said.contains("1 passed"), "the child ran no test: {shown}");
 }
 
 fn mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// A folder that everybody may enter and write to, with a registry of one subscription that everybody may read.
+/// Creates a world-writable folder with a world-readable registry of one subscription.
 fn prepared() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     mode(folder.path(), 0o777);
@@ -68,7 +69,7 @@ fn prepared() -> (tempfile::TempDir, PathBuf) {
     (folder, path)
 }
 
-/// Adds a subscription that stands in the `-wal` alone, and answers the writer that keeps it there.
+/// Adds a subscription that is only in the `-wal`, and returns the writer that keeps it there.
 fn write_into_wal(path: &Path) -> Registry {
     let writer = Registry::open(path).unwrap();
     writer.create(new("two").allow_unknown_events(true)).unwrap();
@@ -80,7 +81,7 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(format!("{}{suffix}", path.display()))
 }
 
-/// Leaves the folder as a killed writer would, with some of its files.
+/// Copies the folder as a killed writer leaves it, with some of its files.
 fn copy_as_killed(path: &Path, suffixes: &[&str]) -> (tempfile::TempDir, PathBuf) {
     let writer = write_into_wal(path);
     let folder = tempfile::tempdir().unwrap();
@@ -98,7 +99,7 @@ fn read_only(path: &Path) -> webhook_registry::Result<Registry> {
     Registry::options().read_only(true).open(path)
 }
 
-/// That the child has no more rights than the test is about.
+/// Asserts that the child has no write permission.
 fn assert_not_writable(path: &Path) {
     assert!(fs::OpenOptions::new().append(true).open(path).is_err());
 }
@@ -170,7 +171,7 @@ fn an_unreadable_wal_with_content_is_a_storage_error_and_never_an_older_answer()
             "an_unreadable_wal_with_content_is_a_storage_error_and_never_an_older_answer",
             folder.path(),
         );
-        // Also where the `-wal` itself may not be read.
+        // Also if the `-wal` itself is unreadable.
         mode(&beside(&copy, "-wal"), 0o000);
         rerun_as_nobody(
             "an_unreadable_wal_with_content_is_a_storage_error_and_never_an_older_answer",
@@ -182,7 +183,7 @@ fn an_unreadable_wal_with_content_is_a_storage_error_and_never_an_older_answer()
     let path = folder.join("registry.db");
     refused(read_only(&path), ErrorKind::Storage, &[]);
     refused(Registry::open(&path), ErrorKind::Storage, &[]);
-    // By another name for the same file, beside which no `-wal` lies.
+    // Through another name of the same file, without a `-wal` beside it.
     let elsewhere = tempfile::tempdir().unwrap();
     let link = elsewhere.path().join("link.db");
     std::os::unix::fs::symlink(&path, &link).unwrap();
@@ -278,7 +279,8 @@ fn a_database_of_another_application_is_incompatible_without_write_permission() 
     refused(read_only(&path), ErrorKind::Incompatible, &[]);
 }
 
-/// A registry that belongs to nobody, beside which another user has left these files. None where that takes root's rights.
+/// Creates a registry owned by nobody with these files of another user beside it. None without root
+/// privileges.
 fn left_by_another(suffixes: &[&str]) -> Option<(tempfile::TempDir, PathBuf)> {
     let (folder, path) = prepared();
     if fs::metadata(&path).unwrap().uid() != 0 {
@@ -286,7 +288,7 @@ fn left_by_another(suffixes: &[&str]) -> Option<(tempfile::TempDir, PathBuf)> {
         return None;
     }
     std::os::unix::fs::chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
-    // That user reads the registry, and cannot remove what that takes.
+    // That user reads the registry, and cannot remove the files that reading creates.
     rerun_as(NOBODY - 1, "a_reader_works_beside_files_of_another_user", folder.path());
     for suffix in ["-wal", "-shm"] {
         let left = beside(&path, suffix);
@@ -321,7 +323,7 @@ fn an_unwritable_file_beside_the_registry_is_a_storage_error_that_names_it() {
                 folder.path(),
             );
             assert!(fs::read(&path).unwrap() == before);
-            // As the message says.
+            // The instruction in the message works.
             for suffix in suffixes {
                 fs::remove_file(beside(&path, suffix)).unwrap();
             }
@@ -375,7 +377,7 @@ fn a_path_stays_fixed_when_the_working_directory_is_moved() {
     for (registry, path) in &open {
         assert_eq!(registry.path(), Some(path.as_path()));
         registry.create(new("two")).unwrap();
-        // Several at once, so that connections are opened anew.
+        // Several threads at once, so that connections are opened.
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| assert_eq!(registry.iter(Default::default()).count(), 2));

@@ -17,7 +17,8 @@ const SECRETS: [&str; 2] = [SEED_SECRET, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw
 const TYPES: [&str; 4] = ["agent.a.v1", "agent.b.v2", "queue.a.v1", "queue.b.v2"];
 const PATTERNS: [&str; 6] = ["agent.*", "*.v1", "queue.a.v1", "*", "none.*", "agent.b.v2"];
 
-/// What there is by name, but for what differs between any two registries: ids, times and generated secrets.
+/// The subscriptions by name, without ids, times and generated secrets, which differ between any
+/// two registries.
 type State = BTreeMap<String, (NewSubscription, u64, Option<String>)>;
 
 fn state(registry: &Registry) -> State {
@@ -57,7 +58,7 @@ fn declarations(random: &mut Random, most: usize, names: usize) -> Vec<NewSubscr
     (0..random.below(most + 1)).map(|_| declaration(random, names)).collect()
 }
 
-/// A registry of the subscriptions that can be made of the list.
+/// Creates a registry with the valid subscriptions of the list.
 fn filled(list: &[NewSubscription]) -> Registry {
     let registry = Registry::in_memory().unwrap();
     registry.register_event_types(TYPES).unwrap();
@@ -67,7 +68,7 @@ fn filled(list: &[NewSubscription]) -> Registry {
     registry
 }
 
-/// What a plan says that it does, and what the registry was and has become by it.
+/// Asserts that the steps of a plan describe the difference between the two states.
 #[track_caller]
 fn assert_done(
     plan: &Plan,
@@ -78,7 +79,7 @@ fn assert_done(
 ) {
     let steps: BTreeMap<&str, StepKind> =
         plan.steps().iter().map(|step| (step.name(), step.kind())).collect();
-    assert_eq!(steps.len(), plan.steps().len(), "one step a subscription: {plan}");
+    assert_eq!(steps.len(), plan.steps().len(), "one step per subscription: {plan}");
     let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     for name in names {
         let expected = match (before.get(name), after.get(name)) {
@@ -138,7 +139,7 @@ fn applying_a_plan_equals_calling_ensure_for_each_entry() {
     let mut random = Random::new();
     let (mut refusals, mut done) = (0, 0);
     for _ in 0..size(150, 3_000) {
-        // Few declared among many are looked up one by one, and many are read in one go.
+        // A few declared among many are looked up one by one; many are read at once.
         let (there, names) = *random.pick(&[(4, 6), (40, 60)]);
         let there = declarations(&mut random, there, names);
         let (planned, ensured) = (filled(&there), filled(&there));
@@ -226,7 +227,7 @@ fn concurrent_readers_see_an_applied_plan_completely_or_not_at_all() {
     });
 }
 
-/// Adds so many names by plans, each made anew until it goes through; how many did not at once.
+/// Adds this many names with plans, each retried until applied. Returns the number of retries.
 fn add_by_plans(path: &Path, who: &str, count: usize) -> usize {
     let registry = patient().open(path).unwrap();
     let mut again = 0;

@@ -11,7 +11,7 @@ use crate::support::{SEED_SECRET, contact_center, learn, new, refused};
 
 const OTHER: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqrTwjU";
 
-/// All that a registry holds, with its history.
+/// Returns the content of a registry with the number of its last change.
 fn contents(registry: &Registry) -> (webhook_registry::Export, u64) {
     (registry.export().unwrap(), registry.last_change().unwrap())
 }
@@ -20,7 +20,7 @@ fn names(registry: &Registry) -> Vec<String> {
     registry.iter(ListQuery::new()).map(|found| found.unwrap().name().to_owned()).collect()
 }
 
-/// What is refused because of this, and the registry is as before.
+/// Asserts that applying the plan is a conflict with this reason and changes nothing.
 #[track_caller]
 fn assert_conflict(registry: &Registry, plan: Plan, why: &str) {
     let before = contents(registry);
@@ -48,7 +48,7 @@ fn a_plan_shows_its_steps_applies_them_and_is_then_empty() {
         ]
     };
     let plan = registry.plan(declared(), Prune::Delete).unwrap();
-    assert_eq!(contents(&registry), before, "a plan changes nothing");
+    assert_eq!(contents(&registry), before, "a plan must not change the registry");
     assert!(!plan.is_empty());
     let shown = "+ create new\n~ update bi (enabled, description, metadata, secret)\n+ create second\n- delete old\n\
                  - delete older";
@@ -87,7 +87,7 @@ fn a_plan_shows_its_steps_applies_them_and_is_then_empty() {
         let applied = registry.apply(plan.clone()).unwrap();
         assert_eq!(applied, Default::default());
     }
-    assert_eq!(contents(&registry), before, "and doing nothing changes nothing");
+    assert_eq!(contents(&registry), before, "an empty plan must not change the registry");
 }
 
 #[test]
@@ -118,14 +118,14 @@ fn a_plan_compares_enabled_and_secret_only_if_stated() {
     assert_eq!(plan(new("crm").enabled(false).secret(OTHER)), "nothing to do");
     assert_eq!(plan(new("crm").enabled(true)), "~ update crm (enabled)");
     assert_eq!(plan(new("crm").secret(SEED_SECRET)), "~ update crm (secret)");
-    // With the newest; the others are on their way out.
+    // Only the newest secret is compared; the others will expire.
     registry.rotate_secret(id, Rotation::new().secret(SEED_SECRET)).unwrap();
     assert_eq!(plan(new("crm").secret(SEED_SECRET)), "nothing to do");
     assert_eq!(plan(new("crm").secret(OTHER)), "~ update crm (secret)");
     assert_eq!(plan(new("crm").with_url("https://b.com/")), "~ update crm (url)");
 }
 
-/// The same with another URL.
+/// Returns the subscription with another URL.
 trait WithUrl {
     fn with_url(self, url: &str) -> NewSubscription;
 }
@@ -197,7 +197,8 @@ fn a_plan_validates_only_what_differs_from_existing_subscriptions() {
     let other = NewSubscription::new("crm", "http://localhost/2", ["gone.?"]).secret("c2hvcnQ2");
     let fields = ["[0].url", "[0].events[0]", "[0].secret"];
     refused(strict.plan([other.clone()], Prune::Keep), ErrorKind::Invalid, &fields);
-    // What passes where the plan is made is judged once more where it is applied, all of it, and nothing is done.
+    // Input that is valid for the planning registry is validated again by the applying one,
+    // completely, and nothing is applied.
     let list = [
         new("first"),
         other.clone().allow_unknown_events(true),
@@ -254,7 +255,7 @@ fn any_change_since_the_plan_is_a_conflict() {
         assert_conflict(&registry, plan, OUT_OF_DATE);
         assert_conflict(&registry, nothing, OUT_OF_DATE);
     }
-    // Once more with the same list does it, and the same plan twice does not.
+    // A new plan of the same list succeeds; applying the old plan twice does not.
     let plan = registry.plan([new("planned")], Prune::Keep).unwrap();
     registry.apply(plan.clone()).unwrap();
     assert_conflict(&registry, plan, OUT_OF_DATE);
@@ -306,7 +307,7 @@ fn any_handle_of_the_same_file_can_apply_a_plan_and_detects_changes_of_others() 
         taker.apply(plan).unwrap();
         assert_eq!(names(maker), [round.to_string()]);
     }
-    // Out of date, a registry that only reads says that it does first.
+    // `ReadOnly` precedes the conflict of an outdated plan.
     let plan = one.plan([], Prune::Delete).unwrap();
     two.create(new("meanwhile")).unwrap();
     refused(reader.apply(plan.clone()), ErrorKind::ReadOnly, &[]);
@@ -355,7 +356,7 @@ fn child_applies() {
     }
 }
 
-/// Copies that have reached the same change number as their origin, by a change of their own.
+/// Copies that reached the change number of their origin by another change.
 #[test]
 fn a_plan_is_rejected_by_another_file_even_if_it_is_a_copy() {
     let folder = tempfile::tempdir().unwrap();

@@ -15,11 +15,13 @@ use webhook_registry::{
 
 use crate::support::{SEED_SECRET, causes, contact_center, new, refused};
 
-/// Base64 of `TheKeyThatNobodyMayReadInAnyOutput!`, so that the decoded bytes can be searched for as text too.
+/// Base64 of `TheKeyThatNobodyMayReadInAnyOutput!`, so that the decoded bytes can be searched for
+/// as text.
 pub(crate) const SECRET: &str = "VGhlS2V5VGhhdE5vYm9keU1heVJlYWRJbkFueU91dHB1dCE=";
 pub(crate) const KEY: &str = "TheKeyThatNobodyMayReadInAnyOutput!";
 
-/// Neither the text nor the key is in it, also not as a list of bytes, in hexadecimal, or in part.
+/// Asserts that the text contains neither the secret nor its key, not even as bytes, hexadecimal or
+/// in part.
 #[track_caller]
 fn assert_clean(what: &str, text: &str) {
     let lower = text.to_lowercase();
@@ -34,13 +36,13 @@ fn assert_clean(what: &str, text: &str) {
         }
     }
     for part in [&SECRET[..8], &SECRET[SECRET.len() - 8..]] {
-        assert!(!text.contains(part), "{what} shows the text: {text}");
+        assert!(!text.contains(part), "{what} shows the secret: {text}");
     }
 }
 
 #[track_caller]
 fn assert_debug_clean(what: &str, value: &impl Debug) {
-    assert!(!format!("{value:?}").is_empty(), "{what} shows nothing at all");
+    assert!(!format!("{value:?}").is_empty(), "{what} is empty");
     assert_clean(what, &format!("{value:?}"));
     assert_clean(what, &format!("{value:#?}"));
 }
@@ -138,7 +140,7 @@ fn debug_never_prints_the_password_of_a_url() {
         ("ftp://user:hunter2@example.com/", "redacted@example.com/"),
         ("https://user:hunter2@", "https://redacted@"),
         ("https://a:hunter2@b/c@d#e", "https://redacted@d#e"),
-        // Nothing is left out where nothing can be a password.
+        // A URL without a possible password is not redacted.
         ("https://example.com/@me?mail=a%40b.com", "https://example.com/@me?mail=a%40b.com"),
         ("ftp://example.com/", "ftp://example.com/"),
     ] {
@@ -200,7 +202,7 @@ fn debug_shows_rotated_secrets_by_fingerprint_only() {
 
 #[test]
 fn a_fingerprint_depends_only_on_the_key() {
-    // Fixed for ever: two people compare them over different versions of this library.
+    // The fingerprint is fixed: people compare them between versions of this library.
     // printf 'webhook-registry fingerprint\0KEY' | sha256sum | cut -c 1-8
     let table = [
         ("QQ==", "2f7c5cac"),
@@ -256,7 +258,7 @@ fn the_json_of_a_subscription_contains_a_secret_only_when_created() {
     json(&|| serde_json::to_string(&subscription).unwrap());
 }
 
-/// The message, what it prints for a developer, its problems and its causes.
+/// Asserts that the message, `Debug`, problems and causes of an error contain no secret.
 #[track_caller]
 fn assert_error_clean(error: &Error) {
     assert_clean("the message", &error.to_string());
@@ -288,7 +290,7 @@ fn no_error_repeats_the_secret_of_its_input() {
     assert_error_clean(&registry.update(nobody, update()).unwrap_err());
     assert_error_clean(&registry.update(other, update().name("crm")).unwrap_err());
     assert_error_clean(&registry.update(other, update().url("ftp://x")).unwrap_err());
-    // A secret that is itself at fault: too long, too short, and not base64 in one character.
+    // An invalid secret: too long, too short, and not base64 in one character.
     for bad in [
         SECRET.trim_end_matches('=').repeat(5),
         format!("{SECRET}*"),

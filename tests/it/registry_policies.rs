@@ -59,7 +59,7 @@ fn a_stricter_url_policy_applies_to_changed_urls_and_not_to_stored_ones() {
 
     let other_fields = SubscriptionUpdate::new().name("crm 2").enabled(false).description("old");
     assert_eq!(registry.update(id, other_fields).unwrap().revision(), 2);
-    // The same URL, stated: nothing changes, so nothing is judged.
+    // Stating the same URL changes nothing, so nothing is validated.
     let same = registry.update(id, SubscriptionUpdate::new().url(before)).unwrap();
     assert_eq!((same.revision(), same.url()), (2, before));
 
@@ -79,7 +79,7 @@ fn a_stricter_url_policy_applies_to_changed_urls_and_not_to_stored_ones() {
     let moved =
         registry.update(id, SubscriptionUpdate::new().url("https://example.com/hook")).unwrap();
     assert_eq!(moved.revision(), 3);
-    // Once left, the way back is a change like any other.
+    // Returning to the old URL is a change like any other.
     refused(
         registry.update(id, SubscriptionUpdate::new().url(before)),
         ErrorKind::Invalid,
@@ -87,7 +87,7 @@ fn a_stricter_url_policy_applies_to_changed_urls_and_not_to_stored_ones() {
     );
     drop(registry);
 
-    // The policy is the opener's, not the file's.
+    // The policy belongs to the handle and not to the file.
     let registry = Registry::open(&path).unwrap();
     registry.update(id, SubscriptionUpdate::new().url(before)).unwrap();
 }
@@ -146,7 +146,7 @@ fn a_secret_shorter_than_the_configured_minimum_is_rejected() {
         let patch: SubscriptionUpdate = serde_json::from_value(patch).unwrap();
         assert_eq!(registry.update(id, patch).unwrap().revision(), 3);
         registry.create(from_json(&secret_of(enough, 'd'))).unwrap();
-        // One that is made is as long as ever.
+        // A generated secret has its usual length.
         assert_eq!(registry.create(new("made")).unwrap().secret().key().len(), 64);
     }
 }
@@ -196,7 +196,7 @@ fn subscription_at(name: &str, url: &str) -> NewSubscription {
     NewSubscription::new(name, url, ["agent.*"])
 }
 
-/// Base64 of so many bytes, without padding; its last bits do not count.
+/// Returns base64 of this many bytes without padding; its unused bits are ignored.
 fn secret_of(bytes: usize, digit: char) -> String {
     digit.to_string().repeat((bytes * 8).div_ceil(6))
 }

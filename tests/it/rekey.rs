@@ -28,12 +28,12 @@ pub(crate) fn options(key: Option<[u8; 32]>) -> RegistryOptions {
     }
 }
 
-/// A secret whose text and whose decoded bytes can be sought: both begin alike for all of them.
+/// Returns a secret whose text and decoded bytes have a common prefix to search for.
 fn secret(number: usize) -> String {
     format!("Sought00{number:06}").repeat(6)
 }
 
-/// A folder with a registry of so many subscriptions, each with a current secret and one before.
+/// Creates a registry with this many subscriptions, each with a current and a replaced secret.
 pub(crate) fn prepared(key: Option<[u8; 32]>, subscriptions: usize) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("registry.db");
@@ -47,7 +47,7 @@ pub(crate) fn prepared(key: Option<[u8; 32]>, subscriptions: usize) -> (TempDir,
     (folder, path)
 }
 
-/// Every secret is what it was, by `secrets()` and by dispatch.
+/// Asserts that `secrets()` and dispatch return every original secret.
 #[track_caller]
 pub(crate) fn assert_intact(registry: &Registry, subscriptions: usize) {
     let subscribers = registry.subscribers(EVENT).unwrap();
@@ -64,7 +64,7 @@ pub(crate) fn assert_intact(registry: &Registry, subscriptions: usize) {
     }
 }
 
-/// The files that have a secret in them: what each begins with, as text or as the decoded bytes.
+/// Returns the files that contain the common prefix of the secrets, as text or decoded.
 pub(crate) fn readable_in(folder: &Path) -> Vec<String> {
     let decoded = webhook_registry::SigningSecret::parse(&secret(0)).unwrap().key()[..6].to_vec();
     [files_with(folder, b"Sought00"), files_with(folder, &decoded)].concat()
@@ -81,7 +81,7 @@ fn a_changed_key_leaves_no_old_ciphertext_or_plain_text_in_any_file() {
             let sealed = sealed_values(&path, exclusive);
             registry.rekey(to).unwrap();
             assert_intact(&registry, 30);
-            // While it is open, and when it is closed.
+            // While it is open, and after it is closed.
             for _ in 0..2 {
                 let wanted: &[&str] = if to.is_some() { &[] } else { &["registry.db"] };
                 assert_eq!(readable_in(folder.path()), wanted, "{from:?} to {to:?}");
@@ -107,7 +107,7 @@ fn a_changed_key_leaves_no_old_ciphertext_or_plain_text_in_any_file() {
     }
 }
 
-/// Some of what lies sealed in the file; nothing where nobody else can look.
+/// Returns some ciphertexts of the file, or none if the file is exclusive.
 fn sealed_values(path: &Path, exclusive: bool) -> Vec<Vec<u8>> {
     if exclusive {
         return Vec::new();
@@ -168,7 +168,7 @@ fn changing_the_key_is_busy_while_another_handle_is_open() {
             refused(registry.rekey(key), ErrorKind::Busy, &[]);
         }
     }
-    // Another handle of this process, of either kind, and another program in the middle of reading.
+    // Another handle of this process, writable or read-only, and another program that is reading.
     for read_only in [false, true] {
         let other = options(Some(KEY)).read_only(read_only).open(&path).unwrap();
         let before = all();
@@ -207,13 +207,13 @@ fn changing_the_key_is_busy_while_another_handle_is_open() {
         registry.rekey(Some(KEY)).unwrap();
         peer.finish();
     }
-    // A clone is no other handle.
+    // A clone is not another handle.
     let clone = registry.clone();
     clone.rekey(Some(OTHER)).unwrap();
     assert_intact(&registry, 3);
 }
 
-/// Runs this, and fails where it stands still.
+/// Runs the job, and panics if it does not finish within a minute.
 fn within_a_minute(job: impl FnOnce() + Send + 'static) {
     let (done, heard) = mpsc::channel();
     let thread = thread::spawn(move || {
@@ -221,7 +221,7 @@ fn within_a_minute(job: impl FnOnce() + Send + 'static) {
         done.send(()).unwrap();
     });
     if let Err(mpsc::RecvTimeoutError::Timeout) = heard.recv_timeout(Duration::from_secs(60)) {
-        panic!("it stands still");
+        panic!("the job did not finish within a minute");
     }
     thread.join().unwrap();
 }
@@ -283,7 +283,8 @@ fn clones_and_other_threads_continue_during_and_after_a_key_change() {
     }
 }
 
-/// Whoever opens the file in the middle of it gets it before or after, and a change that answers `Busy` has not been made.
+/// Concurrent openers see the file before or after the change, and a change that returns `Busy` has
+/// no effect.
 #[test]
 fn concurrent_openers_find_the_file_with_the_old_or_the_new_key() {
     let (_folder, path) = prepared(None, 5);
@@ -308,7 +309,7 @@ fn concurrent_openers_find_the_file_with_the_old_or_the_new_key() {
                     }
                 }
             });
-            // On a busy machine either may come late, and is waited for until the minute is over.
+            // On a busy machine either may be late, so both are awaited for the whole minute.
             while tried < size(40, 200) || done == 0 || opened.load(Ordering::Relaxed) == 0 {
                 if guest.is_finished() {
                     break;

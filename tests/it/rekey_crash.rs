@@ -12,7 +12,7 @@ use crate::rekey::{KEY, OTHER, assert_intact, options, prepared, readable_in};
 use crate::support::child::{self, Peer};
 use crate::support::{Random, size};
 
-/// Changes the key in a circle until it is killed, and tells each change.
+/// Cycles through the keys until it is killed, and reports each change.
 #[test]
 fn child_changes_the_key() {
     let Some((path, arguments)) = child::role() else { return };
@@ -24,7 +24,7 @@ fn child_changes_the_key() {
     }
 }
 
-/// Returns while the -wal or the -journal holds something, but waits no longer than many changes take.
+/// Waits until the -wal or the -journal has content, but no longer than many changes take.
 fn await_a_change_in_flight(path: &Path) {
     let since = Instant::now();
     let in_flight =
@@ -56,15 +56,15 @@ fn a_file_killed_during_a_key_change_opens_with_one_key_and_has_every_secret() {
             took = since.elapsed();
         }
         if round % 4 < 2 {
-            // At any moment of the next, if it takes as long as the last.
+            // A random moment of the next change, assuming that it takes as long as the last.
             thread::sleep(took.mul_f64(random.below(1_000) as f64 / 1_000.0));
         } else {
-            // In the middle, which is too short for chance to hit it often.
+            // During the write, which is too short to be hit often by chance.
             await_a_change_in_flight(&path);
         }
         peer.kill();
         done += std::iter::from_fn(|| peer.hear()).count();
-        // One that is missing is as good as an empty one, which SQLite may add.
+        // A missing file equals an empty one, which SQLite may add.
         let files = || {
             ["", "-wal", "-journal"]
                 .map(|end| fs::read(format!("{}{end}", path.display())).unwrap_or_default())
@@ -81,7 +81,7 @@ fn a_file_killed_during_a_key_change_opens_with_one_key_and_has_every_secret() {
 
         let mut fitting = Vec::new();
         for key in [None, Some(KEY), Some(OTHER)] {
-            // A reader cannot undo a half written header, and does not answer before a writer has.
+            // A reader cannot roll back a partial header, and returns an error until a writer has.
             let readable = files()[2].is_empty();
             match options(key).read_only(true).open(&path) {
                 Ok(reader) => assert_intact(&reader, SUBSCRIPTIONS),
@@ -108,16 +108,16 @@ fn a_file_killed_during_a_key_change_opens_with_one_key_and_has_every_secret() {
                     assert_eq!(error.kind(), ErrorKind::Incompatible, "{error}");
                     assert!(
                         fitting.len() == 1 || files()[..2] == left[..2],
-                        "a key that does not fit changed it"
+                        "opening with a wrong key changed the file"
                     );
                 }
             }
         }
         assert_eq!(fitting.len(), 1, "round {round}, after {done} changes: {fitting:?}");
         let expected = [done, done + 1].map(|at| circle[at % circle.len()]);
-        assert!(expected.contains(&fitting[0]), "neither as before nor as after");
+        assert!(expected.contains(&fitting[0]), "the key is neither the old nor the new one");
         in_flight += usize::from(fitting[0] == expected[1]);
-        // And it can be changed again, which clears what the killed one may have left.
+        // The key can be changed again, which removes what the killed process may have left.
         let registry = options(fitting[0]).open(&path).unwrap();
         registry.rekey(Some([9; 32])).unwrap();
         assert_intact(&registry, SUBSCRIPTIONS);
@@ -132,5 +132,5 @@ fn a_file_killed_during_a_key_change_opens_with_one_key_and_has_every_secret() {
     println!(
         "{unfinished} of {round} kills left a -wal or a -journal, {in_flight} came after the change and before it was told"
     );
-    assert!(unfinished > 0, "no kill came in the middle of one");
+    assert!(unfinished > 0, "no kill interrupted an operation");
 }

@@ -14,7 +14,7 @@ pub(crate) const START: u64 = 1_800_000_000_000;
 pub(crate) const DAY: u64 = 24 * 60 * 60 * 1_000;
 pub(crate) const EVENT: &str = "agent.presencechanged.v1";
 
-/// A registry at `START` with one subscription, its secret named `first`.
+/// A registry at `START` with one subscription, whose secret is `first`.
 pub(crate) struct Life {
     pub(crate) registry: Registry,
     pub(crate) hands: Hands,
@@ -46,7 +46,7 @@ impl Life {
         self.registry.rotate_secret(self.id, Rotation::new().secret(secret))
     }
 
-    /// What `secrets()` says, once the other two ways to ask have said the same.
+    /// Returns the live secrets, and asserts that all three ways to read them agree.
     #[track_caller]
     pub(crate) fn live(&self) -> Vec<String> {
         let issued = self.registry.secrets(self.id).unwrap();
@@ -59,7 +59,7 @@ impl Life {
         live
     }
 
-    /// The secrets' times as the registry tells them, newest first.
+    /// Returns the creation and expiry times of the secrets, newest first.
     pub(crate) fn times(&self) -> Vec<(SystemTime, Option<SystemTime>)> {
         let issued = self.registry.secrets(self.id).unwrap();
         issued.iter().map(|issued| (issued.created_at(), issued.expires_at())).collect()
@@ -81,7 +81,7 @@ pub(crate) fn millis(count: u64) -> Duration {
     Duration::from_millis(count)
 }
 
-/// Base64 of 64 bytes, of this digit alone.
+/// Returns base64 of 64 bytes that consists of this digit.
 pub(crate) fn secret_of_digit(digit: char) -> String {
     digit.to_string().repeat(86)
 }
@@ -96,7 +96,7 @@ fn a_replaced_secret_expires_exactly_at_the_end_of_its_overlap() {
         (Rotation::new().overlap(millis(2)), 2),
         (Rotation::new().overlap(Duration::from_secs(3_600)), 3_600_000),
         (Rotation::new().overlap(millis(30 * DAY)), 30 * DAY),
-        // A part of a millisecond counts as one.
+        // A fraction of a millisecond is rounded up.
         (Rotation::new().overlap(Duration::from_nanos(1)), 1),
         (Rotation::new().overlap(Duration::from_nanos(1_000_001)), 2),
     ];
@@ -125,10 +125,10 @@ fn a_replaced_secret_expires_exactly_at_the_end_of_its_overlap() {
                 assert_eq!(cloned.secrets().count(), expected.len());
                 assert_eq!(life.live(), expected, "{overlap} ms, at {now}");
             }
-            // An answer from before the rotation knows of none.
+            // An answer from before the rotation does not include it.
             assert_eq!(live_in(&before), std::slice::from_ref(&life.first));
         }
-        // Another handle, which has remembered nothing, judges by the same clock.
+        // Another handle, whose cache is empty, uses the same clock.
         let other = hands.options().open(&path).unwrap();
         for (now, count) in [(START + overlap - 1, 2), (START + overlap, 1)] {
             hands.set(now);
@@ -148,12 +148,16 @@ fn a_rotation_without_overlap_drops_the_current_secret_and_keeps_earlier_ones_un
         [third.clone(), life.first.clone()],
         "the second is gone, the first is not"
     );
-    assert_eq!(live_in(&fetched), [second, life.first.clone()], "what was known then");
+    assert_eq!(
+        live_in(&fetched),
+        [second, life.first.clone()],
+        "the answer from before the change"
+    );
     life.hands.set(START + 999);
     assert_eq!(life.live(), [third.clone(), life.first.clone()]);
     life.hands.set(START + 1_000);
     assert_eq!(life.live(), [third]);
-    // Ever again without one: there is only the newest.
+    // After repeated rotations without overlap there is only the newest.
     for _ in 0..20 {
         let newest = life.rotate(Duration::ZERO);
         assert_eq!(life.live(), [newest]);
@@ -188,13 +192,13 @@ fn an_eleventh_replaced_secret_is_rejected_with_the_time_when_one_expires() {
     let mut expected = vec![life.first.clone()];
     for number in 0..10 {
         life.hands.set(START + number);
-        // The third replaced is the first to expire.
+        // The third replaced secret is the first to expire.
         expected.insert(0, life.rotate(millis(if number == 2 { 5_000 } else { 10_000 })));
     }
     assert_eq!((life.live(), expected.len()), (expected.clone(), 11));
     let now = START + 1_000;
     life.hands.set(now);
-    // However short the overlap of the one that is refused: it is not among those that live already.
+    // Even with a short overlap: the rejected secret is not among the live ones.
     for overlap in [millis(1), millis(DAY), millis(30 * DAY)] {
         let rotated = life.registry.rotate_secret(life.id, Rotation::new().overlap(overlap));
         let error = refused(rotated, ErrorKind::Conflict, &["secret"]);
@@ -208,7 +212,7 @@ fn an_eleventh_replaced_secret_is_rejected_with_the_time_when_one_expires() {
     assert_eq!(life.live(), expected);
     life.assert_at(11, START + 9);
 
-    // What keeps the number is let through.
+    // A rotation that keeps the number is accepted.
     let newest = life.rotate(Duration::ZERO);
     expected[0] = newest;
     assert_eq!(life.live(), expected);
@@ -292,11 +296,11 @@ fn each_secret_has_the_time_when_it_became_current_and_when_it_expires() {
         (time(START), Some(time(START + 105))),
     ];
     assert_eq!(life.times(), table);
-    // The second was replaced later, and ends sooner.
+    // The second was replaced later, and expires sooner.
     life.hands.set(START + 18);
     assert_eq!(life.times(), [table[0], table[2]]);
     life.assert_at(3, START + 8);
-    // Other changes leave them alone, also that of what is enabled.
+    // Other changes, including `enabled`, do not affect them.
     life.registry.update(life.id, SubscriptionUpdate::new().enabled(false).name("crm 2")).unwrap();
     assert_eq!(life.times(), [table[0], table[2]]);
     life.registry.rotate_secret(life.id, Rotation::new()).unwrap();
@@ -326,9 +330,10 @@ fn no_secret_is_lost_when_the_clock_steps_back() {
     assert_eq!(
         life.live(),
         [second.clone(), life.first.clone()],
-        "by the clock, its time is not over"
+        "by the clock, the secret has not expired"
     );
-    // Replaced before it was made: it has its overlap from now on all the same, and the order is that of the calls.
+    // Replaced before its creation time: its overlap still starts now, and the order is that of the
+    // calls.
     life.hands.set(START - 5_000);
     let third = life.rotate(millis(10));
     assert_eq!(life.live(), [third.clone(), second.clone(), life.first.clone()]);
@@ -336,7 +341,7 @@ fn no_secret_is_lost_when_the_clock_steps_back() {
     life.assert_at(3, START - 5_000);
     life.hands.set(START - 4_990);
     assert_eq!(life.live(), [third.clone(), life.first.clone()]);
-    // At 1970, where the clock is cut to.
+    // At 1970, to which the clock is clamped.
     life.hands.set(0);
     let fourth = life.rotate(millis(10));
     assert_eq!(life.live()[..2], [fourth, third]);
@@ -347,7 +352,7 @@ fn a_given_secret_is_validated_with_the_rules_of_the_registry() {
     let hands = Hands::at(START);
     for (least, options) in [(32, hands.options()), (24, hands.options().min_secret_bytes(24))] {
         let life = Life::begin(options.in_memory().unwrap(), hands.clone());
-        // Four characters are three bytes: 24 are 32, 33 are 44.
+        // Four characters are three bytes: 24 bytes are 32 characters, 33 bytes are 44.
         let table = [
             ("", false),
             ("not base64!", false),
@@ -401,5 +406,5 @@ fn rotation_errors_follow_the_documented_precedence() {
     let second = registry.rotate_secret(life.id, Rotation::new()).unwrap();
     let issued = reader.secrets(life.id).unwrap();
     let seen: Vec<&SigningSecret> = issued.iter().map(|issued| issued.secret()).collect();
-    assert_eq!((seen.len(), seen[0]), (2, &second), "a reader sees it at its next call");
+    assert_eq!((seen.len(), seen[0]), (2, &second), "a reader sees the rotation on its next call");
 }

@@ -22,21 +22,21 @@ fn revoking_keeps_the_current_secret_and_increments_the_revision_only_if_one_was
     revoke();
     assert_eq!(life.live(), std::slice::from_ref(&third));
     life.assert_at(4, START + 51);
-    assert_eq!(live_in(&fetched).len(), 2, "what was known then");
+    assert_eq!(live_in(&fetched).len(), 2, "the answer from before the change");
     life.hands.set(START + 52);
     revoke();
     life.assert_at(4, START + 51);
 
-    // One that has expired is no live one.
+    // An expired secret does not count as live.
     let fourth = life.rotate(millis(10));
     life.hands.set(START + 62);
     revoke();
     assert_eq!(life.live(), [fourth]);
     life.assert_at(5, START + 52);
-    // Taken away is taken away, wherever the clock goes.
+    // A revoked secret stays revoked, even if the clock steps back.
     life.hands.set(START);
     assert_eq!(life.live().len(), 1);
-    // And there is room for ten again.
+    // Ten more can be replaced again.
     for _ in 0..10 {
         life.rotate(millis(DAY));
     }
@@ -58,22 +58,22 @@ fn an_updated_secret_replaces_every_live_secret_at_once() {
     assert_eq!(life.live(), [secret_of_digit('a')]);
     assert_eq!(life.times(), [(time(START + 7), None)]);
 
-    // Told again, the current one drops the older ones; where none lives, nothing changes.
+    // Setting the current secret again drops the older ones; without older ones, nothing changes.
     life.rotate_to(&secret_of_digit('b')).unwrap();
     life.hands.set(START + 8);
     assert_eq!(update(&secret_of_digit('b')).revision(), 6);
     assert_eq!(life.live(), [secret_of_digit('b')]);
-    assert_eq!(life.times(), [(time(START + 7), None)], "it has been current since then");
+    assert_eq!(life.times(), [(time(START + 7), None)], "current since the rotation");
     life.assert_at(6, START + 8);
     life.hands.set(START + 9);
     assert_eq!(update(&secret_of_digit('b')).revision(), 6);
     life.rotate(millis(10));
     let current = life.live()[0].clone();
     life.hands.set(START + 19);
-    assert_eq!(update(&current).revision(), 7, "the one before has expired, so it is no change");
+    assert_eq!(update(&current).revision(), 7, "the replaced secret has expired");
     life.assert_at(7, START + 9);
 
-    // One of the older ones becomes the current one, and the only one.
+    // An older secret becomes the current and only one.
     life.rotate_to(&secret_of_digit('c')).unwrap();
     assert_eq!(update(&current).revision(), 9);
     assert_eq!(life.live(), [current]);

@@ -36,7 +36,7 @@ fn headers(signature: &Signature) -> HeaderMap {
         .collect()
 }
 
-/// Base64 with padding, by hand.
+/// Encodes base64 with padding, independently of the crate.
 fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
@@ -77,7 +77,8 @@ fn the_test_vector_of_standard_webhooks_holds() {
     assert!(format!("{signature:?}").contains("msg_p5jXN8AQM9LWM0D4loKWxJek"));
 }
 
-/// The HMAC that signatures are compared with is one: RFC 4231, cases 1 to 4, 6 and 7, and the fifth, cut short.
+/// Validates the HMAC that signatures are compared with: RFC 4231, cases 1 to 4, 6 and 7, and the
+/// truncated fifth.
 #[test]
 fn the_reference_hmac_passes_the_vectors_of_rfc_4231() {
     let counted: Vec<u8> = (1..=25).collect();
@@ -113,7 +114,7 @@ fn the_reference_hmac_passes_the_vectors_of_rfc_4231() {
 fn the_signature_covers_id_time_and_payload_with_the_decoded_key_of_any_length() {
     let mut random = Random::new();
     let options = Registry::options().min_secret_bytes(1);
-    // Around a block of SHA-256 too, where a key begins to be hashed first.
+    // Includes lengths around a block of SHA-256, beyond which a key is hashed first.
     for length in [1, 2, 20, 24, 31, 32, 33, 63, 64, 65, 127, 128] {
         let key: Vec<u8> = (0..length).map(|_| random.next() as u8).collect();
         let subscriber = signer(&options, &base64(&key));
@@ -193,7 +194,8 @@ fn an_ambiguous_message_id_or_a_time_before_1970_is_rejected() {
     }
 }
 
-/// A registry whose clock stands, and its one subscription with the secret `whsec_…` that it began with.
+/// Returns a registry with a manual clock, and its one subscription with its first secret
+/// `whsec_…`.
 fn to_rotate() -> (Registry, Hands, SubscriptionId, SigningSecret) {
     let hands = Hands::at(1_000);
     let registry = hands.options().in_memory().unwrap();
@@ -210,7 +212,8 @@ fn an_independent_receiver_verifies_with_both_keys_and_after_the_overlap_with_th
     let rotation = Rotation::new().overlap(Duration::from_millis(500));
     let new = registry.rotate_secret(id, rotation).unwrap();
     let subscriber = registry.subscribers(EVENT).unwrap()[0].clone();
-    // Its own key decides: what it verifies is checked for its age by the system's clock.
+    // The library checks the age by the system clock, so the time of signing is the system time.
+    // The clock of the registry determines the live secrets.
     let (now, payload) = (SystemTime::now(), br#"{"agent": 7}"#);
     let sign = |subscriber: &Subscriber| headers(&subscriber.sign("msg_1", now, payload).unwrap());
     #[track_caller]
@@ -235,7 +238,7 @@ fn an_independent_receiver_verifies_with_both_keys_and_after_the_overlap_with_th
         assert_eq!([&old, &new].map(|key| verdict(key, &both, payload)), expected, "at {millis}");
         assert!(!verdict(&stranger, &both, payload) && !verdict(&new, &both, b"another"));
     }
-    // The independent library's own signature is the same text.
+    // The signature of the independent library is the same text.
     let seconds = now.duration_since(UNIX_EPOCH).unwrap().as_secs();
     let theirs =
         Webhook::new(new.expose()).unwrap().sign("msg_1", seconds as i64, payload).unwrap();
@@ -261,7 +264,8 @@ fn there_is_one_signature_for_each_live_secret_newest_first() {
     assert_eq!(told(), all[0]);
 }
 
-/// HS256 for `jsonwebtoken`, which comes without one, by the HMAC that keeps the vectors of the RFC.
+/// HS256 for `jsonwebtoken`, which has no built-in one, with the HMAC that passes the vectors of
+/// the RFC.
 struct Hs256(Vec<u8>);
 
 impl Signer<Vec<u8>> for Hs256 {
@@ -295,10 +299,11 @@ static PROVIDER: CryptoProvider = CryptoProvider {
     key_utils: KeyUtils::new_unimplemented(),
 };
 
-/// The contact centre signs a delivery with a JWT in a header: HS256 with the secret's decoded bytes.
+/// The contact center signs a delivery with a JWT in a header: HS256 with the decoded bytes of the
+/// secret.
 #[test]
 fn a_receiver_verifies_a_jwt_signed_with_the_decoded_key() {
-    PROVIDER.install_default().expect("no other test installs one");
+    PROVIDER.install_default().expect("no other test installs a provider");
     // The example token of jwt.io, whose key is `your-256-bit-secret`.
     let example = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6IkpvaG4gRG9lIiwiaWF0Ijox\
                    NTE2MjM5MDIyfQ.SflKxwRJSMeKKF2QT4fwpMeJf36POk6yJV_adQssw5c";
@@ -322,7 +327,7 @@ fn a_receiver_verifies_a_jwt_signed_with_the_decoded_key() {
         )
         .unwrap()
     };
-    // The receiver has the text that it was given, and no line of this library.
+    // The receiver has only the text of the secret, and does not use this library.
     let receiver =
         |secret: &SigningSecret| DecodingKey::from_base64_secret(secret.expose()).unwrap();
     let tokens: Vec<String> = subscriber.secrets().map(token).collect();
@@ -332,7 +337,7 @@ fn a_receiver_verifies_a_jwt_signed_with_the_decoded_key() {
     assert!(
         read(&tokens[0], &receiver(&old)).is_err() && read(&tokens[1], &receiver(&new)).is_err()
     );
-    // And the other way round: what the receiver makes, the key verifies.
+    // Vice versa, the key verifies a token of the receiver.
     let theirs = EncodingKey::from_base64_secret(new.expose()).unwrap();
     let theirs = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &theirs).unwrap();
     assert_eq!(theirs, tokens[0]);
@@ -439,7 +444,7 @@ fn malformed_signature_headers_are_rejected_by_name() {
         ErrorKind::Invalid,
         &["webhook-id", "webhook-timestamp", "webhook-signature"],
     );
-    // A header of other versions alone holds no signature that this crate knows.
+    // A header with only other versions has no signature that this crate supports.
     let secret = SigningSecret::parse(SEED_SECRET).unwrap();
     for header in ["", "v1a,x v2,y", "v1,"] {
         let signature = with("webhook-signature", Some(header)).unwrap();

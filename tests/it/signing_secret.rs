@@ -25,7 +25,7 @@ fn a_secret_parses_with_correct_missing_or_surplus_padding() {
         let subscribers = registry.subscribers("agent.presencechanged.v1").unwrap();
         assert_eq!(subscribers[0].secrets().next().unwrap().expose(), text);
     }
-    // The last character's unused bits do not count: `E` and `F` differ in them alone.
+    // The unused bits of the last character are ignored: `E` and `F` differ only in them.
     let (clean, dirty) = ("QUE", "QUF");
     let key = |text| SigningSecret::parse(text).unwrap().key().to_vec();
     assert_eq!(key(clean), b"AA");
@@ -48,7 +48,7 @@ fn secrets_are_compared_by_their_texts() {
     let parse = |text: &str| SigningSecret::parse(text).unwrap();
     assert_eq!(parse(SECRET), parse(SECRET));
     assert_eq!(parse(SECRET), parse(SECRET).clone());
-    // The same key in another writing is another text.
+    // The same key in another spelling is another text.
     assert_ne!(parse(SECRET), parse(SECRET.trim_end_matches('=')));
     assert_ne!(parse(SECRET), parse(&format!("whsec_{SECRET}")));
     assert_ne!(parse("QUE="), parse("QUI="));
@@ -86,9 +86,13 @@ fn an_updated_secret_replaces_the_previous_one_at_once() {
         let update = SubscriptionUpdate::new().secret(text);
         registry.update(id, update).unwrap().revision()
     };
-    assert_eq!(update(SECRET), 1, "the same secret is no change");
+    assert_eq!(update(SECRET), 1, "the same secret must not increment the revision");
     assert_eq!(update(SEED_SECRET), 2);
     assert_eq!(secrets(), [SEED_SECRET]);
-    assert_eq!(update(SEED_SECRET.trim_end_matches('=')), 3, "another text is");
+    assert_eq!(
+        update(SEED_SECRET.trim_end_matches('=')),
+        3,
+        "another text must increment the revision"
+    );
     assert_eq!(secrets(), [SEED_SECRET.trim_end_matches('=')]);
 }

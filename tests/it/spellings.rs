@@ -11,7 +11,7 @@ use crate::support::{Hands, learn, new, refused, time};
 
 const START: u64 = 1_800_000_000_000;
 
-/// A registry at `START` with one subscription, its secret named `first`.
+/// A registry at `START` with one subscription, whose secret is `first`.
 struct Life {
     registry: Registry,
     id: SubscriptionId,
@@ -31,24 +31,24 @@ impl Life {
         self.registry.rotate_secret(self.id, Rotation::new().secret(secret))
     }
 
-    /// The texts of the live secrets, newest first.
+    /// Returns the texts of the live secrets, newest first.
     fn live(&self) -> Vec<String> {
         let issued = self.registry.secrets(self.id).unwrap();
         issued.iter().map(|issued| issued.secret().expose().to_owned()).collect()
     }
 }
 
-/// Base64 of 64 bytes, of this digit alone.
+/// Returns base64 of 64 bytes that consists of this digit.
 fn secret_of_digit(digit: char) -> String {
     digit.to_string().repeat(86)
 }
 
-/// The same key in other spellings: without padding, with right and too much, with the prefix, and
-/// with other bits in the unused part of the last character.
+/// Returns other spellings of the same key: without, with correct and with surplus padding, with
+/// the prefix, and with other unused bits in the last character.
 fn spellings(text: &str) -> Vec<String> {
     let bare = text.trim_end_matches('=');
     let (start, last) = bare.split_at(bare.len() - 1);
-    // 64 bytes leave four bits of the last character unused: `A` to `P` are one, `Q` to `f` the
+    // 64 bytes leave four bits of the last character unused: `A` to `P` are equal, `Q` to `f` the
     // next, and so on.
     let other_bits = match last {
         "A" => "B",
@@ -146,7 +146,7 @@ fn declaring_another_spelling_of_the_newest_key_changes_nothing() {
         assert!(matches!(life.registry.ensure(declared).unwrap(), Ensured::Unchanged(_)));
     }
     assert_eq!((life.live(), life.registry.last_change().unwrap()), (live, last));
-    // A replaced one that still lives is another key than the newest.
+    // A replaced secret that is still live is not the newest key.
     let declared = NewSubscription::from(&found).secret(&*life.first);
     assert_eq!(
         life.registry.plan([declared.clone()], Prune::Keep).unwrap().steps()[0].fields(),

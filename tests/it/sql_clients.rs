@@ -12,7 +12,7 @@ use webhook_registry::{EventType, NewSubscription, Registry, SubscriptionUpdate}
 
 use crate::support::{learn, size};
 
-/// Where the queries stand, to the letter.
+/// The documentation that contains the queries verbatim.
 const DOCUMENTED: [&str; 2] =
     [include_str!("../../src/lib.rs"), include_str!("../../src/cookbook.md")];
 const README: &str = include_str!("../../README.md");
@@ -25,7 +25,7 @@ const ATTACH: &str = "ATTACH 'webhooks.db' AS hooks;";
 const ENQUEUE: &str = "INSERT INTO outbox (event, subscription, url) \
     SELECT event.id, s.id, s.url FROM event JOIN hooks.subscribers s ON s.event_type = event.type;";
 
-/// Answers as the shell does: a line a row, `|` between the columns.
+/// Prints like the shell: one line per row, `|` between the columns.
 const PYTHON: &str = r#"
 import sqlite3, sys
 own = sqlite3.connect(sys.argv[1], isolation_level=None)
@@ -37,7 +37,7 @@ for line in sys.stdin:
         print("|".join("" if cell is None else str(cell) for cell in row))
 "#;
 
-/// Another program, with a database open. It is killed when dropped.
+/// Another program with an open database, killed when dropped.
 struct Other {
     name: &'static str,
     child: Child,
@@ -45,7 +45,7 @@ struct Other {
 }
 
 impl Other {
-    /// Those that are installed, each in this folder and with this file open.
+    /// Starts the installed programs, each in this folder and with this file open.
     fn all(folder: &Path, file: &str) -> Vec<Other> {
         let mut shell = Command::new("sqlite3");
         let nothing = if cfg!(windows) { "NUL" } else { "/dev/null" };
@@ -76,7 +76,7 @@ impl Other {
         [("sqlite3", shell), ("python3", python)].into_iter().filter_map(start).collect()
     }
 
-    /// The rows of an answer, the columns with `|` between them.
+    /// Returns the rows of an answer, with `|` between the columns.
     #[track_caller]
     fn ask(&mut self, sql: &str) -> Vec<String> {
         let stdin = self.child.stdin.as_mut().unwrap();
@@ -123,11 +123,11 @@ fn filled(folder: &Path) -> Registry {
     registry
 }
 
-/// Changes the registry without pause while the job runs: what no query here asks for.
+/// Changes the registry continuously while the job runs, in rows that no query here selects.
 fn while_writing(registry: &Registry, job: impl FnOnce()) {
     let off = registry.get_by_name("off").unwrap().unwrap().id();
     let (begun, writes) = mpsc::channel();
-    // Dropped with the end of the job, also where that fails.
+    // Dropped at the end of the job, even if it panics.
     let (job_runs, ended) = mpsc::channel::<()>();
     thread::scope(|scope| {
         scope.spawn(move || {
@@ -140,7 +140,7 @@ fn while_writing(registry: &Registry, job: impl FnOnce()) {
                 }
             }
         });
-        writes.recv().expect("the writer writes");
+        writes.recv().expect("the writer must write");
         let _job_runs = job_runs;
         job();
     });
@@ -243,7 +243,7 @@ fn other_programs_see_a_change_completely_or_not_at_all() {
                 let ended = writer.is_finished();
                 let [row] = <[String; 1]>::try_from(other.ask(count)).unwrap();
                 let (told, kept) = row.split_once('|').unwrap();
-                assert_eq!(told, kept, "the two views are of one moment");
+                assert_eq!(told, kept, "the two views must read one snapshot");
                 assert!(told.parse::<u32>().unwrap().is_multiple_of(2), "half of a change: {told}");
                 if ended {
                     break;

@@ -22,23 +22,23 @@ fn assert_hint(message: &str, near: Option<&str>) {
 #[test]
 fn a_name_is_suggested_if_at_most_half_of_the_text_differs() {
     for (known, text, near) in [
-        // Half of four are two, half of five are three.
+        // Half of four is two, half of five is three.
         (&["abcd"][..], "abxy", Some("abcd")),
         (&["abcd"], "axyz", None),
         (&["abcde"], "abxyz", Some("abcde")),
         (&["abcde"], "axyzw", None),
-        // Longer and shorter by as much, and by more.
+        // Longer and shorter by that number, and by more.
         (&["abcdef"], "abcd", Some("abcdef")),
         (&["abcdefg"], "abcd", None),
         (&["abc"], "abcdef", Some("abc")),
         (&["ab"], "abcdef", None),
-        // Two that changed places are one fault, and so is another case none.
+        // A transposition counts as one difference, and another letter case as none.
         (&["abcd"], "badc", Some("abcd")),
         (&["AbCd"], "aBcD", Some("AbCd")),
-        // The nearest, and of those as near the first by name.
+        // The nearest name, and among equals the first by name.
         (&["abcx", "abcd", "axxd"], "abcde", Some("abcd")),
         (&["abcy", "abcx"], "abcd", Some("abcx")),
-        // Counted are characters, not bytes.
+        // Characters are counted, not bytes.
         (&["abcd"], "éécd", Some("abcd")),
         (&["abcd"], "éééd", None),
     ] {
@@ -57,10 +57,10 @@ fn a_wildcard_is_compared_by_its_longer_literal_end() {
         ("*.v11", "queue.entered.v10"),
         ("*d.v22", "channel.held.v2"),
         ("a*.v100", "queue.entered.v10"),
-        // Of two ends as long the first.
+        // Of two ends of equal length, the first.
         ("quxue.*eld.v2", "queue.entered.v10"),
         ("quxu.*eld.v2", "channel.held.v2"),
-        // Every wildcard ends what is literal.
+        // Every wildcard character ends the literal part.
         ("quue.?", "queue.entered.v10"),
         ("quue.[a-c]", "queue.entered.v10"),
         ("?ueue.entered.v1", "queue.entered.v10"),
@@ -149,8 +149,8 @@ fn a_misspelling_is_resolved_in_a_large_catalog() {
 
 #[test]
 fn the_same_call_gets_the_same_suggestions() {
-    // More work than a call may do: names of two letters, among which nothing tells beforehand
-    // which is near.
+    // More work than a call may do: names of two letters, for which no heuristic tells
+    // which one is near.
     let name = |seed: u64, length: usize| -> String {
         let mut random = Random(seed);
         (0..length).map(|_| if random.chance(50) { 'a' } else { 'b' }).collect()

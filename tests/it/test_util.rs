@@ -22,7 +22,7 @@ fn at(millis: u64) -> SystemTime {
     UNIX_EPOCH + BEGINNING + Duration::from_millis(millis)
 }
 
-/// All that a registry holds, secrets and times included.
+/// Returns the content of a registry, with secrets and times.
 fn contents(registry: &Registry) -> String {
     let mut text = format!("{:?}\n", registry.event_types().unwrap());
     for found in registry.iter(ListQuery::new()) {
@@ -80,7 +80,7 @@ fn the_same_calls_give_an_equal_registry_only_with_the_same_seed() {
     assert_eq!(run(0), run(0));
     assert_eq!(run(u64::MAX), run(u64::MAX));
     assert_ne!(run(0), run(1));
-    // Options that are used twice begin anew.
+    // Options that are used twice start from the seed again.
     let options = Registry::options().deterministic(5);
     let one = || {
         let registry = options.in_memory().unwrap();
@@ -99,7 +99,7 @@ fn generated_ids_and_secrets_are_distinct() {
     assert_eq!(secrets.len(), 100);
     assert!(all.windows(2).all(|pair| pair[0].subscription().id() < pair[1].subscription().id()));
     assert!(all.iter().all(|created| created.secret().key().len() == 64));
-    // What is made beside a registry is as random as ever.
+    // A secret generated without a registry is random.
     let made = || webhook_registry::SigningSecret::generate().unwrap();
     assert_ne!(made(), made());
 }
@@ -116,7 +116,7 @@ fn the_deterministic_clock_advances_one_millisecond_with_each_change() {
     // Reading takes no time.
     registry.list(ListQuery::new()).unwrap();
     registry.subscribers("agent.a.v1").unwrap();
-    // Nor does what fails, or changes nothing.
+    // Failed calls and calls without effect take no time either.
     refused(registry.create(new("a")), ErrorKind::Conflict, &["name"]);
     refused(registry.create(new("")), ErrorKind::Invalid, &["name"]);
     refused(registry.delete_if_revision(id, 9), ErrorKind::Conflict, &["ifRevision"]);
@@ -130,14 +130,14 @@ fn the_deterministic_clock_advances_one_millisecond_with_each_change() {
     registry.update(id, SubscriptionUpdate::new().description("now")).unwrap();
     assert_eq!(time("a"), at(2));
     registry.create_all([new("b"), new("c")]).unwrap();
-    assert_eq!((time("b"), time("c")), (at(3), at(3)), "one call, one time");
+    assert_eq!((time("b"), time("c")), (at(3), at(3)), "one call has one time");
     registry.delete(id).unwrap();
     registry.create(new("d")).unwrap();
     assert_eq!(time("d"), at(5));
     let times: Vec<_> =
         registry.changes(0, 100).unwrap().iter().map(|change| change.at()).collect();
     assert_eq!(times, [at(0), at(1), at(2), at(3), at(3), at(4), at(5)]);
-    // How many changes are kept is no change.
+    // Setting the history limit is not a change.
     let registry = Registry::options().deterministic(1).keep_changes(0).in_memory().unwrap();
     registry.register_event_type("agent.a.v1").unwrap();
     assert_eq!(registry.create(new("a")).unwrap().subscription().created_at(), at(1));
@@ -181,7 +181,7 @@ fn with_a_custom_clock_only_ids_and_secrets_come_from_the_seed() {
     assert_eq!((first.created_at(), second.created_at()), (clock.now(), clock.now()));
     clock.advance(Duration::from_secs(5));
     assert_eq!(made("c").0.created_at(), clock.now());
-    // Order of setters does not count; the secret is that of the seed.
+    // The order of setters does not matter; the secret comes from the seed.
     let same = Registry::options().clock(SystemTime::now).deterministic(9).in_memory().unwrap();
     learn(&same);
     assert_eq!(same.create(new("a")).unwrap().secret(), &secret);
@@ -236,14 +236,14 @@ fn a_fork_of_a_read_only_registry_is_writable() {
         assert_eq!(contents(&fork), before);
         fork.create(new("in the fork")).unwrap();
         assert_eq!(contents(&registry), before);
-        assert_eq!(here(), files, "it leaves nothing in the folder");
+        assert_eq!(here(), files, "the fork must not create a file");
     }
     drop((registry, reader));
     let exclusive = Registry::options().exclusive(true).open(&path).unwrap();
     let fork = exclusive.fork().unwrap();
     fork.create(new("in the fork")).unwrap();
     drop(exclusive);
-    assert_eq!(fork.len().unwrap(), 2, "it outlives the file's registry");
+    assert_eq!(fork.len().unwrap(), 2, "the fork must outlive its origin");
 }
 
 #[test]
@@ -278,7 +278,7 @@ fn a_fork_of_a_deterministic_registry_continues_like_its_origin() {
     }
     assert_eq!(contents(&one), contents(&registry));
     assert_eq!(contents(&two), contents(&registry));
-    // By itself: what the fork does moves no time of its origin.
+    // Independent: operations of the fork do not advance the clock of its origin.
     one.create(new("d")).unwrap();
     let created = registry.create(new("e")).unwrap();
     assert_eq!(
@@ -315,7 +315,7 @@ fn a_fork_reads_one_snapshot_while_others_write() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             for round in 0..40 {
-                // Pairs: an odd number in a fork is half a call.
+                // Calls create pairs, so an odd number in a fork is half a call.
                 registry
                     .create_all([new(&format!("{round} a")), new(&format!("{round} b"))])
                     .unwrap();
@@ -340,7 +340,7 @@ fn a_manual_clock_stands_still_until_set_and_its_clones_share_it() {
     assert_eq!(clock.now(), UNIX_EPOCH);
     assert_eq!(format!("{clock:?}"), "ManualClock(1970-01-01T00:00:00.000Z)");
     clock.advance(Duration::MAX);
-    assert_eq!(clock.now(), UNIX_EPOCH, "past the end it stands still");
+    assert_eq!(clock.now(), UNIX_EPOCH, "the clock must stop at its greatest value");
     fn shared<T: Clone + Send + Sync + std::fmt::Debug + 'static>(_: &T) {}
     shared(&clock);
 }

@@ -43,14 +43,15 @@ fn at(millis: i64) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(millis as u64)
 }
 
-/// `createdAt` and `updatedAt` as the JSON has them.
+/// Returns `createdAt` and `updatedAt` of the JSON.
 fn times(subscription: &Subscription) -> (String, String) {
     let json = serde_json::to_value(subscription).unwrap();
     let text = |key: &str| json[key].as_str().unwrap().to_owned();
     (text("createdAt"), text("updatedAt"))
 }
 
-/// Sets the clock, creates, and checks what the JSON says and that the id is above all before.
+/// Sets the clock, creates a subscription, and asserts its JSON times and that its id is the
+/// greatest.
 #[track_caller]
 fn created_at(
     registry: &Registry,
@@ -123,7 +124,7 @@ fn ids_increase_after_reopening_with_a_clock_that_went_back() {
             assert!(last < Some(made.subscription().id()), "round {round}");
             last = Some(made.subscription().id());
         }
-        // The greatest goes, and must not come again.
+        // The greatest id is deleted, and must not be reused.
         registry.delete(last.unwrap()).unwrap();
     }
 }
@@ -141,7 +142,7 @@ fn an_update_records_the_time_of_the_clock_even_if_it_went_back() {
     );
     clock.set(LAST + HOUR);
     let same = registry.update(id, SubscriptionUpdate::new().enabled(false)).unwrap();
-    assert_eq!(same, after, "what changes nothing leaves the time alone");
+    assert_eq!(same, after, "an update without effect keeps the time");
     clock.set(-HOUR);
     let after = registry.update(id, SubscriptionUpdate::new().enabled(true)).unwrap();
     assert_eq!(times(&after).1, "1970-01-01T00:00:00.000Z");
@@ -194,14 +195,17 @@ fn a_panicking_clock_fails_only_its_own_call() {
                 &|| drop(registry.subscribers("agent.v1").map(|all| all[0].secrets().count())),
             ];
             for call in calls {
-                assert!(catch_unwind(AssertUnwindSafe(call)).is_err(), "it asked the clock");
+                assert!(
+                    catch_unwind(AssertUnwindSafe(call)).is_err(),
+                    "the call did not read the clock"
+                );
             }
-            // On another thread too.
+            // It works on another thread, too.
             std::thread::scope(|scope| {
                 scope.spawn(|| registry.create(new("two"))).join().unwrap_err()
             });
             panics.store(false, Ordering::Relaxed);
-            assert_eq!(registry.get(id).unwrap(), before, "a failed call changes nothing");
+            assert_eq!(registry.get(id).unwrap(), before, "a failed call must not change anything");
             assert_eq!(registry.len().unwrap(), 1 + round);
             registry.create(new(&format!("after {round}"))).unwrap();
             assert_eq!(registry.subscribers("agent.v1").unwrap().len() as u64, 2 + round);

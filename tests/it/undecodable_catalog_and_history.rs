@@ -32,7 +32,7 @@ fn an_invalid_stored_event_type_is_corrupt_until_it_is_registered_again() {
         let Damaged { registry, .. } = &Damaged::by(&sql, true);
         refused(registry.event_type(EVENT), ErrorKind::Corrupt, &[]);
         refused(registry.remove_event_type(EVENT), ErrorKind::Corrupt, &[]);
-        // No name is at fault.
+        // All names are valid.
         assert_eq!(registry.expand("*").unwrap(), [EVENT, "queue.v1"]);
         let seen = registry.last_change().unwrap();
         registry.register_event_type(EVENT).unwrap();

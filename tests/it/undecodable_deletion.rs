@@ -48,10 +48,10 @@ fn an_undecodable_subscription_can_be_deleted_and_the_rest_is_then_sound() {
             assert_eq!((change.kind(), change.subject()), (ChangeKind::Deleted, &*id.to_string()));
             assert!(change.fields().is_empty(), "{change:?}");
             let report = registry.check().unwrap();
-            // A pattern without a subscription is not the subscription's own: that takes the export.
+            // An unused pattern is not part of the subscription: repairing it requires the export.
             let rest = sql.contains("FROM pattern") || sql.contains("FROM subscription_pattern");
             assert!(report.is_sound() || rest, "{sql}: {report}");
-            // What can be read is carried over, and the name is free again.
+            // The decodable rows are exported, and the name is free again.
             let other = Registry::in_memory().unwrap();
             other.import(registry.export().unwrap()).unwrap();
             assert_eq!(other.len().unwrap(), 1);

@@ -16,7 +16,7 @@ use crate::support::{new, refused};
 
 pub(crate) const EVENT: &str = "agent.v1";
 
-/// The registry of one sound subscription and one that is damaged.
+/// A registry with one sound and one damaged subscription.
 pub(crate) struct Damaged {
     _folder: TempDir,
     pub(crate) registry: Registry,
@@ -25,7 +25,7 @@ pub(crate) struct Damaged {
 }
 
 impl Damaged {
-    /// Damages while the registry is open, or before it is opened.
+    /// Executes the SQL while the registry is open, or before it is opened.
     pub(crate) fn by(sql: &str, while_open: bool) -> Damaged {
         static SOUND: OnceLock<(Vec<u8>, SubscriptionId, SubscriptionId)> = OnceLock::new();
         let (file, sound, id) = SOUND.get_or_init(Damaged::make);
@@ -91,7 +91,7 @@ use Call::{
     Iter, List, ListByEvent, Register, Remove, Subscribers, Update,
 };
 
-/// Every call that needs the subscription itself, and so has to decode it.
+/// Every call that reads the subscription itself, and therefore decodes it.
 const SUBSCRIPTION_CALLS: [Call; 5] = [Get, ByName, List, ListByEvent, Update];
 
 pub(crate) fn call(damaged: &Damaged, call: Call) -> Result<String, Error> {
@@ -126,19 +126,19 @@ pub(crate) fn call(damaged: &Damaged, call: Call) -> Result<String, Error> {
     }
 }
 
-/// Checks that these calls say `Corrupt`, and that what does not touch the row still works.
+/// Asserts that these calls return `Corrupt`, and that calls that do not read the row work.
 #[track_caller]
 pub(crate) fn assert_corrupt(sql: &str, calls: &[Call]) {
     for while_open in [true, false] {
         let damaged = Damaged::by(sql, while_open);
         let report = damaged.registry.check().unwrap();
-        assert!(!report.is_sound(), "{sql}: nothing is found");
+        assert!(!report.is_sound(), "{sql}: check finds nothing");
         assert!(!report.to_string().contains("c2VjcmV0"), "a secret is shown: {report}");
         for &one in calls {
             let error = refused(call(&damaged, one), ErrorKind::Corrupt, &[]);
             assert!(error.to_string().starts_with("the file is damaged: "), "{one:?}: {error}");
             assert!(!error.to_string().contains("c2VjcmV0"), "a secret is shown: {error}");
-            // The sound one is not drawn in.
+            // The sound subscription is not affected.
             let (registry, sound) = (&damaged.registry, damaged.sound);
             assert_eq!(registry.get(sound).unwrap().unwrap().name(), "sound", "{sql}");
             assert_eq!(registry.subscribers("queue.v1").unwrap()[0].id(), sound, "{sql}");
@@ -156,11 +156,11 @@ fn an_invalid_id_is_corrupt() {
         assert_corrupt(&set("id", id), &[ByName, List, ListByEvent, Subscribers, Explain]);
     }
     assert_corrupt(&set("id", "'zz'"), &[Create]);
-    // It would be another id than the one that the row is found by.
+    // The lower-case id differs from the id that finds the row.
     assert_corrupt(&set("id", "lower(id)"), &[ByName, List, ListByEvent, Subscribers, Explain]);
 }
 
-/// What no `create` would take, by column.
+/// Values that `create` rejects, by column.
 const REJECTED: [(&str, &[&str]); 4] = [
     (
         "name",
@@ -227,7 +227,7 @@ fn subscription_text_that_create_would_reject_is_corrupt() {
             assert_corrupt(&sql, &[&[Get, List, ListByEvent, Update, Iter, Export], more].concat());
         }
     }
-    // Only the parser refuses these, and dispatch is spared it.
+    // Only the URL parser rejects these, and dispatch does not run it.
     for url in [
         "'https://a b/'",
         "'https://[::1/'",
@@ -292,10 +292,10 @@ fn an_invalid_event_type_name_is_corrupt_and_not_skipped() {
         let sql = format!("INSERT INTO event_type (name) VALUES ({name})");
         assert_corrupt(&sql, &[Expand, EventTypes, Export]);
         let damaged = Damaged::by(&sql, true);
-        // What is not there gets a suggestion of what is.
+        // An unknown name gets a suggestion of a known one.
         refused(damaged.registry.subscribers("agent.v2"), ErrorKind::Corrupt, &[]);
     }
-    // Behind the prefix of a pattern too, and elsewhere it does not matter.
+    // A pattern with this prefix reads the row; other patterns do not.
     let damaged =
         Damaged::by("INSERT INTO event_type (name) VALUES (CAST(x'6167656e742eff' AS TEXT))", true);
     refused(damaged.registry.expand("agent.*"), ErrorKind::Corrupt, &[]);
@@ -352,7 +352,7 @@ fn a_missing_pattern_is_corrupt_and_matches_neither_nothing_nor_everything() {
         "DELETE FROM subscription_pattern WHERE subscription = 2",
         &[Get, ByName, List, Update],
     );
-    // The expansion still leads to the subscription: its answer may be the right one, but not an empty one.
+    // The expansion still leads to the subscription: the answer may be right, but not empty.
     let damaged = Damaged::by(gone, false);
     match damaged.registry.subscribers(EVENT) {
         Ok(all) => assert_eq!(all.len(), 1),
@@ -421,7 +421,7 @@ fn a_number_beyond_the_reachable_range_is_reported_by_check_and_by_writes() {
         assert_corrupt(&sql, &[Create, Register, Update]);
         let damaged = Damaged::by(&sql, false);
         refused(damaged.registry.changes(0, 10), ErrorKind::Corrupt, &[]);
-        // As the check says: it can still be exported.
+        // As the finding says, the registry can still be exported.
         let fresh = Registry::in_memory().unwrap();
         fresh.import(damaged.registry.export().unwrap()).unwrap();
         fresh.create(new("third")).unwrap();

@@ -15,7 +15,7 @@ fn folder() -> (TempDir, PathBuf) {
     (folder, path)
 }
 
-/// Every way to open, by its name.
+/// Returns every way to open a registry with its name.
 fn ways() -> [(&'static str, RegistryOptions); 3] {
     [
         ("open", Registry::options()),
@@ -24,7 +24,7 @@ fn ways() -> [(&'static str, RegistryOptions); 3] {
     ]
 }
 
-/// The names of all that lies in a folder.
+/// Returns the names of all files in a folder.
 fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(folder)
         .unwrap()
@@ -107,7 +107,7 @@ fn a_path_that_is_not_a_regular_file_is_a_storage_error_and_leaves_no_file() {
             .iter()
             .all(|name| devices.contains(name) || !name.starts_with("null"))
     );
-    // Nor where what SQLite would put beside a new file is no file.
+    // The same if a file that SQLite would create beside a new file is not a regular file.
     for suffix in ["-journal", "-wal", "-shm"] {
         let beside = folder.path().join(format!("registry.db{suffix}"));
         fs::create_dir(&beside).unwrap();

@@ -11,7 +11,7 @@ use webhook_registry::{EventType, ListQuery, Registry};
 
 const fn is_unwind_safe<T: UnwindSafe + RefUnwindSafe>() {}
 
-/// Asserts at compile time that these public types are unwind safe, and keeps their names.
+/// Asserts at compile time that these public types are unwind safe, and defines their names.
 macro_rules! unwind_safe {
     ($($(#[$only:meta])? $name:ident $(<$of:ty>)?,)*) => {
         $($(#[$only])? const _: () = is_unwind_safe::<webhook_registry::$name $(<$of>)?>();)*

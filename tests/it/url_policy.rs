@@ -7,7 +7,7 @@ use webhook_registry::{Error, ErrorKind, UrlPolicy};
 
 use crate::support::refused;
 
-/// Hosts that are not public by their spelling, each with a word of the reason.
+/// Spellings of nonpublic hosts, each with a word of the reason.
 const NOT_PUBLIC: &[(&str, &str)] = &[
     ("\"this network\"", "0.0.0.1 0.1 0.255.255.255"),
     ("unspecified", "0 0.0.0.0 0x0 00 0.0 [::] [0:0:0:0:0:0:0:0]"),
@@ -64,7 +64,7 @@ const NOT_PUBLIC: &[(&str, &str)] = &[
     ),
 ];
 
-/// Hosts that have to pass: names, addresses, and what only looks like the ones above.
+/// Hosts that are accepted: names, addresses, and lookalikes of the ones above.
 const PUBLIC: &str = "\
     example.com EXAMPLE.com hooks.example.com a.b.c.d.example.org example.co.uk münchen.de \
     xn--mnchen-3ya.de 例え.jp ｅｘａｍｐｌｅ.com localhost.com localhost.example.com notlocalhost.com \
@@ -80,7 +80,7 @@ const PUBLIC: &str = "\
     [2002:808:808::1] [2002:808:808:a00:1::] [2003::1] [::ffff:0:8.8.8.8] [2606:4700::5efe:8.8.8.8] \
     [2606:4700::100:5efe:7f00:1] localdomain.com notlocaldomain.net xinvalid.com invalid.com -a-.example.com";
 
-/// All of IPv4 that is refused: first and last address, with a public one before and behind.
+/// All rejected IPv4 ranges: first and last address, with a public one before and after.
 const REFUSED_IPV4: &[(&str, &str)] = &[
     ("0.0.0.0", "0.255.255.255"),
     ("10.0.0.0", "10.255.255.255"),
@@ -99,7 +99,7 @@ const REFUSED_IPV4: &[(&str, &str)] = &[
     ("224.0.0.0", "255.255.255.255"),
 ];
 
-/// All of IPv6 that is refused whatever IPv4 it holds.
+/// All IPv6 ranges that are rejected with any embedded IPv4 address.
 const REFUSED_IPV6: &[(&str, &str)] = &[
     ("::", "::ffff:ffff"),
     ("64:ff9b:1::", "64:ff9b:1:ffff:ffff:ffff:ffff:ffff"),
@@ -209,7 +209,7 @@ fn host_names_longer_than_dns_allows_are_rejected() {
         (format!("{}.com", label(63)), None),
         (format!("{}.com", label(64)), Some("label of more than 63 bytes")),
         (format!("a.{}", label(64)), Some("label of more than 63 bytes")),
-        // Counted are the bytes that DNS carries, and `ü` takes more of them than one.
+        // The bytes in DNS are counted, of which `ü` takes more than one.
         (format!("{}ü.com", label(52)), None),
         (format!("{}ü.com", label(63)), Some("label of more than 63 bytes")),
         (format!("{}com", format!("{}.", label(49)).repeat(5)), None),
@@ -252,7 +252,8 @@ fn no_other_ipv4_address_is_rejected() {
         .iter()
         .map(|(first, last)| (first.parse().unwrap(), last.parse().unwrap()))
         .collect();
-    // One address of every /14, and all of 192.0/16 and 192.88/16 by /24: where ranges are small.
+    // One address of every /14, and one of every /24 of 192.0/16 and 192.88/16, where ranges are
+    // small.
     let wide = (0..1 << 14).map(|block: u32| block << 18);
     let narrow = [[192, 0, 0, 7], [192, 88, 0, 7]]
         .map(u32::from_be_bytes)
@@ -266,7 +267,7 @@ fn no_other_ipv4_address_is_rejected() {
 
 #[test]
 fn ipv6_prefixes_that_embed_ipv4_have_exact_boundaries() {
-    // Just outside of the three prefixes the same bits are no IPv4 address.
+    // Just outside of the three prefixes the same bits are not an IPv4 address.
     for host in [
         "[::fffe:7f00:1]",
         "[::1:0:7f00:1]",

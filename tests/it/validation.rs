@@ -9,7 +9,7 @@ use webhook_registry::{
 
 use crate::support::{contact_center, new, refused};
 
-/// The keys of `body`, with the required ones filled in.
+/// Returns a subscription with the keys of `body` and the missing required ones.
 fn new_subscription(body: &Value) -> NewSubscription {
     let mut all = json!({"name": "base", "url": "https://example.com/hook", "events": ["agent.*"]});
     all.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
@@ -24,8 +24,8 @@ fn five_with_third(third: NewSubscription) -> Vec<NewSubscription> {
     vec![new("one"), new("two"), third, new("four"), new("five")]
 }
 
-/// These keys are refused by create, update and `create_all` in the same words, which are answered, and nothing
-/// changes.
+/// Asserts that create, update and `create_all` reject these keys with the same message and change
+/// nothing. Returns the message.
 #[track_caller]
 fn assert_rejected(body: &Value, fields: &[&str]) -> String {
     let registry = contact_center();
@@ -46,11 +46,12 @@ fn assert_rejected(body: &Value, fields: &[&str]) -> String {
     }
 
     let after = registry.list(ListQuery::new()).unwrap();
-    assert_eq!(after.subscriptions(), [there], "a refused call changed something");
+    assert_eq!(after.subscriptions(), [there], "a rejected call changed a subscription");
     by_create.to_string()
 }
 
-/// These keys are accepted by create, update and `create_all`, kept as given, and sound.
+/// Asserts that create, update and `create_all` accept these keys, store them as given, and stay
+/// sound.
 #[track_caller]
 fn assert_accepted(body: &Value) -> Created {
     let registry = contact_center();
@@ -58,7 +59,7 @@ fn assert_accepted(body: &Value) -> Created {
     let kept = |subscription: &Value| {
         for (key, value) in body.as_object().unwrap() {
             if !matches!(key.as_str(), "secret" | "allowUnknownEvents") {
-                assert_eq!(&subscription[key], value, "{key} was not kept as given");
+                assert_eq!(&subscription[key], value, "{key} was not stored as given");
             }
         }
     };
@@ -74,11 +75,11 @@ fn assert_accepted(body: &Value) -> Created {
     kept(&serde_json::to_value(&all[2]).unwrap());
     assert_eq!(registry.len().unwrap(), 5);
     let report = registry.check().unwrap();
-    assert!(report.is_sound(), "it was let in and is found fault with: {report}");
+    assert!(report.is_sound(), "accepted input is not sound: {report}");
     created
 }
 
-/// Base64 of this many bytes.
+/// Returns base64 of this many bytes.
 fn secret_of(bytes: usize) -> String {
     "Leaky".chars().cycle().take((bytes * 4).div_ceil(3)).collect()
 }
@@ -131,7 +132,7 @@ fn names_are_counted_in_characters_and_stored_byte_for_byte() {
     ] {
         assert_accepted(&json!({"name": name}));
     }
-    // Two spellings of one letter are two names, and so are upper and lower case.
+    // Two Unicode forms of one letter are two names, and so are upper and lower case.
     let registry = contact_center();
     for name in ["caf\u{e9}", "cafe\u{301}", "Caf\u{e9}"] {
         registry.create(new(name)).unwrap();
@@ -187,7 +188,7 @@ fn invalid_urls_are_rejected_with_their_reason() {
         let message = assert_rejected(&json!({"url": url}), &["url"]);
         assert!(message.contains(reason), "{url:?}: {message}");
     }
-    // What is no scheme is not repeated as one: it can be anything, a secret too.
+    // Text that is not a scheme is not repeated as one: it can be a secret.
     for url in ["http/x", "https?x", ":x", "abcdefghijklmnopq:x", "a_b:x"] {
         let message = assert_rejected(&json!({ "url": url }), &["url"]);
         assert!(message.ends_with(begins), "{url}: {message}");
@@ -213,7 +214,7 @@ fn the_password_of_a_rejected_url_is_not_repeated() {
     }
 }
 
-/// A URL of so many bytes.
+/// Returns a URL of this many bytes.
 fn url_of(bytes: usize) -> String {
     let start = "https://example.com/";
     format!("{start}{}", "a".repeat(bytes - start.len()))
@@ -294,7 +295,7 @@ fn invalid_patterns_are_rejected_with_their_index() {
         ("[a-~]", "- that is neither first nor last"),
         (&long, "at most 256 bytes, not 257"),
     ] {
-        // Permission to name unknown events is none to break the syntax.
+        // Allowing unknown events does not allow invalid syntax.
         for allow in [false, true] {
             let message = assert_rejected(
                 &json!({"events": ["agent.*", pattern], "allowUnknownEvents": allow}),
@@ -362,7 +363,7 @@ fn secrets_are_validated_by_their_bytes_and_not_repeated() {
         (secret_of(33) + "\u{0}", "standard base64"),
         (format!("{0}={0}", secret_of(33)), "standard base64"),
         (format!("WHSEC_{}", secret_of(33)), "standard base64"),
-        // One character more than whole groups of four is no byte.
+        // One character beyond complete groups of four is not a byte.
         (secret_of(33) + "A", "standard base64"),
     ] {
         let message = assert_rejected(&json!({"secret": secret}), &["secret"]);

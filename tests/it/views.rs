@@ -11,7 +11,7 @@ use webhook_registry::{EventType, ListQuery, NewSubscription, Registry, Subscrip
 
 use crate::support::{SEED_SECRET, learn, new};
 
-/// A registry in a file, with a bit of everything.
+/// Creates a file registry with varied content.
 fn filled() -> (tempfile::TempDir, PathBuf, Registry) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("registry.db");
@@ -42,7 +42,7 @@ fn reader(path: &Path) -> Connection {
     Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap()
 }
 
-/// The names of the columns, and every row.
+/// Returns the names of the columns, and every row.
 fn rows(conn: &Connection, sql: &str) -> (Vec<String>, Vec<Vec<Cell>>) {
     let mut statement = conn.prepare(sql).unwrap();
     let width = statement.column_count();
@@ -174,7 +174,8 @@ fn assert_subscribers_agree(conn: &Connection, registry: &Registry) -> usize {
 fn the_subscribers_view_equals_the_api_also_after_changes() {
     let (_folder, path, registry) = filled();
     let conn = reader(&path);
-    // `plain` gets the seven of `*.v1` and `agent.other`, `many` all eight; `off` and `waits` get none.
+    // `plain` receives the seven of `*.v1` and `agent.other`, `many` all eight; `off` and `waits`
+    // none.
     assert_eq!(assert_subscribers_agree(&conn, &registry), 16);
     registry.register_event_type("fax.sent").unwrap();
     assert_eq!(assert_subscribers_agree(&conn, &registry), 18);

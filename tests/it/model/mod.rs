@@ -51,7 +51,7 @@ pub(crate) struct World {
     steps: usize,
 }
 
-/// Says where a failure was.
+/// Prints the step of a failure.
 impl Drop for World {
     fn drop(&mut self) {
         if std::thread::panicking() {
@@ -91,7 +91,7 @@ fn plain<T>(result: Result<T, Error>) -> Result<T, Refusal> {
 }
 
 impl World {
-    /// Two handles on nothing yet.
+    /// Creates two handles on an empty registry.
     pub(crate) fn new(random: Random, path: Option<PathBuf>) -> World {
         let mut world = World {
             random,
@@ -195,7 +195,7 @@ impl World {
             .collect()
     }
 
-    /// An id: mostly a living one.
+    /// Returns an id, mostly of an existing subscription.
     fn id(&mut self) -> SubscriptionId {
         let living: Vec<_> = self.naive.subs.iter().filter_map(|sub| sub.id).collect();
         if !living.is_empty() && self.random.chance(90) {
@@ -207,7 +207,7 @@ impl World {
         }
     }
 
-    /// Every handle gives the model's answers.
+    /// Asserts that every handle returns the answers of the model.
     pub(crate) fn compare_all(&mut self) {
         for registry in self.handles.clone() {
             self.compare(&registry);
@@ -216,7 +216,7 @@ impl World {
 
     fn made(&mut self, mut sub: Sub, created: &webhook_registry::Created) {
         let subscription = created.subscription();
-        assert!(self.naive.ids.last() < Some(&subscription.id()), "ids rise");
+        assert!(self.naive.ids.last() < Some(&subscription.id()), "ids must increase");
         self.naive.ids.push(subscription.id());
         sub.id = Some(subscription.id());
         sub.secret.get_or_insert_with(|| created.secret().expose().to_owned());
@@ -307,7 +307,7 @@ impl World {
             _ => {
                 drop(registry);
                 if self.path.is_some() && self.random.chance(30) {
-                    // The last handle to close empties the -wal.
+                    // The last handle to close checkpoints the -wal.
                     self.handles.clear();
                 } else {
                     self.handles.remove(handle);
@@ -324,7 +324,7 @@ fn run(path: Option<PathBuf>, steps: usize) {
     let mut world = World::new(Random::new(), path);
     let (mut most, mut seen) = (0, BTreeSet::new());
     for step in 0.. {
-        // Every event type known once and four subscriptions at once: what is poorer proves little.
+        // Runs until every event type was known and four subscriptions existed at once.
         if step >= steps && most >= 4 && seen.len() == TYPES.len() {
             break;
         }

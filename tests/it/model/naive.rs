@@ -7,7 +7,7 @@ use webhook_registry::{ErrorKind, NewSubscription, SubscriptionId, SubscriptionU
 
 use crate::support::oracle;
 
-/// A kind, and the fields at fault, sorted and once each.
+/// An error kind and the invalid fields, sorted and deduplicated.
 pub(crate) type Refusal = (ErrorKind, Vec<String>);
 
 pub(crate) fn refusal<T>(
@@ -26,12 +26,13 @@ pub(crate) const SECRETS: [&str; 3] = [
     "Q0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0M=",
 ];
 
-/// What the tests call bad begins with this, or is empty. The rules themselves are tested elsewhere.
+/// Returns true for an invalid text of the tests: empty, or with this prefix. The rules are tested
+/// elsewhere.
 pub(crate) fn is_bad(text: &str) -> bool {
     text.is_empty() || text.starts_with([' ', '\0', '\u{1}'])
 }
 
-/// What a subscription is created from.
+/// The input of a creation.
 #[derive(Clone, Debug)]
 pub(crate) struct Wish {
     pub(crate) name: String,
@@ -62,7 +63,7 @@ impl Wish {
     }
 }
 
-/// One call of an update.
+/// One setter of an update.
 #[derive(Clone, Debug)]
 pub(crate) enum Edit {
     Name(String),
@@ -115,12 +116,12 @@ impl Sub {
     }
 }
 
-/// The whole state.
+/// The complete state.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Naive {
     pub(crate) types: BTreeMap<String, Option<String>>,
     pub(crate) subs: Vec<Sub>,
-    /// Every id that was ever given out, in order.
+    /// Every id that was ever assigned, in order.
     pub(crate) ids: Vec<SubscriptionId>,
 }
 
@@ -159,7 +160,7 @@ impl Naive {
         kept
     }
 
-    /// What the wish becomes, and its faults.
+    /// Returns the subscription for this input, and the invalid fields.
     fn judge(&self, wish: &Wish, now: u64) -> (Sub, Vec<String>) {
         let mut faults = Vec::new();
         let mut fault = |bad: bool, field: &str| faults.extend(bad.then(|| field.to_owned()));
@@ -189,7 +190,7 @@ impl Naive {
         self.subs.iter().any(|sub| sub.name == name && (but.is_none() || sub.id != but))
     }
 
-    /// What would be made of it, without the ids and the generated secrets.
+    /// Returns the subscriptions to create, without ids and generated secrets.
     pub(crate) fn create(&self, wish: &Wish, now: u64) -> Result<Sub, Refusal> {
         let (sub, faults) = self.judge(wish, now);
         if !faults.is_empty() {
@@ -256,7 +257,7 @@ impl Naive {
         if let Some(given) = events {
             after.events = self.events(&given, &before.events, allow, &mut faults);
         }
-        // Nothing bad is ever kept, so what is bad is a change.
+        // No invalid value is ever stored, so an invalid value is a change.
         let mut fault = |bad: bool, field: &str| faults.extend(bad.then(|| field.to_owned()));
         fault(is_bad(&after.name), "name");
         fault(is_bad(&after.url), "url");
