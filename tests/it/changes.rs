@@ -33,7 +33,7 @@ struct History {
 }
 
 impl History {
-    fn begin() -> History {
+    fn new() -> History {
         let registry = Registry::in_memory().unwrap();
         registry.register_event_types(["agent.a.v1", "agent.b.v1"]).unwrap();
         let id = registry.create(new("crm").secret(SECRET)).unwrap().subscription().id();
@@ -43,7 +43,7 @@ impl History {
 
     /// Asserts that the changes since the last call are these, all of this subject.
     #[track_caller]
-    fn is(&mut self, subject: &str, expected: &[&str]) {
+    fn expect(&mut self, subject: &str, expected: &[&str]) {
         let changes = self.follower.read_all(&self.registry, 1_000);
         assert_eq!(changes.iter().map(line).collect::<Vec<_>>(), expected);
         assert!(changes.iter().all(|change| change.subject() == subject), "{changes:?}");
@@ -54,13 +54,13 @@ impl History {
     #[track_caller]
     fn update(&mut self, update: SubscriptionUpdate, expected: &[&str]) {
         self.registry.update(self.id, update).unwrap();
-        self.is(&self.id.to_string(), expected);
+        self.expect(&self.id.to_string(), expected);
     }
 }
 
 #[test]
 fn a_creation_or_deletion_is_recorded_with_every_field() {
-    let mut history = History::begin();
+    let mut history = History::new();
     let new = NewSubscription::new("bi", "https://example.com/", ["agent.*", "*.v1", "agent.*"])
         .enabled(false)
         .secret(OTHER)
@@ -68,7 +68,7 @@ fn a_creation_or_deletion_is_recorded_with_every_field() {
         .metadata("k", "v")
         .metadata("a", "b");
     let id = history.registry.create(new).unwrap().subscription().id();
-    history.is(
+    history.expect(
         &id.to_string(),
         &[concat!(
             r#"Created name: - → "bi", url: - → "https://example.com/", events: - → ["agent.*","*.v1"], "#,
@@ -76,7 +76,7 @@ fn a_creation_or_deletion_is_recorded_with_every_field() {
         )],
     );
     history.registry.delete(id).unwrap();
-    history.is(
+    history.expect(
         &id.to_string(),
         &[concat!(
             r#"Deleted name: "bi" → -, url: "https://example.com/" → -, events: ["agent.*","*.v1"] → -, "#,
@@ -89,12 +89,12 @@ fn a_creation_or_deletion_is_recorded_with_every_field() {
         r#"Deleted name: "crm" → -, url: "https://example.com/hook" → -, events: ["agent.*"] → -, "#,
         r#"enabled: true → -, secret: - → -"#
     );
-    history.is(&history.id.to_string(), &[all]);
+    history.expect(&history.id.to_string(), &[all]);
 }
 
 #[test]
 fn an_update_is_recorded_with_the_changed_fields_only() {
-    let mut history = History::begin();
+    let mut history = History::new();
     let edit = SubscriptionUpdate::new;
     history.update(edit().name("crm2"), &[r#"Updated name: "crm" → "crm2""#]);
     history.update(
@@ -127,7 +127,7 @@ fn an_update_is_recorded_with_the_changed_fields_only() {
 
 #[test]
 fn changes_of_enabled_alone_or_the_secret_alone_have_their_own_kinds() {
-    let mut history = History::begin();
+    let mut history = History::new();
     let edit = SubscriptionUpdate::new;
     history.update(edit().enabled(false), &["Disabled enabled: true → false"]);
     history.update(edit().enabled(false), &[]);
@@ -144,13 +144,13 @@ fn changes_of_enabled_alone_or_the_secret_alone_have_their_own_kinds() {
 
     let (id, text) = (history.id, history.id.to_string());
     history.registry.revoke_old_secrets(id).unwrap();
-    history.is(&text, &[]);
+    history.expect(&text, &[]);
     history.registry.rotate_secret(id, Rotation::new().secret(OTHER)).unwrap();
-    history.is(&text, &["SecretRotated secret: - → -"]);
+    history.expect(&text, &["SecretRotated secret: - → -"]);
     history.registry.revoke_old_secrets(id).unwrap();
-    history.is(&text, &["SecretsRevoked secret: - → -"]);
+    history.expect(&text, &["SecretsRevoked secret: - → -"]);
     history.registry.rotate_secret(id, Rotation::new().overlap(std::time::Duration::ZERO)).unwrap();
-    history.is(&text, &["SecretRotated secret: - → -"]);
+    history.expect(&text, &["SecretRotated secret: - → -"]);
     // Setting the current secret again ends the overlap of the others.
     for (also, expected) in [
         (edit(), "SecretsRevoked secret: - → -"),
@@ -158,32 +158,32 @@ fn changes_of_enabled_alone_or_the_secret_alone_have_their_own_kinds() {
         (edit().enabled(false), "Updated enabled: true → false, secret: - → -"),
     ] {
         let current = history.registry.rotate_secret(id, Rotation::new()).unwrap();
-        history.is(&text, &["SecretRotated secret: - → -"]);
+        history.expect(&text, &["SecretRotated secret: - → -"]);
         history.update(also.secret(current.expose()), &[expected]);
     }
 }
 
 #[test]
 fn changes_of_the_catalog_are_recorded() {
-    let mut history = History::begin();
+    let mut history = History::new();
     let schema = json!({"type": "object"});
     let registry = history.registry.clone();
     registry.register_event_type("queue.v1").unwrap();
-    history.is("queue.v1", &[r#"EventTypeRegistered name: - → "queue.v1""#]);
+    history.expect("queue.v1", &[r#"EventTypeRegistered name: - → "queue.v1""#]);
     let described = EventType::new("queue.v1").with_description("d");
     registry.register_event_type(described.clone()).unwrap();
-    history.is("queue.v1", &[r#"EventTypeReplaced description: - → "d""#]);
+    history.expect("queue.v1", &[r#"EventTypeReplaced description: - → "d""#]);
     registry.register_event_types([described.clone(), described]).unwrap();
-    history.is("queue.v1", &[]);
+    history.expect("queue.v1", &[]);
     registry
         .register_event_type(EventType::new("queue.v1").with_json_schema(schema.clone()))
         .unwrap();
-    history.is(
+    history.expect(
         "queue.v1",
         &[r#"EventTypeReplaced description: "d" → -, jsonSchema: - → {"type":"object"}"#],
     );
     registry.remove_event_type("queue.v1").unwrap();
-    history.is(
+    history.expect(
         "queue.v1",
         &[r#"EventTypeRemoved name: "queue.v1" → -, jsonSchema: {"type":"object"} → -"#],
     );
@@ -191,17 +191,17 @@ fn changes_of_the_catalog_are_recorded() {
     let full = EventType::new("queue.v1").with_description("d").with_json_schema(schema);
     registry.register_event_types([EventType::new("queue.v1"), full]).unwrap();
     let all = r#"EventTypeRegistered name: - → "queue.v1", description: - → "d", jsonSchema: - → {"type":"object"}"#;
-    history.is("queue.v1", &[all]);
+    history.expect("queue.v1", &[all]);
     // A null schema counts as absent.
     registry.register_event_type(EventType::new("queue.v1").with_json_schema(Value::Null)).unwrap();
     let gone = r#"EventTypeReplaced description: "d" → -, jsonSchema: {"type":"object"} → -"#;
-    history.is("queue.v1", &[gone]);
+    history.expect("queue.v1", &[gone]);
     assert_eq!(registry.event_type("queue.v1").unwrap().unwrap().json_schema(), None);
 }
 
 #[test]
 fn a_call_for_many_subscriptions_records_one_change_each_in_order() {
-    let mut history = History::begin();
+    let mut history = History::new();
     let registry = history.registry.clone();
     let kinds = |changes: Vec<Change>| -> Vec<(ChangeKind, String)> {
         changes.iter().map(|change| (change.kind(), change.subject().to_owned())).collect()
@@ -236,7 +236,7 @@ fn a_call_for_many_subscriptions_records_one_change_each_in_order() {
     registry.ensure(new("crm")).unwrap();
     assert!(history.follower.read_all(&registry, 9).is_empty());
     registry.ensure(new("crm").secret(OTHER)).unwrap();
-    history.is(&history.id.to_string(), &["SecretRotated secret: - → -"]);
+    history.expect(&history.id.to_string(), &["SecretRotated secret: - → -"]);
     registry.apply(registry.plan([], Prune::Delete).unwrap()).unwrap();
     assert_eq!(history.follower.read_all(&registry, 9).len(), 4);
 }
@@ -281,7 +281,7 @@ fn a_change_is_recorded_with_the_time_of_its_call() {
 
 #[test]
 fn a_failed_call_records_nothing_even_if_some_of_its_parts_were_valid() {
-    let History { registry, id, .. } = History::begin();
+    let History { registry, id, .. } = History::new();
     let whole =
         |registry: &Registry| (registry.changes(0, 1_000).unwrap(), registry.export().unwrap());
     let before = whole(&registry);

@@ -105,7 +105,7 @@ fn disabling_checkpoints_is_rejected_for_exclusive_and_in_memory_registries() {
 }
 
 /// Returns the names of the subscribers from the cache, and of all subscriptions from the file.
-fn seen(registry: &Registry) -> (Vec<String>, Vec<String>) {
+fn visible_names(registry: &Registry) -> (Vec<String>, Vec<String>) {
     let told =
         registry.subscribers(EVENT).unwrap().iter().map(|one| one.name().to_owned()).collect();
     let all = registry.iter(ListQuery::new()).map(|one| one.unwrap().name().to_owned()).collect();
@@ -131,7 +131,7 @@ fn a_reader_follows_a_replaced_file() {
         replace(&path, &name);
         let one = vec![name.clone()];
         if round % 2 == 0 {
-            assert_eq!(seen(&reader), (one.clone(), one));
+            assert_eq!(visible_names(&reader), (one.clone(), one));
         } else {
             assert_eq!(
                 reader.get_by_name(&name).unwrap().unwrap().revision(),
@@ -162,7 +162,7 @@ fn child_reads() {
     let registry = read_only().open(path).unwrap();
     child::tell("ready");
     while child::await_word() == "look" {
-        let (told, all) = seen(&registry);
+        let (told, all) = visible_names(&registry);
         child::tell(format!("{} {}", told.join(","), all.join(",")));
     }
 }
@@ -180,7 +180,7 @@ fn concurrent_readers_of_a_replaced_file_see_either_file_and_never_a_mixture() {
                 let mut last = 0;
                 loop {
                     let ended = done.load(Ordering::SeqCst);
-                    let (told, all) = seen(&reader);
+                    let (told, all) = visible_names(&reader);
                     assert_eq!((told.len(), all.len()), (1, 1));
                     assert!(
                         last <= number(&told) && number(&told) <= number(&all),
@@ -223,7 +223,7 @@ fn a_reader_returns_an_error_if_the_replacement_is_missing_or_unreadable() {
     fs::rename(&aside, &path).unwrap();
     assert_eq!(reader.subscribers(EVENT).unwrap().len(), 1);
     replace(&path, "two");
-    assert_eq!(seen(&reader), (vec!["two".to_owned()], vec!["two".to_owned()]));
+    assert_eq!(visible_names(&reader), (vec!["two".to_owned()], vec!["two".to_owned()]));
 }
 
 #[cfg(feature = "encryption")]
@@ -263,7 +263,7 @@ fn a_reader_sees_pages_that_were_written_without_sqlite() {
     let source = folder.path().join("source.db");
     fs::copy(&path, &source).unwrap();
     let reader = read_only().open(&path).unwrap();
-    assert_eq!(seen(&reader).0, ["n0"]);
+    assert_eq!(visible_names(&reader).0, ["n0"]);
     let mut peer = Peer::spawn(&mut child::command("checkpoints::child_applies_pages", &path, &[]));
     peer.expect("ready");
     for round in 1..=size(20, 300) {

@@ -59,7 +59,7 @@ fn fill(registry: &Registry) {
 }
 
 /// A small file, its `-wal` if requested, and the right answers.
-struct Sound {
+struct SoundFile {
     file: Vec<u8>,
     wal: Vec<u8>,
     expected: Vec<Result<String, ErrorKind>>,
@@ -71,8 +71,8 @@ fn kinds(answers: Vec<Result<String, Error>>) -> Vec<Result<String, ErrorKind>> 
     answers.into_iter().map(|answer| answer.map_err(|error| error.kind())).collect()
 }
 
-impl Sound {
-    fn make() -> Sound {
+impl SoundFile {
+    fn make() -> SoundFile {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("registry.db");
         let registry = Registry::open(&path).unwrap();
@@ -90,7 +90,7 @@ impl Sound {
         // that.
         let wal = copy_by_another_process(&wal_path(&path));
         drop(registry);
-        Sound { file: before, wal, expected, earlier }
+        SoundFile { file: before, wal, expected, earlier }
     }
 }
 
@@ -195,7 +195,7 @@ const PAGE: usize = 4_096;
 
 #[test]
 fn a_missing_page_is_reported_as_corrupt() {
-    let (sound, mut random, mut tally) = (Sound::make(), Random::new(), Tally::default());
+    let (sound, mut random, mut tally) = (SoundFile::make(), Random::new(), Tally::default());
     let pages = sound.file.len() / PAGE;
     assert!(pages > 15, "{pages}");
     for page in 0..pages {
@@ -224,7 +224,7 @@ fn a_missing_page_is_reported_as_corrupt() {
 
 #[test]
 fn a_truncated_file_is_reported_as_corrupt() {
-    let (sound, mut tally) = (Sound::make(), Tally::default());
+    let (sound, mut tally) = (SoundFile::make(), Tally::default());
     for length in (PAGE..sound.file.len()).step_by(PAGE) {
         assert_answers(
             &sound.file[..length],
@@ -257,7 +257,7 @@ fn a_truncated_file_is_reported_as_corrupt() {
 
 #[test]
 fn damaged_bytes_cause_no_panic_and_no_hang() {
-    let (sound, mut random, mut tally) = (Sound::make(), Random::new(), Tally::default());
+    let (sound, mut random, mut tally) = (SoundFile::make(), Random::new(), Tally::default());
     let pages = sound.file.len() / PAGE;
     for page in 0..pages {
         for _ in 0..size(8, 400) {
@@ -272,7 +272,7 @@ fn damaged_bytes_cause_no_panic_and_no_hang() {
 
 #[test]
 fn every_damaged_header_byte_is_reported_or_harmless() {
-    let (sound, mut random, mut tally) = (Sound::make(), Random::new(), Tally::default());
+    let (sound, mut random, mut tally) = (SoundFile::make(), Random::new(), Tally::default());
     for at in 0..100 {
         for _ in 0..size(2, 255) {
             let mut file = sound.file.clone();
@@ -291,7 +291,7 @@ fn every_damaged_header_byte_is_reported_or_harmless() {
 
 #[test]
 fn a_damaged_wal_is_read_up_to_the_last_intact_commit() {
-    let (sound, mut random, mut tally) = (Sound::make(), Random::new(), Tally::default());
+    let (sound, mut random, mut tally) = (SoundFile::make(), Random::new(), Tally::default());
     let allowed: [&Answers; 2] = [&sound.expected, &sound.earlier];
     assert_answers(&sound.file, &sound.wal, &allowed[..1], "nothing", &mut tally);
     for _ in 0..size(60, 5_000) {

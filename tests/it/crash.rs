@@ -101,7 +101,7 @@ struct Moment {
 
 #[cfg(unix)]
 impl Moment {
-    fn of_a_writer(steps: usize) -> Moment {
+    fn from_writer(steps: usize) -> Moment {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("registry.db");
         let mut peer = writer(&path, 0, "full");
@@ -169,7 +169,7 @@ impl Moment {
 #[test]
 fn after_a_power_loss_the_registry_is_a_prefix_of_the_history_with_all_acknowledged_changes() {
     let mut random = Random::new();
-    let moment = Moment::of_a_writer(40);
+    let moment = Moment::from_writer(40);
     let ends = &moment.acknowledged;
     assert!(
         ends.windows(2).all(|pair| pair[0] < pair[1]),
@@ -197,7 +197,7 @@ fn after_a_power_loss_the_registry_is_a_prefix_of_the_history_with_all_acknowled
 fn a_power_loss_during_a_checkpoint_loses_no_acknowledged_change() {
     let mut random = Random::new();
     for _ in 0..size(2, 40) {
-        let moment = Moment::of_a_writer(180 + random.below(200));
+        let moment = Moment::from_writer(180 + random.below(200));
         let steps = moment.acknowledged.len();
         assert!(moment.file.len() > 8_192, "no checkpoint was made");
         let found = moment.state_with(&moment.wal);

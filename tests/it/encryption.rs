@@ -33,14 +33,14 @@ fn secret_of(number: usize) -> String {
 
 /// A file encrypted with `KEY`, with two subscriptions that each have a current and two replaced
 /// secrets.
-struct Sealed {
+struct EncryptedFile {
     folder: TempDir,
     path: PathBuf,
     ids: [SubscriptionId; 2],
 }
 
-impl Sealed {
-    fn new() -> Sealed {
+impl EncryptedFile {
+    fn new() -> EncryptedFile {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("registry.db");
         let hands = Hands::at(START);
@@ -63,7 +63,7 @@ impl Sealed {
             id
         });
         drop(registry);
-        Sealed { folder, path, ids }
+        EncryptedFile { folder, path, ids }
     }
 
     fn open(&self) -> Registry {
@@ -152,7 +152,7 @@ fn no_file_contains_a_plain_secret_at_any_time() {
 
 #[test]
 fn encrypting_one_secret_twice_gives_different_ciphertexts() {
-    let sealed = Sealed::new();
+    let sealed = EncryptedFile::new();
     let registry = sealed.open();
     registry
         .create_all((0..20).map(|number| new(&format!("same {number}")).secret(SECRET)))
@@ -322,7 +322,7 @@ fn a_ciphertext_does_not_decrypt_in_another_place() {
         ("another nonce", set(3, "sealed = CAST(zeroblob(24) || substr(sealed, 25) AS BLOB)")),
     ];
     for (how, sql) in &table {
-        let mut sealed = Sealed::new();
+        let mut sealed = EncryptedFile::new();
         assert_eq!(sealed.open().secrets(sealed.ids[0]).unwrap().len(), 3);
         sealed.tamper(sql);
         if *how == "another id" {
@@ -340,7 +340,7 @@ fn a_ciphertext_does_not_decrypt_in_another_place() {
 
 #[test]
 fn two_swapped_ciphertexts_do_not_decrypt() {
-    let sealed = Sealed::new();
+    let sealed = EncryptedFile::new();
     // Complete rows, with their times, of two subscriptions with equal fields.
     sealed.tamper(
         "UPDATE secret SET serial = -serial WHERE subscription = (SELECT max(seq) FROM subscription)",
@@ -361,7 +361,7 @@ fn two_swapped_ciphertexts_do_not_decrypt() {
 
 #[test]
 fn a_ciphertext_does_not_decrypt_in_another_file_with_the_same_key() {
-    let (one, two) = (Sealed::new(), Sealed::new());
+    let (one, two) = (EncryptedFile::new(), EncryptedFile::new());
     let conn = Connection::open(&one.path).unwrap();
     conn.execute("ATTACH ?1 AS other", [two.path.to_str().unwrap()]).unwrap();
     // Everything that a ciphertext is bound to within its file, so that only the file differs.
@@ -396,7 +396,7 @@ fn a_ciphertext_does_not_decrypt_in_another_file_with_the_same_key() {
 #[test]
 fn a_replayed_older_row_is_not_detected() {
     // The threat model documents that this is not detected.
-    let sealed = Sealed::new();
+    let sealed = EncryptedFile::new();
     let conn = Connection::open(&sealed.path).unwrap();
     conn.execute_batch("CREATE TEMP TABLE kept AS SELECT * FROM secret").unwrap();
     let registry = sealed.open();
@@ -424,7 +424,7 @@ fn a_ciphertext_in_an_unencrypted_file_is_corrupt() {
 
 #[test]
 fn names_and_urls_stay_in_plain_text_and_debug_redacts_the_key() {
-    let sealed = Sealed::new();
+    let sealed = EncryptedFile::new();
     assert_eq!(files_with(sealed.folder.path(), b"https://example.com/hook"), ["registry.db"]);
     let conn = Connection::open(&sealed.path).unwrap();
     let name: String =

@@ -20,7 +20,7 @@ struct Fixture {
 }
 
 impl Fixture {
-    fn begin() -> Fixture {
+    fn new() -> Fixture {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("webhooks.db");
         let options = Registry::options().busy_timeout(Duration::from_millis(20));
@@ -64,7 +64,7 @@ impl Fixture {
     }
 
     /// Asserts that nothing was changed, and that every call succeeds now.
-    fn is_untouched(&self) {
+    fn assert_unchanged(&self) {
         let Fixture { registry, empty, plan, document, .. } = self;
         assert_eq!((registry.len().unwrap(), empty.last_change().unwrap()), (1, 0));
         assert_eq!(registry.get_by_name("there").unwrap().unwrap().revision(), 1);
@@ -87,23 +87,23 @@ fn assert_all_rejected<const N: usize>(calls: [(&str, Result<(), Error>); N], ki
 
 #[test]
 fn a_foreign_lock_is_busy_for_writes_and_does_not_block_reads() {
-    let beset = Fixture::begin();
-    let holders = beset.both();
+    let fixture = Fixture::new();
+    let holders = fixture.both();
     holders.iter().for_each(|holder| holder.execute_batch("BEGIN IMMEDIATE").unwrap());
-    assert_all_rejected(beset.writing(), ErrorKind::Busy);
-    for (what, result) in beset.reading() {
+    assert_all_rejected(fixture.writing(), ErrorKind::Busy);
+    for (what, result) in fixture.reading() {
         result.unwrap_or_else(|error| panic!("{what}: {error}"));
     }
     holders.iter().for_each(|holder| holder.execute_batch("COMMIT").unwrap());
-    beset.is_untouched();
+    fixture.assert_unchanged();
 }
 
 /// Windows refuses to rename a file that is open.
 #[cfg(unix)]
 #[test]
 fn a_replaced_file_is_a_storage_error() {
-    let beset = Fixture::begin();
-    let away = beset.path.with_file_name("away");
+    let fixture = Fixture::new();
+    let away = fixture.path.with_file_name("away");
     std::fs::create_dir(&away).unwrap();
     // Together with the `-wal` and `-shm`: a database without them is not moved but damaged.
     let rename = |from: &Path, to: &Path| {
@@ -114,33 +114,33 @@ fn a_replaced_file_is_a_storage_error() {
             }
         }
     };
-    let here = beset.path.parent().unwrap();
+    let here = fixture.path.parent().unwrap();
     rename(here, &away);
-    for path in [beset.path.clone(), Fixture::other(&beset.path)] {
+    for path in [fixture.path.clone(), Fixture::other(&fixture.path)] {
         drop(Registry::open(&path).unwrap());
     }
-    assert_all_rejected(beset.writing(), ErrorKind::Storage);
+    assert_all_rejected(fixture.writing(), ErrorKind::Storage);
     rename(&away, here);
-    beset.is_untouched();
+    fixture.assert_unchanged();
 }
 
 #[test]
 fn a_failed_history_write_rolls_back_its_change() {
-    let beset = Fixture::begin();
-    for conn in beset.both() {
+    let fixture = Fixture::new();
+    for conn in fixture.both() {
         conn.execute_batch("ALTER TABLE change RENAME TO away").unwrap();
     }
-    assert_all_rejected(beset.writing(), ErrorKind::Corrupt);
-    for conn in beset.both() {
+    assert_all_rejected(fixture.writing(), ErrorKind::Corrupt);
+    for conn in fixture.both() {
         conn.execute_batch("ALTER TABLE away RENAME TO change").unwrap();
     }
-    beset.is_untouched();
+    fixture.assert_unchanged();
 }
 
 #[test]
 fn a_foreign_trigger_failure_is_not_reported_as_a_taken_name() {
-    let beset = Fixture::begin();
-    for conn in beset.both() {
+    let fixture = Fixture::new();
+    for conn in fixture.both() {
         for event in ["INSERT", "UPDATE"] {
             let refuses = format!(
                 "CREATE TRIGGER no_{event} BEFORE {event} ON subscription BEGIN SELECT RAISE(ABORT, 'not today'); END"
@@ -148,20 +148,20 @@ fn a_foreign_trigger_failure_is_not_reported_as_a_taken_name() {
             conn.execute_batch(&refuses).unwrap();
         }
     }
-    assert_all_rejected(beset.writing(), ErrorKind::Corrupt);
-    let id = beset.registry.get_by_name("there").unwrap().unwrap().id();
+    assert_all_rejected(fixture.writing(), ErrorKind::Corrupt);
+    let id = fixture.registry.get_by_name("there").unwrap().unwrap().id();
     let error = refused(
-        beset.registry.update(id, SubscriptionUpdate::new().name("elsewhere")),
+        fixture.registry.update(id, SubscriptionUpdate::new().name("elsewhere")),
         ErrorKind::Corrupt,
         &[],
     );
     assert!(error.to_string().contains("not today"), "{error}");
-    let error = refused(beset.registry.create(new("free")), ErrorKind::Corrupt, &[]);
+    let error = refused(fixture.registry.create(new("free")), ErrorKind::Corrupt, &[]);
     assert!(error.to_string().contains("not today"), "{error}");
-    for conn in beset.both() {
+    for conn in fixture.both() {
         conn.execute_batch("DROP TRIGGER no_INSERT; DROP TRIGGER no_UPDATE").unwrap();
     }
-    beset.is_untouched();
+    fixture.assert_unchanged();
 }
 
 #[test]
@@ -175,10 +175,10 @@ fn a_damaged_table_is_corrupt_for_every_call_that_needs_it() {
         ("event_type", "plan export"),
     ];
     for (table, affected) in tables {
-        let beset = Fixture::begin();
-        let [conn, _] = beset.both();
+        let fixture = Fixture::new();
+        let [conn, _] = fixture.both();
         conn.execute_batch(&format!("PRAGMA foreign_keys = OFF; DROP TABLE {table}")).unwrap();
-        for (what, result) in beset.reading() {
+        for (what, result) in fixture.reading() {
             println!("{table}: {what}");
             if affected.contains(what) {
                 refused(result, ErrorKind::Corrupt, &[]);
@@ -217,23 +217,23 @@ mod full {
             return;
         }
         for room in [0, 5_000, 20_000] {
-            let beset = Fixture::begin();
+            let fixture = Fixture::new();
             let wal = |path: &std::path::Path| {
                 std::fs::metadata(path.display().to_string() + "-wal")
                     .map_or(0, |found| found.len())
             };
             for (what, path) in
-                [("apply", beset.path.clone()), ("import", Fixture::other(&beset.path))]
+                [("apply", fixture.path.clone()), ("import", Fixture::other(&fixture.path))]
             {
                 limit(Some(wal(&path) + room));
                 let result = match what {
-                    "apply" => beset.registry.apply(beset.plan.clone()).map(drop),
-                    _ => beset.empty.import(beset.document.clone()),
+                    "apply" => fixture.registry.apply(fixture.plan.clone()).map(drop),
+                    _ => fixture.empty.import(fixture.document.clone()),
                 };
                 assert_all_rejected([(what, result)], ErrorKind::Storage);
                 limit(None);
             }
-            beset.is_untouched();
+            fixture.assert_unchanged();
         }
         child::tell("untouched");
     }

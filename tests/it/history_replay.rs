@@ -77,7 +77,7 @@ impl Replayed {
     }
 
     /// Returns the same state as read from a registry.
-    pub(crate) fn of(registry: &Registry) -> Replayed {
+    pub(crate) fn from_registry(registry: &Registry) -> Replayed {
         let mut all = BTreeMap::new();
         for found in registry.iter(ListQuery::new()) {
             let found = found.unwrap();
@@ -166,7 +166,7 @@ fn the_replayed_history_equals_the_registry_after_every_step() {
             random_operation(&registry, &mut random);
             let limit = 1 + random.below(5);
             follower.read_all(&registry, limit).iter().for_each(|change| replayed.take(change));
-            assert_eq!(replayed, Replayed::of(&registry));
+            assert_eq!(replayed, Replayed::from_registry(&registry));
         }
     }
 }
@@ -190,7 +190,7 @@ fn the_history_after_a_kill_contains_exactly_the_committed_changes() {
         let registry = Registry::open(&path).unwrap();
         let (mut follower, mut replayed) = (Follower { seen: 0 }, Replayed::default());
         follower.read_all(&registry, 1_000).iter().for_each(|change| replayed.take(change));
-        assert_eq!(replayed, Replayed::of(&registry));
+        assert_eq!(replayed, Replayed::from_registry(&registry));
         assert!(follower.seen > 10, "the child had not written");
         assert!(registry.check().unwrap().is_sound());
     }

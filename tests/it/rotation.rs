@@ -15,24 +15,24 @@ pub(crate) const DAY: u64 = 24 * 60 * 60 * 1_000;
 pub(crate) const EVENT: &str = "agent.presencechanged.v1";
 
 /// A registry at `START` with one subscription, whose secret is `first`.
-pub(crate) struct Life {
+pub(crate) struct Fixture {
     pub(crate) registry: Registry,
     pub(crate) hands: Hands,
     pub(crate) id: SubscriptionId,
     pub(crate) first: String,
 }
 
-impl Life {
-    pub(crate) fn in_memory() -> Life {
+impl Fixture {
+    pub(crate) fn in_memory() -> Fixture {
         let hands = Hands::at(START);
-        Life::begin(hands.options().in_memory().unwrap(), hands)
+        Fixture::begin(hands.options().in_memory().unwrap(), hands)
     }
 
-    fn begin(registry: Registry, hands: Hands) -> Life {
+    fn begin(registry: Registry, hands: Hands) -> Fixture {
         learn(&registry);
         let created = registry.create(new("crm")).unwrap();
         let first = created.secret().expose().to_owned();
-        Life { registry, hands, id: created.subscription().id(), first }
+        Fixture { registry, hands, id: created.subscription().id(), first }
     }
 
     #[track_caller]
@@ -106,7 +106,7 @@ fn a_replaced_secret_expires_exactly_at_the_end_of_its_overlap() {
         for registry in [hands.options().in_memory().unwrap(), hands.options().open(&path).unwrap()]
         {
             hands.set(START);
-            let life = Life::begin(registry, hands.clone());
+            let life = Fixture::begin(registry, hands.clone());
             let before = life.registry.subscribers(EVENT).unwrap();
             let next =
                 life.registry.rotate_secret(life.id, rotation.clone()).unwrap().expose().to_owned();
@@ -139,7 +139,7 @@ fn a_replaced_secret_expires_exactly_at_the_end_of_its_overlap() {
 
 #[test]
 fn a_rotation_without_overlap_drops_the_current_secret_and_keeps_earlier_ones_until_they_expire() {
-    let life = Life::in_memory();
+    let life = Fixture::in_memory();
     let second = life.rotate(millis(1_000));
     let fetched = life.registry.subscribers(EVENT).unwrap();
     let third = life.rotate(Duration::ZERO);
@@ -167,7 +167,7 @@ fn a_rotation_without_overlap_drops_the_current_secret_and_keeps_earlier_ones_un
 
 #[test]
 fn an_overlap_of_more_than_30_days_is_rejected() {
-    let life = Life::in_memory();
+    let life = Fixture::in_memory();
     let most = millis(30 * DAY);
     for overlap in [most + Duration::from_nanos(1), most + millis(1), 2 * most, Duration::MAX] {
         let rotated = life.registry.rotate_secret(life.id, Rotation::new().overlap(overlap));
@@ -188,7 +188,7 @@ fn an_overlap_of_more_than_30_days_is_rejected() {
 
 #[test]
 fn an_eleventh_replaced_secret_is_rejected_with_the_time_when_one_expires() {
-    let life = Life::in_memory();
+    let life = Fixture::in_memory();
     let mut expected = vec![life.first.clone()];
     for number in 0..10 {
         life.hands.set(START + number);
@@ -238,7 +238,7 @@ fn an_eleventh_replaced_secret_is_rejected_with_the_time_when_one_expires() {
 
 #[test]
 fn an_invalid_rotation_is_reported_before_the_limit_of_secrets() {
-    let life = Life::in_memory();
+    let life = Fixture::in_memory();
     for _ in 0..10 {
         life.rotate(millis(DAY));
     }
@@ -251,7 +251,7 @@ fn an_invalid_rotation_is_reported_before_the_limit_of_secrets() {
 
 #[test]
 fn a_live_secret_is_rejected_as_a_new_one_and_an_expired_one_is_accepted() {
-    let life = Life::in_memory();
+    let life = Fixture::in_memory();
     let a = life.rotate_to(&secret_of_digit('a')).unwrap();
     assert_eq!((a.expose(), a.key().len()), (&*secret_of_digit('a'), 64));
     life.hands.set(START + 1);
@@ -282,7 +282,7 @@ fn a_live_secret_is_rejected_as_a_new_one_and_an_expired_one_is_accepted() {
 
 #[test]
 fn each_secret_has_the_time_when_it_became_current_and_when_it_expires() {
-    let life = Life::in_memory();
+    let life = Fixture::in_memory();
     assert_eq!(life.times(), [(time(START), None)]);
     life.hands.set(START + 5);
     life.rotate(millis(100));
@@ -309,7 +309,7 @@ fn each_secret_has_the_time_when_it_became_current_and_when_it_expires() {
 
 #[test]
 fn an_overlap_is_cut_at_the_greatest_time() {
-    let life = Life::in_memory();
+    let life = Fixture::in_memory();
     let last = 253_402_300_799_999;
     life.hands.set(last - 1_000);
     let second = life.rotate(millis(DAY));
@@ -322,7 +322,7 @@ fn an_overlap_is_cut_at_the_greatest_time() {
 
 #[test]
 fn no_secret_is_lost_when_the_clock_steps_back() {
-    let life = Life::in_memory();
+    let life = Fixture::in_memory();
     let second = life.rotate(millis(1_000));
     life.hands.set(START + 1_000);
     assert_eq!(life.live(), std::slice::from_ref(&second));
@@ -351,7 +351,7 @@ fn no_secret_is_lost_when_the_clock_steps_back() {
 fn a_given_secret_is_validated_with_the_rules_of_the_registry() {
     let hands = Hands::at(START);
     for (least, options) in [(32, hands.options()), (24, hands.options().min_secret_bytes(24))] {
-        let life = Life::begin(options.in_memory().unwrap(), hands.clone());
+        let life = Fixture::begin(options.in_memory().unwrap(), hands.clone());
         // Four characters are three bytes: 24 bytes are 32 characters, 33 bytes are 44.
         let table = [
             ("", false),
@@ -384,7 +384,7 @@ fn a_given_secret_is_validated_with_the_rules_of_the_registry() {
 fn rotation_errors_follow_the_documented_precedence() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
-    let life = Life::begin(Registry::open(&path).unwrap(), Hands::at(START));
+    let life = Fixture::begin(Registry::open(&path).unwrap(), Hands::at(START));
     let other =
         life.registry.create(NewSubscription::new("other", "https://example.com/", ["*"])).unwrap();
     let gone = other.subscription().id();

@@ -2,12 +2,12 @@
 
 use webhook_registry::SubscriptionUpdate;
 
-use crate::rotation::{DAY, EVENT, Life, START, live_in, millis, secret_of_digit};
+use crate::rotation::{DAY, EVENT, Fixture, START, live_in, millis, secret_of_digit};
 use crate::support::time;
 
 #[test]
 fn revoking_keeps_the_current_secret_and_increments_the_revision_only_if_one_was_live() {
-    let life = Life::in_memory();
+    let life = Fixture::in_memory();
     let revoke = || life.registry.revoke_old_secrets(life.id).unwrap();
     life.hands.set(START + 1);
     revoke();
@@ -48,7 +48,7 @@ fn revoking_keeps_the_current_secret_and_increments_the_revision_only_if_one_was
 
 #[test]
 fn an_updated_secret_replaces_every_live_secret_at_once() {
-    let life = Life::in_memory();
+    let life = Fixture::in_memory();
     let update =
         |text: &str| life.registry.update(life.id, SubscriptionUpdate::new().secret(text)).unwrap();
     life.rotate(millis(DAY));

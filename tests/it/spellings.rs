@@ -12,19 +12,19 @@ use crate::support::{Hands, learn, new, refused, time};
 const START: u64 = 1_800_000_000_000;
 
 /// A registry at `START` with one subscription, whose secret is `first`.
-struct Life {
+struct Fixture {
     registry: Registry,
     id: SubscriptionId,
     first: String,
 }
 
-impl Life {
-    fn new(hands: &Hands) -> Life {
+impl Fixture {
+    fn new(hands: &Hands) -> Fixture {
         let registry = hands.options().in_memory().unwrap();
         learn(&registry);
         let created = registry.create(new("crm")).unwrap();
         let (id, first) = (created.subscription().id(), created.secret().expose().to_owned());
-        Life { registry, id, first }
+        Fixture { registry, id, first }
     }
 
     fn rotate_to(&self, secret: &str) -> webhook_registry::Result<SigningSecret> {
@@ -73,7 +73,7 @@ fn spellings(text: &str) -> Vec<String> {
 #[test]
 fn a_live_key_is_rejected_as_a_new_one_in_any_spelling() {
     let hands = Hands::at(START);
-    let life = Life::new(&hands);
+    let life = Fixture::new(&hands);
     let first = life.first.clone();
     life.rotate_to(&secret_of_digit('b')).unwrap();
     for live in [secret_of_digit('b'), first.clone()] {
@@ -93,7 +93,7 @@ fn a_live_key_is_rejected_as_a_new_one_in_any_spelling() {
 #[test]
 fn an_update_to_another_spelling_of_the_current_key_keeps_it_and_drops_older_ones() {
     let hands = Hands::at(START);
-    let life = Life::new(&hands);
+    let life = Fixture::new(&hands);
     life.rotate_to(&secret_of_digit('b')).unwrap();
     hands.set(START + 1_000);
     for spelling in spellings(&secret_of_digit('b')) {
@@ -135,7 +135,7 @@ fn the_current_key_in_another_spelling_is_not_validated_again() {
 #[test]
 fn declaring_another_spelling_of_the_newest_key_changes_nothing() {
     let hands = Hands::at(START);
-    let life = Life::new(&hands);
+    let life = Fixture::new(&hands);
     life.rotate_to(&secret_of_digit('b')).unwrap();
     let found = life.registry.get(life.id).unwrap().unwrap();
     let (live, last) = (life.live(), life.registry.last_change().unwrap());
@@ -159,7 +159,7 @@ fn declaring_another_spelling_of_the_newest_key_changes_nothing() {
 #[test]
 fn a_document_with_one_key_in_two_spellings_is_not_imported() {
     let hands = Hands::at(START);
-    let life = Life::new(&hands);
+    let life = Fixture::new(&hands);
     life.rotate_to(&secret_of_digit('b')).unwrap();
     let document = serde_json::to_value(life.registry.export().unwrap()).unwrap();
     for spelling in spellings(&secret_of_digit('b')) {

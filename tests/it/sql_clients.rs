@@ -38,15 +38,15 @@ for line in sys.stdin:
 "#;
 
 /// Another program with an open database, killed when dropped.
-struct Other {
+struct SqlClient {
     name: &'static str,
     child: Child,
     answers: BufReader<ChildStdout>,
 }
 
-impl Other {
+impl SqlClient {
     /// Starts the installed programs, each in this folder and with this file open.
-    fn all(folder: &Path, file: &str) -> Vec<Other> {
+    fn all(folder: &Path, file: &str) -> Vec<SqlClient> {
         let mut shell = Command::new("sqlite3");
         let nothing = if cfg!(windows) { "NUL" } else { "/dev/null" };
         shell.args(["-batch", "-bail", "-init", nothing, file]);
@@ -63,8 +63,8 @@ impl Other {
                 started => started.unwrap(),
             };
             let answers = BufReader::new(child.stdout.take().unwrap());
-            let mut other = Other { name, child, answers };
-            let version = other.ask("SELECT sqlite_version();").remove(0);
+            let mut other = SqlClient { name, child, answers };
+            let version = other.query("SELECT sqlite_version();").remove(0);
             let number = version.split('.').take(2).map(|part| part.parse::<u32>().unwrap());
             if number.lt([3, 38]) {
                 println!("{name} has SQLite {version}, and the views need 3.38: skipped");
@@ -78,7 +78,7 @@ impl Other {
 
     /// Returns the rows of an answer, with `|` between the columns.
     #[track_caller]
-    fn ask(&mut self, sql: &str) -> Vec<String> {
+    fn query(&mut self, sql: &str) -> Vec<String> {
         let stdin = self.child.stdin.as_mut().unwrap();
         stdin.write_all(format!("{sql}\n.print @end\n").as_bytes()).unwrap();
         stdin.flush().unwrap();
@@ -99,7 +99,7 @@ impl Other {
     }
 }
 
-impl Drop for Other {
+impl Drop for SqlClient {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -163,13 +163,13 @@ fn the_tested_queries_are_those_of_the_documentation() {
 fn other_programs_run_the_documented_queries_while_a_registry_writes() {
     let folder = tempfile::tempdir().unwrap();
     let registry = filled(folder.path());
-    for mut other in Other::all(folder.path(), "webhooks.db") {
+    for mut other in SqlClient::all(folder.path(), "webhooks.db") {
         while_writing(&registry, || {
             for _ in 0..size(20, 500) {
                 let who = ["crm|https://crm.example/ü?a=b", "bi|https://bi.example/ü?a=b"];
-                assert_eq!(other.ask(WHO), who, "{}", other.name);
-                assert_eq!(other.ask(PATTERNS), ["crm|channel.*", "crm|agent.*.v1", "bi|*.v1"]);
-                assert_eq!(other.ask(NOBODY), ["lonely"]);
+                assert_eq!(other.query(WHO), who, "{}", other.name);
+                assert_eq!(other.query(PATTERNS), ["crm|channel.*", "crm|agent.*.v1", "bi|*.v1"]);
+                assert_eq!(other.query(NOBODY), ["lonely"]);
             }
         });
     }
@@ -180,16 +180,16 @@ fn other_programs_see_a_change_with_their_next_query() {
     let folder = tempfile::tempdir().unwrap();
     let registry = filled(folder.path());
     let bi = registry.get_by_name("bi").unwrap().unwrap().id();
-    for mut other in Other::all(folder.path(), "webhooks.db") {
+    for mut other in SqlClient::all(folder.path(), "webhooks.db") {
         while_writing(&registry, || {
             let mut who = ["crm|https://crm.example/ü?a=b", "bi|"].map(str::to_owned);
             for round in 0..size(20, 500) {
                 let url = format!("https://bi.example/{round}");
                 who[1] = format!("bi|{url}");
                 registry.update(bi, SubscriptionUpdate::new().url(url).enabled(true)).unwrap();
-                assert_eq!(other.ask(WHO), who);
+                assert_eq!(other.query(WHO), who);
                 registry.update(bi, SubscriptionUpdate::new().enabled(false)).unwrap();
-                assert_eq!(other.ask(WHO), who[..1]);
+                assert_eq!(other.query(WHO), who[..1]);
             }
         });
         registry.update(bi, SubscriptionUpdate::new().enabled(true)).unwrap();
@@ -200,24 +200,29 @@ fn other_programs_see_a_change_with_their_next_query() {
 fn other_programs_join_the_views_with_their_own_tables() {
     let folder = tempfile::tempdir().unwrap();
     let registry = filled(folder.path());
-    for mut other in Other::all(folder.path(), "own.db") {
-        other.ask("DROP TABLE IF EXISTS event;");
-        other.ask("DROP TABLE IF EXISTS outbox;");
-        other.ask("CREATE TABLE event (id INTEGER PRIMARY KEY, type TEXT NOT NULL);");
-        other.ask(
+    for mut other in SqlClient::all(folder.path(), "own.db") {
+        other.query("DROP TABLE IF EXISTS event;");
+        other.query("DROP TABLE IF EXISTS outbox;");
+        other.query("CREATE TABLE event (id INTEGER PRIMARY KEY, type TEXT NOT NULL);");
+        other.query(
             "CREATE TABLE outbox (event INTEGER NOT NULL, subscription TEXT NOT NULL, url TEXT NOT NULL);",
         );
-        other.ask(
+        other.query(
             "INSERT INTO event (type) VALUES ('channel.held.v1'), ('lonely'), ('agent.presencechanged.v1');",
         );
-        assert!(other.ask(ATTACH).is_empty());
+        assert!(other.query(ATTACH).is_empty());
         let names = "SELECT event, name FROM outbox o JOIN hooks.subscriptions s ON s.id = o.subscription \
                       WHERE o.url = s.url ORDER BY event, s.id;";
         while_writing(&registry, || {
             for _ in 0..size(10, 200) {
-                other.ask("DELETE FROM outbox;");
-                other.ask(ENQUEUE);
-                assert_eq!(other.ask(names), ["1|crm", "1|bi", "3|crm", "3|bi"], "{}", other.name);
+                other.query("DELETE FROM outbox;");
+                other.query(ENQUEUE);
+                assert_eq!(
+                    other.query(names),
+                    ["1|crm", "1|bi", "3|crm", "3|bi"],
+                    "{}",
+                    other.name
+                );
             }
         });
     }
@@ -227,7 +232,7 @@ fn other_programs_join_the_views_with_their_own_tables() {
 fn other_programs_see_a_change_completely_or_not_at_all() {
     let folder = tempfile::tempdir().unwrap();
     let registry = filled(folder.path());
-    for mut other in Other::all(folder.path(), "webhooks.db") {
+    for mut other in SqlClient::all(folder.path(), "webhooks.db") {
         let count = "SELECT count(*), (SELECT count(*) FROM subscriptions WHERE name LIKE 'pair%') \
                        FROM subscribers WHERE event_type = 'lonely' AND name LIKE 'pair%';";
         let name = other.name;
@@ -241,7 +246,7 @@ fn other_programs_see_a_change_completely_or_not_at_all() {
             });
             loop {
                 let ended = writer.is_finished();
-                let [row] = <[String; 1]>::try_from(other.ask(count)).unwrap();
+                let [row] = <[String; 1]>::try_from(other.query(count)).unwrap();
                 let (told, kept) = row.split_once('|').unwrap();
                 assert_eq!(told, kept, "the two views must read one snapshot");
                 assert!(told.parse::<u32>().unwrap().is_multiple_of(2), "half of a change: {told}");

@@ -9,7 +9,7 @@ use crate::undecodable_rows::{Call::*, Damaged, EVENT, assert_corrupt, call};
 #[test]
 fn a_schema_that_is_not_json_is_corrupt() {
     let damaged =
-        Damaged::by("UPDATE event_type SET json_schema = '{' WHERE name = 'agent.v1'", true);
+        Damaged::new("UPDATE event_type SET json_schema = '{' WHERE name = 'agent.v1'", true);
     refused(damaged.registry.event_type(EVENT), ErrorKind::Corrupt, &[]);
     refused(damaged.registry.event_types(), ErrorKind::Corrupt, &[]);
     assert_eq!(damaged.registry.subscribers(EVENT).unwrap().len(), 1);
@@ -29,7 +29,7 @@ fn an_invalid_stored_event_type_is_corrupt_until_it_is_registered_again() {
     ] {
         let sql = format!("UPDATE event_type SET {set} WHERE name = 'agent.v1'");
         assert_corrupt(&sql, &[EventTypes, Export]);
-        let Damaged { registry, .. } = &Damaged::by(&sql, true);
+        let Damaged { registry, .. } = &Damaged::new(&sql, true);
         refused(registry.event_type(EVENT), ErrorKind::Corrupt, &[]);
         refused(registry.remove_event_type(EVENT), ErrorKind::Corrupt, &[]);
         // All names are valid.
@@ -100,6 +100,6 @@ fn a_history_value_that_no_call_would_accept_is_corrupt() {
     for sql in damages {
         assert_corrupt(&sql, &[Changes]);
     }
-    let damaged = Damaged::by(&fields(3, &one("url", "\"https://other.example/\"")), true);
+    let damaged = Damaged::new(&fields(3, &one("url", "\"https://other.example/\"")), true);
     call(&damaged, Changes).unwrap();
 }

@@ -29,7 +29,7 @@ fn an_undecodable_subscription_can_be_deleted_and_the_rest_is_then_sound() {
     ];
     for sql in damages {
         for while_open in [true, false] {
-            let Damaged { registry, id, sound, .. } = &Damaged::by(&sql, while_open);
+            let Damaged { registry, id, sound, .. } = &Damaged::new(&sql, while_open);
             refused(registry.export(), ErrorKind::Corrupt, &[]);
             refused(registry.delete_if_revision(*id, 1), ErrorKind::Corrupt, &[]);
             let report = registry.check().unwrap();
@@ -64,9 +64,9 @@ fn an_undecodable_subscription_can_be_deleted_and_the_rest_is_then_sound() {
 
 #[test]
 fn a_subscription_with_an_invalid_id_or_a_missing_table_is_not_deleted() {
-    let Damaged { registry, id, .. } = &Damaged::by(&set("id", "'zz'"), false);
+    let Damaged { registry, id, .. } = &Damaged::new(&set("id", "'zz'"), false);
     refused(registry.delete(*id), ErrorKind::NotFound, &["subscriptionId"]);
-    let Damaged { registry, id, .. } = &Damaged::by(
+    let Damaged { registry, id, .. } = &Damaged::new(
         "CREATE TABLE x (y); INSERT INTO x VALUES (1); DROP TABLE subscription_pattern",
         true,
     );
@@ -76,8 +76,10 @@ fn a_subscription_with_an_invalid_id_or_a_missing_table_is_not_deleted() {
 #[test]
 fn deleting_the_greatest_possible_id_does_not_block_later_ids() {
     let last: SubscriptionId = "7ZZZZZZZZZZZZZZZZZZZZZZZZZ".parse().unwrap();
-    let damaged =
-        Damaged::by(&format!("UPDATE subscription SET id = '{last}' WHERE name = 'damaged'"), true);
+    let damaged = Damaged::new(
+        &format!("UPDATE subscription SET id = '{last}' WHERE name = 'damaged'"),
+        true,
+    );
     let registry = &damaged.registry;
     refused(registry.get(last), ErrorKind::Corrupt, &[]);
     refused(registry.create(new("third")), ErrorKind::Corrupt, &[]);

@@ -26,9 +26,9 @@ pub(crate) struct Damaged {
 
 impl Damaged {
     /// Executes the SQL while the registry is open, or before it is opened.
-    pub(crate) fn by(sql: &str, while_open: bool) -> Damaged {
+    pub(crate) fn new(sql: &str, while_open: bool) -> Damaged {
         static SOUND: OnceLock<(Vec<u8>, SubscriptionId, SubscriptionId)> = OnceLock::new();
-        let (file, sound, id) = SOUND.get_or_init(Damaged::make);
+        let (file, sound, id) = SOUND.get_or_init(Damaged::create_sound);
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("registry.db");
         std::fs::write(&path, file).unwrap();
@@ -49,7 +49,7 @@ impl Damaged {
         Damaged { _folder: folder, registry, id: *id, sound: *sound }
     }
 
-    fn make() -> (Vec<u8>, SubscriptionId, SubscriptionId) {
+    fn create_sound() -> (Vec<u8>, SubscriptionId, SubscriptionId) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("registry.db");
         let registry = Registry::open(&path).unwrap();
@@ -130,7 +130,7 @@ pub(crate) fn call(damaged: &Damaged, call: Call) -> Result<String, Error> {
 #[track_caller]
 pub(crate) fn assert_corrupt(sql: &str, calls: &[Call]) {
     for while_open in [true, false] {
-        let damaged = Damaged::by(sql, while_open);
+        let damaged = Damaged::new(sql, while_open);
         let report = damaged.registry.check().unwrap();
         assert!(!report.is_sound(), "{sql}: check finds nothing");
         assert!(!report.to_string().contains("c2VjcmV0"), "a secret is shown: {report}");
@@ -252,7 +252,7 @@ fn stored_text_at_the_limits_of_create_is_returned() {
         "UPDATE event_type SET description = printf('%.*c', 4096, 'x'), json_schema = 'true' WHERE id = 1"
             .to_owned(),
     ] {
-        let damaged = Damaged::by(&sql, true);
+        let damaged = Damaged::new(&sql, true);
         for one in [Get, List, Subscribers, Explain, Iter, Export, EventTypes, Update, CountByMetadata] {
             call(&damaged, one).unwrap_or_else(|error| panic!("{sql}: {one:?}: {error}"));
         }
@@ -291,13 +291,15 @@ fn an_invalid_event_type_name_is_corrupt_and_not_skipped() {
     ] {
         let sql = format!("INSERT INTO event_type (name) VALUES ({name})");
         assert_corrupt(&sql, &[Expand, EventTypes, Export]);
-        let damaged = Damaged::by(&sql, true);
+        let damaged = Damaged::new(&sql, true);
         // An unknown name gets a suggestion of a known one.
         refused(damaged.registry.subscribers("agent.v2"), ErrorKind::Corrupt, &[]);
     }
     // A pattern with this prefix reads the row; other patterns do not.
-    let damaged =
-        Damaged::by("INSERT INTO event_type (name) VALUES (CAST(x'6167656e742eff' AS TEXT))", true);
+    let damaged = Damaged::new(
+        "INSERT INTO event_type (name) VALUES (CAST(x'6167656e742eff' AS TEXT))",
+        true,
+    );
     refused(damaged.registry.expand("agent.*"), ErrorKind::Corrupt, &[]);
     assert_eq!(damaged.registry.expand("queue.*").unwrap(), ["queue.v1"]);
     let waits = NewSubscription::new("third", "https://example.com/", ["agent.?*"]);
@@ -308,7 +310,7 @@ fn an_invalid_event_type_name_is_corrupt_and_not_skipped() {
 fn an_invalid_stored_name_does_not_appear_in_a_message() {
     let sql = "UPDATE subscription SET name = 'a' || char(10) || 'b' WHERE seq = 1; \
                UPDATE pattern SET text = 'queue.v1', wildcard = 0 WHERE text = 'queue.*'";
-    let damaged = Damaged::by(sql, true);
+    let damaged = Damaged::new(sql, true);
     let error = refused(call(&damaged, Remove), ErrorKind::Corrupt, &[]);
     assert!(error.to_string().contains("the name of subscription"), "{error}");
 }
@@ -353,7 +355,7 @@ fn a_missing_pattern_is_corrupt_and_matches_neither_nothing_nor_everything() {
         &[Get, ByName, List, Update],
     );
     // The expansion still leads to the subscription: the answer may be right, but not empty.
-    let damaged = Damaged::by(gone, false);
+    let damaged = Damaged::new(gone, false);
     match damaged.registry.subscribers(EVENT) {
         Ok(all) => assert_eq!(all.len(), 1),
         Err(error) => assert_eq!(error.kind(), ErrorKind::Corrupt),
@@ -385,7 +387,7 @@ fn text_that_is_not_utf_8_is_corrupt() {
 #[test]
 fn a_missing_table_is_corrupt() {
     for table in ["secret", "subscription_pattern", "expansion", "subscription"] {
-        let damaged = Damaged::by(
+        let damaged = Damaged::new(
             &format!("CREATE TABLE x (y); INSERT INTO x VALUES (1); DROP TABLE {table}"),
             true,
         );
@@ -395,7 +397,7 @@ fn a_missing_table_is_corrupt() {
 
 #[test]
 fn count_does_not_decode_unneeded_columns() {
-    let damaged = Damaged::by(&set("metadata", "'{'"), false);
+    let damaged = Damaged::new(&set("metadata", "'{'"), false);
     assert_eq!(call(&damaged, Count).unwrap(), "2");
 }
 
@@ -419,7 +421,7 @@ fn a_number_beyond_the_reachable_range_is_reported_by_check_and_by_writes() {
         format!("UPDATE registry SET last_change = {}", i64::MAX),
     ] {
         assert_corrupt(&sql, &[Create, Register, Update]);
-        let damaged = Damaged::by(&sql, false);
+        let damaged = Damaged::new(&sql, false);
         refused(damaged.registry.changes(0, 10), ErrorKind::Corrupt, &[]);
         // As the finding says, the registry can still be exported.
         let fresh = Registry::in_memory().unwrap();

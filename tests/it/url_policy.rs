@@ -132,7 +132,7 @@ fn assert_accepted(policy: &UrlPolicy, url: &str) {
 }
 
 #[track_caller]
-fn assert_judged(host: &str, public: bool) {
+fn assert_public(host: &str, public: bool) {
     let url = format!("https://{host}/hook");
     if public {
         assert_accepted(&UrlPolicy::public_https(), &url);
@@ -178,14 +178,14 @@ fn every_rejected_address_range_has_exact_boundaries() {
             [(Some(first), false), (Some(last), false), (before, true), (behind, true)]
         {
             let Some(address) = address else { continue };
-            assert_judged(&address.to_string(), public);
-            assert_judged(&format!("{:#x}", address.to_bits()), public);
-            assert_judged(&format!("[::ffff:{address}]"), public);
-            assert_judged(&format!("[::ffff:0:{address}]"), public);
-            assert_judged(&format!("[64:ff9b::{address}]"), public);
-            assert_judged(&format!("[2606:4700:1:2:0:5efe:{address}]"), public);
+            assert_public(&address.to_string(), public);
+            assert_public(&format!("{:#x}", address.to_bits()), public);
+            assert_public(&format!("[::ffff:{address}]"), public);
+            assert_public(&format!("[::ffff:0:{address}]"), public);
+            assert_public(&format!("[64:ff9b::{address}]"), public);
+            assert_public(&format!("[2606:4700:1:2:0:5efe:{address}]"), public);
             let [a, b, c, d] = address.octets();
-            assert_judged(&format!("[2002:{a:x}{b:02x}:{c:x}{d:02x}::1]"), public);
+            assert_public(&format!("[2002:{a:x}{b:02x}:{c:x}{d:02x}::1]"), public);
         }
     }
     for (first, last) in REFUSED_IPV6 {
@@ -196,7 +196,7 @@ fn every_rejected_address_range_has_exact_boundaries() {
             [(Some(first), false), (Some(last), false), (before, true), (behind, true)]
         {
             if let Some(address) = address {
-                assert_judged(&format!("[{address}]"), public);
+                assert_public(&format!("[{address}]"), public);
             }
         }
     }
@@ -261,7 +261,7 @@ fn no_other_ipv4_address_is_rejected() {
         .flat_map(|base| (0..256).map(move |block: u32| base | block << 8));
     for address in wide.chain(narrow).map(Ipv4Addr::from) {
         let inside = ranges.iter().any(|(first, last)| (first..=last).contains(&&address));
-        assert_judged(&address.to_string(), !inside);
+        assert_public(&address.to_string(), !inside);
     }
 }
 
@@ -280,7 +280,7 @@ fn ipv6_prefixes_that_embed_ipv4_have_exact_boundaries() {
         "[2606:4700::5efd:7f00:1]",
         "[2606:4700::5eff:7f00:1]",
     ] {
-        assert_judged(host, true);
+        assert_public(host, true);
     }
 }
 

@@ -111,8 +111,8 @@ pub(crate) struct Sub {
 }
 
 impl Sub {
-    pub(crate) fn covers(&self, event_type: &str) -> bool {
-        self.events.iter().any(|pattern| oracle::covers(pattern, event_type))
+    pub(crate) fn matches(&self, event_type: &str) -> bool {
+        self.events.iter().any(|pattern| oracle::matches(pattern, event_type))
     }
 }
 
@@ -127,7 +127,11 @@ pub(crate) struct Naive {
 
 impl Naive {
     pub(crate) fn expand(&self, pattern: &str) -> Vec<&str> {
-        self.types.keys().map(String::as_str).filter(|name| oracle::covers(pattern, name)).collect()
+        self.types
+            .keys()
+            .map(String::as_str)
+            .filter(|name| oracle::matches(pattern, name))
+            .collect()
     }
 
     pub(crate) fn find(&self, id: SubscriptionId) -> Option<&Sub> {

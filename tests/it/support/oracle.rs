@@ -27,9 +27,9 @@ pub(crate) fn is_name(text: &str) -> bool {
 }
 
 /// Returns true if the pattern matches the name, and false if either is invalid.
-pub(crate) fn covers(pattern: &str, name: &str) -> bool {
+pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     let name_chars: Vec<char> = name.chars().collect();
-    is_name(name) && parse(pattern).is_some_and(|parts| matches(&parts, &name_chars))
+    is_name(name) && parse(pattern).is_some_and(|parts| matches_parts(&parts, &name_chars))
 }
 
 fn is_name_char(c: char) -> bool {
@@ -109,7 +109,7 @@ fn fits(part: &Part, c: char) -> bool {
 }
 
 /// Follows every way through the name at once: after each part, the set of reachable positions.
-fn matches(parts: &[Part], name: &[char]) -> bool {
+fn matches_parts(parts: &[Part], name: &[char]) -> bool {
     let mut places = BTreeSet::from([0]);
     for part in parts {
         places = if matches!(part, Part::Run) {
