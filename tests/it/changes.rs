@@ -8,7 +8,7 @@ use webhook_registry::{
 };
 
 use crate::history_replay::Follower;
-use crate::support::{Hands, contact_center, new, refused, time};
+use crate::support::{Clock, contact_center, new, refused, time};
 
 const SECRET: &str = "c2VjcmV0IHRoYXQgbm8gaGlzdG9yeSBtYXkga2VlcCE=";
 const OTHER: &str = "b3RoZXIgb25lIHRoYXQgbm8gaGlzdG9yeSBtYXkga2VlcA==";
@@ -242,7 +242,7 @@ fn a_call_for_many_subscriptions_records_one_change_each_in_order() {
 }
 
 #[test]
-fn an_import_is_recorded_as_one_creation_for_each_subscription_and_event_type() {
+fn an_import_is_recorded_like_the_creations_of_its_content() {
     let (registry, other) = (contact_center(), Registry::in_memory().unwrap());
     registry.create_all([new("one").secret(SECRET), new("two").description("d")]).unwrap();
     // Earlier changes, which an import neither copies nor alters.
@@ -266,13 +266,13 @@ fn an_import_is_recorded_as_one_creation_for_each_subscription_and_event_type() 
 
 #[test]
 fn a_change_is_recorded_with_the_time_of_its_call() {
-    let hands = Hands::at(1_000);
-    let registry = hands.options().in_memory().unwrap();
+    let clock = Clock::at(1_000);
+    let registry = clock.options().in_memory().unwrap();
     registry.register_event_type("agent.a.v1").unwrap();
-    hands.set(3_000);
+    clock.set(3_000);
     let id = registry.create(new("crm")).unwrap().subscription().id();
     // The clock may step back; the numbers still increase.
-    hands.set(2_000);
+    clock.set(2_000);
     registry.delete(id).unwrap();
     let times: Vec<_> =
         registry.changes(0, 9).unwrap().iter().map(|it| (it.sequence(), it.at())).collect();

@@ -67,7 +67,7 @@ fn check_finds_missing_and_altered_parts_of_the_schema() {
 }
 
 #[test]
-fn check_advises_about_triggers_and_indexes_of_other_programs() {
+fn check_advises_about_foreign_objects_that_interfere_with_its_tables() {
     let advises = |sql: &str, said: Option<&str>| {
         let file = file();
         execute(&file.path, sql);

@@ -12,7 +12,7 @@ use webhook_registry::{
 };
 
 use crate::support::child::{self, Peer};
-use crate::support::{Hands, files_with, learn, new, refused, size};
+use crate::support::{Clock, files_with, learn, new, refused, size};
 
 /// Two callers that rotate this often leave one current and ten replaced secrets, the maximum.
 const EACH: usize = 5;
@@ -145,19 +145,19 @@ fn checkpoint(path: &Path) {
 
 #[test]
 fn a_dropped_secret_is_absent_from_the_raw_bytes_after_a_checkpoint() {
-    type Act = fn(&Registry, SubscriptionId, &Hands);
+    type Act = fn(&Registry, SubscriptionId, &Clock);
     let table: [(&str, Act); 6] = [
-        ("expired, and another rotation", |registry, id, hands| {
-            hands.set(2_000);
+        ("expired, and another rotation", |registry, id, clock| {
+            clock.set(2_000);
             registry.rotate_secret(id, Rotation::new().secret("c".repeat(86))).unwrap();
         }),
-        ("expired, and a rotation without overlap", |registry, id, hands| {
-            hands.set(2_000);
+        ("expired, and a rotation without overlap", |registry, id, clock| {
+            clock.set(2_000);
             registry.rotate_secret(id, Rotation::new().overlap(Duration::ZERO)).unwrap();
         }),
         ("revoked", |registry, id, _| registry.revoke_old_secrets(id).unwrap()),
-        ("expired, and revoked", |registry, id, hands| {
-            hands.set(2_000);
+        ("expired, and revoked", |registry, id, clock| {
+            clock.set(2_000);
             registry.revoke_old_secrets(id).unwrap();
         }),
         ("updated", |registry, id, _| {
@@ -171,8 +171,8 @@ fn a_dropped_secret_is_absent_from_the_raw_bytes_after_a_checkpoint() {
     for (how, act) in table {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("registry.db");
-        let hands = Hands::at(1_000);
-        let registry = hands.options().open(&path).unwrap();
+        let clock = Clock::at(1_000);
+        let registry = clock.options().open(&path).unwrap();
         learn(&registry);
         let (first, second) = ("Sought/First+".repeat(7), "Sought/Second".repeat(7));
         let created = registry.create(new("crm").secret(&*first)).unwrap();
@@ -187,7 +187,7 @@ fn a_dropped_secret_is_absent_from_the_raw_bytes_after_a_checkpoint() {
         checkpoint(&path);
         let found = || files_with(folder.path(), b"Sought/First");
         assert_eq!(found(), ["registry.db"], "the search does not find a present secret");
-        act(&registry, id, &hands);
+        act(&registry, id, &clock);
         assert!(found().contains(&"registry.db".to_owned()), "{how}: only the -wal has the change");
         checkpoint(&path);
         assert_eq!(found(), [""; 0], "{how}");

@@ -6,7 +6,7 @@ use webhook_registry::{
     NewSubscription, Registry, Rotation, Subscriber, SubscriptionId, SubscriptionUpdate,
 };
 
-use crate::support::{Hands, learn};
+use crate::support::{Clock, learn};
 
 const EVENT: &str = "agent.presencechanged.v1";
 
@@ -87,7 +87,7 @@ fn assert_every_change_is_visible(
 fn a_change_through_another_handle_is_visible_in_cached_answers() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
-    let clock = Hands::at(1_800_000_000_000);
+    let clock = Clock::at(1_800_000_000_000);
     let open = || clock.options().open(&path).unwrap();
     assert_every_change_is_visible(&open(), &open(), open);
 }

@@ -12,7 +12,7 @@ use webhook_registry::{
     SubscriptionUpdate,
 };
 
-use crate::support::{Hands, files_with, learn, new, refused};
+use crate::support::{Clock, files_with, learn, new, refused};
 
 const KEY: [u8; 32] = [7; 32];
 const OTHER: [u8; 32] = *b"another key of thirty-two bytes!";
@@ -43,8 +43,8 @@ impl EncryptedFile {
     fn new() -> EncryptedFile {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("registry.db");
-        let hands = Hands::at(START);
-        let registry = hands.options().encryption_key(KEY).open(&path).unwrap();
+        let clock = Clock::at(START);
+        let registry = clock.options().encryption_key(KEY).open(&path).unwrap();
         learn(&registry);
         let ids = [0, 10].map(|first| {
             let id = registry
@@ -53,13 +53,13 @@ impl EncryptedFile {
                 .subscription()
                 .id();
             for number in [1, 2] {
-                hands.set(START + number);
+                clock.set(START + number);
                 let rotation = Rotation::new()
                     .secret(secret_of(first + number as usize))
                     .overlap(Duration::from_secs(60));
                 registry.rotate_secret(id, rotation).unwrap();
             }
-            hands.set(START);
+            clock.set(START);
             id
         });
         drop(registry);
@@ -67,7 +67,7 @@ impl EncryptedFile {
     }
 
     fn open(&self) -> Registry {
-        Hands::at(START + 10).options().encryption_key(KEY).open(&self.path).unwrap()
+        Clock::at(START + 10).options().encryption_key(KEY).open(&self.path).unwrap()
     }
 
     /// Executes SQL on the file as another program does.

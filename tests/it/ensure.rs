@@ -11,7 +11,7 @@ use webhook_registry::{
 
 use crate::support::child::{self, Peer};
 use crate::support::{
-    Hands, SEED_SECRET, contact_center, learn, new, patient, refused, size, time,
+    Clock, SEED_SECRET, contact_center, learn, new, patient, refused, size, time,
 };
 
 const OTHER: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqrTwjU";
@@ -143,15 +143,15 @@ fn ensure_compares_enabled_only_if_stated() {
 
 #[test]
 fn ensure_compares_the_secret_only_if_stated_and_with_the_newest() {
-    let hands = Hands::at(1_000);
-    let registry = hands.options().in_memory().unwrap();
+    let clock = Clock::at(1_000);
+    let registry = clock.options().in_memory().unwrap();
     learn(&registry);
     let first = created(registry.ensure(new("crm").secret(SEED_SECRET)).unwrap());
     assert_eq!(first.secret().expose(), SEED_SECRET, "stored as given");
     let id = first.subscription().id();
     unchanged(&registry, new("crm"));
     unchanged(&registry, new("crm").secret(SEED_SECRET));
-    hands.set(2_000);
+    clock.set(2_000);
     registry
         .rotate_secret(id, Rotation::new().secret(OTHER).overlap(Duration::from_secs(60)))
         .unwrap();
@@ -160,7 +160,7 @@ fn ensure_compares_the_secret_only_if_stated_and_with_the_newest() {
     unchanged(&registry, new("crm").secret(OTHER));
     assert_eq!(registry.secrets(id).unwrap().len(), 2);
     // Another secret, even an earlier one, replaces all live secrets at once.
-    hands.set(3_000);
+    clock.set(3_000);
     let after = updated(registry.ensure(new("crm").secret(SEED_SECRET)).unwrap());
     assert_eq!((after.revision(), after.updated_at()), (3, time(3_000)));
     let live = registry.secrets(id).unwrap();

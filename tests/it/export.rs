@@ -11,7 +11,7 @@ use webhook_registry::{
 };
 
 use crate::support::{
-    End, Hands, Random, SEED_SECRET, contact_center, learn, new, refused, size, time,
+    Clock, End, Random, SEED_SECRET, contact_center, learn, new, refused, size, time,
 };
 
 const OTHER: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqrTwjU";
@@ -54,8 +54,8 @@ fn answers(registry: &Registry) -> String {
 
 /// Creates varied content: names that need escaping, overlapping and expired secrets, wildcards
 /// without matches, and gaps from deletions.
-fn fill(registry: &Registry, hands: &Hands) {
-    hands.set(START);
+fn fill(registry: &Registry, clock: &Clock) {
+    clock.set(START);
     learn(registry);
     let schema = serde_json::json!({"z": 1, "a": [1.5e-7, -3, 18446744073709551615_u64, {"b": null}], "é": "\u{1}\""});
     let described =
@@ -70,7 +70,7 @@ fn fill(registry: &Registry, hands: &Hands) {
         .secret(SEED_SECRET)
         .allow_unknown_events(true);
     let id = registry.create(full).unwrap().subscription().id();
-    hands.set(START + 1);
+    clock.set(START + 1);
     registry.create(new("off").enabled(false).secret(OTHER)).unwrap();
     registry.create(new("gone")).unwrap();
     let events =
@@ -78,20 +78,20 @@ fn fill(registry: &Registry, hands: &Hands) {
     registry.create(events.allow_unknown_events(true).description("d")).unwrap();
     // Three secrets, one of which expires before the others.
     let minutes = |minutes: u64| Rotation::new().overlap(Duration::from_secs(60 * minutes));
-    hands.set(START + 2);
+    clock.set(START + 2);
     registry.rotate_secret(id, minutes(1)).unwrap();
     registry.rotate_secret(id, minutes(60)).unwrap();
     registry.rotate_secret(id, minutes(10).secret(OTHER)).unwrap();
     registry.update(id, SubscriptionUpdate::new().name("renamed")).unwrap();
     registry.delete(registry.get_by_name("gone").unwrap().unwrap().id()).unwrap();
-    hands.set(START + 2 + 60_000);
+    clock.set(START + 2 + 60_000);
     assert_eq!(registry.secrets(id).unwrap().len(), 3);
 }
 
 #[test]
 fn an_export_is_exactly_this_document() {
-    let hands = Hands::at(START);
-    let registry = hands.options().in_memory().unwrap();
+    let clock = Clock::at(START);
+    let registry = clock.options().in_memory().unwrap();
     assert_eq!(text(&registry), r#"{"formatVersion":1,"eventTypes":[],"subscriptions":[]}"#);
     let described = EventType::new("b.v1")
         .with_description("d")
@@ -103,7 +103,7 @@ fn an_export_is_exactly_this_document() {
     let plain =
         NewSubscription::new("a", "https://example.com/", ["*"]).enabled(false).secret(OTHER);
     let plain = registry.create(plain).unwrap().subscription().id();
-    hands.set(START + 1);
+    clock.set(START + 1);
     registry
         .rotate_secret(crm, Rotation::new().secret(OTHER).overlap(Duration::from_secs(1)))
         .unwrap();
@@ -128,18 +128,18 @@ fn an_export_is_exactly_this_document() {
     ];
     assert_eq!(text(&registry), expected.concat());
     // An expired secret is not exported.
-    hands.set(START + 1_001);
+    clock.set(START + 1_001);
     assert!(!text(&registry).contains(SEED_SECRET));
 }
 
 #[test]
 fn an_export_survives_a_round_trip_through_every_kind_of_registry() {
     let folder = tempfile::tempdir().unwrap();
-    let hands = Hands::at(START);
-    let options = hands.options();
+    let clock = Clock::at(START);
+    let options = clock.options();
     let open = |name: &str| options.open(folder.path().join(name)).unwrap();
     let origin = options.in_memory().unwrap();
-    fill(&origin, &hands);
+    fill(&origin, &clock);
     let (document, expected) = (text(&origin), answers(&origin));
     let others = [
         ("memory", options.in_memory().unwrap()),
@@ -163,7 +163,7 @@ fn an_export_survives_a_round_trip_through_every_kind_of_registry() {
             options.clone().encryption_key([7; 32]).open(folder.path().join("sealed.db")).unwrap(),
         ),
         #[cfg(feature = "test-util")]
-        ("deterministic", hands.options().deterministic(1).in_memory().unwrap()),
+        ("deterministic", clock.options().deterministic(1).in_memory().unwrap()),
     ];
     for (what, other) in &others {
         other.import(read(&document)).unwrap();
@@ -192,9 +192,9 @@ fn an_export_survives_a_round_trip_through_every_kind_of_registry() {
 
 #[test]
 fn the_same_content_gives_the_same_document_whatever_its_history() {
-    let hands = Hands::at(START);
-    let (one, two) = (hands.options().in_memory().unwrap(), hands.options().in_memory().unwrap());
-    fill(&one, &hands);
+    let clock = Clock::at(START);
+    let (one, two) = (clock.options().in_memory().unwrap(), clock.options().in_memory().unwrap());
+    fill(&one, &clock);
     // The same content in another way: at once, partly replaced, partly created and deleted again.
     two.register_event_types(["first.v1", EVENT]).unwrap();
     two.create(new("first")).unwrap();
@@ -214,15 +214,15 @@ fn the_same_content_gives_the_same_document_whatever_its_history() {
 
 #[test]
 fn an_imported_registry_continues_like_its_origin() {
-    let hands = Hands::at(START);
-    let origin = hands.options().in_memory().unwrap();
-    fill(&origin, &hands);
-    let registry = hands.options().in_memory().unwrap();
+    let clock = Clock::at(START);
+    let origin = clock.options().in_memory().unwrap();
+    fill(&origin, &clock);
+    let registry = clock.options().in_memory().unwrap();
     registry.import(origin.export().unwrap()).unwrap();
     // Secrets expire at the same millisecond.
     let id = registry.get_by_name("renamed").unwrap().unwrap().id();
     for millis in [599_999, 600_000, 3_599_999, 3_600_000] {
-        hands.set(START + 2 + millis);
+        clock.set(START + 2 + millis);
         assert_eq!(registry.secrets(id).unwrap(), origin.secrets(id).unwrap());
         assert_eq!(answers(&registry), answers(&origin));
     }
@@ -245,24 +245,24 @@ fn an_imported_registry_continues_like_its_origin() {
 
 #[test]
 fn new_ids_are_greater_than_imported_ids() {
-    let hands = Hands::at(START + 1_000_000_000);
-    let origin = hands.options().in_memory().unwrap();
+    let clock = Clock::at(START + 1_000_000_000);
+    let origin = clock.options().in_memory().unwrap();
     learn(&origin);
     let ids = [new("a"), new("b")].map(|new| origin.create(new).unwrap().subscription().id());
     // Created with a clock far ahead of this one.
-    hands.set(START);
-    let registry = hands.options().in_memory().unwrap();
+    clock.set(START);
+    let registry = clock.options().in_memory().unwrap();
     registry.import(origin.export().unwrap()).unwrap();
     let next = registry.create(new("c")).unwrap().subscription().id();
     assert!(next > ids[1], "{next} after {ids:?}");
     registry.delete(next).unwrap();
     assert!(registry.create(new("d")).unwrap().subscription().id() > next);
     // New ids are also greater than ids deleted here before.
-    let registry = hands.options().in_memory().unwrap();
-    hands.set(START + 2_000_000_000);
+    let registry = clock.options().in_memory().unwrap();
+    clock.set(START + 2_000_000_000);
     let gone = registry.create(new("x").allow_unknown_events(true)).unwrap().subscription().id();
     registry.delete(gone).unwrap();
-    hands.set(START);
+    clock.set(START);
     registry.import(origin.export().unwrap()).unwrap();
     assert!(registry.create(new("c")).unwrap().subscription().id() > gone);
     assert!(registry.check().unwrap().is_sound());
@@ -389,18 +389,18 @@ fn a_large_export_never_contains_a_subscription_without_its_event_type() {
 fn random_content_survives_a_round_trip_with_equal_dispatch() {
     let mut random = Random::new();
     for _ in 0..size(60, 1_000) {
-        let hands = Hands::at(START);
-        let registry = hands.options().min_secret_bytes(1).in_memory().unwrap();
+        let clock = Clock::at(START);
+        let registry = clock.options().min_secret_bytes(1).in_memory().unwrap();
         for step in 0..30 {
-            hands.set(START + step * 1_000);
+            clock.set(START + step * 1_000);
             random_operation(&registry, &mut random);
         }
-        let other = hands.options().min_secret_bytes(1).in_memory().unwrap();
+        let other = clock.options().min_secret_bytes(1).in_memory().unwrap();
         let document = text(&registry);
         other.import(read(&document)).unwrap();
         assert_eq!(text(&other), document);
         for step in [30, 31, 40, 70] {
-            hands.set(START + step * 1_000);
+            clock.set(START + step * 1_000);
             assert_eq!(answers(&other), answers(&registry));
             assert_eq!(text(&other), text(&registry));
         }

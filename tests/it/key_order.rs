@@ -195,12 +195,12 @@ fn rows_out_of_key_order_are_corrupt() {
 
 #[cfg(feature = "encryption")]
 #[test]
-fn changing_the_encryption_key_ends_with_an_error_if_rows_are_out_of_order() {
+fn changing_the_encryption_key_is_corrupt_if_rows_are_out_of_order() {
     let mut file = File::new();
     file.swap_last_rows(&format!("{}{}", file.ids[COUNT - 1], name(COUNT - 1)));
     let registry = file.open();
     refused(registry.rekey(Some([7; 32])), ErrorKind::Corrupt, &[]);
-    // Back to the same key, so that a secret that is read twice still decrypts.
+    // `None` does not change the secrets, so a row that is read twice still decodes.
     refused(registry.rekey(None), ErrorKind::Corrupt, &[]);
 }
 

@@ -264,7 +264,7 @@ fn a_file_of_a_newer_version_is_rejected() {
 }
 
 #[test]
-fn no_file_is_created_without_create_if_missing() {
+fn no_file_is_created_read_only_or_with_create_disabled() {
     let (folder, path) = folder();
     for (_, options) in &ways()[1..] {
         refused(options.open(&path), ErrorKind::NotFound, &["path"]);

@@ -214,12 +214,12 @@ fn a_registry_whose_only_content_is_in_an_unreadable_wal_is_a_storage_error() {
 }
 
 #[test]
-fn a_wal_with_content_is_read_if_its_shm_exists() {
+fn a_wal_with_content_and_its_shm_is_read_or_a_storage_error() {
     let Some(folder) = child() else {
         let (_first, path) = prepared();
         let (folder, _) = copy_as_killed(&path, &["", "-wal", "-shm"]);
         mode(folder.path(), 0o555);
-        rerun_as_nobody("a_wal_with_content_is_read_if_its_shm_exists", folder.path());
+        rerun_as_nobody("a_wal_with_content_and_its_shm_is_read_or_a_storage_error", folder.path());
         mode(folder.path(), 0o755);
         return;
     };
@@ -289,7 +289,7 @@ fn left_by_another(suffixes: &[&str]) -> Option<(tempfile::TempDir, PathBuf)> {
     }
     std::os::unix::fs::chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
     // That user reads the registry, and cannot remove the files that reading creates.
-    rerun_as(NOBODY - 1, "a_reader_works_beside_files_of_another_user", folder.path());
+    rerun_as(NOBODY - 1, "child_reads_and_leaves_its_files", folder.path());
     for suffix in ["-wal", "-shm"] {
         let left = beside(&path, suffix);
         assert_eq!(fs::metadata(&left).unwrap().uid(), NOBODY - 1);
@@ -301,7 +301,7 @@ fn left_by_another(suffixes: &[&str]) -> Option<(tempfile::TempDir, PathBuf)> {
 }
 
 #[test]
-fn a_reader_works_beside_files_of_another_user() {
+fn child_reads_and_leaves_its_files() {
     if let Some(folder) = child() {
         assert_eq!(read_only(&folder.join("registry.db")).unwrap().len().unwrap(), 1);
     }

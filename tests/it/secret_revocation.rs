@@ -2,79 +2,79 @@
 
 use webhook_registry::SubscriptionUpdate;
 
-use crate::rotation::{DAY, EVENT, Fixture, START, live_in, millis, secret_of_digit};
+use crate::rotation::{Case, DAY, EVENT, START, live_in, millis, secret_of_digit};
 use crate::support::time;
 
 #[test]
 fn revoking_keeps_the_current_secret_and_increments_the_revision_only_if_one_was_live() {
-    let life = Fixture::in_memory();
-    let revoke = || life.registry.revoke_old_secrets(life.id).unwrap();
-    life.hands.set(START + 1);
+    let case = Case::in_memory();
+    let revoke = || case.registry.revoke_old_secrets(case.id).unwrap();
+    case.clock.set(START + 1);
     revoke();
-    assert_eq!(life.live(), std::slice::from_ref(&life.first));
-    life.assert_at(1, START);
+    assert_eq!(case.live(), std::slice::from_ref(&case.first));
+    case.assert_at(1, START);
 
-    life.rotate(millis(50));
-    let third = life.rotate(millis(100));
-    let fetched = life.registry.subscribers(EVENT).unwrap();
-    life.hands.set(START + 51);
-    assert_eq!(life.live().len(), 2);
+    case.rotate(millis(50));
+    let third = case.rotate(millis(100));
+    let fetched = case.registry.subscribers(EVENT).unwrap();
+    case.clock.set(START + 51);
+    assert_eq!(case.live().len(), 2);
     revoke();
-    assert_eq!(life.live(), std::slice::from_ref(&third));
-    life.assert_at(4, START + 51);
+    assert_eq!(case.live(), std::slice::from_ref(&third));
+    case.assert_at(4, START + 51);
     assert_eq!(live_in(&fetched).len(), 2, "the answer from before the change");
-    life.hands.set(START + 52);
+    case.clock.set(START + 52);
     revoke();
-    life.assert_at(4, START + 51);
+    case.assert_at(4, START + 51);
 
     // An expired secret does not count as live.
-    let fourth = life.rotate(millis(10));
-    life.hands.set(START + 62);
+    let fourth = case.rotate(millis(10));
+    case.clock.set(START + 62);
     revoke();
-    assert_eq!(life.live(), [fourth]);
-    life.assert_at(5, START + 52);
+    assert_eq!(case.live(), [fourth]);
+    case.assert_at(5, START + 52);
     // A revoked secret stays revoked, even if the clock steps back.
-    life.hands.set(START);
-    assert_eq!(life.live().len(), 1);
+    case.clock.set(START);
+    assert_eq!(case.live().len(), 1);
     // Ten more can be replaced again.
     for _ in 0..10 {
-        life.rotate(millis(DAY));
+        case.rotate(millis(DAY));
     }
     revoke();
     for _ in 0..10 {
-        life.rotate(millis(DAY));
+        case.rotate(millis(DAY));
     }
 }
 
 #[test]
 fn an_updated_secret_replaces_every_live_secret_at_once() {
-    let life = Fixture::in_memory();
+    let case = Case::in_memory();
     let update =
-        |text: &str| life.registry.update(life.id, SubscriptionUpdate::new().secret(text)).unwrap();
-    life.rotate(millis(DAY));
-    life.rotate(millis(DAY));
-    life.hands.set(START + 7);
+        |text: &str| case.registry.update(case.id, SubscriptionUpdate::new().secret(text)).unwrap();
+    case.rotate(millis(DAY));
+    case.rotate(millis(DAY));
+    case.clock.set(START + 7);
     assert_eq!(update(&secret_of_digit('a')).revision(), 4);
-    assert_eq!(life.live(), [secret_of_digit('a')]);
-    assert_eq!(life.times(), [(time(START + 7), None)]);
+    assert_eq!(case.live(), [secret_of_digit('a')]);
+    assert_eq!(case.times(), [(time(START + 7), None)]);
 
     // Setting the current secret again drops the older ones; without older ones, nothing changes.
-    life.rotate_to(&secret_of_digit('b')).unwrap();
-    life.hands.set(START + 8);
+    case.rotate_to(&secret_of_digit('b')).unwrap();
+    case.clock.set(START + 8);
     assert_eq!(update(&secret_of_digit('b')).revision(), 6);
-    assert_eq!(life.live(), [secret_of_digit('b')]);
-    assert_eq!(life.times(), [(time(START + 7), None)], "current since the rotation");
-    life.assert_at(6, START + 8);
-    life.hands.set(START + 9);
+    assert_eq!(case.live(), [secret_of_digit('b')]);
+    assert_eq!(case.times(), [(time(START + 7), None)], "current since the rotation");
+    case.assert_at(6, START + 8);
+    case.clock.set(START + 9);
     assert_eq!(update(&secret_of_digit('b')).revision(), 6);
-    life.rotate(millis(10));
-    let current = life.live()[0].clone();
-    life.hands.set(START + 19);
+    case.rotate(millis(10));
+    let current = case.live()[0].clone();
+    case.clock.set(START + 19);
     assert_eq!(update(&current).revision(), 7, "the replaced secret has expired");
-    life.assert_at(7, START + 9);
+    case.assert_at(7, START + 9);
 
     // An older secret becomes the current and only one.
-    life.rotate_to(&secret_of_digit('c')).unwrap();
+    case.rotate_to(&secret_of_digit('c')).unwrap();
     assert_eq!(update(&current).revision(), 9);
-    assert_eq!(life.live(), [current]);
+    assert_eq!(case.live(), [current]);
 }

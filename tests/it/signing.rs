@@ -13,7 +13,7 @@ use webhook_registry::{
     SubscriptionId,
 };
 
-use crate::support::{Hands, Random, SEED_SECRET, learn, new, refused};
+use crate::support::{Clock, Random, SEED_SECRET, learn, new, refused};
 
 const EVENT: &str = "agent.presencechanged.v1";
 
@@ -196,18 +196,18 @@ fn an_ambiguous_message_id_or_a_time_before_1970_is_rejected() {
 
 /// Returns a registry with a manual clock, and its one subscription with its first secret
 /// `whsec_…`.
-fn to_rotate() -> (Registry, Hands, SubscriptionId, SigningSecret) {
-    let hands = Hands::at(1_000);
-    let registry = hands.options().in_memory().unwrap();
+fn to_rotate() -> (Registry, Clock, SubscriptionId, SigningSecret) {
+    let clock = Clock::at(1_000);
+    let registry = clock.options().in_memory().unwrap();
     learn(&registry);
     let created = registry.create(new("crm")).unwrap();
     let (subscription, secret) = created.into_parts();
-    (registry, hands, subscription.id(), secret)
+    (registry, clock, subscription.id(), secret)
 }
 
 #[test]
 fn an_independent_receiver_verifies_with_both_keys_and_after_the_overlap_with_the_new_one_only() {
-    let (registry, hands, id, old) = to_rotate();
+    let (registry, clock, id, old) = to_rotate();
     let before = registry.subscribers(EVENT).unwrap()[0].clone();
     let rotation = Rotation::new().overlap(Duration::from_millis(500));
     let new = registry.rotate_secret(id, rotation).unwrap();
@@ -233,7 +233,7 @@ fn an_independent_receiver_verifies_with_both_keys_and_after_the_overlap_with_th
     );
     for (millis, expected) in [(1_000, [true, true]), (1_499, [true, true]), (1_500, [false, true])]
     {
-        hands.set(millis);
+        clock.set(millis);
         let both = sign(&subscriber);
         assert_eq!([&old, &new].map(|key| verdict(key, &both, payload)), expected, "at {millis}");
         assert!(!verdict(&stranger, &both, payload) && !verdict(&new, &both, b"another"));
@@ -247,7 +247,7 @@ fn an_independent_receiver_verifies_with_both_keys_and_after_the_overlap_with_th
 
 #[test]
 fn there_is_one_signature_for_each_live_secret_newest_first() {
-    let (registry, hands, id, first) = to_rotate();
+    let (registry, clock, id, first) = to_rotate();
     let mut secrets = vec![first];
     for _ in 0..10 {
         secrets.insert(0, registry.rotate_secret(id, Rotation::new()).unwrap());
@@ -260,7 +260,7 @@ fn there_is_one_signature_for_each_live_secret_newest_first() {
         || subscriber.sign("m", at(1_700_000_000), b"payload").unwrap().headers()[2].1.clone();
     let all: Vec<String> = secrets.iter().map(signature).collect();
     assert_eq!((told(), all.len()), (all.join(" "), 11));
-    hands.set(1_000 + 24 * 60 * 60 * 1_000);
+    clock.set(1_000 + 24 * 60 * 60 * 1_000);
     assert_eq!(told(), all[0]);
 }
 
@@ -315,7 +315,7 @@ fn a_receiver_verifies_a_jwt_signed_with_the_decoded_key() {
     assert!(read(example, &DecodingKey::from_secret(b"your-256-bit-secret")).is_ok());
     assert!(read(example, &DecodingKey::from_secret(b"another")).is_err());
 
-    let (registry, hands, id, old) = to_rotate();
+    let (registry, clock, id, old) = to_rotate();
     let new = registry.rotate_secret(id, Rotation::new()).unwrap();
     let subscriber = registry.subscribers(EVENT).unwrap()[0].clone();
     let claims = serde_json::json!({"iss": "contact-center", "payload": {"agent": 7}});
@@ -341,7 +341,7 @@ fn a_receiver_verifies_a_jwt_signed_with_the_decoded_key() {
     let theirs = EncodingKey::from_base64_secret(new.expose()).unwrap();
     let theirs = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &theirs).unwrap();
     assert_eq!(theirs, tokens[0]);
-    hands.set(1_000 + 24 * 60 * 60 * 1_000);
+    clock.set(1_000 + 24 * 60 * 60 * 1_000);
     assert_eq!(subscriber.secrets().map(token).collect::<Vec<_>>(), tokens[..1]);
 }
 

@@ -7,24 +7,24 @@ use webhook_registry::{
     SubscriptionUpdate,
 };
 
-use crate::support::{Hands, learn, new, refused, time};
+use crate::support::{Clock, learn, new, refused, time};
 
 const START: u64 = 1_800_000_000_000;
 
 /// A registry at `START` with one subscription, whose secret is `first`.
-struct Fixture {
+struct Case {
     registry: Registry,
     id: SubscriptionId,
     first: String,
 }
 
-impl Fixture {
-    fn new(hands: &Hands) -> Fixture {
-        let registry = hands.options().in_memory().unwrap();
+impl Case {
+    fn new(clock: &Clock) -> Case {
+        let registry = clock.options().in_memory().unwrap();
         learn(&registry);
         let created = registry.create(new("crm")).unwrap();
         let (id, first) = (created.subscription().id(), created.secret().expose().to_owned());
-        Fixture { registry, id, first }
+        Case { registry, id, first }
     }
 
     fn rotate_to(&self, secret: &str) -> webhook_registry::Result<SigningSecret> {
@@ -72,37 +72,37 @@ fn spellings(text: &str) -> Vec<String> {
 
 #[test]
 fn a_live_key_is_rejected_as_a_new_one_in_any_spelling() {
-    let hands = Hands::at(START);
-    let life = Fixture::new(&hands);
-    let first = life.first.clone();
-    life.rotate_to(&secret_of_digit('b')).unwrap();
+    let clock = Clock::at(START);
+    let case = Case::new(&clock);
+    let first = case.first.clone();
+    case.rotate_to(&secret_of_digit('b')).unwrap();
     for live in [secret_of_digit('b'), first.clone()] {
         let spellings = spellings(&live);
         assert!(spellings.len() >= 5);
         for spelling in spellings {
-            let error = refused(life.rotate_to(&spelling), ErrorKind::Invalid, &["secret"]);
+            let error = refused(case.rotate_to(&spelling), ErrorKind::Invalid, &["secret"]);
             assert_eq!(
                 error.to_string(),
                 "secret: a secret that is still live cannot take its own place"
             );
         }
     }
-    assert_eq!(life.live(), [secret_of_digit('b'), first]);
+    assert_eq!(case.live(), [secret_of_digit('b'), first]);
 }
 
 #[test]
 fn an_update_to_another_spelling_of_the_current_key_keeps_it_and_drops_older_ones() {
-    let hands = Hands::at(START);
-    let life = Fixture::new(&hands);
-    life.rotate_to(&secret_of_digit('b')).unwrap();
-    hands.set(START + 1_000);
+    let clock = Clock::at(START);
+    let case = Case::new(&clock);
+    case.rotate_to(&secret_of_digit('b')).unwrap();
+    clock.set(START + 1_000);
     for spelling in spellings(&secret_of_digit('b')) {
-        let before = life.registry.get(life.id).unwrap().unwrap().revision();
+        let before = case.registry.get(case.id).unwrap().unwrap().revision();
         let update = || SubscriptionUpdate::new().secret(&*spelling);
-        assert_eq!(life.registry.update(life.id, update()).unwrap().revision(), before + 1);
-        assert_eq!(life.registry.update(life.id, update()).unwrap().revision(), before + 1);
-        let issued = life.registry.secrets(life.id).unwrap();
-        assert_eq!(life.live(), [spelling]);
+        assert_eq!(case.registry.update(case.id, update()).unwrap().revision(), before + 1);
+        assert_eq!(case.registry.update(case.id, update()).unwrap().revision(), before + 1);
+        let issued = case.registry.secrets(case.id).unwrap();
+        assert_eq!(case.live(), [spelling]);
         assert_eq!(
             (issued.len(), issued[0].created_at()),
             (1, time(START)),
@@ -134,39 +134,39 @@ fn the_current_key_in_another_spelling_is_not_validated_again() {
 
 #[test]
 fn declaring_another_spelling_of_the_newest_key_changes_nothing() {
-    let hands = Hands::at(START);
-    let life = Fixture::new(&hands);
-    life.rotate_to(&secret_of_digit('b')).unwrap();
-    let found = life.registry.get(life.id).unwrap().unwrap();
-    let (live, last) = (life.live(), life.registry.last_change().unwrap());
+    let clock = Clock::at(START);
+    let case = Case::new(&clock);
+    case.rotate_to(&secret_of_digit('b')).unwrap();
+    let found = case.registry.get(case.id).unwrap().unwrap();
+    let (live, last) = (case.live(), case.registry.last_change().unwrap());
     for spelling in spellings(&secret_of_digit('b')) {
         let declared = NewSubscription::from(&found).secret(&*spelling);
-        let plan = life.registry.plan([declared.clone()], Prune::Keep).unwrap();
+        let plan = case.registry.plan([declared.clone()], Prune::Keep).unwrap();
         assert!(plan.is_empty(), "{plan}");
-        assert!(matches!(life.registry.ensure(declared).unwrap(), Ensured::Unchanged(_)));
+        assert!(matches!(case.registry.ensure(declared).unwrap(), Ensured::Unchanged(_)));
     }
-    assert_eq!((life.live(), life.registry.last_change().unwrap()), (live, last));
+    assert_eq!((case.live(), case.registry.last_change().unwrap()), (live, last));
     // A replaced secret that is still live is not the newest key.
-    let declared = NewSubscription::from(&found).secret(&*life.first);
+    let declared = NewSubscription::from(&found).secret(&*case.first);
     assert_eq!(
-        life.registry.plan([declared.clone()], Prune::Keep).unwrap().steps()[0].fields(),
+        case.registry.plan([declared.clone()], Prune::Keep).unwrap().steps()[0].fields(),
         ["secret"]
     );
-    assert!(matches!(life.registry.ensure(declared).unwrap(), Ensured::Updated(_)));
-    assert_eq!(life.live(), std::slice::from_ref(&life.first));
+    assert!(matches!(case.registry.ensure(declared).unwrap(), Ensured::Updated(_)));
+    assert_eq!(case.live(), std::slice::from_ref(&case.first));
 }
 
 #[test]
 fn a_document_with_one_key_in_two_spellings_is_not_imported() {
-    let hands = Hands::at(START);
-    let life = Fixture::new(&hands);
-    life.rotate_to(&secret_of_digit('b')).unwrap();
-    let document = serde_json::to_value(life.registry.export().unwrap()).unwrap();
+    let clock = Clock::at(START);
+    let case = Case::new(&clock);
+    case.rotate_to(&secret_of_digit('b')).unwrap();
+    let document = serde_json::to_value(case.registry.export().unwrap()).unwrap();
     for spelling in spellings(&secret_of_digit('b')) {
         let mut document = document.clone();
         document["subscriptions"][0]["secrets"][1]["secret"] = spelling.into();
         let export = serde_json::from_value(document).unwrap();
-        let imported = hands.options().in_memory().unwrap().import(export);
+        let imported = clock.options().in_memory().unwrap().import(export);
         let error = refused(imported, ErrorKind::Invalid, &["subscriptions[0].secrets[1].secret"]);
         assert!(error.to_string().ends_with("stands among the secrets already"), "{error}");
     }

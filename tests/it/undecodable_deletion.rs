@@ -74,7 +74,7 @@ fn a_subscription_with_an_invalid_id_or_a_missing_table_is_not_deleted() {
 }
 
 #[test]
-fn deleting_the_greatest_possible_id_does_not_block_later_ids() {
+fn the_greatest_possible_id_blocks_creation_until_it_is_deleted() {
     let last: SubscriptionId = "7ZZZZZZZZZZZZZZZZZZZZZZZZZ".parse().unwrap();
     let damaged = Damaged::new(
         &format!("UPDATE subscription SET id = '{last}' WHERE name = 'damaged'"),

@@ -62,11 +62,11 @@ pub(crate) fn refused<T: std::fmt::Debug>(
 
 /// A clock that stands still until it is set, in milliseconds since 1970. Clones share the clock.
 #[derive(Clone, Debug)]
-pub(crate) struct Hands(Arc<AtomicU64>);
+pub(crate) struct Clock(Arc<AtomicU64>);
 
-impl Hands {
-    pub(crate) fn at(millis: u64) -> Hands {
-        Hands(Arc::new(AtomicU64::new(millis)))
+impl Clock {
+    pub(crate) fn at(millis: u64) -> Clock {
+        Clock(Arc::new(AtomicU64::new(millis)))
     }
 
     pub(crate) fn set(&self, millis: u64) {
@@ -74,8 +74,8 @@ impl Hands {
     }
 
     pub(crate) fn options(&self) -> RegistryOptions {
-        let hands = self.0.clone();
-        Registry::options().clock(move || time(hands.load(Ordering::SeqCst)))
+        let clock = self.0.clone();
+        Registry::options().clock(move || time(clock.load(Ordering::SeqCst)))
     }
 }
 
