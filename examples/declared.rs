@@ -1,5 +1,5 @@
-//! Subscriptions are declared in a JSON file. The program shows how the registry differs, and
-//! reconciles it.
+//! Reconciles a registry with the subscriptions that a JSON file declares, after showing the
+//! differences.
 //!
 //! `cargo run --example declared [FILE]`; without a file it reads `examples/declared.json`.
 
@@ -17,32 +17,32 @@ fn main() -> Result<()> {
     let declared: Vec<NewSubscription> = serde_json::from_slice(&fs::read(&path)?)?;
     println!("{} declares {} subscriptions", path.display(), declared.len());
 
-    // A registry that differs: `crm` has moved since, and `reports` is not declared any more.
+    // A registry that differs: `crm` has another URL, and `reports` is not declared.
     let registry = Registry::in_memory()?;
     registry.register_event_types(["agent.presencechanged.v1", "channel.held.v1"])?;
     registry
         .create(NewSubscription::new("crm", "https://old.example/", ["agent.*"]).enabled(false))?;
     registry.create(NewSubscription::new("reports", "https://reports.example/", ["*"]))?;
 
-    println!("\n# What would be done");
+    println!("\n# The steps of the plan");
     let keep = registry.plan(declared.clone(), Prune::Keep)?;
     println!("with Prune::Keep:\n{keep}");
     let delete = registry.plan(declared.clone(), Prune::Delete)?;
     println!("with Prune::Delete:\n{delete}");
 
-    println!("\n# Done, in one transaction");
+    println!("\n# Applied in one transaction");
     reconcile(&registry, &declared)?;
     for subscription in registry.iter(Default::default()) {
         let subscription = subscription?;
-        // The file does not state `enabled`, so `crm` stays as an operator left it.
+        // The file does not state `enabled`, so `crm` keeps the value that an operator has set.
         let state = if subscription.enabled() { "enabled" } else { "disabled" };
         println!("{}: {}, {state}", subscription.name(), subscription.url());
     }
 
-    println!("\n# Once more");
+    println!("\n# A second plan");
     println!("{}", registry.plan(declared.clone(), Prune::Delete)?);
 
-    println!("\n# A file with two mistakes: both are reported, and nothing is planned");
+    println!("\n# A file with two invalid entries: both are reported, and there is no plan");
     let mistaken = serde_json::from_str::<Vec<NewSubscription>>(
         r#"[{"name": "crm", "url": "crm.example/hook", "events": ["agent.*"]},
             {"name": "bi", "url": "https://bi.example/", "events": ["chanel.held.v1"]}]"#,
@@ -54,7 +54,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Plans and applies until nothing differs.
+/// Plans and applies until the registry equals the declaration.
 fn reconcile(registry: &Registry, declared: &[NewSubscription]) -> Result<()> {
     loop {
         let plan = registry.plan(declared.to_vec(), Prune::Delete)?;
@@ -69,7 +69,7 @@ fn reconcile(registry: &Registry, declared: &[NewSubscription]) -> Result<()> {
                     println!("{name} has a new secret, {key}: give it to the receiver");
                 }
             }
-            // Something has changed since the plan was made, in this process or in another.
+            // This or another process has changed the registry since the plan was made.
             Err(error) if error.kind() == ErrorKind::Conflict => {
                 println!("planning again: {error}")
             }

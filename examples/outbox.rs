@@ -1,5 +1,5 @@
-//! A shop with an outbox: an order and its deliveries are written in one transaction, and a worker
-//! signs and sends them.
+//! Writes an order and its deliveries in one transaction (the outbox pattern), and signs and sends
+//! them in a worker.
 //!
 //! `cargo run --example outbox --features signing`
 
@@ -20,12 +20,12 @@ fn main() -> Result<()> {
     let ledger = NewSubscription::new("ledger", "https://ledger.example/in", ["order.paid"]);
     let ledger = registry.create(ledger)?.subscription().id();
 
-    // The shop's own database. It reads the registry's file through a view.
+    // The database of the shop. It reads the file of the registry through a view.
     let mut shop = Connection::open(folder.path().join("shop.db"))?;
     shop.execute_batch(
         "CREATE TABLE orders (id INTEGER PRIMARY KEY, cents INTEGER NOT NULL CHECK (cents > 0));
          CREATE TABLE outbox (
-             -- A message id is made of it. AUTOINCREMENT never gives the id of a deleted row again.
+             -- Part of the message id. AUTOINCREMENT never reuses the id of a deleted row.
              id INTEGER PRIMARY KEY AUTOINCREMENT, subscription TEXT NOT NULL,
              event TEXT NOT NULL, payload TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0
          );",
@@ -36,7 +36,7 @@ fn main() -> Result<()> {
     for (order, cents) in [(7, 1_250), (8, -1)] {
         match pay(&mut shop, order, cents) {
             Ok(queued) => println!("order {order} is paid, {queued} deliveries are queued"),
-            Err(error) => println!("order {order} fails, so nothing is queued: {error}"),
+            Err(error) => println!("order {order} fails, no delivery is queued: {error}"),
         }
     }
 
@@ -56,8 +56,8 @@ fn main() -> Result<()> {
 
 /// Writes an order and a delivery for each subscriber, and returns the number of deliveries.
 ///
-/// Either all of them are written, or none. The outbox stores the subscription's id, not its URL. So
-/// a waiting delivery follows a change of the URL.
+/// All of them are written, or none. The outbox stores the id of the subscription and not its URL,
+/// so that a waiting delivery follows a change of the URL.
 fn pay(shop: &mut Connection, order: u32, cents: i64) -> Result<usize> {
     let transaction = shop.transaction()?;
     // The deliveries come first only to show that a later failure rolls them back.
@@ -71,7 +71,7 @@ fn pay(shop: &mut Connection, order: u32, cents: i64) -> Result<usize> {
     Ok(queued)
 }
 
-/// Tries each delivery of the outbox once. `is_up` tells whether a receiver answers.
+/// Tries each delivery of the outbox once. `is_up` returns true if the receiver is available.
 fn work(shop: &Connection, registry: &Registry, is_up: impl Fn(&Subscriber) -> bool) -> Result<()> {
     let mut select =
         shop.prepare("SELECT id, subscription, event, payload FROM outbox ORDER BY id")?;
@@ -84,12 +84,12 @@ fn work(shop: &Connection, registry: &Registry, is_up: impl Fn(&Subscriber) -> b
             subscribers.iter().find(|subscriber| subscriber.id().to_string() == subscription);
         let Some(subscriber) = found else {
             println!(
-                "delivery {id}: {subscription} does not subscribe to {event} any more, dropped"
+                "delivery {id}: {subscription} does not subscribe to {event} any more: dropped"
             );
             shop.execute("DELETE FROM outbox WHERE id = ?1", [id])?;
             continue;
         };
-        // Every attempt has the same message id, so that the receiver can recognise a repeat.
+        // Every attempt has the same message id, so that the receiver can detect a duplicate.
         let signature =
             subscriber.sign(&format!("msg_{id}"), SystemTime::now(), payload.as_bytes())?;
         if is_up(subscriber) {

@@ -1,4 +1,4 @@
-//! An application that learns a catalog, subscribes, dispatches, and meets two refusals.
+//! Registers a catalog, creates subscriptions, dispatches an event, and shows two errors.
 //!
 //! `cargo run --example quickstart [FILE]`; without a file it works in a temporary folder.
 
@@ -14,26 +14,26 @@ fn main() -> Result<(), Box<dyn Error>> {
     let registry = Registry::open(&path)?;
     println!("registry: {}", path.display());
 
-    // What GET /event-types of the contact centre's API answers.
+    // The response of `GET /event-types` of the contact center API.
     let catalog: Catalog =
         serde_json::from_str(include_str!("../tests/fixtures/contact-center-event-types.json"))?;
     registry.register_event_types(catalog)?;
     println!("catalog:  {} event types", registry.event_types()?.len());
 
-    // A run on a file that an earlier run has left finds its subscriptions there.
+    // A file of an earlier run already has these subscriptions.
     for name in ["WebhookTest1", "Wallboard"] {
         if let Some(old) = registry.get_by_name(name)? {
             registry.delete(old.id())?;
         }
     }
 
-    println!("\n# The body of POST /subscriptions, and the answer");
+    println!("\n# The response to the body of POST /subscriptions");
     let request: NewSubscription =
         serde_json::from_str(include_str!("../tests/fixtures/seed-create.json"))?;
     let created = registry.create(request.clone())?;
     println!("{}", serde_json::to_string_pretty(&created)?);
 
-    println!("\n# A subscription with a wildcard, and what it covers now");
+    println!("\n# A subscription with wildcards, and the event types that one matches now");
     let wallboard = NewSubscription::new(
         "Wallboard",
         "https://wallboard.example/events",
@@ -41,23 +41,23 @@ fn main() -> Result<(), Box<dyn Error>> {
     )
     .metadata("team", "support");
     registry.create(wallboard)?;
-    println!("channel.* covers {:#?}", registry.expand("channel.*")?);
+    println!("channel.* matches {:#?}", registry.expand("channel.*")?);
 
-    println!("\n# Who gets agent.presencechanged.v1?");
+    println!("\n# The subscribers of agent.presencechanged.v1");
     for subscriber in &registry.subscribers("agent.presencechanged.v1")? {
         let secrets = subscriber.secrets().count();
         println!("{} at {}, signed with {secrets} secret(s)", subscriber.name(), subscriber.url());
     }
 
-    println!("\n# Why?");
+    println!("\n# The patterns by which they match");
     println!("{}", registry.explain("agent.presencechanged.v1")?);
 
-    println!("\n# Two refusals");
+    println!("\n# Two errors");
     let misspelt =
         NewSubscription::new("Reports", "https://reports.example/", ["agent.presencechange.v1"]);
-    for refused in [registry.create(request), registry.create(misspelt)] {
-        match refused {
-            Ok(created) => println!("created {}?!", created.subscription().name()),
+    for result in [registry.create(request), registry.create(misspelt)] {
+        match result {
+            Ok(created) => println!("created {}", created.subscription().name()),
             Err(error) => println!("{:?}: {error}", error.kind()),
         }
     }

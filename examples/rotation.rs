@@ -1,4 +1,4 @@
-//! A secret is rotated, and a receiver checks every signature with a library of its own.
+//! Rotates a secret while a receiver verifies every signature with an independent library.
 //!
 //! `cargo run --example rotation --features signing`
 
@@ -26,10 +26,10 @@ fn main() -> Result<()> {
     println!("# Before the rotation");
     let signature = sign(&registry.subscribers(EVENT)?)?;
     verify("the old secret", old, &signature, PAYLOAD)?;
-    println!("somebody changes the payload on its way");
+    println!("the payload is changed in transit");
     verify("the old secret", old, &signature, br#"{"agent": 42, "presence": "forged"}"#)?;
 
-    println!("\n# After it: both secrets sign for two seconds");
+    println!("\n# After the rotation: both secrets sign for two seconds");
     let overlap = Duration::from_secs(2);
     let new = registry.rotate_secret(id, Rotation::new().overlap(overlap))?;
     let subscribers = registry.subscribers(EVENT)?;
@@ -38,14 +38,14 @@ fn main() -> Result<()> {
     verify("the new secret", &new, &signature, PAYLOAD)?;
 
     println!(
-        "\n# Two seconds later: the old secret has expired, also for subscribers fetched before"
+        "\n# Two seconds later: the old secret has expired, also for subscribers fetched earlier"
     );
     thread::sleep(overlap);
     let signature = sign(&subscribers)?;
     verify("the old secret", old, &signature, PAYLOAD)?;
     verify("the new secret", &new, &signature, PAYLOAD)?;
 
-    println!("\n# A leaked secret: no overlap");
+    println!("\n# A rotation without overlap, for a leaked secret");
     let leaked = new;
     let new = registry.rotate_secret(id, Rotation::new().overlap(Duration::ZERO))?;
     let signature = sign(&registry.subscribers(EVENT)?)?;
@@ -53,15 +53,15 @@ fn main() -> Result<()> {
     verify("the new secret", &new, &signature, PAYLOAD)
 }
 
-/// The sender's side: signs a delivery to the first subscriber.
+/// Signs a delivery to the first subscriber, as the sender.
 fn sign(subscribers: &[Subscriber]) -> Result<Signature> {
-    let subscriber = subscribers.first().ok_or("nobody subscribes")?;
+    let subscriber = subscribers.first().ok_or("there is no subscriber")?;
     let secrets = subscriber.secrets().count();
     println!("{} signs with {secrets} secret(s)", subscriber.name());
     Ok(subscriber.sign("msg_1", SystemTime::now(), PAYLOAD)?)
 }
 
-/// The receiver's side: checks a delivery with the crate `standardwebhooks`.
+/// Verifies a delivery with the crate `standardwebhooks`, as the receiver.
 fn verify(
     which: &str,
     secret: &SigningSecret,

@@ -1,7 +1,7 @@
-//! Guards against JSON from outside that gets past a rule, changes something although it was refused, comes back other
-//! than it went in, or gets a secret of its own repeated in a message.
+//! Tests that JSON input is validated, stored unchanged or rejected without effect, and that no
+//! message repeats a secret of the input.
 //!
-//! The input: on each line the body of a `POST` or of a `PATCH`.
+//! The input has the body of a `POST` or a `PATCH` on each line.
 #![no_main]
 
 use std::collections::BTreeSet;
@@ -13,19 +13,19 @@ use webhook_registry::{
     SubscriptionUpdate,
 };
 
-#[allow(dead_code, reason = "shared with the tests, which use all of it")]
+#[allow(dead_code, reason = "the tests use the rest of it")]
 #[path = "../../tests/it/support/oracle.rs"]
 mod oracle;
 
 const TYPES: [&str; 3] = ["agent.presencechanged.v1", "channel.held.v1", "a"];
 
-/// Everything that the registry holds, and how far its history goes.
+/// Returns the content of the registry and the number of its last change.
 fn state(registry: &Registry) -> String {
     let document = serde_json::to_string(&registry.export().unwrap()).unwrap();
     format!("{} {document}", registry.last_change().unwrap())
 }
 
-/// What every subscription keeps, whatever it was made from.
+/// Asserts the rules that every stored subscription satisfies.
 fn assert_rules(subscription: &Subscription) {
     let name = subscription.name();
     assert!((1..=128).contains(&name.chars().count()) && name.trim() == name);
@@ -48,20 +48,20 @@ fn assert_rules(subscription: &Subscription) {
     );
 }
 
-/// Dispatch answers what the patterns say.
+/// Asserts that dispatch returns the subscriptions with a matching pattern.
 fn assert_dispatched(registry: &Registry) {
     let all: Vec<Subscription> = registry.iter(ListQuery::new()).map(Result::unwrap).collect();
     for name in TYPES {
-        let covering = all.iter().filter(|one| one.enabled());
-        let covering =
-            covering.filter(|one| one.events().iter().any(|it| oracle::covers(it.as_str(), name)));
-        let expected: Vec<SubscriptionId> = covering.map(Subscription::id).collect();
+        let matching = all.iter().filter(|one| one.enabled());
+        let matching =
+            matching.filter(|one| one.events().iter().any(|it| oracle::matches(it.as_str(), name)));
+        let expected: Vec<SubscriptionId> = matching.map(Subscription::id).collect();
         let found = registry.subscribers(name).unwrap();
         assert_eq!(found.iter().map(|one| one.id()).collect::<Vec<_>>(), expected, "{name}");
     }
 }
 
-/// What was created holds what was asked for, and makes the same again.
+/// Asserts that a created subscription has the fields of the request, and can be recreated.
 fn assert_as_asked(body: &Value, created: &Created) {
     let (subscription, secret) = (created.subscription(), created.secret());
     assert_rules(subscription);
@@ -96,9 +96,9 @@ fn assert_as_asked(body: &Value, created: &Created) {
     }
 }
 
-/// The message does not repeat the text that stood under `secret`.
+/// Asserts that the message does not repeat the text of the key `secret`.
 fn assert_silent(body: &Value, line: &str, message: &str) {
-    // What also stands elsewhere can be named for that.
+    // Text that also occurs elsewhere may be repeated for that reason.
     if let Some(Value::String(secret)) = body.get("secret")
         && secret.len() >= 12
         && line.matches(&**secret).count() == 1
@@ -122,7 +122,7 @@ fuzz_target!(|text: &str| {
             assert!(matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Conflict), "{error}");
             assert!(!error.problems().is_empty());
             assert_silent(&body, line, &format!("{error} {error:?}"));
-            assert_eq!(state(&registry), before, "a refusal changed something: {error}");
+            assert_eq!(state(&registry), before, "a rejected call changed the registry: {error}");
         };
         if let Ok(new) = new {
             match registry.create(new) {
@@ -141,7 +141,7 @@ fuzz_target!(|text: &str| {
                     let changed = state(&registry) != before;
                     assert_eq!(after.revision(), found.revision() + u64::from(changed));
                     before = state(&registry);
-                    // Once more it finds everything as it wants it, or another revision than it wants.
+                    // Repeating the update has no effect, or fails because of its revision.
                     match registry.update(found.id(), update) {
                         Ok(again) => assert_eq!(again, after),
                         Err(error) => assert_eq!(error.problems()[0].field(), "ifRevision"),

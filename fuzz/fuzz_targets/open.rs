@@ -1,6 +1,7 @@
-//! Guards against a file that makes the crate panic, hang, or answer other than the file says, whoever wrote it.
+//! Tests that no file makes the crate panic, hang or return an answer that differs from the file.
 //!
-//! The input: `0` and the file itself, or `1` and changes to a good file (`2`: to its `-wal` as well), six bytes each.
+//! The input is `0` and the file itself, or `1` and changes of six bytes each to a valid file (`2`:
+//! also to its `-wal`).
 #![no_main]
 
 use std::fs;
@@ -15,7 +16,7 @@ use webhook_registry::{
     SubscriptionId, SubscriptionUpdate,
 };
 
-#[allow(dead_code, reason = "shared with the tests, which use all of it")]
+#[allow(dead_code, reason = "the tests use the rest of it")]
 #[path = "../../tests/it/support/oracle.rs"]
 mod oracle;
 
@@ -25,7 +26,7 @@ fn scratch() -> TempDir {
     tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
 }
 
-/// A good file, and a `-wal` of changes that are not in it yet.
+/// A valid file, and a `-wal` with changes that are not in the file yet.
 static GOOD: LazyLock<(Vec<u8>, Vec<u8>)> = LazyLock::new(|| {
     let folder = scratch();
     let path = folder.path().join("registry.db");
@@ -43,12 +44,12 @@ static GOOD: LazyLock<(Vec<u8>, Vec<u8>)> = LazyLock::new(|| {
     let registry = Registry::open(&path).unwrap();
     registry.rotate_secret(ids[0], Rotation::new().secret("QkJC".repeat(12))).unwrap();
     registry.update(ids[1], SubscriptionUpdate::new().enabled(false)).unwrap();
-    // Nothing is opened there any more, so that it does not matter that SQLite's locks go with it.
+    // Reading the file releases the locks of SQLite, but no later code opens it.
     let wal = fs::read(path.with_extension("db-wal")).unwrap();
     (file, wal)
 });
 
-/// Six bytes: two of what to do, a place of three bytes, and a byte.
+/// Applies a change of six bytes: two for the operation, three for the position, and a value.
 fn change(bytes: &mut Vec<u8>, [what, how, a, b, c, byte]: [u8; 6]) {
     if bytes.is_empty() {
         return;
@@ -70,9 +71,9 @@ fn change(bytes: &mut Vec<u8>, [what, how, a, b, c, byte]: [u8; 6]) {
     }
 }
 
-/// Every question; an error has to say that it is the file's fault.
-fn ask(registry: &Registry) {
-    fn told<T>(result: Result<T>) -> Option<T> {
+/// Calls every read call, and asserts that each error reports the file as its cause.
+fn read(registry: &Registry) {
+    fn checked<T>(result: Result<T>) -> Option<T> {
         result
             .map_err(|error| {
                 let kinds = [ErrorKind::Corrupt, ErrorKind::NotFound, ErrorKind::Gone];
@@ -80,38 +81,38 @@ fn ask(registry: &Registry) {
             })
             .ok()
     }
-    told(registry.len());
-    told(registry.count(ListQuery::new().metadata("k", "one")));
-    told(registry.get_by_name("one"));
-    told(registry.list(ListQuery::new().event_type("a").name_contains("o")));
-    told(registry.expand("*.v1"));
-    told(registry.changes(0, 1_000));
-    told(registry.last_change());
-    told(registry.export());
-    let types = told(registry.event_types());
-    let all = told(
+    checked(registry.len());
+    checked(registry.count(ListQuery::new().metadata("k", "one")));
+    checked(registry.get_by_name("one"));
+    checked(registry.list(ListQuery::new().event_type("a").name_contains("o")));
+    checked(registry.expand("*.v1"));
+    checked(registry.changes(0, 1_000));
+    checked(registry.last_change());
+    checked(registry.export());
+    let types = checked(registry.event_types());
+    let all = checked(
         registry.iter(ListQuery::new().limit(2)).take(100).collect::<Result<Vec<Subscription>>>(),
     );
     for one in all.iter().flatten() {
-        told(registry.get(one.id()));
-        told(registry.secrets(one.id()));
+        checked(registry.get(one.id()));
+        checked(registry.secrets(one.id()));
     }
-    let sound = told(registry.check()).is_some_and(|report| report.is_sound());
+    let sound = checked(registry.check()).is_some_and(|report| report.is_sound());
     let types = types.iter().flatten().take(20).map(|one| one.name().to_owned());
     for name in types.chain(TYPES.map(str::to_owned)) {
-        told(registry.explain(&name));
-        let found = told(registry.subscribers(&name));
+        checked(registry.explain(&name));
+        let found = checked(registry.subscribers(&name));
         if let (true, Some(found), Some(all)) = (sound, found, &all) {
-            let covering = all.iter().filter(|one| one.enabled());
-            let covering = covering
-                .filter(|one| one.events().iter().any(|it| oracle::covers(it.as_str(), &name)));
-            let expected: Vec<SubscriptionId> = covering.map(Subscription::id).collect();
+            let matching = all.iter().filter(|one| one.enabled());
+            let matching = matching
+                .filter(|one| one.events().iter().any(|it| oracle::matches(it.as_str(), &name)));
+            let expected: Vec<SubscriptionId> = matching.map(Subscription::id).collect();
             assert_eq!(found.iter().map(|one| one.id()).collect::<Vec<_>>(), expected, "{name}");
         }
     }
 }
 
-fn changes(registry: &Registry) {
+fn write(registry: &Registry) {
     let outcome = |kind: ErrorKind| {
         let kinds =
             [ErrorKind::Corrupt, ErrorKind::NotFound, ErrorKind::Conflict, ErrorKind::Invalid];
@@ -166,11 +167,11 @@ fuzz_target!(|bytes: &[u8]| {
         fs::write(path.with_extension("db-wal"), &wal).unwrap();
     }
     if let Some(reader) = open(&path, true) {
-        ask(&reader);
+        read(&reader);
     }
     if let Some(registry) = open(&path, false) {
-        ask(&registry);
-        changes(&registry);
-        ask(&registry);
+        read(&registry);
+        write(&registry);
+        read(&registry);
     }
 });

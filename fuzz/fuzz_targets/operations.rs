@@ -1,14 +1,16 @@
-//! Guards against an answer that is wrong only after a certain history. The model of `tests/it/model`, with the input in
-//! place of chance: it picks the calls and what they are given.
+//! Compares a registry with the model of `tests/it/model` after operations that the input selects,
+//! to find answers that are wrong only after a certain history.
+//!
+//! The input selects the calls and their arguments.
 #![no_main]
-#![allow(dead_code, unused_imports, reason = "what the tests alone use of the shared files")]
+#![allow(dead_code, unused_imports, reason = "the tests use more of the shared files")]
 
 use libfuzzer_sys::fuzz_target;
 
 #[path = "../../tests/it/model/mod.rs"]
 mod model;
 
-/// What the model takes from the support of the tests.
+/// The parts of the test support that the model uses.
 #[path = "."]
 mod support {
     #[path = "../../tests/it/support/oracle.rs"]
@@ -18,7 +20,7 @@ mod support {
         small
     }
 
-    /// Bytes to choose by, then zeros.
+    /// Choices from the bytes of the input, followed by zeros.
     #[derive(Clone, Debug)]
     pub(crate) struct Random(pub(crate) std::vec::IntoIter<u8>);
 
@@ -35,7 +37,7 @@ mod support {
         }
 
         pub(crate) fn chance(&mut self, percent: usize) -> bool {
-            // A byte is no hundred: what is rare stays rare, and what is below one in a hundred can be had too.
+            // Scales the byte to percent, so that rare choices stay rare and possible.
             self.below(256) * 100 < percent * 256
         }
 
@@ -45,7 +47,7 @@ mod support {
     }
 }
 
-/// The longest history that is followed.
+/// The maximum number of operations.
 const STEPS: usize = 60;
 
 fuzz_target!(|bytes: Vec<u8>| {
@@ -55,7 +57,7 @@ fuzz_target!(|bytes: Vec<u8>| {
             break;
         }
         world.step();
-        // The questions are chosen by the same bytes, which the calls must not lack for it.
+        // The comparison draws from the same bytes, and must not consume those of later calls.
         let calls = world.random.clone();
         world.compare_all();
         world.random = calls;

@@ -1,5 +1,5 @@
-//! The jobs of those programs whose library hands out rusqlite's connections.
-#![allow(dead_code, reason = "not every program has a use for all of it")]
+//! The jobs of the programs whose library provides rusqlite connections.
+#![allow(dead_code, reason = "not every program uses all of it")]
 
 use crate::rusqlite::{self, Connection};
 
@@ -21,7 +21,7 @@ pub fn outbox(own: &Connection) -> rusqlite::Result<Vec<Row>> {
     own.prepare(OUTBOX)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
 
-/// Reads the registry's view.
+/// Reads the subscribers from the view of the registry.
 pub fn subscribers(file: &Connection) -> rusqlite::Result<Vec<Row>> {
     file.prepare(VIEW)?.query_map([EVENT], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }

@@ -1,5 +1,6 @@
-//! What each of these programs does with the registry, so that they differ in the library beside it alone.
-#![allow(dead_code, reason = "not every program has a use for all of it")]
+//! The shared steps of these programs, so that they differ only in the library that they use beside
+//! the registry.
+#![allow(dead_code, reason = "not every program uses all of it")]
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -11,14 +12,14 @@ pub type Result<T = (), E = Box<dyn Error + Send + Sync>> = std::result::Result<
 
 pub const EVENT: &str = "channel.held.v1";
 
-/// In the program's own file, through the library.
+/// The SQL for the own file of the program, run through the library.
 pub const TABLE: &str = "CREATE TABLE outbox (subscription TEXT NOT NULL, url TEXT NOT NULL)";
 pub const ENQUEUE: &str = "INSERT INTO outbox (subscription, url) VALUES (?1, ?2)";
 pub const OUTBOX: &str = "SELECT subscription, url FROM outbox ORDER BY subscription";
-/// In the registry's file, through the library too.
+/// The SQL for the file of the registry, also run through the library.
 pub const VIEW: &str = "SELECT id, url FROM subscribers WHERE event_type = ?1 ORDER BY id";
 
-/// An id and a URL: where a delivery goes.
+/// The subscription id and the URL of a delivery.
 pub type Row = (String, String);
 
 pub struct Program {
@@ -47,7 +48,7 @@ impl Program {
         Ok(Program { registry, folder })
     }
 
-    /// Where the program keeps what is its own.
+    /// Returns the path of the own file of the program.
     pub fn own(&self) -> PathBuf {
         self.folder.path().join("own.db")
     }
@@ -56,13 +57,13 @@ impl Program {
         self.folder.path().join("webhooks.db")
     }
 
-    /// Whom the event goes to: what is put into the outbox.
+    /// Returns the deliveries of the event for the outbox.
     pub fn deliveries(&self) -> Result<Vec<Row>> {
         let row = |one: &webhook_registry::Subscriber| (one.id().to_string(), one.url().to_owned());
         Ok(self.registry.subscribers(EVENT)?.iter().map(row).collect())
     }
 
-    /// That these rows, which the library read, are what the registry answers.
+    /// Returns an error unless the rows that the library read equal the answer of the registry.
     pub fn agrees(&self, rows: &[Row]) -> Result {
         let expected = self.deliveries()?;
         if rows == expected && !rows.is_empty() {
@@ -72,7 +73,7 @@ impl Program {
         }
     }
 
-    /// A change that the library has to see when it next reads the view.
+    /// Makes a change that the library has to see the next time it reads the view.
     pub fn change(&self) -> Result {
         let crm = self.registry.get_by_name("crm")?.ok_or("no crm")?;
         self.registry.update(crm.id(), SubscriptionUpdate::new().enabled(false))?;
@@ -83,7 +84,8 @@ impl Program {
         }
     }
 
-    /// With the library's connections closed: the registry works on, and its file is whole.
+    /// Checks that the registry still works and its file is sound after the library closed its
+    /// connections.
     pub fn finish(self, beside: &str) -> Result {
         self.registry.create(NewSubscription::new("late", "https://late.example/", [EVENT]))?;
         if Registry::open(self.file())?.subscribers(EVENT)?.len() != 2 {

@@ -1,5 +1,5 @@
-//! Guards against a backup that is one only by name: half a call in it, a file that another program's `-wal` changes when
-//! it is opened, or one that took the place of something that was there.
+//! Tests that a backup is a complete, independent file: it never holds part of a call, does not
+//! depend on a `-wal`, and does not replace an existing file.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,8 +10,8 @@ use crate::support::child::{self, Peer};
 use crate::support::history;
 use crate::support::{learn, new, refused, size};
 
-/// Every subscription with its live secrets, and the catalog.
-fn whole(registry: &Registry) -> String {
+/// Returns every subscription with its live secrets, and the catalog.
+fn contents(registry: &Registry) -> String {
     let mut text = format!("{:?}\n", registry.event_types().unwrap());
     for found in registry.iter(Default::default()) {
         let found = found.unwrap();
@@ -22,7 +22,7 @@ fn whole(registry: &Registry) -> String {
     text
 }
 
-fn names(folder: &Path) -> Vec<String> {
+fn file_names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap();
     let mut names: Vec<_> =
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -30,7 +30,7 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-fn filled(path: &Path) -> Registry {
+fn registry_with_50(path: &Path) -> Registry {
     let registry = Registry::open(path).unwrap();
     learn(&registry);
     registry.create_all((0..50).map(|n| new(&format!("n{n}")))).unwrap();
@@ -38,26 +38,26 @@ fn filled(path: &Path) -> Registry {
 }
 
 #[test]
-fn a_backup_is_the_registry_as_it_stood_in_one_file() {
+fn a_backup_is_a_single_file_with_the_contents_at_that_moment() {
     let folder = tempfile::tempdir().unwrap();
     let (source, target) = (folder.path().join("source"), folder.path().join("target"));
     std::fs::create_dir_all(&source).unwrap();
     std::fs::create_dir_all(&target).unwrap();
-    let registry = filled(&source.join("webhooks.db"));
-    let before = whole(&registry);
+    let registry = registry_with_50(&source.join("webhooks.db"));
+    let before = contents(&registry);
     let copy = target.join("copy.db");
     registry.backup(&copy).unwrap();
-    assert_eq!(names(&target), ["copy.db"], "no -wal, no part");
+    assert_eq!(file_names(&target), ["copy.db"], "neither a -wal nor a .part file");
     history::assert_whole(&copy);
     let header = std::fs::read(&copy).unwrap();
-    assert_eq!(&header[18..20], [2, 2], "it is in WAL mode already");
+    assert_eq!(&header[18..20], [2, 2], "the copy is in WAL mode");
     registry.create(new("later")).unwrap();
     let copied = Registry::open(&copy).unwrap();
-    assert_eq!(whole(&copied), before);
+    assert_eq!(contents(&copied), before);
     assert!(copied.check().unwrap().is_sound());
     copied.create(new("in the copy")).unwrap();
     assert_eq!(registry.get_by_name("in the copy").unwrap(), None);
-    // Also with nothing in it, and of a copy.
+    // An empty registry and a copy can be backed up too.
     drop(copied);
     Registry::options()
         .read_only(true)
@@ -80,11 +80,11 @@ fn a_backup_is_the_registry_as_it_stood_in_one_file() {
 
 #[cfg(unix)]
 #[test]
-fn a_backup_is_the_users_own_whatever_the_source_is() {
+fn a_backup_is_accessible_to_its_owner_only_whatever_the_mode_of_the_source() {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
-    let registry = filled(&path);
+    let registry = registry_with_50(&path);
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
     let copy = folder.path().join("copy.db");
     registry.backup(&copy).unwrap();
@@ -92,17 +92,17 @@ fn a_backup_is_the_users_own_whatever_the_source_is() {
 }
 
 #[test]
-fn every_kind_of_registry_can_be_backed_up() {
+fn read_only_exclusive_and_in_memory_registries_can_be_backed_up() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
-    let file = filled(&path);
-    let before = whole(&file);
+    let file = registry_with_50(&path);
+    let before = contents(&file);
     let copied = |registry: &Registry, name: &str| {
         let copy = folder.path().join(name);
         registry.backup(&copy).unwrap();
         let header = std::fs::read(&copy).unwrap();
         assert_eq!(&header[18..20], [2, 2], "{name}");
-        whole(&Registry::options().read_only(true).open(&copy).unwrap())
+        contents(&Registry::options().read_only(true).open(&copy).unwrap())
     };
     let reader = Registry::options().read_only(true).open(&path).unwrap();
     assert_eq!(copied(&reader, "by a reader"), before);
@@ -112,12 +112,12 @@ fn every_kind_of_registry_can_be_backed_up() {
     let memory = Registry::in_memory().unwrap();
     learn(&memory);
     memory.create(new("crm")).unwrap();
-    assert_eq!(copied(&memory, "of memory"), whole(&memory));
+    assert_eq!(copied(&memory, "of memory"), contents(&memory));
 }
 
 #[cfg(feature = "encryption")]
 #[test]
-fn the_backup_of_an_encrypted_file_needs_its_key() {
+fn a_backup_of_an_encrypted_file_opens_only_with_its_key() {
     let folder = tempfile::tempdir().unwrap();
     let options = Registry::options().encryption_key([7; 32]);
     let registry = options.open(folder.path().join("webhooks.db")).unwrap();
@@ -130,14 +130,14 @@ fn the_backup_of_an_encrypted_file_needs_its_key() {
     assert!(!bytes.windows(secret.len()).any(|window| window == secret));
     refused(Registry::open(&copy), ErrorKind::Incompatible, &[]);
     refused(Registry::options().encryption_key([8; 32]).open(&copy), ErrorKind::Incompatible, &[]);
-    assert_eq!(whole(&options.open(&copy).unwrap()), whole(&registry));
+    assert_eq!(contents(&options.open(&copy).unwrap()), contents(&registry));
 }
 
 #[test]
-fn what_is_there_already_is_left_as_it_is() {
+fn a_backup_does_not_overwrite_an_existing_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
-    let registry = filled(&path);
+    let registry = registry_with_50(&path);
     let file = folder.path().join("file");
     std::fs::write(&file, "mine").unwrap();
     let sub = folder.path().join("folder");
@@ -151,7 +151,7 @@ fn what_is_there_already_is_left_as_it_is() {
         assert_eq!(error.to_string(), shown);
     }
     assert_eq!(std::fs::read(&file).unwrap(), b"mine");
-    // An empty file and a link to nowhere are something too.
+    // An empty file and a dangling link count as existing.
     let empty = folder.path().join("empty");
     std::fs::write(&empty, "").unwrap();
     refused(registry.backup(&empty), ErrorKind::Conflict, &["path"]);
@@ -162,7 +162,7 @@ fn what_is_there_already_is_left_as_it_is() {
         refused(registry.backup(&link), ErrorKind::Conflict, &["path"]);
         assert!(!folder.path().join("nowhere").exists());
     }
-    // What a former file left beside it would be taken for the copy's.
+    // SQLite would read the leftovers of a former file as part of the copy.
     for left in ["-wal", "-journal", "-shm"] {
         let (copy, left) =
             (folder.path().join("copy.db"), folder.path().join(format!("copy.db{left}")));
@@ -171,13 +171,13 @@ fn what_is_there_already_is_left_as_it_is() {
         assert!(!copy.exists());
         std::fs::remove_file(&left).unwrap();
     }
-    assert!(names(folder.path()).iter().all(|name| !name.ends_with(".part")));
+    assert!(file_names(folder.path()).iter().all(|name| !name.ends_with(".part")));
 }
 
 #[test]
-fn a_path_where_no_file_can_be_is_storage() {
+fn a_backup_to_an_impossible_path_is_a_storage_error() {
     let folder = tempfile::tempdir().unwrap();
-    let registry = filled(&folder.path().join("webhooks.db"));
+    let registry = registry_with_50(&folder.path().join("webhooks.db"));
     std::fs::write(folder.path().join("file"), "").unwrap();
     let bad = ["missing/copy.db", "file/copy.db", "webhooks.db/x"];
     for bad in bad {
@@ -189,13 +189,13 @@ fn a_path_where_no_file_can_be_is_storage() {
     refused(registry.backup(long), ErrorKind::Storage, &[]);
     let longest = folder.path().join("x".repeat(240));
     registry.backup(&longest).unwrap();
-    assert!(names(folder.path()).iter().all(|name| !name.ends_with(".part")));
+    assert!(file_names(folder.path()).iter().all(|name| !name.ends_with(".part")));
 }
 
 #[test]
-fn a_relative_path_and_special_names_are_files() {
+fn a_backup_to_a_relative_path_or_a_special_name_creates_a_file() {
     let folder = tempfile::tempdir().unwrap();
-    let registry = filled(&folder.path().join("webhooks.db"));
+    let registry = registry_with_50(&folder.path().join("webhooks.db"));
     for name in [":memory:", "file:x?mode=memory", "a b%41#?.db"] {
         let copy = folder.path().join(name);
         registry.backup(&copy).unwrap();
@@ -229,10 +229,10 @@ fn child_writes_until_told_to_stop() {
 }
 
 #[test]
-fn a_backup_is_whole_while_a_thread_and_a_process_write() {
+fn a_backup_is_consistent_while_a_thread_and_a_process_write() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
-    let registry = filled(&path);
+    let registry = registry_with_50(&path);
     let mut peer =
         Peer::spawn(&mut child::command("backup::child_writes_until_told_to_stop", &path, &[]));
     peer.expect("writing");
@@ -259,7 +259,7 @@ fn a_backup_is_whole_while_a_thread_and_a_process_write() {
             last = len;
         }
         stop.store(true, Ordering::SeqCst);
-        assert!(last > 50, "they did write");
+        assert!(last > 50, "the writers wrote");
     });
     peer.say("stop");
     peer.expect("done");
@@ -267,9 +267,9 @@ fn a_backup_is_whole_while_a_thread_and_a_process_write() {
 }
 
 #[test]
-fn of_many_that_want_one_name_one_gets_it() {
+fn one_of_many_concurrent_backups_to_one_path_succeeds() {
     let folder = tempfile::tempdir().unwrap();
-    let registry = filled(&folder.path().join("webhooks.db"));
+    let registry = registry_with_50(&folder.path().join("webhooks.db"));
     let copy = folder.path().join("copy.db");
     let done = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| registry.backup(&copy))).collect();
@@ -286,16 +286,16 @@ fn of_many_that_want_one_name_one_gets_it() {
     });
     assert_eq!(done, 1);
     assert_eq!(Registry::open(&copy).unwrap().len().unwrap(), 50);
-    assert!(names(folder.path()).iter().all(|name| !name.ends_with(".part")));
+    assert!(file_names(folder.path()).iter().all(|name| !name.ends_with(".part")));
 }
 
 #[cfg(unix)]
 #[test]
-fn child_has_no_room_for_a_backup() {
+fn child_backs_up_with_a_file_size_limit() {
     let Some((path, arguments)) = child::role() else { return };
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let registry = Registry::open(&path).unwrap();
-    let before = whole(&registry);
+    let before = contents(&registry);
     let copy = path.with_file_name("copy.db");
     let maximum = getrlimit(Resource::Fsize).maximum;
     let limit = |current| setrlimit(Resource::Fsize, Rlimit { current, maximum }).unwrap();
@@ -303,21 +303,22 @@ fn child_has_no_room_for_a_backup() {
     let error = refused(registry.backup(&copy), ErrorKind::Storage, &[]);
     limit(maximum);
     assert!(
-        !copy.exists() && names(path.parent().unwrap()).iter().all(|name| !name.ends_with(".part"))
+        !copy.exists()
+            && file_names(path.parent().unwrap()).iter().all(|name| !name.ends_with(".part"))
     );
-    assert_eq!(whole(&registry), before);
+    assert_eq!(contents(&registry), before);
     registry.backup(&copy).unwrap();
     child::tell(format_args!("refused: {}", error.to_string().len() > 10));
 }
 
 #[cfg(unix)]
 #[test]
-fn a_backup_that_runs_out_of_room_leaves_nothing_and_can_be_made_later() {
+fn a_backup_that_runs_out_of_disk_space_leaves_no_file_and_can_be_retried() {
     for bytes in ["0", "1000", "20000", "60000"] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("webhooks.db");
-        drop(filled(&path));
-        let role = "backup::child_has_no_room_for_a_backup";
+        drop(registry_with_50(&path));
+        let role = "backup::child_backs_up_with_a_file_size_limit";
         let peer = Peer::spawn(&mut child::command_after("trap '' XFSZ", role, &path, &[bytes]));
         assert_eq!(peer.finish(), ["refused: true"], "with {bytes} bytes");
     }
@@ -325,10 +326,10 @@ fn a_backup_that_runs_out_of_room_leaves_nothing_and_can_be_made_later() {
 
 #[cfg(unix)]
 #[test]
-fn a_folder_that_cannot_be_written_to_is_storage() {
+fn a_backup_into_an_unwritable_directory_is_a_storage_error() {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = tempfile::tempdir().unwrap();
-    let registry = filled(&folder.path().join("webhooks.db"));
+    let registry = registry_with_50(&folder.path().join("webhooks.db"));
     let shut = folder.path().join("shut");
     std::fs::create_dir(&shut).unwrap();
     std::fs::set_permissions(&shut, std::fs::Permissions::from_mode(0o500)).unwrap();
@@ -340,7 +341,7 @@ fn a_folder_that_cannot_be_written_to_is_storage() {
 }
 
 #[test]
-fn child_backs_up_again_and_again() {
+fn child_backs_up_repeatedly() {
     let Some((path, _)) = child::role() else { return };
     let registry = Registry::open(&path).unwrap();
     for round in 0.. {
@@ -352,18 +353,18 @@ fn child_backs_up_again_and_again() {
 }
 
 #[test]
-fn a_kill_leaves_only_whole_files_under_their_names() {
+fn a_killed_backup_leaves_only_complete_files_under_their_names() {
     for round in 0..size(4, 40) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("webhooks.db");
-        drop(filled(&path));
+        drop(registry_with_50(&path));
         let mut peer =
-            Peer::spawn(&mut child::command("backup::child_backs_up_again_and_again", &path, &[]));
+            Peer::spawn(&mut child::command("backup::child_backs_up_repeatedly", &path, &[]));
         peer.expect("begun");
         std::thread::sleep(std::time::Duration::from_micros(5_000 + 700 * round));
         peer.kill();
         drop(peer);
-        let copies = names(folder.path());
+        let copies = file_names(folder.path());
         let mut whole_ones = 0;
         for name in copies.iter().filter(|name| name.starts_with("copy") && name.ends_with(".db")) {
             assert_eq!(
@@ -373,6 +374,6 @@ fn a_kill_leaves_only_whole_files_under_their_names() {
             );
             whole_ones += 1;
         }
-        assert!(whole_ones > 0, "it had written: {copies:?}");
+        assert!(whole_ones > 0, "no backup was complete: {copies:?}");
     }
 }

@@ -1,5 +1,5 @@
-//! Guards against a history that is not what has happened: a change without an entry or with two, an entry of a call that
-//! failed, a value that was not there before, a secret.
+//! Tests that every change writes exactly one history entry with the values before and after, that
+//! a failed call writes none, and that no entry contains a secret.
 
 use serde_json::{Value, json};
 use webhook_registry::{
@@ -8,12 +8,12 @@ use webhook_registry::{
 };
 
 use crate::history_replay::Follower;
-use crate::support::{Hands, contact_center, new, refused, time};
+use crate::support::{Clock, contact_center, new, refused, time};
 
 const SECRET: &str = "c2VjcmV0IHRoYXQgbm8gaGlzdG9yeSBtYXkga2VlcCE=";
 const OTHER: &str = "b3RoZXIgb25lIHRoYXQgbm8gaGlzdG9yeSBtYXkga2VlcA==";
 
-/// `Updated url: "a" → "b"`; a value that is not there is `-`.
+/// Formats a change as `Updated url: "a" → "b"`, with `-` for an absent value.
 fn line(change: &Change) -> String {
     let value = |value: Option<&Value>| value.map_or("-".to_owned(), Value::to_string);
     let fields: Vec<String> = change
@@ -33,7 +33,7 @@ struct History {
 }
 
 impl History {
-    fn begin() -> History {
+    fn new() -> History {
         let registry = Registry::in_memory().unwrap();
         registry.register_event_types(["agent.a.v1", "agent.b.v1"]).unwrap();
         let id = registry.create(new("crm").secret(SECRET)).unwrap().subscription().id();
@@ -41,26 +41,26 @@ impl History {
         History { registry, follower: Follower { seen }, id }
     }
 
-    /// What has come since, about this subject alone.
+    /// Asserts that the changes since the last call are these, all of this subject.
     #[track_caller]
-    fn is(&mut self, subject: &str, expected: &[&str]) {
+    fn expect(&mut self, subject: &str, expected: &[&str]) {
         let changes = self.follower.read_all(&self.registry, 1_000);
         assert_eq!(changes.iter().map(line).collect::<Vec<_>>(), expected);
         assert!(changes.iter().all(|change| change.subject() == subject), "{changes:?}");
         assert_eq!(self.registry.last_change().unwrap(), self.follower.seen);
     }
 
-    /// What an update of the subscription has written.
+    /// Asserts the changes that an update of the subscription records.
     #[track_caller]
     fn update(&mut self, update: SubscriptionUpdate, expected: &[&str]) {
         self.registry.update(self.id, update).unwrap();
-        self.is(&self.id.to_string(), expected);
+        self.expect(&self.id.to_string(), expected);
     }
 }
 
 #[test]
-fn a_subscription_that_comes_or_goes_is_told_with_all_that_it_has() {
-    let mut history = History::begin();
+fn a_creation_or_deletion_is_recorded_with_every_field() {
+    let mut history = History::new();
     let new = NewSubscription::new("bi", "https://example.com/", ["agent.*", "*.v1", "agent.*"])
         .enabled(false)
         .secret(OTHER)
@@ -68,7 +68,7 @@ fn a_subscription_that_comes_or_goes_is_told_with_all_that_it_has() {
         .metadata("k", "v")
         .metadata("a", "b");
     let id = history.registry.create(new).unwrap().subscription().id();
-    history.is(
+    history.expect(
         &id.to_string(),
         &[concat!(
             r#"Created name: - → "bi", url: - → "https://example.com/", events: - → ["agent.*","*.v1"], "#,
@@ -76,25 +76,25 @@ fn a_subscription_that_comes_or_goes_is_told_with_all_that_it_has() {
         )],
     );
     history.registry.delete(id).unwrap();
-    history.is(
+    history.expect(
         &id.to_string(),
         &[concat!(
             r#"Deleted name: "bi" → -, url: "https://example.com/" → -, events: ["agent.*","*.v1"] → -, "#,
             r#"enabled: false → -, description: "d" → -, metadata: {"a":"b","k":"v"} → -, secret: - → -"#
         )],
     );
-    // What it does not have is not listed.
+    // Absent fields are not listed.
     history.registry.delete_if_revision(history.id, 1).unwrap();
     let all = concat!(
         r#"Deleted name: "crm" → -, url: "https://example.com/hook" → -, events: ["agent.*"] → -, "#,
         r#"enabled: true → -, secret: - → -"#
     );
-    history.is(&history.id.to_string(), &[all]);
+    history.expect(&history.id.to_string(), &[all]);
 }
 
 #[test]
-fn an_update_is_told_by_the_fields_that_it_changed() {
-    let mut history = History::begin();
+fn an_update_is_recorded_with_the_changed_fields_only() {
+    let mut history = History::new();
     let edit = SubscriptionUpdate::new;
     history.update(edit().name("crm2"), &[r#"Updated name: "crm" → "crm2""#]);
     history.update(
@@ -118,7 +118,7 @@ fn an_update_is_told_by_the_fields_that_it_changed() {
         &[r#"Updated metadata: {"a":"1","b":"2"} → {"b":"2"}"#],
     );
     history.update(edit().clear_metadata(), &[r#"Updated metadata: {"b":"2"} → -"#]);
-    // What is only stated, and what ends as it was, is no change.
+    // Setting a field to its current value records no change.
     history.update(edit(), &[]);
     let same = edit().name("crm2").url("https://b.com/").events(["agent.*", "*.v1"]).enabled(true);
     history.update(same.clear_description().clear_metadata().secret(SECRET), &[]);
@@ -126,8 +126,8 @@ fn an_update_is_told_by_the_fields_that_it_changed() {
 }
 
 #[test]
-fn only_enabled_and_only_the_secret_have_kinds_of_their_own() {
-    let mut history = History::begin();
+fn changes_of_enabled_alone_or_the_secret_alone_have_their_own_kinds() {
+    let mut history = History::new();
     let edit = SubscriptionUpdate::new;
     history.update(edit().enabled(false), &["Disabled enabled: true → false"]);
     history.update(edit().enabled(false), &[]);
@@ -144,64 +144,64 @@ fn only_enabled_and_only_the_secret_have_kinds_of_their_own() {
 
     let (id, text) = (history.id, history.id.to_string());
     history.registry.revoke_old_secrets(id).unwrap();
-    history.is(&text, &[]);
+    history.expect(&text, &[]);
     history.registry.rotate_secret(id, Rotation::new().secret(OTHER)).unwrap();
-    history.is(&text, &["SecretRotated secret: - → -"]);
+    history.expect(&text, &["SecretRotated secret: - → -"]);
     history.registry.revoke_old_secrets(id).unwrap();
-    history.is(&text, &["SecretsRevoked secret: - → -"]);
+    history.expect(&text, &["SecretsRevoked secret: - → -"]);
     history.registry.rotate_secret(id, Rotation::new().overlap(std::time::Duration::ZERO)).unwrap();
-    history.is(&text, &["SecretRotated secret: - → -"]);
-    // The current one, stated again, ends the overlap of the others.
+    history.expect(&text, &["SecretRotated secret: - → -"]);
+    // Setting the current secret again ends the overlap of the others.
     for (also, expected) in [
         (edit(), "SecretsRevoked secret: - → -"),
         (edit().description("d"), r#"Updated description: - → "d", secret: - → -"#),
         (edit().enabled(false), "Updated enabled: true → false, secret: - → -"),
     ] {
         let current = history.registry.rotate_secret(id, Rotation::new()).unwrap();
-        history.is(&text, &["SecretRotated secret: - → -"]);
+        history.expect(&text, &["SecretRotated secret: - → -"]);
         history.update(also.secret(current.expose()), &[expected]);
     }
 }
 
 #[test]
-fn the_catalog_is_told_too() {
-    let mut history = History::begin();
+fn changes_of_the_catalog_are_recorded() {
+    let mut history = History::new();
     let schema = json!({"type": "object"});
     let registry = history.registry.clone();
     registry.register_event_type("queue.v1").unwrap();
-    history.is("queue.v1", &[r#"EventTypeRegistered name: - → "queue.v1""#]);
+    history.expect("queue.v1", &[r#"EventTypeRegistered name: - → "queue.v1""#]);
     let described = EventType::new("queue.v1").with_description("d");
     registry.register_event_type(described.clone()).unwrap();
-    history.is("queue.v1", &[r#"EventTypeReplaced description: - → "d""#]);
+    history.expect("queue.v1", &[r#"EventTypeReplaced description: - → "d""#]);
     registry.register_event_types([described.clone(), described]).unwrap();
-    history.is("queue.v1", &[]);
+    history.expect("queue.v1", &[]);
     registry
         .register_event_type(EventType::new("queue.v1").with_json_schema(schema.clone()))
         .unwrap();
-    history.is(
+    history.expect(
         "queue.v1",
         &[r#"EventTypeReplaced description: "d" → -, jsonSchema: - → {"type":"object"}"#],
     );
     registry.remove_event_type("queue.v1").unwrap();
-    history.is(
+    history.expect(
         "queue.v1",
         &[r#"EventTypeRemoved name: "queue.v1" → -, jsonSchema: {"type":"object"} → -"#],
     );
-    // Of a name twice in one call, the later counts, and it is one change.
+    // If one call has a name twice, the later entry applies, and one change is recorded.
     let full = EventType::new("queue.v1").with_description("d").with_json_schema(schema);
     registry.register_event_types([EventType::new("queue.v1"), full]).unwrap();
     let all = r#"EventTypeRegistered name: - → "queue.v1", description: - → "d", jsonSchema: - → {"type":"object"}"#;
-    history.is("queue.v1", &[all]);
-    // A schema that is null is none.
+    history.expect("queue.v1", &[all]);
+    // A null schema counts as absent.
     registry.register_event_type(EventType::new("queue.v1").with_json_schema(Value::Null)).unwrap();
     let gone = r#"EventTypeReplaced description: "d" → -, jsonSchema: {"type":"object"} → -"#;
-    history.is("queue.v1", &[gone]);
+    history.expect("queue.v1", &[gone]);
     assert_eq!(registry.event_type("queue.v1").unwrap().unwrap().json_schema(), None);
 }
 
 #[test]
-fn calls_for_many_write_one_change_each_in_the_order_done() {
-    let mut history = History::begin();
+fn a_call_for_many_subscriptions_records_one_change_each_in_order() {
+    let mut history = History::new();
     let registry = history.registry.clone();
     let kinds = |changes: Vec<Change>| -> Vec<(ChangeKind, String)> {
         changes.iter().map(|change| (change.kind(), change.subject().to_owned())).collect()
@@ -220,7 +220,10 @@ fn calls_for_many_write_one_change_each_in_the_order_done() {
     let declared =
         [new("two").enabled(false), new("crm"), new("three"), new("one").description("d")];
     let plan = registry.plan(declared, Prune::Delete).unwrap();
-    assert!(history.follower.read_all(&registry, 9).is_empty(), "a plan changes nothing");
+    assert!(
+        history.follower.read_all(&registry, 9).is_empty(),
+        "a plan must not change the registry"
+    );
     let applied = registry.apply(plan).unwrap();
     let three = applied.created()[0].subscription().id().to_string();
     let expected = [
@@ -233,16 +236,16 @@ fn calls_for_many_write_one_change_each_in_the_order_done() {
     registry.ensure(new("crm")).unwrap();
     assert!(history.follower.read_all(&registry, 9).is_empty());
     registry.ensure(new("crm").secret(OTHER)).unwrap();
-    history.is(&history.id.to_string(), &["SecretRotated secret: - → -"]);
+    history.expect(&history.id.to_string(), &["SecretRotated secret: - → -"]);
     registry.apply(registry.plan([], Prune::Delete).unwrap()).unwrap();
     assert_eq!(history.follower.read_all(&registry, 9).len(), 4);
 }
 
 #[test]
-fn an_import_is_told_as_its_parts_would_be() {
+fn an_import_is_recorded_like_the_creations_of_its_content() {
     let (registry, other) = (contact_center(), Registry::in_memory().unwrap());
     registry.create_all([new("one").secret(SECRET), new("two").description("d")]).unwrap();
-    // Changes from before, which an import does not bring along, and does not touch.
+    // Earlier changes, which an import neither copies nor alters.
     other.register_event_type("x.v1").unwrap();
     other.remove_event_type("x.v1").unwrap();
     other.import(registry.export().unwrap()).unwrap();
@@ -252,7 +255,7 @@ fn an_import_is_told_as_its_parts_would_be() {
     };
     let told: Vec<(String, String)> = lines(follower.read_all(&other, 1_000));
     let mut expected: Vec<(String, String)> = lines(registry.changes(0, 1_000).unwrap());
-    // The document holds event types by name.
+    // The document lists event types by name.
     let types = registry.event_types().unwrap().len();
     expected[..types].sort();
     let mut sorted = told.clone();
@@ -262,14 +265,14 @@ fn an_import_is_told_as_its_parts_would_be() {
 }
 
 #[test]
-fn a_change_has_the_time_of_its_call() {
-    let hands = Hands::at(1_000);
-    let registry = hands.options().in_memory().unwrap();
+fn a_change_is_recorded_with_the_time_of_its_call() {
+    let clock = Clock::at(1_000);
+    let registry = clock.options().in_memory().unwrap();
     registry.register_event_type("agent.a.v1").unwrap();
-    hands.set(3_000);
+    clock.set(3_000);
     let id = registry.create(new("crm")).unwrap().subscription().id();
-    // The clock may step back; numbers rise all the same.
-    hands.set(2_000);
+    // The clock may step back; the numbers still increase.
+    clock.set(2_000);
     registry.delete(id).unwrap();
     let times: Vec<_> =
         registry.changes(0, 9).unwrap().iter().map(|it| (it.sequence(), it.at())).collect();
@@ -277,8 +280,8 @@ fn a_change_has_the_time_of_its_call() {
 }
 
 #[test]
-fn a_call_that_fails_writes_nothing_also_one_of_many_parts() {
-    let History { registry, id, .. } = History::begin();
+fn a_failed_call_records_nothing_even_if_some_of_its_parts_were_valid() {
+    let History { registry, id, .. } = History::new();
     let whole =
         |registry: &Registry| (registry.changes(0, 1_000).unwrap(), registry.export().unwrap());
     let before = whole(&registry);
@@ -307,13 +310,13 @@ fn a_call_that_fails_writes_nothing_also_one_of_many_parts() {
     refused(registry.remove_event_type("nobody.v1"), ErrorKind::NotFound, &["eventType"]);
     refused(registry.import(document), ErrorKind::Conflict, &["registry"]);
     assert_eq!(whole(&registry), before);
-    // And the number of the next is the next.
+    // The next change gets the next number.
     registry.delete(id).unwrap();
     assert_eq!(registry.last_change().unwrap(), before.0.len() as u64 + 1);
 }
 
 #[test]
-fn no_secret_is_in_a_change_or_in_the_table_behind_it() {
+fn neither_a_change_nor_the_change_table_contains_a_secret() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
     let registry = Registry::open(&path).unwrap();
@@ -345,7 +348,7 @@ fn no_secret_is_in_a_change_or_in_the_table_behind_it() {
 }
 
 #[test]
-fn a_limit_is_from_1_to_1000_and_any_of_them_reads_the_same() {
+fn the_limit_of_changes_is_1_to_1000_and_every_limit_reads_the_same_history() {
     let registry = contact_center();
     registry.create_all((0..1_200).map(|n| new(&format!("n{n}")))).unwrap();
     let last = registry.last_change().unwrap();
@@ -362,13 +365,13 @@ fn a_limit_is_from_1_to_1000_and_any_of_them_reads_the_same() {
     for limit in [0, 1_001, usize::MAX] {
         let error = refused(registry.changes(0, limit), ErrorKind::Invalid, &["limit"]);
         assert_eq!(error.to_string(), format!("limit: a limit is from 1 to 1000, not {limit}"));
-        // Also where there would be nothing to read.
+        // The limit is validated even if there is nothing to read.
         refused(registry.changes(last + 1, limit), ErrorKind::Invalid, &["limit"]);
     }
 }
 
 #[test]
-fn a_fresh_registry_has_no_change_and_reading_makes_none() {
+fn a_fresh_registry_has_no_changes_and_reading_records_none() {
     let registry = Registry::in_memory().unwrap();
     assert_eq!((registry.last_change().unwrap(), registry.changes(0, 1).unwrap()), (0, vec![]));
     registry.list(ListQuery::new()).unwrap();

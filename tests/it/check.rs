@@ -1,27 +1,24 @@
-//! Guards against a check that says "sound" of a file that is not, or gives up at the first thing that is wrong. Every
-//! damage here is done by hand, through plain rusqlite, and each has to be told for what it is.
+//! Tests that `check` reports every fault of a damaged file and does not stop at the first. Each
+//! test damages a sound file through a plain SQLite connection and expects a finding that names the
+//! damage.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use webhook_registry::{
-    Created, ErrorKind, Finding, NewSubscription, Registry, Report, Rotation, SubscriptionId,
+    Created, Finding, NewSubscription, Registry, Report, Rotation, SubscriptionId,
     SubscriptionUpdate,
 };
 
-use crate::support::history;
-use crate::support::{contact_center, learn, new, refused, size};
-
-/// A sound file to damage.
-struct File {
+/// A sound file for a test to damage.
+pub(crate) struct File {
     _folder: tempfile::TempDir,
-    path: PathBuf,
+    pub(crate) path: PathBuf,
     /// "crm" with `agent.*` and `channel.*`, "bi" with `*.v1`, "off", disabled, with `agent.*`.
-    ids: Vec<SubscriptionId>,
+    pub(crate) ids: Vec<SubscriptionId>,
 }
 
-/// A sound file, with nothing to advise.
-fn file() -> File {
+/// Creates a sound file without advice.
+pub(crate) fn file() -> File {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
     let registry = Registry::open(&path).unwrap();
@@ -41,38 +38,38 @@ fn file() -> File {
     let report = registry.check().unwrap();
     assert!(report.is_sound(), "{report}");
     // Of the file, which is all right; another test is about the SQLite that is linked.
-    assert!(report.advice().iter().all(is_of_sqlite), "{report}");
+    assert!(report.advice().iter().all(is_about_sqlite), "{report}");
     File { _folder: folder, path, ids }
 }
 
-/// Whether this is about the SQLite that is linked, and not about the file.
-fn is_of_sqlite(advice: &Finding) -> bool {
+/// Returns whether the advice is about the linked SQLite and not about the file.
+pub(crate) fn is_about_sqlite(advice: &Finding) -> bool {
     advice.message().starts_with("this program links SQLite ")
 }
 
-fn by_hand(path: &Path, sql: &str) {
+pub(crate) fn execute(path: &Path, sql: &str) {
     let conn = rusqlite::Connection::open(path).unwrap();
     conn.execute_batch("PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON").unwrap();
     conn.execute_batch(sql).unwrap_or_else(|cause| panic!("{sql}: {cause}"));
 }
 
-/// The check of the file, by one that can write and by one that cannot, which have to agree.
+/// Checks the file with a writable and a read-only registry, and asserts that both agree.
 #[track_caller]
-fn checked(path: &Path) -> Report {
+pub(crate) fn check(path: &Path) -> Report {
     let reader = Registry::options().read_only(true).open(path).unwrap().check().unwrap();
     let before = std::fs::read(path).unwrap();
     let writer = Registry::open(path).unwrap().check().unwrap();
     assert_eq!(reader, writer);
-    assert!(std::fs::read(path).unwrap() == before, "a check changes nothing");
+    assert!(std::fs::read(path).unwrap() == before, "a check must not change the file");
     writer
 }
 
-/// Damages a sound file, and looks for a finding that says so, with whom it is about.
+/// Damages a sound file, and asserts that a finding contains `said` and names the subscription.
 #[track_caller]
-fn finds(sql: &str, said: &str, about: Option<usize>) {
+pub(crate) fn finds(sql: &str, said: &str, about: Option<usize>) {
     let file = file();
-    by_hand(&file.path, sql);
-    let report = checked(&file.path);
+    execute(&file.path, sql);
+    let report = check(&file.path);
     assert!(!report.is_sound(), "{sql}");
     let about = about.map(|at| file.ids[at]);
     let found =
@@ -80,7 +77,7 @@ fn finds(sql: &str, said: &str, about: Option<usize>) {
     assert!(report.findings().iter().any(found), "{sql}: {said}: {report}");
     for finding in report.findings() {
         assert_eq!(finding.to_string(), finding.message());
-        assert!(finding.message().contains("; "), "it says what to do: {finding}");
+        assert!(finding.message().contains("; "), "the finding has no instruction: {finding}");
         if let Some(id) = finding.subscription_id() {
             assert!(finding.message().contains(&id.to_string()), "{finding}");
         }
@@ -88,7 +85,7 @@ fn finds(sql: &str, said: &str, about: Option<usize>) {
 }
 
 #[test]
-fn an_expansion_that_is_not_what_the_patterns_say_is_found() {
+fn check_finds_expansion_rows_that_differ_from_the_patterns() {
     finds(
         "DELETE FROM expansion WHERE event_type = (SELECT id FROM event_type WHERE name = 'channel.b.v2')",
         r#"subscription "crm" (01"#,
@@ -139,7 +136,7 @@ fn an_expansion_that_is_not_what_the_patterns_say_is_found() {
 }
 
 #[test]
-fn rows_that_point_to_nothing_or_that_nothing_points_to_are_found() {
+fn check_finds_dangling_references_and_orphan_rows() {
     let orphans = "INSERT INTO pattern (text, wildcard) VALUES ('nobody.*', 1)";
     finds(orphans, r#"the pattern "nobody.*" belongs to no subscription; export"#, None);
     finds(
@@ -162,7 +159,7 @@ fn rows_that_point_to_nothing_or_that_nothing_points_to_are_found() {
 }
 
 #[test]
-fn secrets_that_are_missing_or_too_many_are_found() {
+fn check_finds_missing_and_surplus_secrets() {
     finds("DELETE FROM secret WHERE subscription = 2", "has no secret", Some(1));
     finds(
         "DELETE FROM secret WHERE expires_at IS NULL AND subscription = 2",
@@ -189,7 +186,7 @@ fn secrets_that_are_missing_or_too_many_are_found() {
 }
 
 #[test]
-fn an_enabled_that_is_kept_twice_and_differs_is_found() {
+fn check_finds_an_enabled_flag_that_differs_between_its_two_copies() {
     finds(
         "UPDATE subscription SET enabled = 0 WHERE name = 'bi'",
         "kept as enabled where it is not",
@@ -205,9 +202,9 @@ fn an_enabled_that_is_kept_twice_and_differs_is_found() {
         "kept as enabled",
         Some(0),
     );
-    // And what it says to do helps.
+    // Following its instruction repairs the file.
     let file = file();
-    by_hand(&file.path, "UPDATE subscription_pattern SET enabled = 1");
+    execute(&file.path, "UPDATE subscription_pattern SET enabled = 1");
     let registry = Registry::open(&file.path).unwrap();
     registry.update(file.ids[2], SubscriptionUpdate::new().enabled(true)).unwrap();
     registry.update(file.ids[2], SubscriptionUpdate::new().enabled(false)).unwrap();
@@ -215,7 +212,7 @@ fn an_enabled_that_is_kept_twice_and_differs_is_found() {
 }
 
 #[test]
-fn ids_that_do_not_rise_are_found() {
+fn check_finds_ids_that_do_not_increase() {
     finds(
         "UPDATE subscription SET seq = 9 WHERE seq = 1; UPDATE subscription_pattern SET subscription = 9 WHERE subscription = 1; \
            UPDATE secret SET subscription = 9 WHERE subscription = 1",
@@ -234,7 +231,7 @@ fn ids_that_do_not_rise_are_found() {
         Some(2),
     );
     finds("UPDATE registry SET last_id = 'x'", "a subscription id that is none", None);
-    // A deleted one is remembered, and later ones rise past it.
+    // A deleted id is remembered, and later ids are greater.
     let file = file();
     let registry = Registry::open(&file.path).unwrap();
     registry.delete(file.ids[2]).unwrap();
@@ -244,7 +241,7 @@ fn ids_that_do_not_rise_are_found() {
 }
 
 #[test]
-fn numbers_to_which_no_registry_counts_are_found() {
+fn check_finds_numbers_that_no_registry_can_reach() {
     let most = i64::MAX;
     let last = "7ZZZZZZZZZZZZZZZZZZZZZZZZZ";
     finds(
@@ -261,7 +258,7 @@ fn numbers_to_which_no_registry_counts_are_found() {
 }
 
 #[test]
-fn rows_that_do_not_decode_or_break_a_rule_are_found() {
+fn check_finds_rows_that_do_not_decode_or_violate_a_rule() {
     let set = |what: &str| format!("UPDATE subscription SET {what} WHERE name = 'crm'");
     finds(&set("metadata = '[]'"), "metadata that is no object of strings", Some(0));
     finds(&set("metadata = '{\"a\": 1}'"), "metadata that is no object of strings", Some(0));
@@ -317,7 +314,7 @@ fn rows_that_do_not_decode_or_break_a_rule_are_found() {
 }
 
 #[test]
-fn a_history_that_has_a_gap_or_does_not_decode_is_found() {
+fn check_finds_a_history_with_a_gap_or_an_undecodable_entry() {
     finds("DELETE FROM change WHERE sequence = 3", "the history of changes has gaps", None);
     finds("UPDATE registry SET last_change = 99", "the history of changes has gaps", None);
     finds("UPDATE registry SET keep_changes = -1", "what belongs to the file as a whole", None);
@@ -339,25 +336,25 @@ fn a_history_that_has_a_gap_or_does_not_decode_is_found() {
         let every = "UPDATE change SET subject = 'no subject' WHERE sequence IN (3, 5)";
         finds(every, &format!("change {sequence} of the history is not as it was written"), None);
     }
-    // What is no longer kept is no gap.
+    // Trimmed changes are not a gap.
     let file = file();
     drop(Registry::options().keep_changes(2).open(&file.path).unwrap());
-    assert!(checked(&file.path).is_sound());
+    assert!(check(&file.path).is_sound());
     drop(Registry::options().keep_changes(0).open(&file.path).unwrap());
-    assert!(checked(&file.path).is_sound());
+    assert!(check(&file.path).is_sound());
     drop(Registry::options().keep_changes(100).open(&file.path).unwrap());
     Registry::open(&file.path).unwrap().register_event_type("agent.later.v1").unwrap();
-    assert!(checked(&file.path).is_sound());
+    assert!(check(&file.path).is_sound());
 }
 
 #[test]
-fn nothing_of_a_url_or_a_secret_is_told() {
+fn no_finding_contains_a_url_or_a_secret() {
     let file = file();
     let hidden = "aGlkZGVuIHNlY3JldCB0aGF0IG5vYm9keSBtYXkgc2VlIQ";
     let url =
         "UPDATE subscription SET url = 'http://x.example.com/?token=hidden token' WHERE seq = 1";
-    by_hand(&file.path, &format!("{url}; UPDATE secret SET text = '{hidden}*'"));
-    let report = checked(&file.path);
+    execute(&file.path, &format!("{url}; UPDATE secret SET text = '{hidden}*'"));
+    let report = check(&file.path);
     let shown = format!("{report} {report:?}");
     assert!(
         !shown.contains("hidden") && !shown.contains("token") && !shown.contains(&hidden[..8]),
@@ -366,14 +363,14 @@ fn nothing_of_a_url_or_a_secret_is_told() {
 }
 
 #[test]
-fn every_fault_is_told_not_only_the_first() {
+fn check_reports_every_fault_and_not_only_the_first() {
     let file = file();
-    by_hand(
+    execute(
         &file.path,
         "UPDATE subscription SET url = 'x', name = ' '||name; UPDATE subscription_pattern SET enabled = 1 - enabled; \
          DELETE FROM secret WHERE subscription = 3; DELETE FROM expansion",
     );
-    let report = checked(&file.path);
+    let report = check(&file.path);
     for id in &file.ids {
         let about = report
             .findings()
@@ -387,7 +384,7 @@ fn every_fault_is_told_not_only_the_first() {
 }
 
 #[test]
-fn every_text_of_a_subscription_is_judged_also_where_another_part_does_not_decode() {
+fn check_validates_every_text_of_a_subscription_even_if_another_part_does_not_decode() {
     for damage in [
         "UPDATE subscription SET created_at = -1",
         "UPDATE pattern SET text = '**' WHERE text = '*.v1'",
@@ -408,531 +405,32 @@ fn every_text_of_a_subscription_is_judged_also_where_another_part_does_not_decod
     );
 }
 
-#[test]
-fn a_part_of_the_schema_that_is_missing_or_differs_is_found() {
-    let view = "SELECT event_type, id, name, url FROM subscribers_of_old";
-    for (sql, said) in [
-        ("DROP VIEW subscribers", "the view subscribers is missing; export the registry"),
-        (
-            "DROP VIEW event_types; CREATE VIEW event_types AS SELECT name FROM event_type",
-            "the view event_types is not as",
-        ),
-        (
-            &*format!("DROP VIEW subscribers; CREATE VIEW subscribers AS {view}"),
-            "the view subscribers is not as",
-        ),
-        (
-            "DROP VIEW event_types; CREATE TABLE event_types (name)",
-            "the view event_types is missing",
-        ),
-        (
-            "DROP INDEX pattern_wildcard",
-            "the index pattern_wildcard is missing; export the registry",
-        ),
-        ("DROP INDEX expansion_pattern", "the index expansion_pattern is missing"),
-        (
-            "DROP INDEX subscription_pattern_route",
-            "the index subscription_pattern_route is missing",
-        ),
-        (
-            "DROP INDEX expansion_pattern; CREATE INDEX expansion_pattern ON expansion (event_type)",
-            "the index expansion_pattern is not as this crate writes it",
-        ),
-        (
-            "DROP INDEX expansion_pattern; CREATE INDEX expansion_pattern ON event_type (name)",
-            "the index expansion_pattern is not as this crate writes it",
-        ),
-        (
-            "ALTER TABLE subscription ADD COLUMN note TEXT",
-            "the table subscription is not as this crate writes it",
-        ),
-        (
-            "ALTER TABLE change RENAME COLUMN subject TO of",
-            "the table change is not as this crate writes it",
-        ),
-        ("ALTER TABLE change RENAME TO away", "the table change is missing"),
-        (
-            "ALTER TABLE event_type RENAME TO away",
-            "the view event_types is not as this crate writes it",
-        ),
-        ("DROP TABLE change", "the table change is missing; restore a backup"),
-        (
-            "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, 'CHECK (enabled IN (0, 1))', '')",
-            "the table subscription_pattern is not as this crate writes it",
-        ),
-        (
-            "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, 'NULL: none', 'NULL: None')",
-            "the table event_type is not as this crate writes it",
-        ),
-    ] {
-        finds(sql, said, None);
-    }
-}
-
-#[test]
-fn what_another_program_has_put_on_the_tables_of_the_registry_is_advised() {
-    let advised = |sql: &str, said: Option<&str>| {
-        let file = file();
-        by_hand(&file.path, sql);
-        let report = checked(&file.path);
-        assert!(report.is_sound(), "{sql}: {report}");
-        let advice: Vec<&str> = report.advice().iter().map(Finding::message).collect();
-        match said {
-            Some(said) => {
-                assert_eq!(advice.len(), 1, "{sql}: {advice:?}");
-                assert!(
-                    advice[0].starts_with(said) && advice[0].contains("; drop it"),
-                    "{sql}: {advice:?}"
-                );
-            }
-            None => assert!(advice.is_empty(), "{sql}: {advice:?}"),
-        }
-    };
-    let mine = "CREATE TABLE mine (id INTEGER PRIMARY KEY, event_type TEXT, secret TEXT)";
-    for (sql, said) in [
-        (
-            "CREATE TRIGGER t AFTER INSERT ON subscription BEGIN DELETE FROM secret; END",
-            r#"the trigger "t" is another program's and runs inside every change of subscription"#,
-        ),
-        (
-            "CREATE TRIGGER t AFTER INSERT ON SUBSCRIPTION BEGIN SELECT 1; END",
-            r#"the trigger "t" is another program's and runs inside every change of"#,
-        ),
-        (
-            "CREATE TRIGGER t INSTEAD OF DELETE ON subscribers BEGIN SELECT 1; END",
-            r#"the trigger "t" is another program's and runs inside every change of subscribers"#,
-        ),
-        (
-            "{mine}; CREATE TRIGGER t AFTER INSERT ON mine BEGIN UPDATE OR IGNORE subscription SET enabled = 0; END",
-            r#"the trigger "t" is another program's and uses the registry's tables"#,
-        ),
-        (
-            "CREATE UNIQUE INDEX i ON subscription (url)",
-            r#"the index "i" is another program's and takes part in"#,
-        ),
-        (
-            "CREATE VIEW v AS SELECT url FROM main.[Subscription]",
-            r#"the view "v" is another program's and reads"#,
-        ),
-        (
-            "CREATE VIEW v AS SELECT 1 FROM subscribers JOIN \"secret\"",
-            r#"the view "v" is another program's and reads the registry's tables"#,
-        ),
-        (
-            "CREATE TABLE t (of INTEGER REFERENCES subscription (seq))",
-            r#"the table "t" is another program's and has a foreign key to subscription"#,
-        ),
-    ] {
-        advised(&sql.replace("{mine}", mine), Some(said));
-    }
-    // What leaves the tables alone, and what reads the public views, which are there for that.
-    for sql in [
-        "{mine}; CREATE INDEX i ON mine (secret); CREATE TABLE other (of REFERENCES mine (id))",
-        "{mine}; CREATE TRIGGER t AFTER UPDATE OF event_type ON mine BEGIN UPDATE mine SET secret = 1; END",
-        "CREATE VIEW v AS SELECT event_type, name FROM subscribers",
-        "{mine}; CREATE VIEW v AS SELECT m.id, event_type, secret FROM mine m, subscriptions s",
-        "ANALYZE",
-        "ALTER TABLE subscription RENAME TO away; ALTER TABLE away RENAME TO subscription",
-    ] {
-        advised(&sql.replace("{mine}", mine), None);
-    }
-}
-
-/// The page where a table or an index begins, and the size of a page.
-fn root(path: &Path, name: &str) -> (u64, u64) {
-    let conn = rusqlite::Connection::open(path).unwrap();
-    let number = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap() as u64;
-    (
-        number(&format!("SELECT rootpage FROM sqlite_master WHERE name = '{name}'")),
-        number("PRAGMA page_size"),
-    )
-}
-
-fn overwrite(path: &Path, (page, size): (u64, u64), byte: u8) {
-    use std::io::{Seek as _, Write as _};
-    let mut file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
-    file.seek(std::io::SeekFrom::Start((page - 1) * size)).unwrap();
-    file.write_all(&vec![byte; size as usize]).unwrap();
-}
-
-#[test]
-fn a_page_of_rubbish_in_any_table_or_index_is_found_and_the_rest_is_read() {
-    let names = [
-        "event_type",
-        "pattern",
-        "pattern_wildcard",
-        "expansion",
-        "expansion_pattern",
-        "subscription",
-        "subscription_pattern",
-        "subscription_pattern_route",
-        "secret",
-        "sqlite_autoindex_event_type_1",
-        "sqlite_autoindex_pattern_1",
-        "sqlite_autoindex_subscription_1",
-        "sqlite_autoindex_subscription_2",
-    ];
-    for name in names {
-        for byte in [0, 0xAA] {
-            let file = file();
-            overwrite(&file.path, root(&file.path, name), byte);
-            println!("{name} {byte}");
-            let report = checked(&file.path);
-            assert!(!report.is_sound(), "{name}");
-            if name == "secret" {
-                let lost =
-                    report.findings().iter().filter(|finding| finding.subscription_id().is_some());
-                assert!(lost.count() >= 3, "{report}");
-            }
-        }
-    }
-    // Where a table is not there at all, the others are.
-    let file = file();
-    by_hand(&file.path, "DROP VIEW subscriptions; DROP VIEW subscribers; DROP TABLE expansion");
-    let report = checked(&file.path);
-    assert!(
-        report.findings().iter().any(|finding| finding.message().contains("expansion")),
-        "{report}"
-    );
-}
-
-#[test]
-fn pages_that_belong_to_nothing_are_found() {
-    let conn = rusqlite::Connection::open_in_memory().unwrap();
-    let known: i64 = conn
-        .query_row("SELECT count(*) FROM pragma_module_list WHERE name = 'dbstat'", [], |row| {
-            row.get(0)
-        })
-        .unwrap();
-    if known == 0 {
-        println!("skipped: this SQLite has no dbstat");
-        return;
-    }
-    finds(
-        "CREATE TABLE lost (x); INSERT INTO lost VALUES (zeroblob(9000)); PRAGMA writable_schema = ON; \
-         DELETE FROM sqlite_master WHERE name = 'lost'",
-        "pages belong to nothing (3)",
-        None,
-    );
-    // Free ones are not lost, and neither is a table of another program's.
-    let file = file();
-    by_hand(
-        &file.path,
-        "CREATE TABLE mine (x); INSERT INTO mine VALUES (zeroblob(90000)); DELETE FROM mine; ANALYZE",
-    );
-    assert!(checked(&file.path).is_sound());
-    // Nor are those that say where the others have moved to, which another program can have asked for.
-    by_hand(&file.path, "PRAGMA auto_vacuum = FULL; VACUUM");
-    assert!(checked(&file.path).is_sound());
-}
-
-#[test]
-fn the_page_behind_which_the_locks_lie_is_not_lost() {
-    if !size(false, true) {
-        println!("skipped: the file has to have a gigabyte");
-        return;
-    }
-    const BEFORE: i64 = (1 << 30) / 4_096;
-    let file = file();
-    let conn = rusqlite::Connection::open(&file.path).unwrap();
-    conn.execute_batch(
-        "PRAGMA journal_mode = DELETE; PRAGMA synchronous = OFF; CREATE TABLE mine (x)",
-    )
-    .unwrap();
-    let pages = || conn.query_row("PRAGMA page_count", [], |row| row.get::<_, i64>(0)).unwrap();
-    // One would be longer than SQLite lets a value be.
-    let half = (BEFORE - 40 - pages()) / 2 * 4_092;
-    conn.execute("INSERT INTO mine VALUES (zeroblob(?1)), (zeroblob(?1))", [half]).unwrap();
-    // The page that lies there is never counted as one of the file before the next is.
-    for expected in [BEFORE, BEFORE + 2] {
-        while pages() < expected {
-            conn.execute("INSERT INTO mine VALUES (zeroblob(4000))", []).unwrap();
-        }
-        assert_eq!(pages(), expected);
-        conn.execute_batch("PRAGMA journal_mode = WAL").unwrap();
-        let report = checked(&file.path);
-        assert!(report.is_sound(), "{expected}: {report}");
-        conn.execute_batch("PRAGMA journal_mode = DELETE").unwrap();
-    }
-}
-
-#[test]
-fn a_file_that_cannot_be_read_at_all_is_corrupt() {
-    let file = file();
-    let registry = Registry::options().read_only(true).open(&file.path).unwrap();
-    drop(Registry::open(&file.path).unwrap());
-    overwrite(&file.path, (1, 4_096), 0xAA);
-    match registry.check() {
-        Err(error) => {
-            assert!(matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Storage), "{error}")
-        }
-        Ok(report) => assert!(!report.is_sound(), "{report}"),
-    }
-    refused(Registry::open(&file.path), ErrorKind::Incompatible, &[]);
-}
-
-#[test]
-fn a_linked_sqlite_with_the_wal_reset_bug_is_advised_for_a_file_with_its_version() {
-    let file = file();
-    let affected = match rusqlite::version_number() {
-        3_044_006..3_045_000 | 3_050_007..3_051_000 => false,
-        version => version < 3_051_003,
-    };
-    for registry in
-        [Registry::open(&file.path), Registry::options().read_only(true).open(&file.path)]
-    {
-        let report = registry.unwrap().check().unwrap();
-        let told: Vec<&str> = report.advice().iter().map(|advice| advice.message()).collect();
-        let version = format!("this program links SQLite {}, ", rusqlite::version());
-        assert_eq!(
-            told.iter().filter(|message| message.starts_with(&version)).count(),
-            usize::from(affected)
-        );
-    }
-    // In memory there is no `-wal`.
-    let nothing = Registry::in_memory().unwrap().check().unwrap();
-    assert_eq!(nothing.to_string(), "nothing found");
-}
-
-/// The one piece of advice, with whom it is about.
-#[track_caller]
-fn advised(registry: &Registry, about: SubscriptionId, message: &str) {
-    let report = registry.check().unwrap();
-    assert!(report.is_sound(), "{report}");
-    let [advice] = report.advice() else { panic!("one piece of advice: {report}") };
-    assert_eq!((advice.message(), advice.subscription_id()), (message, Some(about)));
-    assert_eq!(report.to_string(), format!("advice: {message}"));
-}
-
-fn made(registry: &Registry, name: &str, url: &str, events: &[&str]) -> SubscriptionId {
+pub(crate) fn create(
+    registry: &Registry,
+    name: &str,
+    url: &str,
+    events: &[&str],
+) -> SubscriptionId {
     let new = NewSubscription::new(name, url, events).allow_unknown_events(true);
     registry.create(new).unwrap().subscription().id()
 }
 
-#[test]
-fn two_that_get_an_event_at_the_same_url_are_advised() {
-    let registry = contact_center();
-    let url = "https://example.com/hook";
-    let first = made(&registry, "first", url, &["agent.*"]);
-    let other =
-        made(&registry, "other", "https://EXAMPLE.com:443/hook", &["agent.presencechanged.v1"]);
-    let message = format!(
-        "subscription \"other\" ({other}): it has the same URL as subscription \"first\" ({first}), and \
-         both match \"agent.presencechanged.v1\", which is delivered there twice; disable one, or remove the event \
-         from one"
-    );
-    advised(&registry, other, &message);
-    // Not where one is disabled, points elsewhere, or wants something else.
-    let quiet = |update: SubscriptionUpdate| {
-        registry.update(other, update).unwrap();
-        let report = registry.check().unwrap();
-        assert!(report.is_sound() && report.advice().is_empty(), "{report}");
-    };
-    quiet(SubscriptionUpdate::new().enabled(false));
-    quiet(SubscriptionUpdate::new().enabled(true).url("https://example.com/hook2"));
-    quiet(SubscriptionUpdate::new().url(url).events(["channel.*"]));
-    // A shared pattern counts also while it matches nothing.
-    let update = SubscriptionUpdate::new().events(["agent.*", "x.y"]).allow_unknown_events(true);
-    registry.update(first, update).unwrap();
-    registry
-        .update(other, SubscriptionUpdate::new().events(["x.y"]).allow_unknown_events(true))
-        .unwrap();
-    let advice = registry.check().unwrap();
-    assert!(
-        advice.advice().iter().any(|advice| advice.message().contains(r#"both match "x.y""#)),
-        "{advice}"
-    );
-}
-
-#[test]
-fn of_many_at_one_url_each_is_told_with_the_first_before_it() {
-    let registry = contact_center();
-    let url = "https://example.com/hook";
-    let patterns = ["agent.*", "channel.*", "agent.presencechanged.v1", "*"];
-    let ids: Vec<_> =
-        patterns.iter().map(|pattern| made(&registry, pattern, url, &[pattern])).collect();
-    let report = registry.check().unwrap();
-    let pairs: Vec<_> = report
-        .advice()
-        .iter()
-        .map(|advice| (advice.subscription_id().unwrap(), advice.message()))
-        .collect();
-    assert_eq!(pairs.len(), 2, "{report}");
-    for (pair, id) in pairs.iter().zip([ids[2], ids[3]]) {
-        assert_eq!(pair.0, id);
-        assert!(
-            pair.1.contains(&format!("the same URL as subscription \"agent.*\" ({})", ids[0])),
-            "{}",
-            pair.1
-        );
-    }
-}
-
-#[test]
-fn the_first_before_it_and_the_first_event_that_both_want_are_named_whatever_the_order_of_patterns()
-{
-    let registry = Registry::in_memory().unwrap();
-    registry.register_event_types(["a", "b", "c"]).unwrap();
-    let url = "https://example.com/hook";
-    let first = made(&registry, "first", url, &["b", "c"]);
-    made(&registry, "second", url, &["a"]);
-    let third = made(&registry, "third", url, &["a", "b", "c"]);
-    let report = registry.check().unwrap();
-    let [advice] = report.advice() else { panic!("one piece of advice: {report}") };
-    assert_eq!(advice.subscription_id(), Some(third));
-    let said = format!("the same URL as subscription \"first\" ({first}), and both match \"b\"");
-    assert!(advice.message().contains(&said), "{advice}");
-}
-
-#[test]
-fn many_at_one_url_take_no_time_for_each_pair() {
-    let registry = contact_center();
-    let count = size(3_000, 100_000);
-    registry.create_all((0..count).map(|n| new(&format!("n{n}")))).unwrap();
-    let report = registry.check().unwrap();
-    assert!(report.is_sound());
-    assert_eq!(report.advice().len(), count - 1);
-}
-
-#[test]
-fn a_pattern_that_adds_nothing_is_advised() {
-    let registry = Registry::in_memory().unwrap();
-    registry.register_event_types(["a.x.v1", "a.y.v1", "b.x.v1"]).unwrap();
-    /// The patterns, and which of them adds nothing to which.
-    type Case = (&'static [&'static str], Option<(&'static str, &'static str)>);
-    let table: [Case; 9] = [
-        (&["a.x.v1", "a.*"], Some(("a.x.v1", "a.*"))),
-        (&["a.*", "a.x.v1"], Some(("a.x.v1", "a.*"))),
-        (&["a.*", "*"], Some(("a.*", "*"))),
-        // The same today: the name adds nothing, or the later.
-        (&["b.*", "b.x.v1"], Some(("b.x.v1", "b.*"))),
-        (&["b.x.v1", "b.*"], Some(("b.x.v1", "b.*"))),
-        (&["a.*", "a.*.v1"], Some(("a.*.v1", "a.*"))),
-        (&["a.*", "b.*"], None),
-        (&["a.*", "*.x.v1"], None),
-        (&["a.x.v1", "a.y.v1"], None),
-    ];
-    for (events, expected) in table {
-        let id = made(&registry, "s", "https://example.com/", events);
-        match expected {
-            Some((one, other)) => {
-                let message = format!(
-                    "subscription \"s\" ({id}): its pattern \"{one}\" today matches only event types \
-                     that its pattern \"{other}\" matches too; remove one of them"
-                );
-                advised(&registry, id, &message);
-            }
-            None => {
-                assert_eq!(registry.check().unwrap().to_string(), "nothing found", "{events:?}")
-            }
-        }
-        registry.delete(id).unwrap();
-    }
-}
-
-#[test]
-fn a_pattern_that_covers_nothing_is_advised_also_once_its_types_are_gone() {
-    let registry = Registry::in_memory().unwrap();
-    registry.register_event_types(["a.x.v1", "b.x.v1"]).unwrap();
-    let id = made(&registry, "s", "https://example.com/", &["b.*", "a.*"]);
-    assert!(registry.check().unwrap().advice().is_empty());
-    registry.remove_event_type("a.x.v1").unwrap();
-    let message = format!(
-        "subscription \"s\" ({id}): its pattern \"a.*\" matches no event type today; register a matching one, or \
-         remove the pattern"
-    );
-    advised(&registry, id, &message);
-    registry.delete(id).unwrap();
-    let id = made(&registry, "s", "https://example.com/", &["not.yet.v1"]);
-    advised(
-        &registry,
-        id,
-        &message.replace("a.*", "not.yet.v1").replace(&message[18..44], &id.to_string()),
-    );
-}
-
-#[test]
-fn plain_http_is_advised() {
-    for url in ["http://example.com/", "HTTP://example.com/"] {
-        let registry = contact_center();
-        let id = made(&registry, "s", url, &["agent.*"]);
-        let message = format!(
-            "subscription \"s\" ({id}): its URL is plain http, which the network can read and change; use https"
-        );
-        advised(&registry, id, &message);
-    }
-}
-
-#[test]
-fn a_secret_of_more_than_a_year_is_advised_by_the_registrys_clock() {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicU64, Ordering};
-    let days = Arc::new(AtomicU64::new(0));
-    let registry = Registry::options()
-        .clock({
-            let days = Arc::clone(&days);
-            move || time(days.load(Ordering::SeqCst))
-        })
-        .in_memory()
-        .unwrap();
-    learn(&registry);
-    let id = made(&registry, "s", "https://example.com/", &["agent.*"]);
-    for quiet in [0, 1, 365] {
-        days.store(quiet, Ordering::SeqCst);
-        assert!(registry.check().unwrap().advice().is_empty());
-    }
-    days.store(366, Ordering::SeqCst);
-    let message = format!(
-        "subscription \"s\" ({id}): its secret is more than a year old (since 2026-01-01T00:00:00.000Z); replace \
-         it with rotate_secret"
-    );
-    advised(&registry, id, &message);
-    registry.rotate_secret(id, Rotation::new()).unwrap();
-    assert!(registry.check().unwrap().advice().is_empty(), "the old one is on its way out");
-}
-
-fn time(days: u64) -> SystemTime {
-    UNIX_EPOCH + Duration::from_secs(1_767_225_600 + days * 86_400)
-}
-
-#[test]
-fn what_the_registry_itself_does_is_always_sound() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("webhooks.db");
-    let registries = [
-        Registry::open(&path).unwrap(),
-        Registry::in_memory().unwrap(),
-        Registry::options().exclusive(true).open(folder.path().join("exclusive.db")).unwrap(),
-    ];
-    for registry in registries {
-        let report = registry.check().unwrap();
-        assert!(report.is_sound(), "{report}");
-        assert!(report.advice().iter().all(is_of_sqlite), "{report}");
-        history::begin(&registry);
-        for step in 0..64 {
-            history::take(&registry, step).unwrap();
-            let report = registry.check().unwrap();
-            assert!(report.is_sound(), "after step {step}: {report}");
-        }
-    }
-}
-
 #[cfg(feature = "encryption")]
 #[test]
-fn a_sealed_secret_that_does_not_open_is_found() {
+fn check_finds_an_encrypted_secret_that_cannot_be_decrypted() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
     let open = || Registry::options().encryption_key([7; 32]).open(&path).unwrap();
     let ids: Vec<_> = {
         let registry = open();
-        learn(&registry);
+        crate::support::learn(&registry);
         let all = ["a", "b"]
-            .map(|name| made(&registry, name, &format!("https://{name}.com/"), &["agent.*"]));
+            .map(|name| create(&registry, name, &format!("https://{name}.com/"), &["agent.*"]));
         assert!(registry.check().unwrap().is_sound());
         all.into()
     };
-    // Each in the other's place.
-    by_hand(
+    // The two ciphertexts are swapped.
+    execute(
         &path,
         "CREATE TEMP TABLE kept AS SELECT subscription, sealed FROM secret; \
          UPDATE secret SET sealed = (SELECT sealed FROM kept WHERE kept.subscription = 3 - secret.subscription)",
@@ -942,22 +440,4 @@ fn a_sealed_secret_that_does_not_open_is_found() {
         report.findings().iter().map(|finding| finding.subscription_id().unwrap()).collect();
     assert_eq!(about, ids, "{report}");
     assert!(report.findings()[0].message().contains("a secret of subscription"), "{report}");
-}
-
-#[test]
-fn a_check_is_of_one_moment_while_others_write() {
-    let folder = tempfile::tempdir().unwrap();
-    let registry = Registry::open(folder.path().join("webhooks.db")).unwrap();
-    history::begin(&registry);
-    std::thread::scope(|scope| {
-        let writing = scope.spawn(|| {
-            for step in 0..size(120, 1_000) {
-                history::take(&registry, step).unwrap();
-            }
-        });
-        while !writing.is_finished() {
-            let report = registry.check().unwrap();
-            assert!(report.is_sound(), "{report}");
-        }
-    });
 }

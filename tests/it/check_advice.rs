@@ -1,5 +1,6 @@
-//! Guards against a finding of `check` that says to do what does not help. Each damage is done by hand; then what the
-//! findings say is done, and nothing else, and after it the registry has to be sound, with all that was not damaged.
+//! Tests that following the instructions in the findings of `check` repairs the file. Each test
+//! damages a file, does only what the findings say, and expects a sound registry with all undamaged
+//! content.
 
 use std::path::Path;
 
@@ -33,8 +34,8 @@ fn damaged(path: &Path, sql: &str) -> Registry {
     Registry::open(path).unwrap()
 }
 
-/// Does what a finding says; false where there is nothing to do but to begin a new file.
-fn heed(registry: &Registry, finding: &Finding) -> bool {
+/// Follows the instruction of a finding. Returns false if only a new file helps.
+fn follow_instruction(registry: &Registry, finding: &Finding) -> bool {
     let Some(id) = finding.subscription_id() else {
         let does = |what: &str| finding.message().contains(what);
         if does("or register it anew") {
@@ -42,7 +43,7 @@ fn heed(registry: &Registry, finding: &Finding) -> bool {
             registry.register_event_type(named).unwrap();
             return true;
         }
-        // Of each of those it is said, too.
+        // Another finding names each of those subscriptions.
         return does("or delete the subscriptions that have it");
     };
     let does = |what: &str| finding.message().contains(what);
@@ -66,12 +67,15 @@ fn heed(registry: &Registry, finding: &Finding) -> bool {
     true
 }
 
-/// The registry once all was done that the findings say.
-fn mended(registry: Registry, fresh: &Path) -> (Registry, Report) {
+/// Follows the instructions of all findings, and returns the registry and its report.
+fn follow_all_instructions(registry: Registry, fresh: &Path) -> (Registry, Report) {
     let before = registry.check().unwrap();
     assert!(!before.is_sound());
-    let rest: Vec<&Finding> =
-        before.findings().iter().filter(|finding| !heed(&registry, finding)).collect();
+    let rest: Vec<&Finding> = before
+        .findings()
+        .iter()
+        .filter(|finding| !follow_instruction(&registry, finding))
+        .collect();
     if rest.is_empty() {
         return (registry, before);
     }
@@ -89,7 +93,7 @@ fn mended(registry: Registry, fresh: &Path) -> (Registry, Report) {
 }
 
 #[test]
-fn doing_what_each_finding_says_makes_the_registry_sound() {
+fn following_the_instructions_of_every_finding_makes_the_registry_sound() {
     let set = |what: &str| format!("UPDATE subscription SET {what} WHERE name = 'bi'");
     let many = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 300) \
                 INSERT INTO pattern (text, wildcard) SELECT 'queue.v1' || n, 0 FROM n; \
@@ -144,10 +148,10 @@ fn doing_what_each_finding_says_makes_the_registry_sound() {
     for (n, sql) in table.iter().enumerate() {
         let path = |what: &str| folder.path().join(format!("{n}.{what}"));
         let registry = damaged(&path("db"), sql);
-        let (registry, before) = mended(registry, &path("new"));
+        let (registry, before) = follow_all_instructions(registry, &path("new"));
         let report = registry.check().unwrap();
         assert!(report.is_sound(), "{sql}: {before}\nthen: {report}");
-        // Those that were not damaged get what they got.
+        // Undamaged subscriptions receive the same events as before.
         let names: Vec<String> =
             registry.iter(ListQuery::new()).map(|found| found.unwrap().name().to_owned()).collect();
         let lost = |name: &str| sql.contains(&format!("FROM subscription WHERE name = '{name}'"));

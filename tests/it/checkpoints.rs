@@ -1,6 +1,6 @@
-//! The file in the hands of a program that replicates it. Guards against a checkpoint that takes changes from under that
-//! program, also the one that SQLite makes on closing, and against a reader that goes on answering from a file whose
-//! place another has taken.
+//! Tests a registry beside a replication program. A registry without automatic checkpoints makes
+//! none, not even the one that SQLite makes on closing. A read-only registry follows a replaced
+//! file.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,20 +19,20 @@ fn folder() -> (tempfile::TempDir, PathBuf) {
     (folder, path)
 }
 
-fn wal(path: &Path) -> u64 {
+fn wal_length(path: &Path) -> u64 {
     fs::metadata(format!("{}-wal", path.display())).map_or(0, |found| found.len())
 }
 
-fn leaving() -> RegistryOptions {
+fn without_checkpoints() -> RegistryOptions {
     Registry::options().leave_checkpoints(true)
 }
 
-fn reading() -> RegistryOptions {
+fn read_only() -> RegistryOptions {
     Registry::options().read_only(true)
 }
 
-/// More changes than SQLite leaves in a `-wal` of its own accord: 1,000 pages.
-fn write_much(registry: &Registry) {
+/// Writes more than the 1,000 pages after which SQLite makes a checkpoint.
+fn write_many_pages(registry: &Registry) {
     for n in 0..150 {
         let fat = (0..20).fold(new(&format!("n{n}")), |new, key| {
             new.metadata(key.to_string(), "v".repeat(1_000))
@@ -41,81 +41,89 @@ fn write_much(registry: &Registry) {
     }
 }
 
-/// A registry with one subscription, closed: nothing is beside it.
-fn make(path: &Path, name: &str) {
+/// Creates a registry with one subscription and closes it, so that no file lies beside it.
+fn create_closed(path: &Path, name: &str) {
     let registry = Registry::open(path).unwrap();
     learn(&registry);
     registry.create(new(name)).unwrap();
     drop(registry);
-    assert_eq!(wal(path), 0);
+    assert_eq!(wal_length(path), 0);
 }
 
 #[test]
-fn a_registry_that_leaves_checkpoints_makes_none_also_not_on_closing() {
+fn without_automatic_checkpoints_none_is_made_not_even_on_closing() {
     let (folder, path) = folder();
-    make(&path, "one");
+    create_closed(&path, "one");
     let file = fs::read(&path).unwrap();
-    let reader = reading().open(&path).unwrap();
+    let reader = read_only().open(&path).unwrap();
     {
-        let registry = leaving().open(&path).unwrap();
-        write_much(&registry);
-        assert!(wal(&path) > 2 * 1_000 * 4_096, "too little to prove anything: {}", wal(&path));
+        let registry = without_checkpoints().open(&path).unwrap();
+        write_many_pages(&registry);
+        assert!(
+            wal_length(&path) > 2 * 1_000 * 4_096,
+            "the -wal is too short for the test: {}",
+            wal_length(&path)
+        );
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| assert_eq!(registry.subscribers(EVENT).unwrap().len(), 151));
             }
         });
         registry.backup(folder.path().join("copy.db")).unwrap();
-        assert_eq!(wal(&folder.path().join("copy.db")), 0, "a copy stands by itself");
+        assert_eq!(wal_length(&folder.path().join("copy.db")), 0, "a copy has no -wal");
     }
     assert!(fs::read(&path).unwrap() == file, "a checkpoint was made");
-    // Last to close are one that reads, and then one that leaves it too.
+    // The last two handles to close are a reader and one without automatic checkpoints.
     assert_eq!(reader.len().unwrap(), 151);
     drop(reader);
     assert!(fs::read(&path).unwrap() == file, "a reader made a checkpoint");
-    drop(leaving().open(&path).unwrap());
+    drop(without_checkpoints().open(&path).unwrap());
     assert!(fs::read(&path).unwrap() == file, "a checkpoint was made on closing");
-    assert!(wal(&path) > 2 * 1_000 * 4_096);
+    assert!(wal_length(&path) > 2 * 1_000 * 4_096);
 
-    // It is not kept in the file.
+    // The option is not stored in the file.
     let registry = Registry::open(&path).unwrap();
     assert_eq!(registry.len().unwrap(), 151);
     drop(registry);
-    assert_eq!(wal(&path), 0);
+    assert_eq!(wal_length(&path), 0);
     assert!(fs::read(&path).unwrap() != file);
 }
 
 #[test]
-fn checkpoints_cannot_be_left_to_others_where_no_other_can_make_them() {
+fn disabling_checkpoints_is_rejected_for_exclusive_and_in_memory_registries() {
     let (_folder, path) = folder();
-    refused(leaving().in_memory(), ErrorKind::Invalid, &["leave_checkpoints"]);
-    refused(leaving().exclusive(true).open(&path), ErrorKind::Invalid, &["leave_checkpoints"]);
+    refused(without_checkpoints().in_memory(), ErrorKind::Invalid, &["leave_checkpoints"]);
+    refused(
+        without_checkpoints().exclusive(true).open(&path),
+        ErrorKind::Invalid,
+        &["leave_checkpoints"],
+    );
     assert!(!path.exists());
-    // A registry that only reads makes none anyhow.
-    make(&path, "one");
-    assert_eq!(leaving().read_only(true).open(&path).unwrap().len().unwrap(), 1);
+    // A read-only registry makes no checkpoints anyway.
+    create_closed(&path, "one");
+    assert_eq!(without_checkpoints().read_only(true).open(&path).unwrap().len().unwrap(), 1);
 }
 
-/// Names of whom an event goes to, by the memo, and of all, by the file.
-fn seen(registry: &Registry) -> (Vec<String>, Vec<String>) {
+/// Returns the names of the subscribers from the cache, and of all subscriptions from the file.
+fn visible_names(registry: &Registry) -> (Vec<String>, Vec<String>) {
     let told =
         registry.subscribers(EVENT).unwrap().iter().map(|one| one.name().to_owned()).collect();
     let all = registry.iter(ListQuery::new()).map(|one| one.unwrap().name().to_owned()).collect();
     (told, all)
 }
 
-/// Puts a registry with this one subscription in the place of the file.
+/// Replaces the file with a registry that has this one subscription.
 fn replace(path: &Path, name: &str) {
     let next = path.with_extension("next");
-    make(&next, name);
+    create_closed(&next, name);
     fs::rename(next, path).unwrap();
 }
 
 #[test]
-fn a_reader_follows_a_file_whose_place_another_takes() {
+fn a_reader_follows_a_replaced_file() {
     let (_folder, path) = folder();
-    make(&path, "first");
-    let reader = reading().open(&path).unwrap();
+    create_closed(&path, "first");
+    let reader = read_only().open(&path).unwrap();
     let mut peer = Peer::spawn(&mut child::command("checkpoints::child_reads", &path, &[]));
     peer.expect("ready");
     for round in 0..20 {
@@ -123,7 +131,7 @@ fn a_reader_follows_a_file_whose_place_another_takes() {
         replace(&path, &name);
         let one = vec![name.clone()];
         if round % 2 == 0 {
-            assert_eq!(seen(&reader), (one.clone(), one));
+            assert_eq!(visible_names(&reader), (one.clone(), one));
         } else {
             assert_eq!(
                 reader.get_by_name(&name).unwrap().unwrap().revision(),
@@ -134,7 +142,7 @@ fn a_reader_follows_a_file_whose_place_another_takes() {
         peer.say("look");
         peer.expect(&format!("{name} {name}"));
     }
-    // And what then happens to that file.
+    // Later changes of that file are visible, too.
     let writer = Registry::open(&path).unwrap();
     writer.create(new("more")).unwrap();
     assert_eq!(reader.subscribers(EVENT).unwrap().len(), 2);
@@ -151,19 +159,19 @@ fn a_reader_follows_a_file_whose_place_another_takes() {
 #[test]
 fn child_reads() {
     let Some((path, _)) = child::role() else { return };
-    let registry = reading().open(path).unwrap();
+    let registry = read_only().open(path).unwrap();
     child::tell("ready");
     while child::await_word() == "look" {
-        let (told, all) = seen(&registry);
+        let (told, all) = visible_names(&registry);
         child::tell(format!("{} {}", told.join(","), all.join(",")));
     }
 }
 
 #[test]
-fn readers_on_many_threads_see_the_one_file_or_the_other() {
+fn concurrent_readers_of_a_replaced_file_see_either_file_and_never_a_mixture() {
     let (_folder, path) = folder();
-    make(&path, "n0");
-    let reader = reading().open(&path).unwrap();
+    create_closed(&path, "n0");
+    let reader = read_only().open(&path).unwrap();
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for _ in 0..4 {
@@ -172,7 +180,7 @@ fn readers_on_many_threads_see_the_one_file_or_the_other() {
                 let mut last = 0;
                 loop {
                     let ended = done.load(Ordering::SeqCst);
-                    let (told, all) = seen(&reader);
+                    let (told, all) = visible_names(&reader);
                     assert_eq!((told.len(), all.len()), (1, 1));
                     assert!(
                         last <= number(&told) && number(&told) <= number(&all),
@@ -194,10 +202,10 @@ fn readers_on_many_threads_see_the_one_file_or_the_other() {
 }
 
 #[test]
-fn a_reader_says_so_where_nothing_it_can_read_takes_the_files_place() {
+fn a_reader_returns_an_error_if_the_replacement_is_missing_or_unreadable() {
     let (folder, path) = folder();
-    make(&path, "one");
-    let reader = reading().open(&path).unwrap();
+    create_closed(&path, "one");
+    let reader = read_only().open(&path).unwrap();
     assert_eq!(reader.subscribers(EVENT).unwrap().len(), 1);
     let aside = folder.path().join("aside");
     fs::rename(&path, &aside).unwrap();
@@ -211,16 +219,16 @@ fn a_reader_says_so_where_nothing_it_can_read_takes_the_files_place() {
     .unwrap();
     refused(reader.subscribers(EVENT), ErrorKind::Incompatible, &[]);
     refused(reader.len(), ErrorKind::Incompatible, &[]);
-    // Nothing is lost by it.
+    // The error loses nothing.
     fs::rename(&aside, &path).unwrap();
     assert_eq!(reader.subscribers(EVENT).unwrap().len(), 1);
     replace(&path, "two");
-    assert_eq!(seen(&reader), (vec!["two".to_owned()], vec!["two".to_owned()]));
+    assert_eq!(visible_names(&reader), (vec!["two".to_owned()], vec!["two".to_owned()]));
 }
 
 #[cfg(feature = "encryption")]
 #[test]
-fn a_reader_reads_the_other_files_secrets_with_its_key() {
+fn a_reader_decrypts_the_secrets_of_a_replaced_file_with_its_key() {
     let (_folder, path) = folder();
     let sealed = |path: &Path, key: u8, name: &str| {
         let registry = Registry::options().encryption_key([key; 32]).open(path).unwrap();
@@ -229,7 +237,7 @@ fn a_reader_reads_the_other_files_secrets_with_its_key() {
         made.secret().expose().to_owned()
     };
     sealed(&path, 7, "one");
-    let reader = reading().encryption_key([7; 32]).open(&path).unwrap();
+    let reader = read_only().encryption_key([7; 32]).open(&path).unwrap();
     assert_eq!(reader.subscribers(EVENT).unwrap().len(), 1);
     for key in [7, 8, 7] {
         let next = path.with_extension("next");
@@ -244,17 +252,18 @@ fn a_reader_reads_the_other_files_secrets_with_its_key() {
     }
 }
 
-/// Nothing is written through SQLite on a replica of LiteFS. Pages go straight into the file, and then the head of the
-/// index of the `-wal` is written anew with a higher count of changes, by which SQLite knows that what it has read is old.
+/// A LiteFS replica is not written through SQLite. Pages are written into the file, and then the
+/// header of the `-shm` with a higher change counter, from which SQLite knows that its cached pages
+/// are stale.
 #[cfg(target_endian = "little")]
 #[test]
-fn a_reader_follows_a_file_whose_pages_are_written_from_underneath() {
+fn a_reader_sees_pages_that_were_written_without_sqlite() {
     let (folder, path) = folder();
-    make(&path, "n0");
+    create_closed(&path, "n0");
     let source = folder.path().join("source.db");
     fs::copy(&path, &source).unwrap();
-    let reader = reading().open(&path).unwrap();
-    assert_eq!(seen(&reader).0, ["n0"]);
+    let reader = read_only().open(&path).unwrap();
+    assert_eq!(visible_names(&reader).0, ["n0"]);
     let mut peer = Peer::spawn(&mut child::command("checkpoints::child_applies_pages", &path, &[]));
     peer.expect("ready");
     for round in 1..=size(20, 300) {
@@ -285,7 +294,8 @@ fn child_applies_pages() {
         let old = fs::read(&index).unwrap();
         let word = |at: usize| u32::from_le_bytes(old[at * 4..][..4].try_into().unwrap());
         let page = u32::from(u16::from_be_bytes(pages[16..18].try_into().unwrap()));
-        // Version, unused, changes, flags and page size, frames, pages, the last frame's checksum, salt.
+        // Version, unused, change counter, flags and page size, frames, pages, checksum of the last
+        // frame, salt.
         let mut head: Vec<u32> = (0..10).map(word).collect();
         (head[0], head[2], head[3]) = (3_007_000, word(2) + 1, 1 | page << 16);
         (head[4], head[5]) = (0, u32::try_from(pages.len()).unwrap() / page);
@@ -295,7 +305,7 @@ fn child_applies_pages() {
             two = two.wrapping_add(pair[1]).wrapping_add(one);
         }
         head.extend([one, two]);
-        // Twice, and then how far the `-wal` is in the file, and how far each reader reads.
+        // Two copies, followed by the checkpointed frames of the `-wal` and the read marks.
         let twice =
             [&head[..], &head[..], &[0, 0, u32::MAX, u32::MAX, u32::MAX, u32::MAX]].concat();
         write(&index, &twice.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>());

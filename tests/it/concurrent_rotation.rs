@@ -1,5 +1,5 @@
-//! Guards against a secret that was handed out and is not in the file, because two rotated at once, and against one that
-//! was replaced and still is.
+//! Tests that concurrent rotations lose no returned secret, and that a replaced secret leaves the
+//! file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -12,19 +12,19 @@ use webhook_registry::{
 };
 
 use crate::support::child::{self, Peer};
-use crate::support::{Hands, files_with, learn, new, refused, size};
+use crate::support::{Clock, files_with, learn, new, refused, size};
 
-/// Two who rotate this often leave one current secret and ten old ones, the most there can be.
+/// Two callers that rotate this often leave one current and ten replaced secrets, the maximum.
 const EACH: usize = 5;
 
-/// Every secret that was returned lives, each once, and beside them only the first.
+/// Asserts that every returned secret is live exactly once, and beside them only the first.
 #[track_caller]
 fn assert_none_lost(registry: &Registry, id: SubscriptionId, returned: &BTreeSet<String>) {
     let issued = registry.secrets(id).unwrap();
     let live: BTreeSet<String> =
         issued.iter().map(|issued| issued.secret().expose().to_owned()).collect();
     assert_eq!((returned.len(), live.len(), issued.len()), (2 * EACH, 2 * EACH + 1, 2 * EACH + 1));
-    assert!(live.is_superset(returned), "one that was returned is lost");
+    assert!(live.is_superset(returned), "a returned secret is lost");
     assert!(
         !returned.contains(issued.last().unwrap().secret().expose()),
         "the oldest is the first"
@@ -37,14 +37,14 @@ fn assert_none_lost(registry: &Registry, id: SubscriptionId, returned: &BTreeSet
 }
 
 #[test]
-fn threads_that_rotate_against_each_other_lose_no_secret() {
+fn concurrent_rotations_by_threads_lose_no_secret() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("registry.db");
     let shared = Registry::options().durability(Durability::Relaxed).open(&path).unwrap();
     learn(&shared);
     for round in 0..size(10, 100) {
         let id = shared.create(new(&format!("s{round}"))).unwrap().subscription().id();
-        // By one handle, and by one each.
+        // Through one shared handle, and through separate handles.
         let second = if round % 2 == 0 { shared.clone() } else { Registry::open(&path).unwrap() };
         let start = Barrier::new(2);
         let rotate = |registry: &Registry| {
@@ -61,12 +61,12 @@ fn threads_that_rotate_against_each_other_lose_no_secret() {
 }
 
 #[test]
-fn of_two_threads_that_rotate_to_one_secret_one_is_refused() {
+fn one_of_two_threads_that_rotate_to_the_same_secret_is_rejected() {
     let registry = Registry::in_memory().unwrap();
     learn(&registry);
     let id = registry.create(new("crm")).unwrap().subscription().id();
     for round in 0..50_u64 {
-        // In front, because the last character of 86 has unused bits.
+        // The counter is in front, because the last of 86 characters has unused bits.
         let secret = format!("{round:02}{}", "0".repeat(84));
         let start = Barrier::new(2);
         let rotate = || {
@@ -97,14 +97,17 @@ fn child_rotates() {
         for _ in 0..EACH {
             let secret = registry.rotate_secret(id, Rotation::new()).unwrap();
             let issued = registry.secrets(id).unwrap();
-            assert!(issued.iter().any(|issued| *issued.secret() == secret), "it is live at once");
+            assert!(
+                issued.iter().any(|issued| *issued.secret() == secret),
+                "the new secret is not live at once"
+            );
             child::tell(format!("{id} {}", secret.expose()));
         }
     }
 }
 
 #[test]
-fn processes_that_rotate_against_each_other_lose_no_secret() {
+fn concurrent_rotations_by_processes_lose_no_secret() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("registry.db");
     let registry = Registry::open(&path).unwrap();
@@ -132,7 +135,7 @@ fn processes_that_rotate_against_each_other_lose_no_secret() {
     }
 }
 
-/// Empties the `-wal` into the file, as SQLite does it by itself sooner or later.
+/// Makes a checkpoint, as SQLite does on its own sooner or later.
 fn checkpoint(path: &Path) {
     let conn = rusqlite::Connection::open(path).unwrap();
     let busy: i64 =
@@ -141,20 +144,20 @@ fn checkpoint(path: &Path) {
 }
 
 #[test]
-fn what_was_dropped_is_gone_from_the_raw_bytes_after_a_checkpoint() {
-    type Act = fn(&Registry, SubscriptionId, &Hands);
+fn a_dropped_secret_is_absent_from_the_raw_bytes_after_a_checkpoint() {
+    type Act = fn(&Registry, SubscriptionId, &Clock);
     let table: [(&str, Act); 6] = [
-        ("expired, and another rotation", |registry, id, hands| {
-            hands.set(2_000);
+        ("expired, and another rotation", |registry, id, clock| {
+            clock.set(2_000);
             registry.rotate_secret(id, Rotation::new().secret("c".repeat(86))).unwrap();
         }),
-        ("expired, and a rotation without overlap", |registry, id, hands| {
-            hands.set(2_000);
+        ("expired, and a rotation without overlap", |registry, id, clock| {
+            clock.set(2_000);
             registry.rotate_secret(id, Rotation::new().overlap(Duration::ZERO)).unwrap();
         }),
         ("revoked", |registry, id, _| registry.revoke_old_secrets(id).unwrap()),
-        ("expired, and revoked", |registry, id, hands| {
-            hands.set(2_000);
+        ("expired, and revoked", |registry, id, clock| {
+            clock.set(2_000);
             registry.revoke_old_secrets(id).unwrap();
         }),
         ("updated", |registry, id, _| {
@@ -168,8 +171,8 @@ fn what_was_dropped_is_gone_from_the_raw_bytes_after_a_checkpoint() {
     for (how, act) in table {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("registry.db");
-        let hands = Hands::at(1_000);
-        let registry = hands.options().open(&path).unwrap();
+        let clock = Clock::at(1_000);
+        let registry = clock.options().open(&path).unwrap();
         learn(&registry);
         let (first, second) = ("Sought/First+".repeat(7), "Sought/Second".repeat(7));
         let created = registry.create(new("crm").secret(&*first)).unwrap();
@@ -183,12 +186,12 @@ fn what_was_dropped_is_gone_from_the_raw_bytes_after_a_checkpoint() {
             .unwrap();
         checkpoint(&path);
         let found = || files_with(folder.path(), b"Sought/First");
-        assert_eq!(found(), ["registry.db"], "the search finds what is there");
-        act(&registry, id, &hands);
-        assert!(found().contains(&"registry.db".to_owned()), "{how}: only the -wal says so yet");
+        assert_eq!(found(), ["registry.db"], "the search does not find a present secret");
+        act(&registry, id, &clock);
+        assert!(found().contains(&"registry.db".to_owned()), "{how}: only the -wal has the change");
         checkpoint(&path);
         assert_eq!(found(), [""; 0], "{how}");
-        // The newest is there where it was to stay.
+        // The newest secret is present if the call was to keep it.
         let stays = registry
             .secrets(id)
             .is_ok_and(|issued| issued.iter().any(|issued| issued.secret().expose() == second));

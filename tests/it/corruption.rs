@@ -1,8 +1,9 @@
-//! Guards against a damaged file that is believed: a panic or a hang while it is read, or worse, an answer that is
-//! wrong, "no subscribers" above all. Whatever bytes are broken, the answer is the right one or `Corrupt` (or
-//! `Incompatible`, where it no longer looks like a registry at all). The one limit: SQLite keeps checksums in the `-wal`
-//! but not in the file, so a bit that flips within a text there yields that other text; such answers are counted, and
-//! everything else about them has to hold. Rows that no registry writes are in `damaged_rows.rs`.
+//! Tests that a damaged file is never trusted: reading it does not panic, hang or return a wrong
+//! answer, such as "no subscribers". Whichever bytes are damaged, the answer is right or the error
+//! is `Corrupt` (`Incompatible` if the file no longer looks like a registry). There is one limit:
+//! SQLite keeps checksums in the `-wal` but not in the file, so a flipped bit inside a text yields
+//! another text. Such answers are counted, and everything else about them must hold.
+//! `undecodable_rows.rs` tests rows that no registry writes.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,7 +15,7 @@ use webhook_registry::{Error, ErrorKind, ListQuery, Registry, SubscriptionUpdate
 
 use crate::support::{Random, learn, new, size};
 
-/// Every answer that the registry gives, as text.
+/// Returns every answer of the registry as text.
 fn answers(registry: &Registry) -> Vec<Result<String, Error>> {
     let mut all = vec![
         registry.len().map(|len| len.to_string()),
@@ -57,12 +58,12 @@ fn fill(registry: &Registry) {
     }
 }
 
-/// A small file, its `-wal` where one is wanted, and the right answers.
-struct Sound {
+/// A small file, its `-wal` if requested, and the right answers.
+struct SoundFile {
     file: Vec<u8>,
     wal: Vec<u8>,
     expected: Vec<Result<String, ErrorKind>>,
-    /// Without what is in the `-wal`.
+    /// The answers without the content of the `-wal`.
     earlier: Vec<Result<String, ErrorKind>>,
 }
 
@@ -70,8 +71,8 @@ fn kinds(answers: Vec<Result<String, Error>>) -> Vec<Result<String, ErrorKind>> 
     answers.into_iter().map(|answer| answer.map_err(|error| error.kind())).collect()
 }
 
-impl Sound {
-    fn make() -> Sound {
+impl SoundFile {
+    fn make() -> SoundFile {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("registry.db");
         let registry = Registry::open(&path).unwrap();
@@ -85,10 +86,11 @@ impl Sound {
             .update(id, SubscriptionUpdate::new().events(["channel.*"]).metadata("k", "9"))
             .unwrap();
         let expected = kinds(answers(&registry));
-        // Copied while it is open, so that the -wal has content. Nothing is opened here any more after that.
-        let wal = copy_by_another_process(&wal_of(&path));
+        // Copied while it is open, so that the -wal has content. This process opens no file after
+        // that.
+        let wal = copy_by_another_process(&wal_path(&path));
         drop(registry);
-        Sound { file: before, wal, expected, earlier }
+        SoundFile { file: before, wal, expected, earlier }
     }
 }
 
@@ -103,11 +105,11 @@ fn copy_by_another_process(path: &Path) -> Vec<u8> {
     fs::read(path).unwrap()
 }
 
-fn wal_of(path: &Path) -> PathBuf {
+fn wal_path(path: &Path) -> PathBuf {
     path.with_extension("db-wal")
 }
 
-/// A folder in memory, where there is one: thousands of files are made and thrown away.
+/// Creates a folder, in memory if possible: the test creates and deletes thousands of files.
 fn scratch() -> TempDir {
     tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
 }
@@ -121,15 +123,15 @@ struct Tally {
     told_by_a_call: usize,
 }
 
-/// Opens a damaged file, asks everything, changes something, and judges each answer.
+/// Opens a damaged file, calls every read call and one write, and checks each answer.
 ///
-/// `allowed` are the right answers; where it is empty, another text may stand in them.
-fn judge(file: &[u8], wal: &[u8], allowed: &[&Answers], what: &str, tally: &mut Tally) {
+/// `allowed` are the right answers. If it is empty, answers may contain other text.
+fn assert_answers(file: &[u8], wal: &[u8], allowed: &[&Answers], what: &str, tally: &mut Tally) {
     let folder = scratch();
     let path = folder.path().join("registry.db");
     fs::write(&path, file).unwrap();
     if !wal.is_empty() {
-        fs::write(wal_of(&path), wal).unwrap();
+        fs::write(wal_path(&path), wal).unwrap();
     }
     let began = Instant::now();
     let outcome = catch_unwind(AssertUnwindSafe(|| {
@@ -142,7 +144,7 @@ fn judge(file: &[u8], wal: &[u8], allowed: &[&Answers], what: &str, tally: &mut 
             }
         };
         let found = answers(&registry);
-        // A change may work or be refused; it may not panic, and must leave an answer.
+        // A change may succeed or fail; it must not panic, and later calls must return an answer.
         let change = registry.create(new("another"));
         if let Err(error) = change {
             let told = matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Invalid);
@@ -150,7 +152,7 @@ fn judge(file: &[u8], wal: &[u8], allowed: &[&Answers], what: &str, tally: &mut 
         }
         (true, Some(found))
     }));
-    let Ok((opened, found)) = outcome else { panic!("panicked: {what}") };
+    let Ok((opened, found)) = outcome else { panic!("the calls panicked: {what}") };
     assert!(
         began.elapsed() < Duration::from_secs(60),
         "it hung, for {:?}: {what}",
@@ -192,33 +194,39 @@ fn judge(file: &[u8], wal: &[u8], allowed: &[&Answers], what: &str, tally: &mut 
 const PAGE: usize = 4_096;
 
 #[test]
-fn a_page_that_is_gone_is_told() {
-    let (sound, mut random, mut tally) = (Sound::make(), Random::new(), Tally::default());
+fn a_missing_page_is_reported_as_corrupt() {
+    let (sound, mut random, mut tally) = (SoundFile::make(), Random::new(), Tally::default());
     let pages = sound.file.len() / PAGE;
     assert!(pages > 15, "{pages}");
     for page in 0..pages {
         let mut file = sound.file.clone();
         file[page * PAGE..(page + 1) * PAGE].fill(0);
-        judge(&file, &[], &[&sound.earlier], &format!("page {page} zeroed"), &mut tally);
+        assert_answers(&file, &[], &[&sound.earlier], &format!("page {page} zeroed"), &mut tally);
         for _ in 0..size(2, 60) {
             file[page * PAGE..(page + 1) * PAGE].fill_with(|| random.next() as u8);
-            judge(&file, &[], &[&sound.earlier], &format!("page {page} overwritten"), &mut tally);
+            assert_answers(
+                &file,
+                &[],
+                &[&sound.earlier],
+                &format!("page {page} overwritten"),
+                &mut tally,
+            );
         }
         let other = random.below(pages);
         file[page * PAGE..(page + 1) * PAGE]
             .copy_from_slice(&sound.file[other * PAGE..(other + 1) * PAGE]);
-        // Another page in its place can be one that fits: an older root of the same table, for one.
-        judge(&file, &[], &[], &format!("page {other} instead of {page}"), &mut tally);
+        // Another page in its place can be valid, such as an older root of the same table.
+        assert_answers(&file, &[], &[], &format!("page {other} instead of {page}"), &mut tally);
     }
     println!("{tally:?}");
     assert!(tally.told_at_open > 0 && tally.told_by_a_call > pages / 2, "{tally:?}");
 }
 
 #[test]
-fn a_file_that_ends_too_soon_is_told() {
-    let (sound, mut tally) = (Sound::make(), Tally::default());
+fn a_truncated_file_is_reported_as_corrupt() {
+    let (sound, mut tally) = (SoundFile::make(), Tally::default());
     for length in (PAGE..sound.file.len()).step_by(PAGE) {
-        judge(
+        assert_answers(
             &sound.file[..length],
             &[],
             &[&sound.earlier],
@@ -226,7 +234,7 @@ fn a_file_that_ends_too_soon_is_told() {
             &mut tally,
         );
         let within = length + PAGE / 2;
-        judge(
+        assert_answers(
             &sound.file[..within],
             &[],
             &[&sound.earlier],
@@ -235,7 +243,7 @@ fn a_file_that_ends_too_soon_is_told() {
         );
     }
     for length in [1, 2, 15, 16, 99, 100, 101, 512, 4_095] {
-        judge(
+        assert_answers(
             &sound.file[..length],
             &[],
             &[&sound.earlier],
@@ -244,18 +252,18 @@ fn a_file_that_ends_too_soon_is_told() {
         );
     }
     println!("{tally:?}");
-    assert_eq!(tally.right, 0, "the last page is in use too");
+    assert_eq!(tally.right, 0, "the last page is in use");
 }
 
 #[test]
-fn broken_bytes_in_the_file_make_nothing_panic_or_hang() {
-    let (sound, mut random, mut tally) = (Sound::make(), Random::new(), Tally::default());
+fn damaged_bytes_cause_no_panic_and_no_hang() {
+    let (sound, mut random, mut tally) = (SoundFile::make(), Random::new(), Tally::default());
     let pages = sound.file.len() / PAGE;
     for page in 0..pages {
         for _ in 0..size(8, 400) {
             let mut file = sound.file.clone();
-            let what = break_page(&mut file[page * PAGE..(page + 1) * PAGE], &mut random);
-            judge(&file, &[], &[], &format!("page {page}: {what}"), &mut tally);
+            let what = damage_page(&mut file[page * PAGE..(page + 1) * PAGE], &mut random);
+            assert_answers(&file, &[], &[], &format!("page {page}: {what}"), &mut tally);
         }
     }
     println!("{tally:?}");
@@ -263,23 +271,29 @@ fn broken_bytes_in_the_file_make_nothing_panic_or_hang() {
 }
 
 #[test]
-fn every_broken_byte_of_the_header_is_told_or_does_not_matter() {
-    let (sound, mut random, mut tally) = (Sound::make(), Random::new(), Tally::default());
+fn every_damaged_header_byte_is_reported_or_harmless() {
+    let (sound, mut random, mut tally) = (SoundFile::make(), Random::new(), Tally::default());
     for at in 0..100 {
         for _ in 0..size(2, 255) {
             let mut file = sound.file.clone();
             file[at] ^= 1 + random.below(255) as u8;
-            judge(&file, &[], &[&sound.earlier], &format!("byte {at} is {}", file[at]), &mut tally);
+            assert_answers(
+                &file,
+                &[],
+                &[&sound.earlier],
+                &format!("byte {at} is {}", file[at]),
+                &mut tally,
+            );
         }
     }
     println!("{tally:?}");
 }
 
 #[test]
-fn a_broken_wal_is_read_up_to_the_last_whole_commit() {
-    let (sound, mut random, mut tally) = (Sound::make(), Random::new(), Tally::default());
+fn a_damaged_wal_is_read_up_to_the_last_intact_commit() {
+    let (sound, mut random, mut tally) = (SoundFile::make(), Random::new(), Tally::default());
     let allowed: [&Answers; 2] = [&sound.expected, &sound.earlier];
-    judge(&sound.file, &sound.wal, &allowed[..1], "nothing", &mut tally);
+    assert_answers(&sound.file, &sound.wal, &allowed[..1], "nothing", &mut tally);
     for _ in 0..size(60, 5_000) {
         let mut wal = sound.wal.clone();
         let from = random.below(wal.len());
@@ -298,18 +312,18 @@ fn a_broken_wal_is_read_up_to_the_last_whole_commit() {
                 "cut"
             }
         };
-        judge(&sound.file, &wal, &allowed, &format!("-wal at {from}: {what}"), &mut tally);
+        assert_answers(&sound.file, &wal, &allowed, &format!("-wal at {from}: {what}"), &mut tally);
     }
     for at in 0..32 {
         let mut wal = sound.wal.clone();
         wal[at] ^= 0xFF;
-        judge(&sound.file, &wal, &allowed, &format!("-wal header at {at}"), &mut tally);
+        assert_answers(&sound.file, &wal, &allowed, &format!("-wal header at {at}"), &mut tally);
     }
     println!("{tally:?}");
 }
 
-/// Where to break a page of SQLite's, and how.
-fn break_page(page: &mut [u8], random: &mut Random) -> &'static str {
+/// Damages a page of SQLite at a random place, and returns how.
+fn damage_page(page: &mut [u8], random: &mut Random) -> &'static str {
     match random.below(5) {
         0 => {
             page.fill(0);

@@ -1,6 +1,6 @@
-//! Guards against a change that was answered and is gone: after a kill at any moment, after a loss of power that kept
-//! only the beginning of the `-wal`, after a death in the middle of making the schema. What is found must be a prefix of
-//! the history, every acknowledged step in it and at most the one in flight besides, never a mixture.
+//! Tests that an acknowledged change survives a kill at any moment, a power loss that kept only the
+//! beginning of the `-wal`, and a kill while the schema is created. The registry must hold a prefix
+//! of the history with every acknowledged step and at most the one in flight, never a mixture.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,8 @@ use crate::support::child::{self, Peer};
 use crate::support::history;
 use crate::support::{Random, size};
 
-/// Takes the steps of the history from `arguments[0]` on, and tells each with the length of the `-wal`.
+/// Takes the steps of the history from `arguments[0]` on, and reports each with the length of the
+/// `-wal`.
 #[test]
 fn child_takes_steps() {
     let Some((path, arguments)) = child::role() else {
@@ -29,7 +30,7 @@ fn child_takes_steps() {
     child::tell("ready");
     for step in arguments[0].parse().unwrap().. {
         history::take(&registry, step).unwrap();
-        // Never opened: closing a second descriptor would drop SQLite's locks.
+        // The file is not opened: closing a second descriptor would release the locks of SQLite.
         child::tell(fs::metadata(beside(&path, "-wal")).unwrap().len());
     }
 }
@@ -51,7 +52,7 @@ fn writer(path: &Path, from: usize, durability: &str) -> Peer {
 }
 
 #[test]
-fn what_was_acknowledged_before_a_kill_is_there() {
+fn acknowledged_changes_survive_a_kill() {
     let mut random = Random::new();
     let (mut folder, mut steps, mut killed, mut in_flight) =
         (tempfile::tempdir().unwrap(), 0, 0, 0);
@@ -63,7 +64,7 @@ fn what_was_acknowledged_before_a_kill_is_there() {
         let mut peer = writer(&path, steps, if round % 3 == 2 { "relaxed" } else { "full" });
         let before = steps;
         for _ in 0..1 + random.below(60) {
-            peer.hear().expect("it writes until it is killed");
+            peer.hear().expect("the child writes until it is killed");
             steps += 1;
         }
         thread::sleep(Duration::from_micros(random.next() % 3_000));
@@ -84,13 +85,13 @@ fn what_was_acknowledged_before_a_kill_is_there() {
     println!("{killed} kills, {in_flight} with a change in flight that had been committed");
 }
 
-/// Where files are read and thrown away by the thousand.
+/// Creates a folder for thousands of short-lived files, in memory if possible.
 #[cfg(unix)]
 fn scratch() -> TempDir {
     tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
 }
 
-/// The files as they stood at one moment, and the length of the `-wal` at each acknowledgement before.
+/// The files at one moment, and the length of the `-wal` at each earlier acknowledgement.
 #[cfg(unix)]
 struct Moment {
     file: Vec<u8>,
@@ -100,12 +101,12 @@ struct Moment {
 
 #[cfg(unix)]
 impl Moment {
-    fn of_a_writer(steps: usize) -> Moment {
+    fn from_writer(steps: usize) -> Moment {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("registry.db");
         let mut peer = writer(&path, 0, "full");
         let heard = (0..steps).map(|_| peer.hear().unwrap()).collect::<Vec<_>>();
-        // Stopped, it stands still between two instructions while both files are copied.
+        // The child is stopped while both files are copied.
         peer.stop();
         let file = fs::read(&path).unwrap();
         let wal = fs::read(beside(&path, "-wal")).unwrap();
@@ -115,26 +116,27 @@ impl Moment {
         Moment { file, wal, acknowledged }
     }
 
-    /// What is found when the `-wal` is this.
+    /// Returns the state of the registry with this `-wal`.
     fn state_with(&self, wal: &[u8]) -> history::State {
         let folder = scratch();
         let path = folder.path().join("registry.db");
         fs::write(&path, &self.file).unwrap();
         fs::write(beside(&path, "-wal"), wal).unwrap();
         let registry = Registry::open(&path).unwrap();
-        // A cut before the first commit of all leaves a file without the history's beginning.
+        // If the cut is before the first commit, the file lacks the beginning of the history.
         if registry.event_type("agent.v1").unwrap().is_none() {
             return history::State::new();
         }
         history::state(&registry).unwrap()
     }
 
-    /// How many steps are in the first `length` bytes.
+    /// Returns the number of steps in the first `length` bytes.
     fn steps_within(&self, length: usize) -> usize {
         self.acknowledged.iter().filter(|end| **end <= length).count()
     }
 
-    /// Cut here: just what had been committed. With rubbish behind the cut, as when blocks did not reach the disk: the same.
+    /// Asserts that a `-wal` cut here holds what was committed, also with garbage behind the cut,
+    /// as if blocks had not reached the disk.
     fn assert_cut_at(&self, length: usize, random: &mut Random) {
         let steps = self.steps_within(length);
         let expected = |found: history::State, how: &str| {
@@ -151,12 +153,12 @@ impl Moment {
         expected(self.state_with(cut), "cut");
         let rest = self.wal.len() - length;
         match random.below(3) {
-            0 => expected(self.state_with(&[cut, &vec![0; rest]].concat()), "zeros behind"),
+            0 => expected(self.state_with(&[cut, &vec![0; rest]].concat()), "zeros after the cut"),
             1 => {
-                // None of it what had been there: a byte of chance is that once in 256.
+                // No byte equals the original: a random byte would do so once in 256.
                 let other = |byte: &u8| byte ^ (1 + random.below(255) as u8);
                 let rubbish: Vec<u8> = self.wal[length..].iter().map(other).collect();
-                expected(self.state_with(&[cut, &rubbish].concat()), "rubbish behind");
+                expected(self.state_with(&[cut, &rubbish].concat()), "garbage after the cut");
             }
             _ => {}
         }
@@ -165,16 +167,16 @@ impl Moment {
 
 #[cfg(unix)]
 #[test]
-fn after_a_loss_of_power_there_is_a_prefix_of_the_history_and_all_that_was_acknowledged() {
+fn after_a_power_loss_the_registry_is_a_prefix_of_the_history_with_all_acknowledged_changes() {
     let mut random = Random::new();
-    let moment = Moment::of_a_writer(40);
+    let moment = Moment::from_writer(40);
     let ends = &moment.acknowledged;
     assert!(
         ends.windows(2).all(|pair| pair[0] < pair[1]),
         "no checkpoint was to come in between: {ends:?}"
     );
     let (last, end) = (ends[ends.len() - 1], moment.wal.len());
-    // From the last acknowledged commit on, and through that commit itself, as if it were the one in flight.
+    // From the last acknowledged commit on, and within that commit, as if it were in flight.
     let from = ends[ends.len() - 2];
     let mut cuts = 0;
     for length in
@@ -192,12 +194,12 @@ fn after_a_loss_of_power_there_is_a_prefix_of_the_history_and_all_that_was_ackno
 
 #[cfg(unix)]
 #[test]
-fn a_moment_in_the_middle_of_checkpoints_is_the_history_too() {
+fn a_power_loss_during_a_checkpoint_loses_no_acknowledged_change() {
     let mut random = Random::new();
     for _ in 0..size(2, 40) {
-        let moment = Moment::of_a_writer(180 + random.below(200));
+        let moment = Moment::from_writer(180 + random.below(200));
         let steps = moment.acknowledged.len();
-        assert!(moment.file.len() > 8_192, "a checkpoint was to come in between");
+        assert!(moment.file.len() > 8_192, "no checkpoint was made");
         let found = moment.state_with(&moment.wal);
         assert!(
             found == history::after(steps) || found == history::after(steps + 1),
@@ -207,7 +209,7 @@ fn a_moment_in_the_middle_of_checkpoints_is_the_history_too() {
 }
 
 #[test]
-fn child_makes_files() {
+fn child_creates_files() {
     let Some((folder, _)) = child::role() else { return };
     child::tell("ready");
     for number in 0.. {
@@ -218,15 +220,15 @@ fn child_makes_files() {
 }
 
 #[test]
-fn a_file_whose_making_was_killed_opens_whole_or_fresh() {
+fn a_file_whose_creation_was_killed_opens_complete_or_empty() {
     let mut random = Random::new();
     let (mut unfinished, mut empty, mut rounds) = (0, 0, 0);
-    // Chance may miss the middle of one 15 times; hundreds of times it does not.
+    // 15 random kills may all miss the middle of a creation; hundreds do not.
     while rounds < size(15, 300) || (unfinished == 0 && rounds < 500) {
         rounds += 1;
         let folder = tempfile::tempdir().unwrap();
         let mut peer =
-            Peer::spawn(&mut child::command("crash::child_makes_files", folder.path(), &[]));
+            Peer::spawn(&mut child::command("crash::child_creates_files", folder.path(), &[]));
         peer.expect("ready");
         thread::sleep(Duration::from_micros(random.next() % 20_000));
         peer.kill();
@@ -246,5 +248,5 @@ fn a_file_whose_making_was_killed_opens_whole_or_fresh() {
         }
     }
     println!("{unfinished} of {rounds} were unfinished, {empty} of them empty");
-    assert!(unfinished > 0, "no kill came in the middle of one");
+    assert!(unfinished > 0, "no kill interrupted an operation");
 }

@@ -1,6 +1,5 @@
-//! Guards against a full disk that costs more than the change that did not fit: a registry that must be thrown away, a
-//! half-written subscription, an acknowledged change that was only in a cache. Where there is room again, the same
-//! registry in the same process goes on.
+//! Tests that a full disk costs only the change that did not fit: no partial write, no lost
+//! acknowledgement. The same registry continues in the same process once there is space again.
 #![cfg(unix)]
 
 use std::io::Write as _;
@@ -14,14 +13,14 @@ use crate::support::child::{self, Peer};
 use crate::support::history;
 use crate::support::{new, size};
 
-/// No file of this process may grow past this many bytes.
-pub(crate) fn limit(bytes: Option<u64>) {
+/// Limits the size of every file of this process, in bytes.
+pub(crate) fn limit_file_size(bytes: Option<u64>) {
     let maximum = getrlimit(Resource::Fsize).maximum;
     setrlimit(Resource::Fsize, Rlimit { current: bytes, maximum }).unwrap();
 }
 
-/// Takes steps until one is refused, and answers how many were taken.
-fn fill(registry: &Registry, from: usize) -> usize {
+/// Takes steps until one is rejected, and returns their number.
+fn fill_until_rejected(registry: &Registry, from: usize) -> usize {
     for step in from.. {
         assert!(step < 5_000, "the disk never filled");
         if let Err(error) = history::take(registry, step) {
@@ -32,14 +31,14 @@ fn fill(registry: &Registry, from: usize) -> usize {
     unreachable!()
 }
 
-/// Fills the disk, makes room, and goes on, three times over, with the state checked at each point.
-fn fill_and_go_on(path: &Path, full: impl Fn(), room: impl Fn()) {
+/// Fills the disk, frees space and continues, three times, and checks the state at each point.
+fn fill_and_continue(path: &Path, full: impl Fn(), room: impl Fn()) {
     let registry = Registry::open(path).unwrap();
     history::begin(&registry);
     let mut steps = 0;
     for _ in 0..3 {
         full();
-        steps = fill(&registry, steps);
+        steps = fill_until_rejected(&registry, steps);
         for _ in 0..3 {
             assert_eq!(
                 history::state(&registry).unwrap(),
@@ -49,7 +48,7 @@ fn fill_and_go_on(path: &Path, full: impl Fn(), room: impl Fn()) {
             let again = history::take(&registry, steps);
             assert_eq!(again.unwrap_err().kind(), ErrorKind::Storage);
         }
-        // A second handle finds the same, unless there is no room to open it.
+        // A second handle reads the same state, unless there is no space to open it.
         match Registry::open(path) {
             Ok(second) => assert_eq!(history::state(&second).unwrap(), history::after(steps)),
             Err(error) => assert_eq!(error.kind(), ErrorKind::Storage, "{error}"),
@@ -59,7 +58,11 @@ fn fill_and_go_on(path: &Path, full: impl Fn(), room: impl Fn()) {
             history::take(&registry, steps).unwrap();
             steps += 1;
         }
-        assert_eq!(history::state(&registry).unwrap(), history::after(steps), "it goes on");
+        assert_eq!(
+            history::state(&registry).unwrap(),
+            history::after(steps),
+            "the registry does not continue"
+        );
     }
     drop(registry);
     assert_eq!(history::state(&Registry::open(path).unwrap()).unwrap(), history::after(steps));
@@ -68,46 +71,50 @@ fn fill_and_go_on(path: &Path, full: impl Fn(), room: impl Fn()) {
 }
 
 #[test]
-fn child_meets_a_limit() {
+fn child_writes_with_a_file_size_limit() {
     let Some((path, arguments)) = child::role() else {
         return;
     };
     let more: u64 = arguments[0].parse().unwrap();
     let wal = PathBuf::from(path.to_str().unwrap().to_owned() + "-wal");
-    fill_and_go_on(
+    fill_and_continue(
         &path,
-        || limit(Some(std::fs::metadata(&wal).unwrap().len() + more)),
-        || limit(None),
+        || limit_file_size(Some(std::fs::metadata(&wal).unwrap().len() + more)),
+        || limit_file_size(None),
     );
 }
 
-/// A role that may not make files as long as it likes, and is told so instead of killed.
-fn limited(role: &str, path: &Path, arguments: &[&str]) -> Vec<String> {
+/// Runs a role with `SIGXFSZ` ignored, so that exceeding the size limit is an error and not a kill.
+fn run_limited(role: &str, path: &Path, arguments: &[&str]) -> Vec<String> {
     Peer::spawn(&mut child::command_after("trap '' XFSZ", role, path, arguments)).finish()
 }
 
 #[test]
-fn a_file_that_may_not_grow_is_storage_and_costs_nothing_else() {
+fn a_file_size_limit_is_a_storage_error_and_loses_no_other_change() {
     let folder = tempfile::tempdir().unwrap();
     for round in 0..size(8, 200) {
         let path = folder.path().join(format!("{round}.db"));
-        let heard =
-            limited("disk_full::child_meets_a_limit", &path, &[&(round * 1_777).to_string()]);
+        let heard = run_limited(
+            "disk_full::child_writes_with_a_file_size_limit",
+            &path,
+            &[&(round * 1_777).to_string()],
+        );
         assert!(heard[0].starts_with("whole after "), "{heard:?}");
     }
 }
 
-/// So large that the file itself, and not only its `-wal`, comes to the limit.
+/// Returns a subscription so large that the file itself, and not only its `-wal`, reaches the
+/// limit.
 fn large(name: &str) -> NewSubscription {
     (0..50).fold(new(name), |new, key| new.metadata(format!("key {key}"), "x".repeat(1_000)))
 }
 
 #[test]
-fn child_checkpoints_into_a_limit() {
+fn child_checkpoints_with_a_file_size_limit() {
     let Some((path, _)) = child::role() else { return };
     let registry = Registry::open(&path).unwrap();
     history::begin(&registry);
-    limit(Some(6 << 20));
+    limit_file_size(Some(6 << 20));
     let mut made = 0;
     loop {
         match registry.create(large(&made.to_string())) {
@@ -119,7 +126,7 @@ fn child_checkpoints_into_a_limit() {
         }
     }
     assert_eq!(registry.len().unwrap(), made);
-    limit(None);
+    limit_file_size(None);
     for more in made..made + 100 {
         registry.create(large(&more.to_string())).unwrap();
     }
@@ -137,10 +144,10 @@ fn child_checkpoints_into_a_limit() {
 }
 
 #[test]
-fn a_checkpoint_that_finds_no_room_loses_nothing() {
+fn a_checkpoint_without_disk_space_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let heard = limited(
-        "disk_full::child_checkpoints_into_a_limit",
+    let heard = run_limited(
+        "disk_full::child_checkpoints_with_a_file_size_limit",
         &folder.path().join("registry.db"),
         &[],
     );
@@ -148,14 +155,14 @@ fn a_checkpoint_that_finds_no_room_loses_nothing() {
 }
 
 #[test]
-fn child_has_no_room_to_begin() {
+fn child_creates_a_file_without_disk_space() {
     let Some((path, arguments)) = child::role() else {
         return;
     };
-    limit(Some(arguments[0].parse().unwrap()));
+    limit_file_size(Some(arguments[0].parse().unwrap()));
     let error = Registry::open(&path).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Storage, "{error}");
-    limit(None);
+    limit_file_size(None);
     let registry = Registry::open(&path).unwrap();
     history::begin(&registry);
     history::take(&registry, 0).unwrap();
@@ -164,11 +171,15 @@ fn child_has_no_room_to_begin() {
 }
 
 #[test]
-fn a_file_that_there_is_no_room_to_make_is_storage_and_is_made_later() {
+fn creating_a_file_without_disk_space_is_a_storage_error_and_succeeds_later() {
     let folder = tempfile::tempdir().unwrap();
     for bytes in [0, 1, 100, 4_096, 8_192, 32_768, 50_000] {
         let path = folder.path().join(format!("{bytes}.db"));
-        let heard = limited("disk_full::child_has_no_room_to_begin", &path, &[&bytes.to_string()]);
+        let heard = run_limited(
+            "disk_full::child_creates_a_file_without_disk_space",
+            &path,
+            &[&bytes.to_string()],
+        );
         assert_eq!(heard, ["whole"], "with {bytes} bytes");
     }
 }
@@ -177,10 +188,10 @@ fn a_file_that_there_is_no_room_to_make_is_storage_and_is_made_later() {
 fn child_fills_the_disk() {
     let Some((path, _)) = child::role() else { return };
     let ballast = path.with_file_name("ballast");
-    fill_and_go_on(
+    fill_and_continue(
         &path,
         || {
-            // All that there is, less a little to fill.
+            // Fills all free space except for a little.
             let mut file = std::fs::File::create(&ballast).unwrap();
             while file.write_all(&[0; 4_096]).is_ok() {}
             let taken = file.metadata().unwrap().len();
@@ -190,7 +201,7 @@ fn child_fills_the_disk() {
     );
 }
 
-/// A file system of its own, taken away again when dropped.
+/// A mounted file system, unmounted when dropped.
 pub(crate) struct Mounted(tempfile::TempDir);
 
 impl Mounted {
@@ -214,7 +225,7 @@ impl Drop for Mounted {
 }
 
 #[test]
-fn a_full_disk_is_storage_and_costs_nothing_else() {
+fn a_full_disk_is_a_storage_error_and_loses_no_other_change() {
     for _ in 0..size(1, 20) {
         let Some(disk) = Mounted::tmpfs("size=6m") else {
             println!("skipped: no file system may be mounted here");
@@ -270,7 +281,7 @@ fn child_opens_on_a_full_disk() {
 }
 
 #[test]
-fn a_full_disk_is_storage_at_open_and_what_is_on_it_is_read() {
+fn opening_on_a_full_disk_reads_existing_files_and_rejects_new_ones_with_a_storage_error() {
     let Some(disk) = Mounted::tmpfs("size=1m") else {
         println!("skipped: no file system may be mounted here");
         return;

@@ -1,5 +1,4 @@
-//! Guards what dispatch remembers: an answer that is made of one before and has missed what changed since, and one that is
-//! made anew although nothing in it has.
+//! Tests the dispatch cache: a cached answer reflects every change, and unchanged parts are reused.
 
 use std::time::Duration;
 
@@ -7,22 +6,22 @@ use webhook_registry::{
     NewSubscription, Registry, Rotation, Subscriber, SubscriptionId, SubscriptionUpdate,
 };
 
-use crate::support::{Hands, learn};
+use crate::support::{Clock, learn};
 
 const EVENT: &str = "agent.presencechanged.v1";
 
-fn told(subscriber: &Subscriber) -> String {
+fn describe(subscriber: &Subscriber) -> String {
     let secrets: Vec<_> =
         subscriber.secrets().map(webhook_registry::SigningSecret::expose).collect();
     let (id, name, url) = (subscriber.id(), subscriber.name(), subscriber.url());
     format!("{id} {name} {url} {:?} {secrets:?}", subscriber.metadata())
 }
 
-fn all(registry: &Registry) -> Vec<String> {
-    registry.subscribers(EVENT).unwrap().iter().map(told).collect()
+fn describe_all(registry: &Registry) -> Vec<String> {
+    registry.subscribers(EVENT).unwrap().iter().map(describe).collect()
 }
 
-/// By two patterns: it is an answer's once all the same.
+/// Creates a subscription that matches by two patterns and appears once in an answer.
 fn subscribe(registry: &Registry, name: &str) -> SubscriptionId {
     let twice = NewSubscription::new(name, "https://example.com/hook", ["agent.*", "*.v1"]);
     registry.create(twice.metadata("team", "crm")).unwrap().subscription().id()
@@ -60,16 +59,20 @@ const CHANGES: [(&str, Change); 11] = [
     ("deleted", |registry, id| registry.delete(id).unwrap()),
 ];
 
-fn each_change_is_seen(changes: &Registry, asks: &Registry, fresh: impl Fn() -> Registry) {
+fn assert_every_change_is_visible(
+    changes: &Registry,
+    asks: &Registry,
+    fresh: impl Fn() -> Registry,
+) {
     learn(changes);
     let ids = ["one", "two", "three"].map(|name| subscribe(changes, name));
-    assert_eq!(all(asks).len(), 3);
+    assert_eq!(describe_all(asks).len(), 3);
     for (what, change) in CHANGES {
-        let before = all(asks);
+        let before = describe_all(asks);
         change(changes, ids[1]);
-        let after = all(asks);
+        let after = describe_all(asks);
         assert_ne!(after, before, "{what}");
-        assert_eq!(after, all(&fresh()), "{what}");
+        assert_eq!(after, describe_all(&fresh()), "{what}");
         assert_eq!(
             (&after[0], after.last()),
             (&before[0], before.last()),
@@ -77,38 +80,38 @@ fn each_change_is_seen(changes: &Registry, asks: &Registry, fresh: impl Fn() -> 
         );
     }
     subscribe(changes, "four");
-    assert_eq!(all(asks), all(&fresh()));
+    assert_eq!(describe_all(asks), describe_all(&fresh()));
 }
 
 #[test]
-fn each_change_of_another_is_seen_in_what_was_answered_before() {
+fn a_change_through_another_handle_is_visible_in_cached_answers() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
-    let clock = Hands::at(1_800_000_000_000);
+    let clock = Clock::at(1_800_000_000_000);
     let open = || clock.options().open(&path).unwrap();
-    each_change_is_seen(&open(), &open(), open);
+    assert_every_change_is_visible(&open(), &open(), open);
 }
 
 #[test]
-fn each_change_of_its_own_is_seen_too() {
+fn a_change_through_the_same_handle_is_visible_in_cached_answers() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
     let registry = Registry::open(&path).unwrap();
-    each_change_is_seen(&registry, &registry, || Registry::open(&path).unwrap());
+    assert_every_change_is_visible(&registry, &registry, || Registry::open(&path).unwrap());
 }
 
 #[cfg(feature = "encryption")]
 #[test]
-fn each_change_of_another_is_seen_through_sealed_secrets() {
+fn a_change_through_another_handle_is_visible_with_encrypted_secrets() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
     let open = || Registry::options().encryption_key([7; 32]).open(&path).unwrap();
-    each_change_is_seen(&open(), &open(), open);
+    assert_every_change_is_visible(&open(), &open(), open);
 }
 
-/// Whatever is changed by hand, and decodes, is seen: each column that an answer is made of.
+/// Every column of an answer that another program changes to a valid value is visible.
 #[test]
-fn what_other_programs_change_in_a_row_is_seen() {
+fn a_row_changed_by_another_program_is_visible_in_cached_answers() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
     let registry = Registry::open(&path).unwrap();
@@ -128,16 +131,16 @@ fn what_other_programs_change_in_a_row_is_seen() {
         "UPDATE secret SET expires_at = 253402300799999 WHERE serial = 1",
         "DELETE FROM secret WHERE serial = 1",
     ] {
-        let before = all(&registry);
+        let before = describe_all(&registry);
         assert!(other.execute(sql, []).unwrap() > 0);
-        let after = all(&registry);
+        let after = describe_all(&registry);
         assert_ne!(after, before, "{sql}");
-        assert_eq!(after, all(&Registry::open(&path).unwrap()), "{sql}");
+        assert_eq!(after, describe_all(&Registry::open(&path).unwrap()), "{sql}");
     }
 }
 
 #[test]
-fn what_has_not_changed_is_not_made_anew() {
+fn unchanged_subscribers_are_reused_in_a_revalidated_answer() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
     let (asks, changes) = (Registry::open(&path).unwrap(), Registry::open(&path).unwrap());
@@ -149,15 +152,15 @@ fn what_has_not_changed_is_not_made_anew() {
     let after = asks.subscribers(EVENT).unwrap();
     let kept = |at: usize| std::ptr::eq(before[at].name(), after[at].name());
     assert_eq!([kept(0), kept(1)], [true, false]);
-    // Also behind one that is gone.
+    // A subscriber behind a deleted one is reused, too.
     changes.delete(ids[0]).unwrap();
     let behind = asks.subscribers(EVENT).unwrap();
     assert!(std::ptr::eq(after[1].name(), behind[0].name()));
 }
 
-/// However many answers a subscriber stands in, it is kept once: what 50,000 answers weigh hangs on it.
+/// A subscriber in many answers is stored once. The memory for 50,000 answers depends on that.
 #[test]
-fn answers_share_their_subscribers() {
+fn answers_for_different_events_share_their_subscribers() {
     let folder = tempfile::tempdir().unwrap();
     for registry in
         [Registry::in_memory().unwrap(), Registry::open(folder.path().join("webhooks.db")).unwrap()]

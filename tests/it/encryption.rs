@@ -1,5 +1,5 @@
-//! Guards secrets that lie sealed in a file: that none of them is readable anywhere beside the key, that what was sealed
-//! for one place opens in no other, and that a file which a key does not fit stays as it was.
+//! Tests encrypted secrets: no file contains one in plain text, a ciphertext decrypts only in its
+//! own place, and a file that is opened with the wrong key stays unchanged.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use webhook_registry::{
     SubscriptionUpdate,
 };
 
-use crate::support::{Hands, files_with, learn, new, refused};
+use crate::support::{Clock, files_with, learn, new, refused};
 
 const KEY: [u8; 32] = [7; 32];
 const OTHER: [u8; 32] = *b"another key of thirty-two bytes!";
@@ -23,7 +23,7 @@ const START: u64 = 1_800_000_000_000;
 const SECRET: &str = "U2VhbGVkSW5UaGVGaWxlQW5kUmVhZGFibGVOb3doZXJl";
 const DECODED: &[u8] = b"SealedInTheFileAndReadableNowhere";
 
-fn with(key: [u8; 32]) -> RegistryOptions {
+fn options_with(key: [u8; 32]) -> RegistryOptions {
     Registry::options().encryption_key(key)
 }
 
@@ -31,19 +31,20 @@ fn secret_of(number: usize) -> String {
     format!("{SECRET}{number:04}")
 }
 
-/// A file sealed with `KEY` in which two subscriptions have a current secret and two that were replaced.
-struct Sealed {
+/// A file encrypted with `KEY`, with two subscriptions that each have a current and two replaced
+/// secrets.
+struct EncryptedFile {
     folder: TempDir,
     path: PathBuf,
     ids: [SubscriptionId; 2],
 }
 
-impl Sealed {
-    fn new() -> Sealed {
+impl EncryptedFile {
+    fn new() -> EncryptedFile {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("registry.db");
-        let hands = Hands::at(START);
-        let registry = hands.options().encryption_key(KEY).open(&path).unwrap();
+        let clock = Clock::at(START);
+        let registry = clock.options().encryption_key(KEY).open(&path).unwrap();
         learn(&registry);
         let ids = [0, 10].map(|first| {
             let id = registry
@@ -52,24 +53,24 @@ impl Sealed {
                 .subscription()
                 .id();
             for number in [1, 2] {
-                hands.set(START + number);
+                clock.set(START + number);
                 let rotation = Rotation::new()
                     .secret(secret_of(first + number as usize))
                     .overlap(Duration::from_secs(60));
                 registry.rotate_secret(id, rotation).unwrap();
             }
-            hands.set(START);
+            clock.set(START);
             id
         });
         drop(registry);
-        Sealed { folder, path, ids }
+        EncryptedFile { folder, path, ids }
     }
 
     fn open(&self) -> Registry {
-        Hands::at(START + 10).options().encryption_key(KEY).open(&self.path).unwrap()
+        Clock::at(START + 10).options().encryption_key(KEY).open(&self.path).unwrap()
     }
 
-    /// What another program does to the file.
+    /// Executes SQL on the file as another program does.
     #[track_caller]
     fn tamper(&self, sql: &str) {
         let conn = Connection::open(&self.path).unwrap();
@@ -77,7 +78,8 @@ impl Sealed {
         assert!(changed > 0, "{sql} changed nothing");
     }
 
-    /// Whatever asks for a secret of the first subscription is told that the file is damaged; the second is whole.
+    /// Asserts that every call that reads a secret of the first subscription returns `Corrupt`, and
+    /// that the second is intact.
     #[track_caller]
     fn assert_first_is_corrupt(&self, how: &str) {
         let registry = self.open();
@@ -98,13 +100,13 @@ impl Sealed {
         assert_eq!(registry.secrets(second).unwrap().len(), 3, "{how}");
         assert_eq!(registry.get(first).unwrap().unwrap().revision(), 3, "{how}");
         drop(registry);
-        // The key is still the one that it was.
+        // The key is unchanged.
         self.open();
     }
 }
 
 #[test]
-fn no_secret_is_readable_in_any_file_from_the_first_moment_on() {
+fn no_file_contains_a_plain_secret_at_any_time() {
     assert_eq!(SigningSecret::parse(SECRET).unwrap().key(), DECODED);
     for exclusive in [false, true] {
         let folder = tempfile::tempdir().unwrap();
@@ -113,13 +115,13 @@ fn no_secret_is_readable_in_any_file_from_the_first_moment_on() {
             [files_with(folder.path(), b"U2VhbGVk"), files_with(folder.path(), b"SealedIn")]
                 .concat()
         };
-        let registry = with(KEY).exclusive(exclusive).open(&path).unwrap();
+        let registry = options_with(KEY).exclusive(exclusive).open(&path).unwrap();
         learn(&registry);
         let created = registry.create(new("SealedOut").secret(SECRET)).unwrap();
         assert_eq!(
             files_with(folder.path(), b"SealedOut"),
             ["registry.db-wal"],
-            "the search finds what is there"
+            "the search does not find a present secret"
         );
         assert_eq!(readable(), [""; 0]);
         let id = created.subscription().id();
@@ -133,7 +135,7 @@ fn no_secret_is_readable_in_any_file_from_the_first_moment_on() {
         let dispatched = registry.subscribers(EVENT).unwrap();
         let live: Vec<&str> = dispatched[0].secrets().map(|secret| secret.expose()).collect();
         assert_eq!(live, [secret_of(2), secret_of(1)]);
-        // Where it lies that is not sealed, it is found.
+        // The search finds the secret in an unencrypted file.
         fs::write(folder.path().join("leak"), secret_of(3)).unwrap();
         assert_eq!(readable(), ["leak"]);
         fs::remove_file(folder.path().join("leak")).unwrap();
@@ -142,15 +144,15 @@ fn no_secret_is_readable_in_any_file_from_the_first_moment_on() {
         for sought in [generated.expose().as_bytes(), generated.key(), &KEY] {
             assert_eq!(files_with(folder.path(), sought), [""; 0]);
         }
-        let registry = with(KEY).open(&path).unwrap();
+        let registry = options_with(KEY).open(&path).unwrap();
         assert_eq!(registry.secret(id).unwrap().expose(), secret_of(2));
         assert_eq!(registry.subscribers(EVENT).unwrap().len(), 51);
     }
 }
 
 #[test]
-fn one_secret_is_never_sealed_twice_alike() {
-    let sealed = Sealed::new();
+fn encrypting_one_secret_twice_gives_different_ciphertexts() {
+    let sealed = EncryptedFile::new();
     let registry = sealed.open();
     registry
         .create_all((0..20).map(|number| new(&format!("same {number}")).secret(SECRET)))
@@ -166,20 +168,21 @@ fn one_secret_is_never_sealed_twice_alike() {
     let nonces: std::collections::HashSet<&[u8]> = all.iter().map(|sealed| &sealed[..24]).collect();
     let whole: std::collections::HashSet<&Vec<u8>> = all.iter().collect();
     assert_eq!((all.len(), nonces.len(), whole.len()), (52, 52, 52));
-    // A nonce, the text, and a tag of 16 bytes.
+    // A nonce of 24 bytes, the text, and a tag of 16 bytes.
     assert!(all.iter().any(|sealed| sealed.len() == 24 + SECRET.len() + 16));
 }
 
-/// The bytes of the file and its `-wal`.
+/// Returns the bytes of the file and its `-wal`.
 fn bytes(path: &Path) -> [Vec<u8>; 2] {
     ["", "-wal"].map(|end| fs::read(format!("{}{end}", path.display())).unwrap_or_default())
 }
 
-/// A copy of what a killed process would leave: the file, with a `-wal` that has the last changes.
-fn left_over(key: Option<[u8; 32]>) -> (TempDir, PathBuf) {
+/// Returns a copy of the files that a killed process leaves: the file, and a `-wal` with the last
+/// changes.
+fn copy_with_wal(key: Option<[u8; 32]>) -> (TempDir, PathBuf) {
     let from = tempfile::tempdir().unwrap();
     let (source, folder) = (from.path().join("registry.db"), tempfile::tempdir().unwrap());
-    let options = key.map_or_else(Registry::options, with);
+    let options = key.map_or_else(Registry::options, options_with);
     let registry = options.open(&source).unwrap();
     learn(&registry);
     registry.create(new("one").secret(SECRET)).unwrap();
@@ -192,7 +195,7 @@ fn left_over(key: Option<[u8; 32]>) -> (TempDir, PathBuf) {
 }
 
 #[test]
-fn a_file_that_the_key_does_not_fit_is_refused_and_left_as_it_was() {
+fn a_file_is_rejected_and_unchanged_if_the_key_is_wrong() {
     let table = [
         (Some(KEY), Some(OTHER), "the file is encrypted with another key"),
         (Some(KEY), None, "the file is encrypted, and no key was given"),
@@ -203,9 +206,9 @@ fn a_file_that_the_key_does_not_fit_is_refused_and_left_as_it_was() {
         ),
     ];
     for (kept, given, message) in table {
-        let (_folder, path) = left_over(kept);
+        let (_folder, path) = copy_with_wal(kept);
         let before = bytes(&path);
-        let given = given.map_or_else(Registry::options, with);
+        let given = given.map_or_else(Registry::options, options_with);
         let ways = [
             given.clone(),
             given.clone().read_only(true),
@@ -218,8 +221,8 @@ fn a_file_that_the_key_does_not_fit_is_refused_and_left_as_it_was() {
             assert_eq!(error.to_string(), message);
             assert_eq!(bytes(&path), before, "{message}");
         }
-        // Also where its own opener has it open meanwhile, whose -wal grows while the other is refused.
-        let fitting = kept.map_or_else(Registry::options, with);
+        // The same holds while another handle has the file open and its -wal grows.
+        let fitting = kept.map_or_else(Registry::options, options_with);
         let registry = fitting.open(&path).unwrap();
         for options in &ways[..3] {
             registry
@@ -239,41 +242,41 @@ fn a_file_that_the_key_does_not_fit_is_refused_and_left_as_it_was() {
 }
 
 #[test]
-fn a_new_file_is_sealed_by_whoever_is_first() {
+fn the_first_opener_of_a_new_file_determines_its_encryption() {
     let folder = tempfile::tempdir().unwrap();
     let empty = folder.path().join("empty.db");
     fs::write(&empty, "").unwrap();
     for path in [folder.path().join("new.db"), empty] {
-        let first = with(KEY).open(&path).unwrap();
-        for options in [Registry::options(), with(OTHER)] {
+        let first = options_with(KEY).open(&path).unwrap();
+        for options in [Registry::options(), options_with(OTHER)] {
             refused(options.open(&path), ErrorKind::Incompatible, &[]);
         }
-        with(KEY).open(&path).unwrap();
-        with(KEY).read_only(true).open(&path).unwrap();
+        options_with(KEY).open(&path).unwrap();
+        options_with(KEY).read_only(true).open(&path).unwrap();
         drop(first);
         refused(Registry::open(&path), ErrorKind::Incompatible, &[]);
     }
-    // A key for what is no registry changes nothing there.
+    // Opening a file that is not a registry with a key does not change it.
     let text = folder.path().join("notes.txt");
     fs::write(&text, "not a registry at all").unwrap();
-    refused(with(KEY).open(&text), ErrorKind::Incompatible, &[]);
+    refused(options_with(KEY).open(&text), ErrorKind::Incompatible, &[]);
     assert_eq!(fs::read(&text).unwrap(), b"not a registry at all");
     refused(
-        with(KEY).create(false).open(folder.path().join("none.db")),
+        options_with(KEY).create(false).open(folder.path().join("none.db")),
         ErrorKind::NotFound,
         &["path"],
     );
 }
 
 #[test]
-fn of_two_that_open_a_new_file_with_different_keys_one_is_refused() {
+fn one_of_two_concurrent_openers_with_different_keys_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     for round in 0..40 {
         let path = folder.path().join(format!("{round}.db"));
         let start = std::sync::Barrier::new(2);
         let open = |key: Option<[u8; 32]>| {
             start.wait();
-            key.map_or_else(Registry::options, with).open(&path)
+            key.map_or_else(Registry::options, options_with).open(&path)
         };
         let second = if round % 2 == 0 { None } else { Some(OTHER) };
         let results = std::thread::scope(|scope| {
@@ -289,7 +292,7 @@ fn of_two_that_open_a_new_file_with_different_keys_one_is_refused() {
 }
 
 #[test]
-fn what_was_sealed_for_one_place_opens_in_no_other() {
+fn a_ciphertext_does_not_decrypt_in_another_place() {
     let first = "(SELECT min(seq) FROM subscription)";
     let second = "(SELECT max(seq) FROM subscription)";
     let row = |of: &str, serial: i64| format!("subscription = {of} AND serial = {serial}");
@@ -319,7 +322,7 @@ fn what_was_sealed_for_one_place_opens_in_no_other() {
         ("another nonce", set(3, "sealed = CAST(zeroblob(24) || substr(sealed, 25) AS BLOB)")),
     ];
     for (how, sql) in &table {
-        let mut sealed = Sealed::new();
+        let mut sealed = EncryptedFile::new();
         assert_eq!(sealed.open().secrets(sealed.ids[0]).unwrap().len(), 3);
         sealed.tamper(sql);
         if *how == "another id" {
@@ -336,9 +339,9 @@ fn what_was_sealed_for_one_place_opens_in_no_other() {
 }
 
 #[test]
-fn two_secrets_that_change_places_do_not_open() {
-    let sealed = Sealed::new();
-    // Whole rows, with their times, of two subscriptions that were made alike.
+fn two_swapped_ciphertexts_do_not_decrypt() {
+    let sealed = EncryptedFile::new();
+    // Complete rows, with their times, of two subscriptions with equal fields.
     sealed.tamper(
         "UPDATE secret SET serial = -serial WHERE subscription = (SELECT max(seq) FROM subscription)",
     );
@@ -357,11 +360,11 @@ fn two_secrets_that_change_places_do_not_open() {
 }
 
 #[test]
-fn what_was_sealed_in_one_file_does_not_open_in_another_with_the_same_key() {
-    let (one, two) = (Sealed::new(), Sealed::new());
+fn a_ciphertext_does_not_decrypt_in_another_file_with_the_same_key() {
+    let (one, two) = (EncryptedFile::new(), EncryptedFile::new());
     let conn = Connection::open(&one.path).unwrap();
     conn.execute("ATTACH ?1 AS other", [two.path.to_str().unwrap()]).unwrap();
-    // Everything that a secret is bound to in its file, so that only the file differs.
+    // Everything that a ciphertext is bound to within its file, so that only the file differs.
     conn.execute_batch(
         "PRAGMA foreign_keys = OFF; DELETE FROM main.secret; DELETE FROM main.subscription; \
          INSERT INTO main.subscription SELECT * FROM other.subscription; \
@@ -377,23 +380,23 @@ fn what_was_sealed_in_one_file_does_not_open_in_another_with_the_same_key() {
     }
     refused(registry.subscribers(EVENT), ErrorKind::Corrupt, &[]);
     drop(registry);
-    // Its key check does not either: the file does not pass for one of another key.
+    // Its key check does not decrypt either: the file is not accepted with another key.
     let conn = Connection::open(&one.path).unwrap();
     conn.execute("ATTACH ?1 AS other", [two.path.to_str().unwrap()]).unwrap();
     conn.execute("UPDATE registry SET key_check = (SELECT key_check FROM other.registry)", [])
         .unwrap();
     drop(conn);
-    refused(with(KEY).open(&one.path), ErrorKind::Incompatible, &[]);
-    // With the other file's id as well, it is that file.
+    refused(options_with(KEY).open(&one.path), ErrorKind::Incompatible, &[]);
+    // With the id of the other file as well, it equals that file.
     one.tamper("UPDATE registry SET file_id = zeroblob(16)");
-    refused(with(KEY).open(&one.path), ErrorKind::Incompatible, &[]);
+    refused(options_with(KEY).open(&one.path), ErrorKind::Incompatible, &[]);
     assert_eq!(two.open().secrets(two.ids[0]).unwrap().len(), 3);
 }
 
 #[test]
-fn an_older_state_of_a_whole_row_is_not_told_apart() {
-    // What the threat model says is not detected, so that it says so truly.
-    let sealed = Sealed::new();
+fn a_replayed_older_row_is_not_detected() {
+    // The threat model documents that this is not detected.
+    let sealed = EncryptedFile::new();
     let conn = Connection::open(&sealed.path).unwrap();
     conn.execute_batch("CREATE TEMP TABLE kept AS SELECT * FROM secret").unwrap();
     let registry = sealed.open();
@@ -404,8 +407,8 @@ fn an_older_state_of_a_whole_row_is_not_told_apart() {
 }
 
 #[test]
-fn a_sealed_value_in_a_plain_file_is_damage_too() {
-    let (_folder, path) = left_over(None);
+fn a_ciphertext_in_an_unencrypted_file_is_corrupt() {
+    let (_folder, path) = copy_with_wal(None);
     let registry = Registry::open(&path).unwrap();
     let id = registry.get_by_name("one").unwrap().unwrap().id();
     let conn = Connection::open(&path).unwrap();
@@ -420,14 +423,14 @@ fn a_sealed_value_in_a_plain_file_is_damage_too() {
 }
 
 #[test]
-fn names_and_urls_stay_readable_and_keys_are_not_shown() {
-    let sealed = Sealed::new();
+fn names_and_urls_stay_in_plain_text_and_debug_redacts_the_key() {
+    let sealed = EncryptedFile::new();
     assert_eq!(files_with(sealed.folder.path(), b"https://example.com/hook"), ["registry.db"]);
     let conn = Connection::open(&sealed.path).unwrap();
     let name: String =
         conn.query_row("SELECT name FROM subscriptions", [], |row| row.get(0)).unwrap();
     assert_eq!(name, "s0");
-    let options = with(*b"TheKeyThatMustNotBeShownAnywhere");
+    let options = options_with(*b"TheKeyThatMustNotBeShownAnywhere");
     for shown in [format!("{options:?}"), format!("{options:#?}"), format!("{:?}", sealed.open())] {
         let shown = shown.to_lowercase();
         assert!(

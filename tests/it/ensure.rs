@@ -1,6 +1,5 @@
-//! Guards declared subscriptions against a restart that undoes what an operator did (a "disabled", a rotated secret), and
-//! against one that changes what is as declared already: then every start is a change, and a reader of the history sees
-//! nothing else.
+//! Tests that `ensure` keeps what an operator changed and the declaration does not state, such as
+//! `enabled` or a rotated secret, and that an unchanged declaration writes nothing to the history.
 
 use std::thread;
 use std::time::Duration;
@@ -12,7 +11,7 @@ use webhook_registry::{
 
 use crate::support::child::{self, Peer};
 use crate::support::{
-    Hands, SEED_SECRET, contact_center, learn, new, patient, refused, size, time,
+    Clock, SEED_SECRET, contact_center, learn, new, patient, refused, size, time,
 };
 
 const OTHER: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqrTwjU";
@@ -34,7 +33,7 @@ fn updated(ensured: Ensured) -> Subscription {
     }
 }
 
-/// Ensures what has to be there already, and sees that nothing has changed by it.
+/// Ensures an existing subscription, and asserts that nothing changed.
 #[track_caller]
 fn unchanged(registry: &Registry, declared: NewSubscription) {
     let before = (registry.last_change().unwrap(), registry.get_by_name(declared.name()).unwrap());
@@ -46,11 +45,11 @@ fn unchanged(registry: &Registry, declared: NewSubscription) {
 }
 
 #[test]
-fn it_creates_then_leaves_then_changes_what_differs() {
+fn ensure_creates_then_does_nothing_then_updates_what_differs() {
     let registry = contact_center();
     let declared = || new("crm").description("d").metadata("k", "v");
     let first = created(registry.ensure(declared()).unwrap());
-    assert_eq!(first.secret().key().len(), 64, "one is generated");
+    assert_eq!(first.secret().key().len(), 64, "a secret is generated");
     assert_eq!(registry.get_by_name("crm").unwrap().as_ref(), Some(first.subscription()));
     assert_eq!(Ensured::Created(first.clone()).subscription(), first.subscription());
     unchanged(&registry, declared());
@@ -59,11 +58,11 @@ fn it_creates_then_leaves_then_changes_what_differs() {
     assert_eq!((after.id(), after.revision(), after.description()), (id, 2, Some("e")));
     assert_eq!(Ensured::Updated(after.clone()).subscription(), &after);
     unchanged(&registry, declared().description("e"));
-    assert_eq!(&registry.secret(id).unwrap(), first.secret(), "a secret that is not stated stays");
+    assert_eq!(&registry.secret(id).unwrap(), first.secret(), "an unstated secret is kept");
 }
 
 #[test]
-fn url_events_description_and_metadata_become_as_given_also_where_that_is_none() {
+fn ensure_sets_url_events_description_and_metadata_also_to_none() {
     let registry = contact_center();
     let full = || {
         NewSubscription::new("crm", "https://a.com/", ["agent.*", "channel.*"])
@@ -73,14 +72,14 @@ fn url_events_description_and_metadata_become_as_given_also_where_that_is_none()
     };
     let id = created(registry.ensure(full()).unwrap()).subscription().id();
     let events = |events: &[&str]| NewSubscription::new("crm", "https://a.com/", events);
-    // Each is compared with `full`, which is restored in between; what is Some has changed.
+    // Each is compared with `full`, which is restored in between; `Some` means changed.
     let table: [(NewSubscription, &str); 8] = [
         (events(&["agent.*", "channel.*"]), "description metadata"),
         (events(&["agent.*", "channel.*"]).description("d").metadata("k", "v"), "metadata"),
         (full().metadata("k", "x"), "metadata"),
         (full().description(""), "description"),
         (events(&["agent.*"]).description("d").metadata("k", "v").metadata("l", "w"), "events"),
-        // Their order is part of them.
+        // The order of events is significant.
         (
             events(&["channel.*", "agent.*"])
                 .description("d")
@@ -103,7 +102,7 @@ fn url_events_description_and_metadata_become_as_given_also_where_that_is_none()
         unchanged(&registry, declared);
         updated(registry.ensure(full().enabled(true)).unwrap());
     }
-    // An exact repeat says nothing new.
+    // An exact duplicate changes nothing.
     unchanged(
         &registry,
         events(&["agent.*", "channel.*", "agent.*"])
@@ -115,7 +114,7 @@ fn url_events_description_and_metadata_become_as_given_also_where_that_is_none()
 }
 
 #[test]
-fn enabled_is_compared_only_when_stated() {
+fn ensure_compares_enabled_only_if_stated() {
     let registry = contact_center();
     let id = created(registry.ensure(new("crm")).unwrap()).subscription().id();
     registry.update(id, SubscriptionUpdate::new().enabled(false)).unwrap();
@@ -129,13 +128,13 @@ fn enabled_is_compared_only_when_stated() {
     };
     unchanged(&registry, json(""));
     unchanged(&registry, json(r#", "enabled": null"#));
-    // Something else changes, and it stays disabled.
+    // Another field changes, and the subscription stays disabled.
     assert!(!updated(registry.ensure(new("crm").description("d")).unwrap()).enabled());
     assert!(updated(registry.ensure(new("crm").enabled(true)).unwrap()).enabled());
     registry.update(id, SubscriptionUpdate::new().enabled(false)).unwrap();
     assert!(updated(registry.ensure(json(r#", "enabled": true"#)).unwrap()).enabled());
-    assert_eq!(registry.subscribers(EVENT).unwrap().len(), 1, "and dispatch knows");
-    // Where there is none yet, unstated is enabled.
+    assert_eq!(registry.subscribers(EVENT).unwrap().len(), 1, "dispatch sees the change");
+    // A new subscription is enabled unless stated otherwise.
     assert!(created(registry.ensure(new("other")).unwrap()).subscription().enabled());
     assert!(
         !created(registry.ensure(new("third").enabled(false)).unwrap()).subscription().enabled()
@@ -143,25 +142,25 @@ fn enabled_is_compared_only_when_stated() {
 }
 
 #[test]
-fn the_secret_is_compared_only_when_stated_and_with_the_newest() {
-    let hands = Hands::at(1_000);
-    let registry = hands.options().in_memory().unwrap();
+fn ensure_compares_the_secret_only_if_stated_and_with_the_newest() {
+    let clock = Clock::at(1_000);
+    let registry = clock.options().in_memory().unwrap();
     learn(&registry);
     let first = created(registry.ensure(new("crm").secret(SEED_SECRET)).unwrap());
-    assert_eq!(first.secret().expose(), SEED_SECRET, "kept as given");
+    assert_eq!(first.secret().expose(), SEED_SECRET, "stored as given");
     let id = first.subscription().id();
     unchanged(&registry, new("crm"));
     unchanged(&registry, new("crm").secret(SEED_SECRET));
-    hands.set(2_000);
+    clock.set(2_000);
     registry
         .rotate_secret(id, Rotation::new().secret(OTHER).overlap(Duration::from_secs(60)))
         .unwrap();
-    // The newest, stated, ends no overlap: deliveries on their way stay valid.
+    // Stating the newest secret ends no overlap: deliveries in flight stay valid.
     unchanged(&registry, new("crm"));
     unchanged(&registry, new("crm").secret(OTHER));
     assert_eq!(registry.secrets(id).unwrap().len(), 2);
-    // Another replaces it at once, and every earlier one; also one of the earlier ones.
-    hands.set(3_000);
+    // Another secret, even an earlier one, replaces all live secrets at once.
+    clock.set(3_000);
     let after = updated(registry.ensure(new("crm").secret(SEED_SECRET)).unwrap());
     assert_eq!((after.revision(), after.updated_at()), (3, time(3_000)));
     let live = registry.secrets(id).unwrap();
@@ -171,7 +170,7 @@ fn the_secret_is_compared_only_when_stated_and_with_the_newest() {
 }
 
 #[test]
-fn every_fault_is_told_and_nothing_is_done() {
+fn ensure_reports_every_problem_and_changes_nothing() {
     let registry = contact_center();
     let bad = || {
         NewSubscription::new("crm", "ftp://example.com", ["agent.*", "agent.hold.v1", "**"])
@@ -188,7 +187,7 @@ fn every_fault_is_told_and_nothing_is_done() {
     assert!(!error.to_string().contains("dG9vIHNob3J0"), "{error}");
     assert!(error.to_string().contains(r#"no event type "agent.hold.v1""#), "{error}");
     assert_eq!(seen(&registry), before);
-    // The same of one that is there.
+    // The same holds for an existing subscription.
     registry.ensure(new("crm").metadata("k", "v")).unwrap();
     let before = seen(&registry);
     refused(registry.ensure(bad()), ErrorKind::Invalid, &fields);
@@ -196,14 +195,14 @@ fn every_fault_is_told_and_nothing_is_done() {
     let none = NewSubscription::new("crm", "https://example.com/hook", Vec::<String>::new());
     refused(registry.ensure(none), ErrorKind::Invalid, &["events"]);
     assert_eq!(seen(&registry), before);
-    // A name that is none is no subscription's.
+    // An invalid name belongs to no subscription.
     for name in ["", " crm", "a\nb", &"x".repeat(129)] {
         refused(registry.ensure(new(name)), ErrorKind::Invalid, &["name"]);
     }
 }
 
 #[test]
-fn of_one_that_is_there_only_what_differs_is_judged() {
+fn ensure_validates_only_what_differs_from_the_existing_subscription() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
     let lax = Registry::options().min_secret_bytes(1).open(&path).unwrap();
@@ -214,7 +213,7 @@ fn of_one_that_is_there_only_what_differs_is_judged() {
     lax.ensure(declared().allow_unknown_events(true)).unwrap();
     let strict = Registry::options().url_policy(UrlPolicy::public_https()).open(&path).unwrap();
     unchanged(&strict, declared());
-    // What is there already stays, whatever the rules are now; what is new is judged.
+    // Existing values are kept under any rules; new values are validated.
     updated(strict.ensure(declared().description("d")).unwrap());
     let other =
         NewSubscription::new("crm", "http://localhost/2", ["gone.*", "new.*"]).secret("c2hvcnQ2");
@@ -224,7 +223,7 @@ fn of_one_that_is_there_only_what_differs_is_judged() {
 }
 
 #[test]
-fn unknown_events_are_let_in_for_this_one_call() {
+fn unknown_events_are_allowed_for_one_ensure_call_only() {
     let registry = contact_center();
     let declared = || NewSubscription::new("crm", "https://example.com/", ["not.yet.v1"]);
     refused(registry.ensure(declared()), ErrorKind::Invalid, &["events[0]"]);
@@ -235,7 +234,7 @@ fn unknown_events_are_let_in_for_this_one_call() {
 }
 
 #[test]
-fn a_registry_that_only_reads_ensures_nothing_also_what_is_there() {
+fn ensure_on_a_read_only_registry_is_rejected_even_if_nothing_differs() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
     let registry = Registry::open(&path).unwrap();
@@ -249,7 +248,7 @@ fn a_registry_that_only_reads_ensures_nothing_also_what_is_there() {
 }
 
 #[test]
-fn a_damaged_subscription_is_told_and_not_made_anew() {
+fn ensure_reports_a_corrupt_subscription_and_does_not_recreate_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
     let registry = Registry::open(&path).unwrap();
@@ -264,7 +263,7 @@ fn a_damaged_subscription_is_told_and_not_made_anew() {
 }
 
 #[test]
-fn what_is_shown_of_the_answers_holds_no_secret() {
+fn debug_of_ensured_contains_no_secret() {
     let registry = contact_center();
     let ensured = registry.ensure(new("crm").secret(SEED_SECRET)).unwrap();
     assert!(!format!("{ensured:?}").contains(&SEED_SECRET[..8]));
@@ -273,8 +272,8 @@ fn what_is_shown_of_the_answers_holds_no_secret() {
     assert!(!shown.contains(&OTHER[..12]) && !shown.contains(&SEED_SECRET[..8]), "{shown}");
 }
 
-/// Ensures the same few again and again; how many were created, and how many changed.
-fn start_over_and_over(path: &std::path::Path, rounds: usize) -> (usize, usize) {
+/// Ensures the same few subscriptions repeatedly. Returns the numbers of creations and updates.
+fn ensure_repeatedly(path: &std::path::Path, rounds: usize) -> (usize, usize) {
     let (mut made, mut changed) = (0, 0);
     for round in 0..rounds {
         let registry = patient().open(path).unwrap();
@@ -291,19 +290,19 @@ fn start_over_and_over(path: &std::path::Path, rounds: usize) -> (usize, usize) 
 }
 
 #[test]
-fn of_many_programs_that_start_at_once_one_creates_and_the_others_find() {
+fn one_of_many_concurrent_ensure_calls_creates_and_the_others_find_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
     let rounds = size(10, 200);
     let argument = rounds.to_string();
     let mut peers: Vec<Peer> = (0..2)
-        .map(|_| Peer::spawn(&mut child::command("ensure::child_starts", &path, &[&argument])))
+        .map(|_| Peer::spawn(&mut child::command("ensure::child_ensures", &path, &[&argument])))
         .collect();
     peers.iter_mut().for_each(|peer| peer.expect("ready"));
     peers.iter_mut().for_each(|peer| peer.say("go"));
     let own = thread::scope(|scope| {
         let threads: Vec<_> =
-            (0..2).map(|_| scope.spawn(|| start_over_and_over(&path, rounds))).collect();
+            (0..2).map(|_| scope.spawn(|| ensure_repeatedly(&path, rounds))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
     });
     let mut all: Vec<String> = peers.into_iter().flat_map(Peer::finish).collect();
@@ -311,7 +310,7 @@ fn of_many_programs_that_start_at_once_one_creates_and_the_others_find() {
     let made: usize =
         all.iter().map(|told| told.strip_suffix(" 0").unwrap().parse::<usize>().unwrap()).sum();
     let registry = Registry::open(&path).unwrap();
-    assert_eq!((all.len(), made), (4, 3 * rounds), "each is won once: {all:?}");
+    assert_eq!((all.len(), made), (4, 3 * rounds), "a name was created twice: {all:?}");
     assert_eq!(
         (registry.len().unwrap(), registry.last_change().unwrap()),
         (3 * rounds as u64, 3 * rounds as u64)
@@ -319,12 +318,12 @@ fn of_many_programs_that_start_at_once_one_creates_and_the_others_find() {
 }
 
 #[test]
-fn child_starts() {
+fn child_ensures() {
     let Some((path, arguments)) = child::role() else {
         return;
     };
     child::tell("ready");
     child::await_word();
-    let (made, changed) = start_over_and_over(&path, arguments[0].parse().unwrap());
+    let (made, changed) = ensure_repeatedly(&path, arguments[0].parse().unwrap());
     child::tell(format_args!("{made} {changed}"));
 }

@@ -1,5 +1,6 @@
-//! Which refusal comes first, and what an update leaves alone. A caller branches on the kind; one that is told
-//! `Invalid` for a subscription that is gone repairs the wrong thing.
+//! Tests which error comes first when several apply, and that a rejected update changes nothing.
+//! Callers branch on the kind: `Invalid` for a deleted subscription would make them repair the
+//! wrong thing.
 
 use webhook_registry::{ErrorKind, Registry, SubscriptionId, SubscriptionUpdate};
 
@@ -7,17 +8,17 @@ use crate::support::{contact_center, learn, new, refused};
 
 const NOBODY: &str = "01K9V3T0Z2B4C6D8E0F2G4H6J8";
 
-fn nobody() -> SubscriptionId {
+fn unknown_id() -> SubscriptionId {
     NOBODY.parse().unwrap()
 }
 
-/// An update with a fault in its name, and more by the setters.
-fn bad() -> SubscriptionUpdate {
+/// Returns an update with an invalid name, to be extended by the setters.
+fn invalid_update() -> SubscriptionUpdate {
     SubscriptionUpdate::new().name("")
 }
 
 #[test]
-fn read_only_comes_before_everything_else() {
+fn read_only_precedes_every_other_error() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("registry.db");
     let writer = Registry::open(&path).unwrap();
@@ -31,9 +32,9 @@ fn read_only_comes_before_everything_else() {
         refused(reader.create_all([new(name)]), kind, &[]);
     }
     refused(reader.create_all([]), kind, &[]);
-    for id in [taken.id(), nobody()] {
+    for id in [taken.id(), unknown_id()] {
         refused(reader.update(id, SubscriptionUpdate::new()), kind, &[]);
-        refused(reader.update(id, bad().if_revision(9)), kind, &[]);
+        refused(reader.update(id, invalid_update().if_revision(9)), kind, &[]);
         refused(reader.delete(id), kind, &[]);
         refused(reader.delete_if_revision(id, 9), kind, &[]);
     }
@@ -47,18 +48,18 @@ fn read_only_comes_before_everything_else() {
 }
 
 #[test]
-fn not_found_comes_before_the_revision_and_the_rules() {
+fn not_found_precedes_revision_conflicts_and_invalid_input() {
     let registry = contact_center();
-    let update = || bad().if_revision(9);
+    let update = || invalid_update().if_revision(9);
     let error =
-        refused(registry.update(nobody(), update()), ErrorKind::NotFound, &["subscriptionId"]);
+        refused(registry.update(unknown_id(), update()), ErrorKind::NotFound, &["subscriptionId"]);
     assert!(error.to_string().contains(NOBODY), "{error}");
-    refused(registry.delete(nobody()), ErrorKind::NotFound, &["subscriptionId"]);
-    refused(registry.delete_if_revision(nobody(), 9), ErrorKind::NotFound, &["subscriptionId"]);
+    refused(registry.delete(unknown_id()), ErrorKind::NotFound, &["subscriptionId"]);
+    refused(registry.delete_if_revision(unknown_id(), 9), ErrorKind::NotFound, &["subscriptionId"]);
 }
 
 #[test]
-fn an_unknown_event_type_comes_before_a_bad_limit() {
+fn an_unknown_event_type_precedes_an_invalid_limit() {
     let registry = contact_center();
     let query = webhook_registry::ListQuery::new().event_type("nope").limit(0);
     refused(registry.list(query.clone()), ErrorKind::NotFound, &["eventType"]);
@@ -67,7 +68,7 @@ fn an_unknown_event_type_comes_before_a_bad_limit() {
 }
 
 #[test]
-fn the_revision_comes_before_the_rules_and_the_rules_before_a_taken_name() {
+fn a_revision_conflict_precedes_invalid_input_which_precedes_a_taken_name() {
     let registry = contact_center();
     let before = registry.create(new("mine")).unwrap().subscription().clone();
     registry.create(new("taken")).unwrap();
@@ -75,7 +76,7 @@ fn the_revision_comes_before_the_rules_and_the_rules_before_a_taken_name() {
     let update = SubscriptionUpdate::new;
 
     let revision = &["ifRevision"];
-    for change in [bad(), update().name("taken"), update()] {
+    for change in [invalid_update(), update().name("taken"), update()] {
         let result = registry.update(id, change.if_revision(2));
         let error = refused(result, ErrorKind::Conflict, revision);
         assert!(error.to_string().contains("at revision 1"), "{error}");
@@ -88,7 +89,7 @@ fn the_revision_comes_before_the_rules_and_the_rules_before_a_taken_name() {
 }
 
 #[test]
-fn a_taken_name_in_a_list_is_a_conflict_unless_something_is_invalid() {
+fn a_taken_name_in_a_list_is_a_conflict_unless_an_entry_is_invalid() {
     let registry = contact_center();
     let holder = registry.create(new("taken")).unwrap().subscription().id();
     let listed = registry.create_all([new("a"), new("taken"), new("b")]);
@@ -100,7 +101,7 @@ fn a_taken_name_in_a_list_is_a_conflict_unless_something_is_invalid() {
 }
 
 #[test]
-fn a_name_is_free_again_once_its_holder_is_gone_or_renamed() {
+fn a_name_is_free_after_its_holder_was_deleted_or_renamed() {
     let registry = contact_center();
     let first = registry.create(new("a")).unwrap().subscription().id();
     registry.update(first, SubscriptionUpdate::new().name("b")).unwrap();
@@ -111,7 +112,7 @@ fn a_name_is_free_again_once_its_holder_is_gone_or_renamed() {
 }
 
 #[test]
-fn an_update_asks_the_catalog_only_about_patterns_that_are_new() {
+fn an_update_looks_up_only_new_patterns_in_the_catalog() {
     let registry = contact_center();
     let given =
         webhook_registry::NewSubscription::new("n", "https://x", ["gone.*", "later", "channel.*"]);
@@ -124,19 +125,19 @@ fn an_update_asks_the_catalog_only_about_patterns_that_are_new() {
     assert_eq!(kept.unwrap().events(), ["later", "agent.*", "gone.*"]);
     let more = update().events(["gone.*", "other.*", "later", "else"]);
     refused(registry.update(id, more), ErrorKind::Invalid, &["events[1]", "events[3]"]);
-    // What it gave up is new to it when it comes back.
+    // A pattern that was removed counts as new when it is added again.
     registry.update(id, update().events(["agent.*"])).unwrap();
     let back = registry.update(id, update().events(["gone.*"]));
     refused(back, ErrorKind::Invalid, &["events[0]"]);
     let allowed = update().events(["gone.*"]).allow_unknown_events(true);
     assert_eq!(registry.update(id, allowed).unwrap().events(), ["gone.*"]);
-    // The permission was for that one call.
+    // The permission applied to that one call.
     let later = registry.update(id, update().events(["later"]));
     refused(later, ErrorKind::Invalid, &["events[0]"]);
 }
 
 #[test]
-fn a_wildcard_that_the_catalog_left_empty_does_not_stand_in_the_way_of_an_update() {
+fn an_existing_wildcard_without_matches_does_not_block_an_update() {
     let registry = contact_center();
     let id = registry.create(new("a")).unwrap().subscription().id();
     registry.remove_event_type("agent.presencechanged.v1").unwrap();
@@ -147,12 +148,12 @@ fn a_wildcard_that_the_catalog_left_empty_does_not_stand_in_the_way_of_an_update
 }
 
 #[test]
-fn a_name_that_stands_twice_in_one_list_is_refused_on_the_later() {
+fn a_duplicate_name_in_a_list_is_reported_on_the_later_entry() {
     let registry = contact_center();
     let twice = || [new("a"), new("b"), new("a"), new("b"), new("a")];
     let fields = ["[2].name", "[3].name", "[4].name"];
     refused(registry.create_all(twice()), ErrorKind::Invalid, &fields);
-    // One entry a field, also where a name is at fault in two ways.
+    // One problem for each field, even if a name is invalid in two ways.
     let empty = registry.create_all([new(""), new("")]);
     refused(empty, ErrorKind::Invalid, &["[0].name", "[1].name"]);
     assert!(registry.is_empty().unwrap());
@@ -160,7 +161,7 @@ fn a_name_that_stands_twice_in_one_list_is_refused_on_the_later() {
 }
 
 #[test]
-fn text_that_is_no_ulid_is_no_id() {
+fn text_that_is_not_a_ulid_is_rejected_as_an_id() {
     let good = "01K9V3T0Z2B4C6D8E0F2G4H6J8";
     assert!(good.parse::<SubscriptionId>().is_ok());
     assert!("7ZZZZZZZZZZZZZZZZZZZZZZZZZ".parse::<SubscriptionId>().is_ok());

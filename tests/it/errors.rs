@@ -1,5 +1,5 @@
-//! Guards against an error that leaves out what is needed to mend it: a fault that runs into the next, one that is not
-//! counted, a cause that nobody can get at.
+//! Tests that an error message contains what is needed to fix the problem: separate and counted
+//! problems, and a cause that `source()` returns.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use webhook_registry::{ErrorKind, NewSubscription, Registry};
 use crate::support::causes;
 
 #[test]
-fn faults_stand_apart_and_those_past_ten_are_counted() {
+fn problems_are_listed_separately_and_counted_past_ten() {
     let registry = Registry::in_memory().unwrap();
     let message = |count: usize| {
         let all =
@@ -33,7 +33,7 @@ fn faults_stand_apart_and_those_past_ten_are_counted() {
 }
 
 #[test]
-fn what_the_system_said_is_the_source() {
+fn the_system_error_is_the_source() {
     let folder = tempfile::tempdir().unwrap();
     let error = Registry::open(folder.path().join("missing").join("webhooks.db")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Storage);
@@ -45,7 +45,7 @@ fn what_the_system_said_is_the_source() {
 }
 
 #[test]
-fn a_folder_is_called_one() {
+fn opening_a_directory_says_that_it_is_a_directory() {
     let folder = tempfile::tempdir().unwrap();
     for options in [Registry::options(), Registry::options().read_only(true)] {
         let error = options.open(folder.path()).unwrap_err();
@@ -55,7 +55,7 @@ fn a_folder_is_called_one() {
 }
 
 #[test]
-fn a_lock_is_called_one() {
+fn a_lock_timeout_is_reported_as_busy() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
     let registry = Registry::options().busy_timeout(Duration::from_millis(5)).open(&path).unwrap();
@@ -67,7 +67,7 @@ fn a_lock_is_called_one() {
     assert!(error.to_string().starts_with(what), "{error}");
 }
 
-/// The problem document of a refusal, which has to be of this kind.
+/// Returns the problem document of an error, and asserts its kind.
 fn problem_of<T: std::fmt::Debug>(result: webhook_registry::Result<T>, kind: ErrorKind) -> Value {
     let error = result.unwrap_err();
     assert_eq!(error.kind(), kind, "{error}");
@@ -92,7 +92,7 @@ fn a_problem_document_has_a_title_a_status_the_message_and_every_field() {
 }
 
 #[test]
-fn a_problem_document_names_no_path_and_repeats_no_message_of_sqlite() {
+fn a_problem_document_contains_no_path_and_no_sqlite_message() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
     let missing = Registry::options().create(false).open(&path);
@@ -111,5 +111,5 @@ fn a_problem_document_names_no_path_and_repeats_no_message_of_sqlite() {
     }
     let fields: Vec<&Value> = all.iter().map(|found| &found["errors"][0]["field"]).collect();
     assert_eq!(fields, [&json!("path"), &json!("path"), &Value::Null, &Value::Null]);
-    assert_eq!(all[3].get("detail"), None, "a fault of the server is not explained to its client");
+    assert_eq!(all[3].get("detail"), None, "a server error has no detail");
 }

@@ -1,5 +1,5 @@
-//! Names and the like come from outside, byte for byte, also with characters that are invisible, end the line or turn the
-//! text around. In output for people such a character could forge a line, so there each of them is escaped.
+//! Tests that text for people escapes invisible, line-breaking and bidirectional characters, which
+//! could forge a line of a log. Names are stored byte for byte.
 
 use webhook_registry::{
     ErrorKind, EventPattern, ListQuery, NewSubscription, Prune, Registry, SubscriptionUpdate,
@@ -7,7 +7,7 @@ use webhook_registry::{
 
 use crate::support::{new, refused};
 
-/// Of every category that has no glyph, and the letters, marks and symbols that are blank.
+/// Characters of every category without a glyph, and blank letters, marks and symbols.
 const HIDDEN: [char; 34] = [
     '\u{ad}',
     '\u{61c}',
@@ -51,7 +51,7 @@ fn registry() -> Registry {
     registry
 }
 
-/// Nothing hidden is in it, and each of these is escaped in it.
+/// Asserts that the text has no hidden character and shows each of these escaped.
 #[track_caller]
 fn assert_visible(what: &str, escaped: &[char]) {
     let hidden = |c: &char| HIDDEN.contains(c) || c.is_control();
@@ -62,7 +62,7 @@ fn assert_visible(what: &str, escaped: &[char]) {
 }
 
 #[test]
-fn names_are_kept_byte_for_byte_and_escaped_in_every_display() {
+fn names_are_stored_byte_for_byte_and_escaped_in_every_display() {
     for c in HIDDEN {
         let registry = registry();
         let name = format!("x{c}- delete y");
@@ -80,7 +80,7 @@ fn names_are_kept_byte_for_byte_and_escaped_in_every_display() {
             (vec![new(&name).description("another")], Prune::Keep),
             (vec![], Prune::Delete),
         ] {
-            // White space at an end is no name.
+            // A name must not begin or end with white space.
             let declared: Vec<_> =
                 declared.into_iter().filter(|new| new.name().trim() == new.name()).collect();
             let steps = declared.len() + usize::from(prune == Prune::Delete);
@@ -95,7 +95,7 @@ fn names_are_kept_byte_for_byte_and_escaped_in_every_display() {
         registry.create(new("other").enabled(false)).unwrap();
         let twice = registry.create(new(&format!("twin{c}of")).allow_unknown_events(true)).unwrap();
         let advice = registry.check().unwrap();
-        assert!(!advice.advice().is_empty(), "two of the same URL");
+        assert!(!advice.advice().is_empty(), "two subscriptions have the same URL");
         for piece in advice.advice() {
             assert_visible(piece.message(), &[c]);
             assert_visible(&piece.to_string(), &[c]);
@@ -105,7 +105,7 @@ fn names_are_kept_byte_for_byte_and_escaped_in_every_display() {
 }
 
 #[test]
-fn messages_escape_what_they_repeat() {
+fn error_messages_escape_repeated_input() {
     for c in HIDDEN {
         let registry = registry();
         let name = format!("x{c}y");
@@ -169,7 +169,7 @@ fn a_path_is_escaped_in_a_message() {
 }
 
 #[test]
-fn what_has_a_glyph_is_shown_as_it_is() {
+fn visible_characters_are_not_escaped() {
     let registry = registry();
     let names = [
         "crm",
@@ -188,7 +188,7 @@ fn what_has_a_glyph_is_shown_as_it_is() {
         let plan = registry.plan([new(name)], Prune::Keep).unwrap();
         assert_eq!(plan.to_string(), format!("+ create {name}"));
     }
-    // A mark at the beginning would change the character before the name.
+    // A combining mark at the beginning would change the character before the name.
     let plan = registry.plan([new("\u{301}a")], Prune::Keep).unwrap();
     assert_eq!(plan.to_string(), "+ create \\u{301}a");
 }

@@ -1,5 +1,5 @@
-//! The catalog, on two real ones. The expansions were counted by hand (`grep -c` on the fixture), so that a wildcard
-//! that covers one name too few, which nobody would miss until a delivery is asked after, fails here.
+//! Tests the catalog with two real ones. The expansions were counted by hand (`grep -c` on the
+//! fixture), so a wildcard that misses one name fails here.
 
 use serde_json::json;
 use webhook_registry::{
@@ -14,26 +14,26 @@ fn stripe() -> Registry {
     registry
 }
 
-/// A subscription to these patterns, known or not.
-fn to(name: &str, patterns: &[&str]) -> NewSubscription {
+/// Returns a subscription to these patterns, known or unknown.
+fn subscription(name: &str, patterns: &[&str]) -> NewSubscription {
     NewSubscription::new(name, "https://example.com/hook", patterns).allow_unknown_events(true)
 }
 
-fn names(registry: &Registry) -> Vec<String> {
+fn event_type_names(registry: &Registry) -> Vec<String> {
     let all = registry.event_types().unwrap();
     all.iter().map(|event_type| event_type.name().to_owned()).collect()
 }
 
-/// Who gets the event, by name.
+/// Asserts the names of the subscribers of the event.
 #[track_caller]
-fn get(registry: &Registry, event_type: &str, expected: &[&str]) {
+fn assert_subscribers(registry: &Registry, event_type: &str, expected: &[&str]) {
     let subscribers = registry.subscribers(event_type).unwrap();
     let found: Vec<&str> = subscribers.iter().map(|who| who.name()).collect();
     assert_eq!(found, expected, "{event_type}");
 }
 
 #[test]
-fn the_contact_centers_catalog_is_read_as_it_stands() {
+fn the_catalog_of_the_contact_center_is_registered_unchanged() {
     let catalog: Catalog = serde_json::from_str(CONTACT_CENTER).unwrap();
     assert_eq!(catalog.event_types.len(), 7);
     let presence = &catalog.event_types[0];
@@ -46,7 +46,7 @@ fn the_contact_centers_catalog_is_read_as_it_stands() {
     let registry = contact_center();
     assert_eq!(registry.event_types().unwrap(), catalog.event_types);
     assert_eq!(registry.event_type("agent.presencechanged.v1").unwrap().as_ref(), Some(presence));
-    // Keys and values of a schema come back in whatever order, but none is lost.
+    // The keys of a schema may be reordered, but none is lost.
     let given: serde_json::Value = serde_json::from_str(CONTACT_CENTER).unwrap();
     let answer = Catalog::from(registry.event_types().unwrap());
     assert_eq!(serde_json::to_value(&answer).unwrap(), given);
@@ -55,7 +55,7 @@ fn the_contact_centers_catalog_is_read_as_it_stands() {
 }
 
 #[test]
-fn the_contact_centers_wildcards_cover_what_was_counted_by_hand() {
+fn wildcards_match_the_hand_counted_contact_center_events() {
     let registry = contact_center();
     for (pattern, expected) in [
         ("agent.*", &["agent.presencechanged.v1"][..]),
@@ -77,7 +77,7 @@ fn the_contact_centers_wildcards_cover_what_was_counted_by_hand() {
 }
 
 #[test]
-fn stripes_wildcards_cover_what_was_counted_by_hand() {
+fn wildcards_match_the_hand_counted_stripe_events() {
     let registry = stripe();
     assert_eq!(registry.event_types().unwrap().len(), 275);
     for (pattern, expected) in [
@@ -123,7 +123,7 @@ fn stripes_wildcards_cover_what_was_counted_by_hand() {
 }
 
 #[test]
-fn a_pattern_that_is_none_cannot_be_expanded() {
+fn expanding_an_invalid_pattern_is_rejected() {
     let registry = contact_center();
     for pattern in ["", "**", "[^a]", "a b"] {
         refused(registry.expand(pattern), ErrorKind::Invalid, &["pattern"]);
@@ -131,7 +131,7 @@ fn a_pattern_that_is_none_cannot_be_expanded() {
 }
 
 #[test]
-fn event_types_are_ordered_byte_for_byte() {
+fn event_types_are_ordered_by_bytes() {
     let registry = Registry::in_memory().unwrap();
     let in_order =
         ["-", ".", "/", "0", "10", "9", ":", "A", "Z", "_", "a", "a-b", "a.b", "aa", "b"];
@@ -139,13 +139,13 @@ fn event_types_are_ordered_byte_for_byte() {
     shuffled.reverse();
     shuffled.swap(2, 9);
     registry.register_event_types(shuffled).unwrap();
-    assert_eq!(names(&registry), in_order);
+    assert_eq!(event_type_names(&registry), in_order);
     assert_eq!(registry.expand("*").unwrap(), in_order);
     assert_eq!(registry.expand("a*").unwrap(), ["a", "a-b", "a.b", "aa"]);
 }
 
 #[test]
-fn the_later_of_two_with_one_name_counts() {
+fn the_later_of_two_event_types_with_one_name_is_registered() {
     let registry = Registry::in_memory().unwrap();
     let first = EventType::new("a").with_description("first");
     let second = EventType::new("a").with_json_schema(json!({"n": 2}));
@@ -154,11 +154,11 @@ fn the_later_of_two_with_one_name_counts() {
 }
 
 #[test]
-fn registering_anew_replaces_description_and_schema_whole() {
+fn registering_again_replaces_description_and_schema() {
     let registry = Registry::in_memory().unwrap();
     registry
-        .create(to("literal", &["a.b"]))
-        .and(registry.create(to("wildcard", &["a.*"])))
+        .create(subscription("literal", &["a.b"]))
+        .and(registry.create(subscription("wildcard", &["a.*"])))
         .unwrap();
     let full =
         EventType::new("a.b").with_description("text").with_json_schema(json!({"type": "object"}));
@@ -167,61 +167,62 @@ fn registering_anew_replaces_description_and_schema_whole() {
     {
         registry.register_event_type(event_type.clone()).unwrap();
         assert_eq!(registry.event_types().unwrap(), [event_type]);
-        get(&registry, "a.b", &["literal", "wildcard"]);
+        assert_subscribers(&registry, "a.b", &["literal", "wildcard"]);
     }
     registry.register_event_type("a.b".to_owned()).unwrap();
-    assert_eq!(names(&registry), ["a.b"]);
+    assert_eq!(event_type_names(&registry), ["a.b"]);
 }
 
 #[test]
-fn a_new_type_goes_at_once_to_every_pattern_that_covers_it() {
+fn a_new_event_type_is_dispatched_at_once_by_every_matching_pattern() {
     let registry = Registry::in_memory().unwrap();
     registry
         .create_all([
-            to("star", &["*"]),
-            to("prefix", &["a.*", "a.b*"]),
-            to("literal", &["a.b"]),
-            to("class", &["a.[a-c]"]),
-            to("other", &["b.*"]),
-            to("off", &["a.*"]).enabled(false),
+            subscription("star", &["*"]),
+            subscription("prefix", &["a.*", "a.b*"]),
+            subscription("literal", &["a.b"]),
+            subscription("class", &["a.[a-c]"]),
+            subscription("other", &["b.*"]),
+            subscription("off", &["a.*"]).enabled(false),
         ])
         .unwrap();
     refused(registry.subscribers("a.b"), ErrorKind::NotFound, &["eventType"]);
     registry.register_event_type("a.b").unwrap();
-    get(&registry, "a.b", &["star", "prefix", "literal", "class"]);
+    assert_subscribers(&registry, "a.b", &["star", "prefix", "literal", "class"]);
     registry.register_event_types(["a.d", "b.", "c"]).unwrap();
-    get(&registry, "a.d", &["star", "prefix"]);
-    get(&registry, "b.", &["star", "other"]);
-    get(&registry, "c", &["star"]);
+    assert_subscribers(&registry, "a.d", &["star", "prefix"]);
+    assert_subscribers(&registry, "b.", &["star", "other"]);
+    assert_subscribers(&registry, "c", &["star"]);
     let all = registry.iter(ListQuery::new()).map(|found| found.unwrap());
     assert!(all.into_iter().all(|subscription| subscription.revision() == 1));
 }
 
 #[test]
-fn a_removed_type_leaves_the_wildcards_and_comes_back_to_them() {
+fn a_removed_event_type_leaves_the_wildcard_expansions_and_returns_with_registration() {
     let registry = Registry::in_memory().unwrap();
     registry.register_event_types(["a.b", "c"]).unwrap();
-    let before = registry.create(to("wildcard", &["a.*"])).unwrap().into_parts().0;
+    let before = registry.create(subscription("wildcard", &["a.*"])).unwrap().into_parts().0;
     registry.remove_event_type("a.b").unwrap();
-    assert_eq!(names(&registry), ["c"]);
+    assert_eq!(event_type_names(&registry), ["c"]);
     assert_eq!(registry.expand("a.*").unwrap(), [""; 0]);
     assert_eq!(registry.event_type("a.b").unwrap(), None);
     refused(registry.subscribers("a.b"), ErrorKind::NotFound, &["eventType"]);
     assert_eq!(registry.get(before.id()).unwrap(), Some(before));
-    get(&registry, "c", &[]);
+    assert_subscribers(&registry, "c", &[]);
 
     registry.register_event_type("a.b").unwrap();
-    get(&registry, "a.b", &["wildcard"]);
+    assert_subscribers(&registry, "a.b", &["wildcard"]);
 }
 
 #[test]
-fn a_type_that_is_named_literally_cannot_be_removed_and_at_most_ten_are_told() {
+fn an_event_type_in_literal_use_cannot_be_removed_and_at_most_ten_holders_are_named() {
     for (count, more) in [(1, None), (10, None), (11, Some("and 1 more")), (12, Some("and 2 more"))]
     {
         let registry = contact_center();
-        let list = (0..count).map(|n| to(&format!("n{n:02}"), &["channel.*", "channel.held.v1"]));
+        let list = (0..count)
+            .map(|n| subscription(&format!("n{n:02}"), &["channel.*", "channel.held.v1"]));
         let created = registry.create_all(list).unwrap();
-        registry.create(to("wildcard", &["*"])).unwrap();
+        registry.create(subscription("wildcard", &["*"])).unwrap();
 
         let result = registry.remove_event_type("channel.held.v1");
         let message = refused(result, ErrorKind::Conflict, &["name"]).to_string();
@@ -233,8 +234,8 @@ fn a_type_that_is_named_literally_cannot_be_removed_and_at_most_ten_are_told() {
         assert_eq!(message.contains(" more"), more.is_some(), "{message}");
         assert!(message.contains(more.unwrap_or("channel.held.v1")), "{message}");
         assert!(!message.contains("wildcard"), "{message}");
-        assert_eq!(names(&registry).len(), 7);
-        get(&registry, "channel.held.v1", &{
+        assert_eq!(event_type_names(&registry).len(), 7);
+        assert_subscribers(&registry, "channel.held.v1", &{
             let mut all: Vec<&str> = created.iter().map(|one| one.subscription().name()).collect();
             all.push("wildcard");
             all
@@ -243,11 +244,11 @@ fn a_type_that_is_named_literally_cannot_be_removed_and_at_most_ten_are_told() {
 }
 
 #[test]
-fn a_disabled_subscription_holds_its_types_too_until_it_lets_go() {
+fn a_disabled_subscription_also_prevents_the_removal_of_its_event_types() {
     let registry = contact_center();
     let name = "channel.held.v1";
-    let off = registry.create(to("off", &[name]).enabled(false)).unwrap();
-    let gone = registry.create(to("gone", &[name])).unwrap();
+    let off = registry.create(subscription("off", &[name]).enabled(false)).unwrap();
+    let gone = registry.create(subscription("gone", &[name])).unwrap();
     registry.delete(gone.subscription().id()).unwrap();
     let error = refused(registry.remove_event_type(name), ErrorKind::Conflict, &["name"]);
     assert!(!error.to_string().contains("gone"), "{error}");
@@ -258,7 +259,7 @@ fn a_disabled_subscription_holds_its_types_too_until_it_lets_go() {
 }
 
 #[test]
-fn unknown_names_are_not_found_with_the_nearest_that_is_known() {
+fn an_unknown_event_type_is_not_found_and_the_nearest_is_suggested() {
     let registry = contact_center();
     type Ask = fn(&Registry, &str) -> Result<(), Error>;
     let ask: [Ask; 5] = [
@@ -298,27 +299,27 @@ fn unknown_names_are_not_found_with_the_nearest_that_is_known() {
         let first = registry.iter(ListQuery::new().event_type(name)).next().unwrap();
         refused(first, ErrorKind::NotFound, &["eventType"]);
     }
-    // A name outside the catalog is outside it also where a subscription waits for it.
-    registry.create(to("waits", &["fax.*", "fax"])).unwrap();
+    // A name outside the catalog is unknown even if a subscription waits for it.
+    registry.create(subscription("waits", &["fax.*", "fax"])).unwrap();
     for call in ask {
         refused(call(&registry, "fax"), ErrorKind::NotFound, &["eventType"]);
     }
 }
 
 #[test]
-fn explaining_tells_the_covering_patterns_and_the_disabled_too() {
+fn explain_returns_the_matching_patterns_and_disabled_subscriptions() {
     let registry = contact_center();
     registry
         .create_all([
-            to("all", &["*.v1", "channel.*", "agent.*", "*"]),
-            to("other", &["channel.*"]),
-            to("off", &["agent.presencechanged.v1"]).enabled(false),
+            subscription("all", &["*.v1", "channel.*", "agent.*", "*"]),
+            subscription("other", &["channel.*"]),
+            subscription("off", &["agent.presencechanged.v1"]).enabled(false),
         ])
         .unwrap();
     let explanation = registry.explain("agent.presencechanged.v1").unwrap();
     assert_eq!(explanation.event_type(), "agent.presencechanged.v1");
     let [all, off] = explanation.entries() else {
-        panic!("two cover it: {explanation}");
+        panic!("two subscriptions match: {explanation}");
     };
     assert_eq!((all.name(), all.enabled(), all.patterns().len()), ("all", true, 3));
     assert_eq!(all.patterns(), ["*.v1", "agent.*", "*"]);
@@ -334,22 +335,22 @@ fn explaining_tells_the_covering_patterns_and_the_disabled_too() {
 
     let held = registry.explain("channel.held.v1").unwrap();
     assert_eq!(held.entries().len(), 2);
-    get(&registry, "agent.presencechanged.v1", &["all"]);
+    assert_subscribers(&registry, "agent.presencechanged.v1", &["all"]);
 }
 
 #[test]
-fn a_subscription_gets_an_event_once_however_many_patterns_cover_it() {
+fn a_subscription_receives_an_event_once_even_if_many_patterns_match() {
     let registry = stripe();
-    registry.create(to("many", &["*", "charge.*", "charge.failed", "*.failed"])).unwrap();
+    registry.create(subscription("many", &["*", "charge.*", "charge.failed", "*.failed"])).unwrap();
     registry.create(new("agent").allow_unknown_events(true)).unwrap();
-    get(&registry, "charge.failed", &["many"]);
+    assert_subscribers(&registry, "charge.failed", &["many"]);
     let reached =
         STRIPE.lines().filter(|name| registry.subscribers(name).unwrap().len() == 1).count();
     assert_eq!(reached, 275);
 }
 
 #[test]
-fn event_types_are_judged_by_their_limits() {
+fn event_types_are_validated_against_their_limits() {
     let schema = |bytes: usize| json!("s".repeat(bytes - 2));
     let named = |name: &str| EventType::new(name);
     let registry = Registry::in_memory().unwrap();

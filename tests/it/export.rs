@@ -1,5 +1,5 @@
-//! Guards against an export that is not the registry: a secret that is still live and is missing, a time that moves, an id
-//! that is given out again, an answer of `subscribers` that differs once the document was taken in elsewhere.
+//! Tests that an export holds the whole registry: every live secret, exact times and ids, and the
+//! same dispatch answers after an import elsewhere.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -11,7 +11,7 @@ use webhook_registry::{
 };
 
 use crate::support::{
-    End, Hands, Random, SEED_SECRET, contact_center, learn, new, refused, size, time,
+    Clock, End, Random, SEED_SECRET, contact_center, learn, new, refused, size, time,
 };
 
 const OTHER: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqrTwjU";
@@ -26,7 +26,7 @@ fn read(document: &str) -> Export {
     serde_json::from_str(document).unwrap()
 }
 
-/// Every answer that can be had, also of dispatch.
+/// Returns every answer of the registry, including dispatch.
 fn answers(registry: &Registry) -> String {
     let mut all = format!("{:?}\n", registry.event_types().unwrap());
     for found in registry.iter(ListQuery::new()) {
@@ -52,10 +52,10 @@ fn answers(registry: &Registry) -> String {
     all
 }
 
-/// Something of everything: names that need escaping, secrets in overlap and expired, wildcards that cover nothing, holes
-/// left by what was deleted.
-fn fill(registry: &Registry, hands: &Hands) {
-    hands.set(START);
+/// Creates varied content: names that need escaping, overlapping and expired secrets, wildcards
+/// without matches, and gaps from deletions.
+fn fill(registry: &Registry, clock: &Clock) {
+    clock.set(START);
     learn(registry);
     let schema = serde_json::json!({"z": 1, "a": [1.5e-7, -3, 18446744073709551615_u64, {"b": null}], "é": "\u{1}\""});
     let described =
@@ -70,28 +70,28 @@ fn fill(registry: &Registry, hands: &Hands) {
         .secret(SEED_SECRET)
         .allow_unknown_events(true);
     let id = registry.create(full).unwrap().subscription().id();
-    hands.set(START + 1);
+    clock.set(START + 1);
     registry.create(new("off").enabled(false).secret(OTHER)).unwrap();
     registry.create(new("gone")).unwrap();
     let events =
         NewSubscription::new("wide", "http://localhost/", ["*", "none.?", "agent.*", EVENT]);
     registry.create(events.allow_unknown_events(true).description("d")).unwrap();
-    // Three generations: one of them expires before the others.
+    // Three secrets, one of which expires before the others.
     let minutes = |minutes: u64| Rotation::new().overlap(Duration::from_secs(60 * minutes));
-    hands.set(START + 2);
+    clock.set(START + 2);
     registry.rotate_secret(id, minutes(1)).unwrap();
     registry.rotate_secret(id, minutes(60)).unwrap();
     registry.rotate_secret(id, minutes(10).secret(OTHER)).unwrap();
     registry.update(id, SubscriptionUpdate::new().name("renamed")).unwrap();
     registry.delete(registry.get_by_name("gone").unwrap().unwrap().id()).unwrap();
-    hands.set(START + 2 + 60_000);
+    clock.set(START + 2 + 60_000);
     assert_eq!(registry.secrets(id).unwrap().len(), 3);
 }
 
 #[test]
-fn the_document_is_just_this() {
-    let hands = Hands::at(START);
-    let registry = hands.options().in_memory().unwrap();
+fn an_export_is_exactly_this_document() {
+    let clock = Clock::at(START);
+    let registry = clock.options().in_memory().unwrap();
     assert_eq!(text(&registry), r#"{"formatVersion":1,"eventTypes":[],"subscriptions":[]}"#);
     let described = EventType::new("b.v1")
         .with_description("d")
@@ -103,7 +103,7 @@ fn the_document_is_just_this() {
     let plain =
         NewSubscription::new("a", "https://example.com/", ["*"]).enabled(false).secret(OTHER);
     let plain = registry.create(plain).unwrap().subscription().id();
-    hands.set(START + 1);
+    clock.set(START + 1);
     registry
         .rotate_secret(crm, Rotation::new().secret(OTHER).overlap(Duration::from_secs(1)))
         .unwrap();
@@ -127,19 +127,19 @@ fn the_document_is_just_this() {
         ),
     ];
     assert_eq!(text(&registry), expected.concat());
-    // A secret that has expired is not worth keeping.
-    hands.set(START + 1_001);
+    // An expired secret is not exported.
+    clock.set(START + 1_001);
     assert!(!text(&registry).contains(SEED_SECRET));
 }
 
 #[test]
-fn what_it_holds_goes_round_through_every_kind_of_registry() {
+fn an_export_survives_a_round_trip_through_every_kind_of_registry() {
     let folder = tempfile::tempdir().unwrap();
-    let hands = Hands::at(START);
-    let options = hands.options();
+    let clock = Clock::at(START);
+    let options = clock.options();
     let open = |name: &str| options.open(folder.path().join(name)).unwrap();
     let origin = options.in_memory().unwrap();
-    fill(&origin, &hands);
+    fill(&origin, &clock);
     let (document, expected) = (text(&origin), answers(&origin));
     let others = [
         ("memory", options.in_memory().unwrap()),
@@ -163,7 +163,7 @@ fn what_it_holds_goes_round_through_every_kind_of_registry() {
             options.clone().encryption_key([7; 32]).open(folder.path().join("sealed.db")).unwrap(),
         ),
         #[cfg(feature = "test-util")]
-        ("deterministic", hands.options().deterministic(1).in_memory().unwrap()),
+        ("deterministic", clock.options().deterministic(1).in_memory().unwrap()),
     ];
     for (what, other) in &others {
         other.import(read(&document)).unwrap();
@@ -175,7 +175,7 @@ fn what_it_holds_goes_round_through_every_kind_of_registry() {
     let changes = others[0].1.changes(0, 1_000).unwrap();
     let kept = origin.event_types().unwrap().len() + origin.len().unwrap() as usize;
     assert_eq!((changes.len(), others[4].1.last_change().unwrap()), (kept, kept as u64));
-    // Once more from each, also by one that only reads.
+    // Exporting each again, also read-only, gives the same document.
     let reader = options.clone().read_only(true).open(folder.path().join("one.db")).unwrap();
     for from in others.iter().map(|(_, other)| other).chain([&reader]) {
         let again = options.in_memory().unwrap();
@@ -191,11 +191,11 @@ fn what_it_holds_goes_round_through_every_kind_of_registry() {
 }
 
 #[test]
-fn the_same_content_gives_the_same_document_whatever_came_before() {
-    let hands = Hands::at(START);
-    let (one, two) = (hands.options().in_memory().unwrap(), hands.options().in_memory().unwrap());
-    fill(&one, &hands);
-    // Another way to it: all at once, some of it replaced, some of it there and gone again.
+fn the_same_content_gives_the_same_document_whatever_its_history() {
+    let clock = Clock::at(START);
+    let (one, two) = (clock.options().in_memory().unwrap(), clock.options().in_memory().unwrap());
+    fill(&one, &clock);
+    // The same content in another way: at once, partly replaced, partly created and deleted again.
     two.register_event_types(["first.v1", EVENT]).unwrap();
     two.create(new("first")).unwrap();
     two.apply(two.plan([], Prune::Delete).unwrap()).unwrap();
@@ -213,27 +213,27 @@ fn the_same_content_gives_the_same_document_whatever_came_before() {
 }
 
 #[test]
-fn life_goes_on_where_it_was_taken_in() {
-    let hands = Hands::at(START);
-    let origin = hands.options().in_memory().unwrap();
-    fill(&origin, &hands);
-    let registry = hands.options().in_memory().unwrap();
+fn an_imported_registry_continues_like_its_origin() {
+    let clock = Clock::at(START);
+    let origin = clock.options().in_memory().unwrap();
+    fill(&origin, &clock);
+    let registry = clock.options().in_memory().unwrap();
     registry.import(origin.export().unwrap()).unwrap();
-    // What expires, expires at the same millisecond.
+    // Secrets expire at the same millisecond.
     let id = registry.get_by_name("renamed").unwrap().unwrap().id();
     for millis in [599_999, 600_000, 3_599_999, 3_600_000] {
-        hands.set(START + 2 + millis);
+        clock.set(START + 2 + millis);
         assert_eq!(registry.secrets(id).unwrap(), origin.secrets(id).unwrap());
         assert_eq!(answers(&registry), answers(&origin));
     }
     assert_eq!(registry.secrets(id).unwrap().len(), 1);
-    // Wildcards cover what comes later, also those that covered nothing.
+    // Wildcards match later event types, including wildcards without matches so far.
     for registry in [&registry, &origin] {
         registry.register_event_types(["none.x", "agent.later.v1"]).unwrap();
     }
     assert_eq!(answers(&registry), answers(&origin));
     assert_eq!(registry.subscribers("none.x").unwrap().len(), 2);
-    // Names are taken, revisions count on.
+    // Names are taken, and revisions continue.
     refused(registry.create(new("renamed")), ErrorKind::Conflict, &["name"]);
     let after = registry.update(id, SubscriptionUpdate::new().description("d")).unwrap();
     assert_eq!((after.revision(), after.created_at()), (6, time(START)));
@@ -244,32 +244,32 @@ fn life_goes_on_where_it_was_taken_in() {
 }
 
 #[test]
-fn new_ids_rise_past_those_taken_in() {
-    let hands = Hands::at(START + 1_000_000_000);
-    let origin = hands.options().in_memory().unwrap();
+fn new_ids_are_greater_than_imported_ids() {
+    let clock = Clock::at(START + 1_000_000_000);
+    let origin = clock.options().in_memory().unwrap();
     learn(&origin);
     let ids = [new("a"), new("b")].map(|new| origin.create(new).unwrap().subscription().id());
-    // Made by a clock that is far ahead of this one.
-    hands.set(START);
-    let registry = hands.options().in_memory().unwrap();
+    // Created with a clock far ahead of this one.
+    clock.set(START);
+    let registry = clock.options().in_memory().unwrap();
     registry.import(origin.export().unwrap()).unwrap();
     let next = registry.create(new("c")).unwrap().subscription().id();
     assert!(next > ids[1], "{next} after {ids:?}");
     registry.delete(next).unwrap();
     assert!(registry.create(new("d")).unwrap().subscription().id() > next);
-    // And past those deleted here before.
-    let registry = hands.options().in_memory().unwrap();
-    hands.set(START + 2_000_000_000);
+    // New ids are also greater than ids deleted here before.
+    let registry = clock.options().in_memory().unwrap();
+    clock.set(START + 2_000_000_000);
     let gone = registry.create(new("x").allow_unknown_events(true)).unwrap().subscription().id();
     registry.delete(gone).unwrap();
-    hands.set(START);
+    clock.set(START);
     registry.import(origin.export().unwrap()).unwrap();
     assert!(registry.create(new("c")).unwrap().subscription().id() > gone);
     assert!(registry.check().unwrap().is_sound());
 }
 
 #[test]
-fn a_registry_takes_back_what_it_exported_once_it_is_empty() {
+fn an_emptied_registry_imports_its_own_export() {
     let registry = contact_center();
     registry.create_all([new("a"), new("b")]).unwrap();
     let document = text(&registry);
@@ -282,8 +282,8 @@ fn a_registry_takes_back_what_it_exported_once_it_is_empty() {
     registry.import(read(&document)).unwrap();
     assert_eq!(text(&registry), document);
     let report = registry.check().unwrap();
-    assert!(report.is_sound(), "an id that was deleted is there again: {report}");
-    assert!(registry.last_change().unwrap() > last, "numbers of changes go on");
+    assert!(report.is_sound(), "a deleted id is used again: {report}");
+    assert!(registry.last_change().unwrap() > last, "the change numbers must continue");
     let greatest = registry.get_by_name("b").unwrap().unwrap().id();
     registry.delete(greatest).unwrap();
     assert!(registry.create(new("c")).unwrap().subscription().id() > greatest);
@@ -291,7 +291,7 @@ fn a_registry_takes_back_what_it_exported_once_it_is_empty() {
 }
 
 #[test]
-fn what_is_shown_of_a_document_holds_no_secret() {
+fn debug_of_an_export_contains_no_secret() {
     let registry = contact_center();
     registry.create(new("crm").secret(SEED_SECRET)).unwrap();
     let export = registry.export().unwrap();
@@ -301,11 +301,11 @@ fn what_is_shown_of_a_document_holds_no_secret() {
             "{shown}"
         );
     }
-    assert!(text(&registry).contains(SEED_SECRET), "but it has them");
+    assert!(text(&registry).contains(SEED_SECRET), "the export itself has the secrets");
 }
 
 #[test]
-fn a_damaged_registry_is_told_and_not_exported_in_part() {
+fn a_corrupt_registry_is_reported_and_not_partially_exported() {
     let folder = tempfile::tempdir().unwrap();
     for (n, sql) in [
         "UPDATE subscription SET metadata = '[' WHERE name = 'b'",
@@ -327,14 +327,14 @@ fn a_damaged_registry_is_told_and_not_exported_in_part() {
 }
 
 #[test]
-fn an_export_is_of_one_moment_while_others_write() {
+fn an_export_reads_one_snapshot_while_others_write() {
     let folder = tempfile::tempdir().unwrap();
     let registry = Registry::open(folder.path().join("webhooks.db")).unwrap();
     learn(&registry);
     thread::scope(|scope| {
         let writing = scope.spawn(|| {
             for round in 0..size(30, 400) {
-                // Pairs: an odd number is half a call.
+                // Calls create pairs, so an odd number is half a call.
                 let names = ["a", "b"]
                     .map(|half| new(&format!("{round} {half}")).metadata("r", round.to_string()));
                 let made = registry.create_all(names).unwrap();
@@ -352,13 +352,13 @@ fn an_export_is_of_one_moment_while_others_write() {
 }
 
 #[test]
-fn an_export_of_much_never_has_a_subscription_without_its_event_type() {
+fn a_large_export_never_contains_a_subscription_without_its_event_type() {
     let folder = tempfile::tempdir().unwrap();
     let registry = Registry::options()
         .durability(Durability::Relaxed)
         .open(folder.path().join("webhooks.db"))
         .unwrap();
-    // Long to read, so that many changes fall between what is read first and what is read last.
+    // Large, so that many changes fall between the first and the last read.
     registry.register_event_types((0..3_000).map(|n| format!("much.{n}.v1"))).unwrap();
     registry.register_event_type("there.0.v1").unwrap();
     let new = NewSubscription::new("s", "https://example.com/", ["there.0.v1"]);
@@ -367,7 +367,7 @@ fn an_export_of_much_never_has_a_subscription_without_its_event_type() {
     thread::scope(|scope| {
         let _end = End(&done);
         scope.spawn(|| {
-            // Always there, and never for long of the same event type.
+            // Always present, and its event type changes often.
             for n in (1..).take_while(|_| !done.load(Ordering::SeqCst)) {
                 let name = format!("there.{n}.v1");
                 registry.register_event_type(name.as_str()).unwrap();
@@ -386,21 +386,21 @@ fn an_export_of_much_never_has_a_subscription_without_its_event_type() {
 }
 
 #[test]
-fn whatever_a_registry_holds_goes_round_and_is_dispatched_alike() {
+fn random_content_survives_a_round_trip_with_equal_dispatch() {
     let mut random = Random::new();
     for _ in 0..size(60, 1_000) {
-        let hands = Hands::at(START);
-        let registry = hands.options().min_secret_bytes(1).in_memory().unwrap();
+        let clock = Clock::at(START);
+        let registry = clock.options().min_secret_bytes(1).in_memory().unwrap();
         for step in 0..30 {
-            hands.set(START + step * 1_000);
-            act(&registry, &mut random);
+            clock.set(START + step * 1_000);
+            random_operation(&registry, &mut random);
         }
-        let other = hands.options().min_secret_bytes(1).in_memory().unwrap();
+        let other = clock.options().min_secret_bytes(1).in_memory().unwrap();
         let document = text(&registry);
         other.import(read(&document)).unwrap();
         assert_eq!(text(&other), document);
         for step in [30, 31, 40, 70] {
-            hands.set(START + step * 1_000);
+            clock.set(START + step * 1_000);
             assert_eq!(answers(&other), answers(&registry));
             assert_eq!(text(&other), text(&registry));
         }
@@ -408,8 +408,8 @@ fn whatever_a_registry_holds_goes_round_and_is_dispatched_alike() {
     }
 }
 
-/// Does something, which may fail.
-fn act(registry: &Registry, random: &mut Random) {
+/// Performs a random operation, which may fail.
+fn random_operation(registry: &Registry, random: &mut Random) {
     const TYPES: [&str; 5] = ["agent.a.v1", "agent.b.v2", "queue.a.v1", "x", "queue/1:2"];
     const PATTERNS: [&str; 7] = ["agent.*", "*.v[12]", "x", "*", "none.?", "queue/1:2", "q*"];
     const TEXTS: [&str; 5] = ["", "\"", "é\u{1f600}", "a\\u0000", "\u{1}\n"];

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use webhook_registry::{ErrorKind, Registry, RegistryOptions, SubscriptionUpdate};
 
-use crate::disk_full::{Mounted, limit};
+use crate::disk_full::{Mounted, limit_file_size};
 use crate::support::child::{self, Peer};
 use crate::support::{learn, new, size};
 
@@ -216,11 +216,11 @@ fn child_may_open_no_more() {
         |number| {
             step.set(number);
             let next = std::os::fd::AsRawFd::as_raw_fd(&std::fs::File::open("/dev/null").unwrap());
-            limit(Some(u64::try_from(next).unwrap() + number as u64 - 1));
+            limit_file_size(Some(u64::try_from(next).unwrap() + number as u64 - 1));
         },
         || {
             // As many as it takes are open by then: one more would not have been.
-            limit(before);
+            limit_file_size(before);
             step.get() < 20
         },
     );
@@ -289,8 +289,8 @@ fn child_may_write_no_more() {
         false,
         [None, Some(KEY)],
         200,
-        || limit(Some(most)),
-        || limit(None),
+        || limit_file_size(Some(most)),
+        || limit_file_size(None),
     );
     child::tell(done);
 }

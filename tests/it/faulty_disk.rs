@@ -1,6 +1,6 @@
-//! Guards against a failing disk that is reported as damage, so that somebody restores a backup
-//! without need, and against a failure of one moment from which a registry never recovers. The
-//! system calls of a child process fail on command, by a library that is loaded before libc.
+//! Tests that a failing disk is reported as `Storage` and not as damage, and that a registry
+//! recovers from a temporary failure. A library that is loaded before libc makes system calls of a
+//! child process fail.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,11 +18,11 @@ const ENOMEM: i32 = 12;
 const EMFILE: i32 = 24;
 const ENOSPC: i32 = 28;
 
-/// Every time, for [`fail`].
+/// Every time, as a count for [`fail`].
 const ALWAYS: u32 = 0;
 
-/// Lets this call fail on every file with this suffix, from this offset on: the nth time, or
-/// [`ALWAYS`].
+/// Makes this system call fail on every file with this suffix, from this offset on: the nth time,
+/// or [`ALWAYS`].
 fn fail(call: &str, suffix: &str, errno: i32, from: u64, nth: u32) {
     let control = PathBuf::from(std::env::var_os(CONTROL).unwrap());
     let next = control.with_extension("next");
@@ -30,12 +30,12 @@ fn fail(call: &str, suffix: &str, errno: i32, from: u64, nth: u32) {
     fs::rename(next, control).unwrap();
 }
 
-/// Lets nothing fail any more. False if a failure that was to come once has come.
+/// Stops all failures. Returns false if a one-time failure has occurred.
 fn heal() -> bool {
     fs::remove_file(std::env::var_os(CONTROL).unwrap()).is_ok()
 }
 
-/// Runs a role in a new folder with the library loaded, and returns what it tells. None without a C
+/// Runs a role in a new folder with the library loaded, and returns its messages. None without a C
 /// compiler.
 fn run(role: &str, arguments: &[&str]) -> Option<Vec<String>> {
     let folder = tempfile::tempdir().unwrap();
@@ -59,16 +59,16 @@ fn run(role: &str, arguments: &[&str]) -> Option<Vec<String>> {
     Some(Peer::spawn(&mut command).finish())
 }
 
-/// Copies a file and those beside it, as a killed writer would have left them. By another process,
-/// because closing a descriptor here would drop SQLite's locks.
-fn leave(path: &Path, copy: &Path, suffixes: &[&str]) {
+/// Copies a file and those beside it, as a killed writer leaves them. Another process copies,
+/// because closing a descriptor here would release the locks of SQLite.
+fn copy_files(path: &Path, copy: &Path, suffixes: &[&str]) {
     for suffix in suffixes {
         let name = |path: &Path| format!("{}{suffix}", path.display());
         assert!(Command::new("cp").args([name(path), name(copy)]).status().unwrap().success());
     }
 }
 
-/// Asserts that the error blames the disk, not the file and not the end of the transaction.
+/// Asserts that the error reports the disk, and neither damage nor the rollback.
 #[track_caller]
 fn assert_storage(error: &Error, what: &str) {
     assert_eq!(error.kind(), ErrorKind::Storage, "{what}: {error}");
@@ -82,7 +82,7 @@ fn assert_storage(error: &Error, what: &str) {
 const MADE: usize = 60;
 
 /// Creates a file with interior pages in tables and indexes, and with overflow pages.
-fn make(path: &Path) {
+fn create_file(path: &Path) {
     let registry = Registry::open(path).unwrap();
     registry.register_event_types((0..200).map(|number| format!("agent.v{number}"))).unwrap();
     let filled = |number: usize| {
@@ -94,7 +94,7 @@ fn make(path: &Path) {
     registry.create_all((0..MADE).map(filled)).unwrap();
 }
 
-/// Every sort of call, each with its name; the last ones change something.
+/// Returns the result of every kind of call with its name; the last ones write.
 fn calls(registry: &Registry, path: &Path) -> Vec<(&'static str, Result<(), Error>)> {
     let backup = path.with_extension("copy");
     let calls = vec![
@@ -122,7 +122,7 @@ fn delete(registry: &Registry) -> Result<(), Error> {
     }
 }
 
-/// The file is whole, and so are the answers.
+/// Asserts that the file is sound and the answers are complete.
 #[track_caller]
 fn assert_whole(registry: &Registry) {
     assert!(registry.check().unwrap().is_sound());
@@ -135,7 +135,7 @@ fn assert_whole(registry: &Registry) {
 #[test]
 fn child_cannot_read_its_file() {
     let Some((path, _)) = child::role() else { return };
-    make(&path);
+    create_file(&path);
     let pages = fs::metadata(&path).unwrap().len() / 4_096;
     assert!(pages > 50, "{pages}");
     let (mut refused, mut refused_at_open) = (BTreeSet::new(), 0);
@@ -152,7 +152,7 @@ fn child_cannot_read_its_file() {
                 }
             }
         }
-        // Its pages are read anew after the change of another.
+        // After a change by another handle, its pages are read again.
         let copy = path.with_file_name(format!("{page}.db"));
         fs::copy(&path, &copy).unwrap();
         let [registry, other] = [(); 2].map(|()| Registry::open(&copy).unwrap());
@@ -175,20 +175,20 @@ fn child_cannot_read_its_file() {
 }
 
 #[test]
-fn a_page_that_cannot_be_read_is_storage_and_no_damage() {
+fn an_unreadable_page_is_a_storage_error_and_not_corrupt() {
     if let Some(heard) = run("child_cannot_read_its_file", &[]) {
         assert_eq!(heard, ["whole"]);
     }
 }
 
 #[test]
-fn child_misses_one_read() {
+fn child_fails_one_read() {
     let Some((path, _)) = child::role() else { return };
-    make(&path);
+    create_file(&path);
     let registry = Registry::open(&path).unwrap();
     let mut failed = BTreeSet::new();
     for nth in (1..=size(60, 600)).step_by(size(3, 1)) {
-        // Nothing of it is in a cache: another handle has changed the file.
+        // No page is cached, because another handle has changed the file.
         let other = Registry::open(&path).unwrap();
         other.register_event_type(format!("other.v{nth}")).unwrap();
         drop(other);
@@ -209,8 +209,8 @@ fn child_misses_one_read() {
 }
 
 #[test]
-fn a_read_that_fails_once_is_storage_and_no_damage() {
-    if let Some(heard) = run("child_misses_one_read", &[]) {
+fn a_read_that_fails_once_is_a_storage_error_and_not_corrupt() {
+    if let Some(heard) = run("child_fails_one_read", &[]) {
         assert_eq!(heard, ["whole"]);
     }
 }
@@ -218,7 +218,7 @@ fn a_read_that_fails_once_is_storage_and_no_damage() {
 #[test]
 fn child_cannot_read_its_wal() {
     let Some((path, _)) = child::role() else { return };
-    make(&path);
+    create_file(&path);
     let writer = Registry::open(&path).unwrap();
     writer.create(new("in the wal").allow_unknown_events(true)).unwrap();
     let registry = Registry::open(&path).unwrap();
@@ -244,16 +244,16 @@ fn child_cannot_read_its_wal() {
 }
 
 #[test]
-fn a_wal_that_cannot_be_read_is_storage_and_no_damage() {
+fn an_unreadable_wal_is_a_storage_error_and_not_corrupt() {
     if let Some(heard) = run("child_cannot_read_its_wal", &[]) {
         assert_eq!(heard, ["whole"]);
     }
 }
 
 #[test]
-fn child_fails_at_its_first_look() {
+fn child_fails_to_inspect_its_file() {
     let Some((path, _)) = child::role() else { return };
-    make(&path);
+    create_file(&path);
     let mut told = BTreeSet::new();
     for (call, errno) in [
         ("read", EIO),
@@ -292,21 +292,21 @@ fn child_fails_at_its_first_look() {
 }
 
 #[test]
-fn whatever_fails_at_the_first_look_is_storage_with_its_own_cause() {
-    if let Some(heard) = run("child_fails_at_its_first_look", &[]) {
+fn a_failure_while_inspecting_the_file_is_a_storage_error_with_its_cause() {
+    if let Some(heard) = run("child_fails_to_inspect_its_file", &[]) {
         assert_eq!(heard, ["whole"]);
     }
 }
 
 #[test]
-fn child_cannot_tell_the_size_of_its_wal() {
+fn child_cannot_stat_its_wal() {
     let Some((path, _)) = child::role() else { return };
     let writer = Registry::open(&path).unwrap();
     writer.register_event_types(["agent.v1"]).unwrap();
     let left = path.with_file_name("left.db");
-    leave(&path, &left, &["", "-wal"]);
+    copy_files(&path, &left, &["", "-wal"]);
     drop(writer);
-    // SQLite cannot make a `-shm`, and whether there are changes in the `-wal` is not known.
+    // SQLite cannot create a `-shm`, so it is unknown if the `-wal` has changes.
     for (call, suffix) in
         [("open", "left.db-shm"), ("map", "left.db-shm"), ("truncate", "left.db-shm")]
     {
@@ -317,7 +317,7 @@ fn child_cannot_tell_the_size_of_its_wal() {
     fail("stat", "left.db-wal", EIO, 0, ALWAYS);
     for read_only in [false, true] {
         if let Ok(registry) = Registry::options().read_only(read_only).open(&left) {
-            assert_eq!(registry.event_types().unwrap().len(), 1, "never an older answer");
+            assert_eq!(registry.event_types().unwrap().len(), 1, "an older answer");
         }
     }
     heal();
@@ -326,27 +326,27 @@ fn child_cannot_tell_the_size_of_its_wal() {
 }
 
 #[test]
-fn a_wal_that_cannot_be_looked_at_is_not_taken_for_an_empty_one() {
-    if let Some(heard) = run("child_cannot_tell_the_size_of_its_wal", &[]) {
+fn a_wal_that_cannot_be_inspected_is_not_treated_as_empty() {
+    if let Some(heard) = run("child_cannot_stat_its_wal", &[]) {
         assert_eq!(heard, ["whole"]);
     }
 }
 
 #[test]
-fn child_has_no_descriptor_for_a_moment() {
+fn child_runs_out_of_descriptors_temporarily() {
     let Some((path, _)) = child::role() else { return };
-    make(&path);
+    create_file(&path);
     let writer = Registry::open(&path).unwrap();
     writer.register_event_types(["in.the.wal"]).unwrap();
     let [left, left_again] = ["left.db", "left-again.db"].map(|name| path.with_file_name(name));
     for copy in [&left, &left_again] {
-        leave(&path, copy, &["", "-wal", "-shm"]);
+        copy_files(&path, copy, &["", "-wal", "-shm"]);
     }
     drop(writer);
     for (path, suffix) in [(left, "left.db-wal"), (left_again, "left-again.db-shm")] {
         fail("open", suffix, EMFILE, 0, 1);
         let registry = Registry::open(&path).unwrap();
-        assert!(!heal(), "it did fail");
+        assert!(!heal(), "the failure did not occur");
         assert!(registry.event_type("in.the.wal").unwrap().is_some());
         registry.register_event_type("after").unwrap();
         assert_whole(&registry);
@@ -354,21 +354,24 @@ fn child_has_no_descriptor_for_a_moment() {
 
         fail("open", suffix, EMFILE, 0, 1);
         let reader = Registry::options().read_only(true).open(&path).unwrap();
-        assert!(!heal(), "it did fail");
+        assert!(!heal(), "the failure did not occur");
         let writer = Registry::open(&path).unwrap();
         writer.register_event_type("seen").unwrap();
-        assert!(reader.event_type("seen").unwrap().is_some(), "the reader follows the file");
+        assert!(
+            reader.event_type("seen").unwrap().is_some(),
+            "the reader does not follow the file"
+        );
     }
     fail("open", "registry.db", EMFILE, 0, 1);
     assert_storage(&Registry::open(&path).unwrap_err(), "open");
-    assert!(!heal(), "it did fail");
+    assert!(!heal(), "the failure did not occur");
     assert_whole(&Registry::open(&path).unwrap());
     child::tell("whole");
 }
 
 #[test]
-fn a_registry_that_had_no_descriptor_for_a_moment_can_write() {
-    if let Some(heard) = run("child_has_no_descriptor_for_a_moment", &[]) {
+fn a_registry_recovers_from_a_temporary_lack_of_descriptors() {
+    if let Some(heard) = run("child_runs_out_of_descriptors_temporarily", &[]) {
         assert_eq!(heard, ["whole"]);
     }
 }

@@ -1,11 +1,12 @@
-//! A file of every released schema, made by that release and never made again: what was kept once has to be read for ever.
+//! Opens a file of every released schema, created by that release and never regenerated: every
+//! later version must read it.
 
 use webhook_registry::{ListQuery, NewSubscription, Registry};
 
 use crate::support::SEED_SECRET;
 
 #[test]
-fn a_file_of_version_1_is_read_and_changed_and_goes_on() {
+fn a_version_1_file_can_be_read_and_changed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("v1.db");
     std::fs::write(&path, include_bytes!("../fixtures/v1.db")).unwrap();

@@ -1,6 +1,5 @@
-//! Guards against a history that loses something without a word: a reader that fell behind and is not told, a gap where
-//! two programs wrote at once or where one call made more changes than are kept, a number that another handle does not
-//! know of.
+//! Tests the limited history: a reader that fell behind gets an error, concurrent writers and large
+//! calls leave no gap, and every handle knows the limit.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,11 +16,11 @@ use crate::history_replay::Follower;
 use crate::support::child::{self, Peer};
 use crate::support::{End, Random, new, patient, refused, size};
 
-fn keeping(keep: u64) -> RegistryOptions {
+fn options_keeping(keep: u64) -> RegistryOptions {
     Registry::options().keep_changes(keep).durability(Durability::Relaxed)
 }
 
-/// Makes so many changes, one a call.
+/// Makes this many changes, one per call.
 fn change(registry: &Registry, count: usize) {
     for _ in 0..count {
         let next = registry.last_change().unwrap() + 1;
@@ -29,15 +28,15 @@ fn change(registry: &Registry, count: usize) {
     }
 }
 
-/// Makes so many changes by one call.
+/// Makes this many changes with one call.
 fn change_at_once(registry: &Registry, count: usize) {
     let next = registry.last_change().unwrap() as usize + 1;
     registry.register_event_types((next..next + count).map(|n| format!("x.v{n}"))).unwrap();
 }
 
-/// From where on the history can be read, and not from before.
+/// Asserts that the history is readable from this number on, and not before.
 #[track_caller]
-fn begins(registry: &Registry, begins: u64) {
+fn assert_begins_at(registry: &Registry, begins: u64) {
     let last = registry.last_change().unwrap();
     for after in (begins..=last).rev().take(9).chain([begins]) {
         let changes = registry.changes(after, 1_000).unwrap();
@@ -65,24 +64,24 @@ fn begins(registry: &Registry, begins: u64) {
 }
 
 #[test]
-fn the_newest_are_kept_and_who_fell_behind_is_told_where_the_history_begins() {
+fn the_newest_changes_are_kept_and_a_late_reader_learns_where_the_history_begins() {
     for keep in size(&[1, 9, 64, 100][..], &[1, 2, 9, 63, 64, 65, 100][..]).iter().copied() {
-        let registry = keeping(keep).in_memory().unwrap();
-        begins(&registry, 0);
+        let registry = options_keeping(keep).in_memory().unwrap();
+        assert_begins_at(&registry, 0);
         for _ in 0..size(25, 50) {
             change(&registry, 9);
             let last = registry.last_change().unwrap();
-            begins(&registry, last.saturating_sub(keep));
+            assert_begins_at(&registry, last.saturating_sub(keep));
         }
     }
 }
 
 #[test]
-fn what_is_not_kept_takes_no_place_in_the_file() {
+fn trimmed_changes_take_no_space_in_the_file() {
     let folder = tempfile::tempdir().unwrap();
     for keep in [0, 1, 63, 64, 100, 10_000] {
         let path = folder.path().join(format!("{keep}.db"));
-        let registry = keeping(keep).open(&path).unwrap();
+        let registry = options_keeping(keep).open(&path).unwrap();
         let conn = rusqlite::Connection::open(&path).unwrap();
         let number = |sql| conn.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
         change_at_once(&registry, 500);
@@ -94,55 +93,55 @@ fn what_is_not_kept_takes_no_place_in_the_file() {
         let rows = number("SELECT count(*) FROM change");
         let least = keep.min(770) as i64;
         assert!((least..=least + 64).contains(&rows), "{rows} rows, of which {keep} are kept");
-        begins(&registry, 770_u64.saturating_sub(keep));
+        assert_begins_at(&registry, 770_u64.saturating_sub(keep));
     }
 }
 
 #[test]
-fn what_a_call_makes_and_is_not_kept_is_not_written_first() {
+fn changes_beyond_the_limit_of_one_call_are_never_written() {
     let folder = tempfile::tempdir().unwrap();
     for keep in [0, 1, 100] {
         let path = folder.path().join(format!("{keep}.db"));
-        let registry = keeping(keep).open(&path).unwrap();
+        let registry = options_keeping(keep).open(&path).unwrap();
         registry
             .create_all((0..500).map(|n| new(&format!("n{n}")).allow_unknown_events(true)))
             .unwrap();
         let conn = rusqlite::Connection::open(&path).unwrap();
         let free: i64 = conn.query_row("PRAGMA freelist_count", [], |row| row.get(0)).unwrap();
-        assert_eq!(free, 0, "pages were written to be emptied again");
+        assert_eq!(free, 0, "pages were written and freed again");
     }
 }
 
 #[test]
-fn ten_thousand_are_kept_unless_stated() {
+fn ten_thousand_changes_are_kept_by_default() {
     let registry = Registry::in_memory().unwrap();
     change_at_once(&registry, 10_003);
-    begins(&registry, 3);
+    assert_begins_at(&registry, 3);
 }
 
 #[test]
-fn none_are_kept_with_zero_and_the_numbers_go_on() {
+fn with_a_limit_of_zero_no_change_is_kept_and_numbers_continue() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
-    let registry = keeping(0).open(&path).unwrap();
-    begins(&registry, 0);
+    let registry = options_keeping(0).open(&path).unwrap();
+    assert_begins_at(&registry, 0);
     change(&registry, 3);
-    begins(&registry, 3);
+    assert_begins_at(&registry, 3);
     drop(registry);
     let registry = Registry::open(&path).unwrap();
     change_at_once(&registry, 4);
-    begins(&registry, 7);
-    // Kept again, from there on.
-    let registry = keeping(10).open(&path).unwrap();
-    begins(&registry, 7);
+    assert_begins_at(&registry, 7);
+    // Changes are kept again from there on.
+    let registry = options_keeping(10).open(&path).unwrap();
+    assert_begins_at(&registry, 7);
     change(&registry, 2);
-    begins(&registry, 7);
+    assert_begins_at(&registry, 7);
     change(&registry, 9);
-    begins(&registry, 8);
+    assert_begins_at(&registry, 8);
 }
 
 #[test]
-fn what_was_dropped_is_gone_also_once_more_are_kept_again() {
+fn raising_the_limit_does_not_restore_trimmed_changes() {
     for (lower, upper) in
         [(2, 100), (0, 1), (0, 100), (1, 2), (64, 65), (100, u64::MAX), (3, 10_000)]
     {
@@ -150,24 +149,24 @@ fn what_was_dropped_is_gone_also_once_more_are_kept_again() {
         let path = folder.path().join("webhooks.db");
         let registry = Registry::options().durability(Durability::Relaxed).open(&path).unwrap();
         change(&registry, 150);
-        keeping(lower).open(&path).unwrap();
-        begins(&registry, 150 - lower);
-        keeping(upper).open(&path).unwrap();
-        begins(&registry, 150 - lower);
+        options_keeping(lower).open(&path).unwrap();
+        assert_begins_at(&registry, 150 - lower);
+        options_keeping(upper).open(&path).unwrap();
+        assert_begins_at(&registry, 150 - lower);
         change(&registry, 5);
-        begins(&registry, (150 - lower).max(155_u64.saturating_sub(upper)));
+        assert_begins_at(&registry, (150 - lower).max(155_u64.saturating_sub(upper)));
     }
 }
 
 #[test]
-fn a_call_that_makes_more_changes_than_are_kept_leaves_no_gap() {
+fn a_call_with_more_changes_than_the_limit_leaves_no_gap() {
     for &keep in size(&[1, 64, 100][..], &[1, 5, 63, 64, 65, 100, 128, 200][..]) {
         for at_once in [keep - 1, keep, keep + 1, keep + 63, keep + 64] {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("webhooks.db");
-            let registry = keeping(keep).open(&path).unwrap();
+            let registry = options_keeping(keep).open(&path).unwrap();
             change(&registry, 5);
-            // Event types are written one by one; of subscriptions it is known how many come.
+            // Event types are written one by one; the number of subscriptions is known in advance.
             let all = (0..at_once).map(|n| new(&format!("n{n}")).allow_unknown_events(true));
             registry.create_all(all).unwrap();
             let last = 5 + at_once;
@@ -178,9 +177,9 @@ fn a_call_that_makes_more_changes_than_are_kept_leaves_no_gap() {
                 refused(registry.changes(begins - 1, 1_000), ErrorKind::Gone, &[]);
             }
             let report = registry.check().unwrap();
-            assert!(report.is_sound(), "{keep} are kept, {at_once} made: {report}");
-            // A gap would show once more are kept.
-            let more = keeping(10_000).open(&path).unwrap();
+            assert!(report.is_sound(), "limit {keep}, {at_once} changes at once: {report}");
+            // A gap would show once the limit is raised.
+            let more = options_keeping(10_000).open(&path).unwrap();
             for after in (0..=last).step_by(size(7, 1)) {
                 match more.changes(after, 1_000) {
                     Ok(changes) => assert_eq!(changes.len() as u64, last - after),
@@ -192,37 +191,38 @@ fn a_call_that_makes_more_changes_than_are_kept_leaves_no_gap() {
 }
 
 #[test]
-fn the_number_is_the_files_and_every_handle_goes_by_it() {
+fn the_limit_is_stored_in_the_file_and_applies_to_every_handle() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
-    let (one, reader) = (keeping(5).open(&path).unwrap(), Registry::options().read_only(true));
+    let (one, reader) =
+        (options_keeping(5).open(&path).unwrap(), Registry::options().read_only(true));
     change(&one, 20);
     let (two, reader) = (Registry::open(&path).unwrap(), reader.open(&path).unwrap());
     for registry in [&one, &two, &reader] {
-        begins(registry, 15);
+        assert_begins_at(registry, 15);
     }
     change(&two, 20);
     for registry in [&one, &two, &reader] {
-        begins(registry, 35);
+        assert_begins_at(registry, 35);
     }
-    // Stated anew by whoever opens it last.
-    let three = keeping(8).open(&path).unwrap();
+    // The last opener that states a limit sets it.
+    let three = options_keeping(8).open(&path).unwrap();
     change(&one, 20);
     for registry in [&one, &two, &three, &reader] {
-        begins(registry, 52);
+        assert_begins_at(registry, 52);
     }
     drop((one, two, three, reader));
     let again = Registry::open(&path).unwrap();
     change(&again, 1);
-    begins(&again, 53);
+    assert_begins_at(&again, 53);
 }
 
 #[test]
-fn a_registry_that_only_reads_keeps_no_number() {
+fn a_read_only_registry_cannot_set_the_limit() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
     drop(Registry::open(&path).unwrap());
-    let error = keeping(5).read_only(true).open(&path);
+    let error = options_keeping(5).read_only(true).open(&path);
     let error = refused(error, ErrorKind::Invalid, &["keep_changes"]);
     assert!(error.to_string().contains("cannot change"), "{error}");
 }
@@ -250,7 +250,7 @@ fn a_damaged_history_is_corrupt_and_never_a_silent_gap() {
         let error = refused(registry.changes(after, 1_000), ErrorKind::Corrupt, &[]);
         assert!(error.to_string().starts_with("the file is damaged: "), "{sql}: {error}");
         assert!(!registry.check().unwrap().is_sound(), "{sql}");
-        // What is not touched by it can be read.
+        // Undamaged changes can be read.
         if sql.ends_with("= 7") {
             assert_eq!(registry.changes(10, 1_000).unwrap().len(), 10, "{sql}");
             assert_eq!(registry.changes(0, 6).unwrap().len(), 6, "{sql}");
@@ -258,8 +258,8 @@ fn a_damaged_history_is_corrupt_and_never_a_silent_gap() {
     }
 }
 
-/// Changes of its own kind by one of many: creates, changes and deletes, so many times, three changes each.
-fn work(registry: &Registry, who: &str, rounds: usize) {
+/// Creates, updates and deletes this many subscriptions as one of many writers, three changes each.
+fn write_subscriptions(registry: &Registry, who: &str, rounds: usize) {
     for round in 0..rounds {
         let new = NewSubscription::new(format!("{who} {round}"), "https://example.com/", ["x"]);
         let id = registry.create(new.allow_unknown_events(true)).unwrap().subscription().id();
@@ -268,7 +268,7 @@ fn work(registry: &Registry, who: &str, rounds: usize) {
     }
 }
 
-/// Follows a file until nobody works on it any more.
+/// Follows the history of a file until all writers are done.
 fn follow(registry: &Registry, over: &AtomicBool) -> BTreeMap<String, Vec<ChangeKind>> {
     let (mut follower, mut random) = (Follower { seen: 0 }, Random(7));
     let mut told: BTreeMap<String, Vec<ChangeKind>> = BTreeMap::new();
@@ -284,7 +284,7 @@ fn follow(registry: &Registry, over: &AtomicBool) -> BTreeMap<String, Vec<Change
 }
 
 #[test]
-fn many_threads_and_processes_write_one_history_that_can_be_followed() {
+fn a_reader_can_follow_the_history_of_many_threads_and_processes() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
     let registry = patient().open(&path).unwrap();
@@ -293,7 +293,7 @@ fn many_threads_and_processes_write_one_history_that_can_be_followed() {
         .map(|n| {
             let arguments = [n.to_string(), rounds.to_string()];
             let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-            Peer::spawn(&mut child::command("history_limit::child_works", &path, &arguments))
+            Peer::spawn(&mut child::command("history_limit::child_writes", &path, &arguments))
         })
         .collect();
     peers.iter_mut().for_each(|peer| peer.expect("ready"));
@@ -304,13 +304,13 @@ fn many_threads_and_processes_write_one_history_that_can_be_followed() {
             scope
                 .spawn(|| follow(&Registry::options().read_only(true).open(&path).unwrap(), &over)),
         ];
-        // Also where a writer fails, so that the followers end.
+        // Set even if a writer fails, so that the followers end.
         let end = End(&over);
         peers.iter_mut().for_each(|peer| peer.say("go"));
         thread::scope(|scope| {
             for n in 0..3 {
                 let own = if n == 0 { registry.clone() } else { patient().open(&path).unwrap() };
-                scope.spawn(move || work(&own, &format!("thread {n}"), rounds));
+                scope.spawn(move || write_subscriptions(&own, &format!("thread {n}"), rounds));
             }
         });
         for peer in peers {
@@ -327,18 +327,22 @@ fn many_threads_and_processes_write_one_history_that_can_be_followed() {
 }
 
 #[test]
-fn child_works() {
+fn child_writes() {
     let Some((path, arguments)) = child::role() else {
         return;
     };
     let registry = patient().open(path).unwrap();
     child::tell("ready");
     child::await_word();
-    work(&registry, &format!("process {}", arguments[0]), arguments[1].parse().unwrap());
+    write_subscriptions(
+        &registry,
+        &format!("process {}", arguments[0]),
+        arguments[1].parse().unwrap(),
+    );
 }
 
 #[test]
-fn whoever_sees_an_effect_sees_its_change() {
+fn a_visible_effect_implies_a_visible_change() {
     let folder = tempfile::tempdir().unwrap();
     let path: &Path = &folder.path().join("webhooks.db");
     let (writer, reader) = (patient().open(path).unwrap(), patient().open(path).unwrap());
@@ -365,11 +369,11 @@ fn whoever_sees_an_effect_sees_its_change() {
 }
 
 #[test]
-fn opening_writes_nothing_where_as_many_changes_are_kept_as_before() {
+fn opening_with_an_unchanged_limit_writes_nothing() {
     for keep in [0, 10, i64::MAX as u64, i64::MAX as u64 + 1, u64::MAX] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("webhooks.db");
-        drop(keeping(keep).open(&path).unwrap());
+        drop(options_keeping(keep).open(&path).unwrap());
         let other = rusqlite::Connection::open(&path).unwrap();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
         let impatient = Registry::options().busy_timeout(Duration::ZERO);

@@ -1,5 +1,5 @@
-//! Guards against a history that cannot be trusted to keep a copy by: replayed from its beginning it has to give what the
-//! registry answers, whatever was done, and whenever the program was killed.
+//! Tests that the history can be replayed: applied from its beginning it gives what the registry
+//! returns, after random operations and after a kill.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ const SECRETS: [&str; 2] = [
     "b3RoZXIgb25lIHRoYXQgbm8gaGlzdG9yeSBtYXkga2VlcA==",
 ];
 
-/// Reads a history on, as far as it goes, and sees that it has no gap.
+/// Reads the history to its end, and asserts that it has no gap.
 pub(crate) struct Follower {
     pub(crate) seen: u64,
 }
@@ -48,12 +48,12 @@ impl Follower {
     }
 }
 
-/// What a history says that there is, field by field, by subject.
+/// The state according to the history: the fields of every subject.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Replayed(BTreeMap<String, BTreeMap<String, Value>>);
 
 impl Replayed {
-    /// Does what a change says, once it has seen that everything was as the change says it was.
+    /// Applies a change after asserting that the previous values are those of the change.
     #[track_caller]
     pub(crate) fn take(&mut self, change: &Change) {
         use ChangeKind::{Created, Deleted, EventTypeRegistered, EventTypeRemoved};
@@ -76,8 +76,8 @@ impl Replayed {
         }
     }
 
-    /// The same of what a registry answers.
-    pub(crate) fn of(registry: &Registry) -> Replayed {
+    /// Returns the same state as read from a registry.
+    pub(crate) fn from_registry(registry: &Registry) -> Replayed {
         let mut all = BTreeMap::new();
         for found in registry.iter(ListQuery::new()) {
             let found = found.unwrap();
@@ -99,8 +99,8 @@ impl Replayed {
     }
 }
 
-/// Does something, which may fail or change nothing.
-fn act(registry: &Registry, random: &mut Random) {
+/// Performs a random operation, which may fail or have no effect.
+fn random_operation(registry: &Registry, random: &mut Random) {
     const TYPES: [&str; 5] = ["agent.a.v1", "agent.b.v1", "queue.a.v1", "queue.a.v2", "x"];
     const PATTERNS: [&str; 6] = ["agent.*", "*.v1", "queue.a.v1", "*", "x", "agent.b.v1"];
     let name = format!("n{}", random.below(4));
@@ -136,7 +136,7 @@ fn act(registry: &Registry, random: &mut Random) {
             event_type.with_json_schema(json!({ "maximum": random.below(2) as f64 / 3.0 }));
     }
     let gone = *random.pick(&TYPES);
-    // What comes of it is the registry's to say.
+    // The result of the operation does not matter.
     let _ = match (random.below(9), id) {
         (0 | 1, _) => {
             registry.register_event_types([event_type, EventType::new(*random.pick(&TYPES))])
@@ -157,32 +157,32 @@ fn act(registry: &Registry, random: &mut Random) {
 }
 
 #[test]
-fn the_history_replayed_is_the_registry_after_every_step() {
+fn the_replayed_history_equals_the_registry_after_every_step() {
     let mut random = Random::new();
     for _ in 0..size(20, 400) {
         let registry = Registry::in_memory().unwrap();
         let (mut follower, mut replayed) = (Follower { seen: 0 }, Replayed::default());
         for _ in 0..60 {
-            act(&registry, &mut random);
+            random_operation(&registry, &mut random);
             let limit = 1 + random.below(5);
             follower.read_all(&registry, limit).iter().for_each(|change| replayed.take(change));
-            assert_eq!(replayed, Replayed::of(&registry));
+            assert_eq!(replayed, Replayed::from_registry(&registry));
         }
     }
 }
 
 #[test]
-fn a_killed_program_leaves_a_history_of_just_what_it_has_done() {
+fn the_history_after_a_kill_contains_exactly_the_committed_changes() {
     let folder = tempfile::tempdir().unwrap();
     for round in 0..size(6, 40) {
         let path = folder.path().join(format!("{round}.db"));
         history::begin(&Registry::open(&path).unwrap());
         let mut peer = Peer::spawn(&mut child::command(
-            "history_replay::child_works_until_killed",
+            "history_replay::child_writes_until_killed",
             &path,
             &[],
         ));
-        // By the time of a word of its own it is in the middle of the step after.
+        // When its message arrives, the child is in the middle of the next step.
         for step in 0..10 + 7 * round {
             peer.expect(&step.to_string());
         }
@@ -190,14 +190,14 @@ fn a_killed_program_leaves_a_history_of_just_what_it_has_done() {
         let registry = Registry::open(&path).unwrap();
         let (mut follower, mut replayed) = (Follower { seen: 0 }, Replayed::default());
         follower.read_all(&registry, 1_000).iter().for_each(|change| replayed.take(change));
-        assert_eq!(replayed, Replayed::of(&registry));
-        assert!(follower.seen > 10, "it had written");
+        assert_eq!(replayed, Replayed::from_registry(&registry));
+        assert!(follower.seen > 10, "the child had not written");
         assert!(registry.check().unwrap().is_sound());
     }
 }
 
 #[test]
-fn child_works_until_killed() {
+fn child_writes_until_killed() {
     let Some((path, _)) = child::role() else {
         return;
     };

@@ -1,5 +1,6 @@
-//! Guards against a document that is taken in by half or without being looked at: a fault that is not told, or not where
-//! it stands; a name that two have; a secret echoed in a refusal; a registry that is no longer what it was before.
+//! Tests that an import is validated completely and applied completely or not at all: every problem
+//! is reported with its position, names are unique, no error contains a secret, and a rejected
+//! import leaves the registry unchanged.
 
 use std::sync::OnceLock;
 use std::thread;
@@ -13,7 +14,8 @@ use crate::support::{SEED_SECRET, learn, new, refused, size};
 
 pub(crate) const OTHER: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqrTwjU";
 
-/// The document of a registry with two event types and three subscriptions; the second has two secrets.
+/// Returns the document of a registry with two event types and three subscriptions; the second has
+/// two secrets.
 pub(crate) fn document() -> Value {
     static DOCUMENT: OnceLock<Value> = OnceLock::new();
     DOCUMENT.get_or_init(make).clone()
@@ -29,7 +31,7 @@ fn make() -> Value {
     serde_json::to_value(registry.export().unwrap()).unwrap()
 }
 
-/// The document with another value at this place, or none.
+/// Returns the document with another value at this position, or without it.
 pub(crate) fn with(place: &str, value: Option<Value>) -> Value {
     let mut document = document();
     let (of, key) = place.rsplit_once('/').unwrap();
@@ -48,9 +50,9 @@ pub(crate) fn read(document: &Value) -> Export {
         .unwrap_or_else(|error| panic!("{error}: {document}"))
 }
 
-/// An import that has to be refused, and leaves the registry as it was.
+/// Asserts that the import is rejected and leaves the registry unchanged.
 #[track_caller]
-pub(crate) fn refuses(
+pub(crate) fn assert_rejected(
     registry: &Registry,
     document: &Value,
     kind: ErrorKind,
@@ -64,25 +66,25 @@ pub(crate) fn refuses(
     error.to_string()
 }
 
-/// The one thing that is wrong with the document, in a registry that is empty.
+/// Asserts that an import into an empty registry reports this one problem.
 #[track_caller]
-fn wrong(place: &str, value: Value, field: &str, message: &str) {
+fn assert_invalid(place: &str, value: Value, field: &str, message: &str) {
     let registry = Registry::in_memory().unwrap();
-    let told = refuses(&registry, &with(place, Some(value)), ErrorKind::Invalid, &[field]);
+    let told = assert_rejected(&registry, &with(place, Some(value)), ErrorKind::Invalid, &[field]);
     assert!(told.starts_with(&format!("{field}: ")) && told.contains(message), "{told}");
-    // Nothing is in the way of the next.
+    // The next import succeeds.
     registry.import(read(&document())).unwrap();
     assert_eq!(registry.len().unwrap(), 3);
 }
 
 #[test]
-fn every_value_that_breaks_a_rule_is_told_with_its_place() {
+fn every_invalid_value_of_an_import_is_reported_with_its_position() {
     let of = |key: &str| (format!("/subscriptions/1/{key}"), format!("subscriptions[1].{key}"));
     let table: [(&str, Value, &str); 26] = [
         ("subscriptionId", json!(""), "has 26 characters, not 0"),
         ("subscriptionId", json!("81ARZ3NDEKTSV4RRFFQ69G5FAV"), "a digit from 0 to 7"),
         ("subscriptionId", json!("01ARZ3NDEKTSV4RRFFQ69G5FAU"), "letters other than"),
-        ("subscriptionId", json!("00000000000000000000000000"), "ids rise"),
+        ("subscriptionId", json!("00000000000000000000000000"), "ids must increase"),
         ("name", json!(""), "needs a name"),
         ("name", json!(" b"), "white space"),
         ("name", json!("a"), r#""a" stands in this list already, at [0]"#),
@@ -108,21 +110,31 @@ fn every_value_that_breaks_a_rule_is_told_with_its_place() {
     ];
     for (key, value, message) in table {
         let (place, field) = of(key);
-        wrong(&place, value, &field, message);
+        assert_invalid(&place, value, &field, message);
     }
     let (place, field) = of("events");
-    wrong(&place, json!(["agent.*", "**"]), &format!("{field}[1]"), "**");
-    wrong("/eventTypes/1/name", json!("a b"), "eventTypes[1].name", "a name cannot contain");
+    assert_invalid(&place, json!(["agent.*", "**"]), &format!("{field}[1]"), "**");
+    assert_invalid(
+        "/eventTypes/1/name",
+        json!("a b"),
+        "eventTypes[1].name",
+        "a name cannot contain",
+    );
     let twice = r#""agent.a.v1" stands in this list already, at [0]"#;
-    wrong("/eventTypes/1/name", json!("agent.a.v1"), "eventTypes[1].name", twice);
+    assert_invalid("/eventTypes/1/name", json!("agent.a.v1"), "eventTypes[1].name", twice);
     let long = json!("x".repeat(5_000));
-    wrong("/eventTypes/0/description", long, "eventTypes[0].description", "at most 4096");
+    assert_invalid("/eventTypes/0/description", long, "eventTypes[0].description", "at most 4096");
     let large = json!("x".repeat(300_000));
-    wrong("/eventTypes/0/jsonSchema", large, "eventTypes[0].jsonSchema", "bytes serialized");
+    assert_invalid(
+        "/eventTypes/0/jsonSchema",
+        large,
+        "eventTypes[0].jsonSchema",
+        "bytes serialized",
+    );
 }
 
 #[test]
-fn the_greatest_numbers_and_times_that_are_taken_in_can_be_followed() {
+fn calls_after_an_import_of_the_greatest_numbers_and_times_succeed() {
     let mut document = document();
     let latest = json!("9999-12-31T23:59:59.999Z");
     for subscription in document["subscriptions"].as_array_mut().unwrap() {
@@ -155,7 +167,7 @@ fn the_greatest_numbers_and_times_that_are_taken_in_can_be_followed() {
 }
 
 #[test]
-fn every_fault_of_a_secret_is_told_and_none_is_shown() {
+fn every_problem_of_a_secret_is_reported_and_no_secret_is_shown() {
     let of = |at: usize, key: &str| {
         (
             format!("/subscriptions/1/secrets/{at}/{key}"),
@@ -175,13 +187,13 @@ fn every_fault_of_a_secret_is_told_and_none_is_shown() {
     ];
     for (at, key, value, message) in table {
         let (place, field) = of(at, key);
-        wrong(&place, value.clone(), &field, message);
+        assert_invalid(&place, value.clone(), &field, message);
         let error =
             Registry::in_memory().unwrap().import(read(&with(&place, Some(value)))).unwrap_err();
         let shown = format!("{error} {error:?} {:?}", error.problems());
         assert!(!shown.contains("aGlkZGVu") && !shown.contains(&OTHER[..12]), "{shown}");
     }
-    // Eleven at most.
+    // At most eleven secrets.
     let secret = |n: usize| {
         let old = json!({"secret": format!("{n:02}{}", &SEED_SECRET[2..]), "createdAt": "2026-01-01T00:00:00Z",
             "expiresAt": "2099-01-01T00:00:00Z"});
@@ -190,14 +202,19 @@ fn every_fault_of_a_secret_is_told_and_none_is_shown() {
     let all = |count: usize| Some(Value::Array((0..count).map(secret).collect()));
     let registry = Registry::in_memory().unwrap();
     let place = "/subscriptions/1/secrets";
-    refuses(&registry, &with(place, all(12)), ErrorKind::Invalid, &["subscriptions[1].secrets"]);
+    assert_rejected(
+        &registry,
+        &with(place, all(12)),
+        ErrorKind::Invalid,
+        &["subscriptions[1].secrets"],
+    );
     registry.import(read(&with(place, all(11)))).unwrap();
     let id = registry.get_by_name("b").unwrap().unwrap().id();
     assert_eq!(registry.secrets(id).unwrap().len(), 11);
 }
 
 #[test]
-fn all_faults_are_told_at_once() {
+fn import_reports_every_problem_at_once() {
     let mut document = document();
     document["eventTypes"][0] = json!({"name": "", "description": "\0"});
     let subscriptions = document["subscriptions"].as_array_mut().unwrap();
@@ -231,15 +248,15 @@ fn all_faults_are_told_at_once() {
         "subscriptions[3].name",
     ];
     let registry = Registry::in_memory().unwrap();
-    let told = refuses(&registry, &document, ErrorKind::Invalid, &fields);
+    let told = assert_rejected(&registry, &document, ErrorKind::Invalid, &fields);
     assert!(told.ends_with("; and 10 more"), "{told}");
-    // Faults first, also where something is in the way.
+    // Validation precedes the check for an empty registry.
     registry.register_event_type("x").unwrap();
-    refuses(&registry, &document, ErrorKind::Invalid, &fields);
+    assert_rejected(&registry, &document, ErrorKind::Invalid, &fields);
 }
 
 #[test]
-fn ids_rise_and_the_fault_is_the_laters() {
+fn imported_ids_must_increase_and_the_later_entry_is_reported() {
     let document = document();
     let swapped = |order: [usize; 3]| {
         let mut swapped = document.clone();
@@ -247,13 +264,14 @@ fn ids_rise_and_the_fault_is_the_laters() {
         swapped
     };
     let registry = Registry::in_memory().unwrap();
-    let invalid =
-        |order, fields: &[&str]| refuses(&registry, &swapped(order), ErrorKind::Invalid, fields);
+    let invalid = |order, fields: &[&str]| {
+        assert_rejected(&registry, &swapped(order), ErrorKind::Invalid, fields)
+    };
     invalid([1, 0, 2], &["subscriptions[1].subscriptionId"]);
     invalid([2, 1, 0], &["subscriptions[1].subscriptionId", "subscriptions[2].subscriptionId"]);
     invalid([0, 2, 1], &["subscriptions[2].subscriptionId"]);
     invalid([0, 0, 1], &["subscriptions[1].subscriptionId", "subscriptions[1].name"]);
-    // In small letters it is the same id, and written in large ones.
+    // Lower case is the same id, and it is stored in upper case.
     let id = document["subscriptions"][2]["subscriptionId"].as_str().unwrap();
     registry
         .import(read(&with("/subscriptions/2/subscriptionId", Some(id.to_lowercase().into()))))
@@ -262,10 +280,10 @@ fn ids_rise_and_the_fault_is_the_laters() {
 }
 
 #[test]
-fn a_registry_that_holds_something_takes_in_nothing() {
+fn importing_into_a_nonempty_registry_is_rejected() {
     let document = document();
     let conflict = |registry: &Registry| {
-        let told = refuses(registry, &document, ErrorKind::Conflict, &["registry"]);
+        let told = assert_rejected(registry, &document, ErrorKind::Conflict, &["registry"]);
         assert_eq!(told, "registry holds something already; import needs an empty one");
     };
     let registry = Registry::in_memory().unwrap();
@@ -277,16 +295,16 @@ fn a_registry_that_holds_something_takes_in_nothing() {
     registry.delete(id).unwrap();
     registry.import(read(&document)).unwrap();
     conflict(&registry);
-    // Nothing is no exception.
+    // An empty document is no exception.
     let nothing = json!({"formatVersion": 1, "eventTypes": [], "subscriptions": []});
-    refuses(&registry, &nothing, ErrorKind::Conflict, &["registry"]);
+    assert_rejected(&registry, &nothing, ErrorKind::Conflict, &["registry"]);
     let empty = Registry::in_memory().unwrap();
     empty.import(read(&nothing)).unwrap();
     assert_eq!((empty.last_change().unwrap(), empty.is_empty().unwrap()), (0, true));
 }
 
 #[test]
-fn a_registry_that_only_reads_says_so_before_all_else() {
+fn importing_into_a_read_only_registry_is_rejected_before_validation() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
     drop(Registry::open(&path).unwrap());
@@ -296,12 +314,12 @@ fn a_registry_that_only_reads_says_so_before_all_else() {
         with("/subscriptions/0/url", Some(json!(""))),
         with("/formatVersion", Some(json!(9))),
     ] {
-        refuses(&reader, &document, ErrorKind::ReadOnly, &[]);
+        assert_rejected(&reader, &document, ErrorKind::ReadOnly, &[]);
     }
 }
 
 #[test]
-fn the_receiving_registrys_own_rules_apply() {
+fn an_import_is_validated_with_the_rules_of_the_importing_registry() {
     let lax = Registry::options().min_secret_bytes(1).in_memory().unwrap();
     learn(&lax);
     let local = NewSubscription::new("local", "http://localhost/", ["agent.*"]).secret("YWJjZA==");
@@ -309,14 +327,14 @@ fn the_receiving_registrys_own_rules_apply() {
     let document = serde_json::to_value(lax.export().unwrap()).unwrap();
     let strict = Registry::options().url_policy(UrlPolicy::https_only()).in_memory().unwrap();
     let fields = ["subscriptions[1].url", "subscriptions[1].secrets[0].secret"];
-    refuses(&strict, &document, ErrorKind::Invalid, &fields);
+    assert_rejected(&strict, &document, ErrorKind::Invalid, &fields);
     let stricter = Registry::options().min_secret_bytes(5).in_memory().unwrap();
-    refuses(&stricter, &document, ErrorKind::Invalid, &fields[1..]);
+    assert_rejected(&stricter, &document, ErrorKind::Invalid, &fields[1..]);
     Registry::options().min_secret_bytes(4).in_memory().unwrap().import(read(&document)).unwrap();
 }
 
 #[test]
-fn patterns_that_the_document_does_not_cover_pass() {
+fn imported_patterns_may_match_no_event_type_of_the_document() {
     let mut document = document();
     document["eventTypes"] = json!([]);
     document["subscriptions"][0]["events"] = json!(["not.yet.v1", "none.*"]);
@@ -329,7 +347,7 @@ fn patterns_that_the_document_does_not_cover_pass() {
 }
 
 #[test]
-fn others_see_all_of_it_or_nothing() {
+fn concurrent_readers_see_an_import_completely_or_not_at_all() {
     let folder = tempfile::tempdir().unwrap();
     let origin = Registry::in_memory().unwrap();
     learn(&origin);
@@ -345,7 +363,7 @@ fn others_see_all_of_it_or_nothing() {
                 let over = importing.is_finished();
                 let (before, there) = (other.event_types().unwrap().len(), other.len().unwrap());
                 assert!([0, all].contains(&there) && [0, types].contains(&before));
-                assert!(before == 0 || there == all, "the event types came with the subscriptions");
+                assert!(before == 0 || there == all, "event types without the subscriptions");
                 if over {
                     break assert_eq!(there, all);
                 }

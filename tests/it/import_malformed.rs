@@ -1,22 +1,23 @@
-//! Guards against a document that is not what it seems: cut off, of another format, of another shape, or changed at random.
-//! Whatever passes has to make a sound registry; what does not is told by its place, and never by a value, which can be a
-//! secret under the wrong key.
+//! Tests malformed import documents: truncated, in another format, with wrong JSON types, or
+//! mutated at random. An accepted document gives a sound registry. A rejected one is reported by
+//! position and never by value, which can be a secret under the wrong key.
 
 use serde_json::{Value, json};
 use webhook_registry::{ErrorKind, Export, ListQuery, Registry};
 
-use crate::import::{OTHER, document, read, refuses, with};
+use crate::import::{OTHER, assert_rejected, document, read, with};
 use crate::support::{Random, SEED_SECRET, refused, size};
 
 #[test]
-fn another_format_is_incompatible_whatever_is_in_it() {
+fn an_unknown_format_version_is_incompatible_whatever_else_is_wrong() {
     let registry = Registry::in_memory().unwrap();
     for version in [0, 2, 3, u64::MAX] {
-        let told = |document: &Value| refuses(&registry, document, ErrorKind::Incompatible, &[]);
+        let told =
+            |document: &Value| assert_rejected(&registry, document, ErrorKind::Incompatible, &[]);
         let expected = format!("the document's format is {version}; the one that is known is 1");
         assert_eq!(told(&with("/formatVersion", Some(json!(version)))), expected);
         assert_eq!(told(&json!({"formatVersion": version})), expected);
-        // Keys have no order, and whatever else is wrong can be right in another format.
+        // Keys have no order, and other errors can be valid in another format.
         let others = [
             r#""eventTypes":{"a":1},"subscriptions":7,"tenants":[]"#,
             r#""eventTypes":["a",{"name":7}],"subscriptions":{}"#,
@@ -51,7 +52,7 @@ fn another_format_is_incompatible_whatever_is_in_it() {
 }
 
 #[test]
-fn a_wrong_shape_is_told_by_its_place_and_never_by_its_value() {
+fn a_wrong_json_type_is_reported_by_position_and_never_by_value() {
     let table: [(&str, Option<Value>, &str); 19] = [
         ("/formatVersion", None, "missing key formatVersion"),
         ("/eventTypes", None, "missing key eventTypes"),
@@ -143,14 +144,14 @@ fn a_wrong_shape_is_told_by_its_place_and_never_by_its_value() {
     for text in ["", "null", "[]", "7", "\"x\"", "{", "{}"] {
         serde_json::from_str::<Export>(text).unwrap_err();
     }
-    // What may be absent may be null.
+    // Optional keys may be null.
     for place in ["/subscriptions/2/description", "/subscriptions/2/metadata"] {
         assert_eq!(read(&with(place, Some(Value::Null))), read(&with(place, None)));
     }
 }
 
 #[test]
-fn a_document_that_is_cut_off_is_refused_wherever_that_is() {
+fn a_document_truncated_anywhere_is_rejected() {
     let text = document().to_string();
     assert!(serde_json::from_str::<Export>(&text).is_ok());
     for end in 0..text.len() {
@@ -160,14 +161,14 @@ fn a_document_that_is_cut_off_is_refused_wherever_that_is() {
     assert!(serde_json::from_str::<Export>(&(text + "x")).is_err());
 }
 
-/// The document as text, with its keys in this order.
+/// Returns the document as text with its keys in this order.
 fn in_order(document: &Value, keys: [&str; 3]) -> String {
     let entries = keys.map(|key| format!("{}:{}", json!(key), document[key]));
     format!("{{{}}}", entries.join(","))
 }
 
 #[test]
-fn a_document_means_the_same_in_every_order_of_its_keys() {
+fn the_order_of_keys_does_not_change_the_meaning_of_a_document() {
     let [version, types, subscriptions] = ["formatVersion", "eventTypes", "subscriptions"];
     let orders = [
         [version, types, subscriptions],
@@ -200,7 +201,7 @@ fn a_document_means_the_same_in_every_order_of_its_keys() {
             "{error}"
         );
         assert!(!error.contains(&OTHER[6..14]), "{error}");
-        // What is kept for later does not lose a key that stands twice.
+        // Buffered content does not lose a duplicate key.
         let twice =
             in_order(&document(), keys).replace(r#""metadata":{"#, r#""metadata":{"k":"w","#);
         let error = told(&twice);
@@ -226,11 +227,11 @@ fn a_document_means_the_same_in_every_order_of_its_keys() {
     }
 }
 
-/// A place in the document, drawn by chance.
-fn place(value: &Value, random: &mut Random) -> String {
+/// Returns a random position in the document.
+fn random_position(value: &Value, random: &mut Random) -> String {
     let step = |key: String, inner: &Value, random: &mut Random| match inner {
         Value::Object(_) | Value::Array(_) if random.chance(80) => {
-            format!("/{key}{}", place(inner, random))
+            format!("/{key}{}", random_position(inner, random))
         }
         _ => format!("/{key}"),
     };
@@ -248,7 +249,7 @@ fn place(value: &Value, random: &mut Random) -> String {
 }
 
 #[test]
-fn whatever_passes_makes_a_sound_registry_and_whatever_does_not_leaves_it_empty() {
+fn an_accepted_mutation_imports_soundly_and_a_rejected_one_leaves_the_registry_empty() {
     let mut random = Random::new();
     let values = [
         Value::Null,
@@ -279,7 +280,7 @@ fn whatever_passes_makes_a_sound_registry_and_whatever_does_not_leaves_it_empty(
         let mut document = document();
         document["subscriptions"].as_array_mut().unwrap().truncate(random.below(4));
         for _ in 0..1 + random.below(3) {
-            let place = place(&document, &mut random);
+            let place = random_position(&document, &mut random);
             let Some(found) = document.pointer_mut(&place) else { continue };
             *found = random.pick(&values).clone();
         }

@@ -1,5 +1,5 @@
-//! The JSON, key by key and in order: servers hand these texts on as they stand, so a key that moves, a time written
-//! otherwise or a null where nothing was is a break for their callers.
+//! Tests the JSON representation key by key and in order. Servers pass these texts on, so a moved
+//! key, a different time format or a new null breaks their clients.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,7 +12,7 @@ use webhook_registry::{
 
 use crate::support::{SEED, SEED_SECRET, learn, new, refused};
 
-/// 2026-03-04T05:06:07.089Z, and a part of a millisecond that is cut off.
+/// 2026-03-04T05:06:07.089Z, and a fraction of a millisecond that is truncated.
 fn fixed() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_micros(1_772_600_767_089_999)
 }
@@ -33,7 +33,7 @@ fn body<T: DeserializeOwned>(value: &Value) -> T {
     serde_json::from_value(value.clone()).unwrap()
 }
 
-/// A subscription with everything, and the registry it is in.
+/// Creates a subscription with every field, and returns it with its registry.
 fn full() -> (Registry, Subscription) {
     let registry = registry();
     let new = new("full").description("for \"people\"").metadata("b", "2").metadata("a", "1");
@@ -42,7 +42,7 @@ fn full() -> (Registry, Subscription) {
 }
 
 #[test]
-fn a_created_subscription_is_written_with_these_keys_in_this_order() {
+fn a_created_subscription_has_these_keys_in_this_order() {
     let registry = registry();
     let created = registry.create(serde_json::from_str(SEED).unwrap()).unwrap();
     let id = created.subscription().id();
@@ -75,7 +75,7 @@ fn a_created_subscription_is_written_with_these_keys_in_this_order() {
 }
 
 #[test]
-fn a_subscription_is_written_the_same_without_its_secret() {
+fn a_subscription_has_the_same_keys_without_the_secret() {
     let (registry, subscription) = full();
     let id = subscription.id();
     let expected = format!(
@@ -96,7 +96,7 @@ fn a_subscription_is_written_the_same_without_its_secret() {
 }
 
 #[test]
-fn a_page_says_where_the_next_begins_only_when_there_is_one() {
+fn a_page_has_a_next_cursor_only_if_there_is_a_next_page() {
     let registry = registry();
     let none = registry.list(ListQuery::new()).unwrap();
     assert_eq!(text(&none), r#"{"subscriptions":[]}"#);
@@ -137,7 +137,7 @@ fn times_are_whole_milliseconds_from_1970_to_9999() {
     }
 }
 
-/// Applies a PATCH body to a subscription with everything, and answers what became of it.
+/// Applies a PATCH body to a subscription with every field, and returns the result.
 #[track_caller]
 fn patched(patch: &Value) -> Value {
     let (registry, before) = full();
@@ -147,7 +147,7 @@ fn patched(patch: &Value) -> Value {
 }
 
 #[test]
-fn a_patch_changes_what_it_names_and_leaves_the_rest() {
+fn a_patch_changes_only_the_named_fields() {
     let before = patched(&json!({}));
     assert_eq!(before["revision"], 1);
     for (patch, key, expected) in [
@@ -176,7 +176,7 @@ fn a_patch_changes_what_it_names_and_leaves_the_rest() {
 }
 
 #[test]
-fn a_patch_that_changes_nothing_is_no_change() {
+fn a_patch_without_effect_does_not_increment_the_revision() {
     for patch in [
         json!({}),
         json!({"metadata": {}}),
@@ -193,7 +193,7 @@ fn a_patch_that_changes_nothing_is_no_change() {
 }
 
 #[test]
-fn the_setters_of_an_update_act_in_the_order_called() {
+fn the_setters_of_an_update_apply_in_call_order() {
     let update = SubscriptionUpdate::new;
     for (change, expected) in [
         (update().clear_metadata().metadata("k", "v"), json!({"k": "v"})),
@@ -232,7 +232,7 @@ fn null_equals_absent_in_the_optional_keys_of_a_new_subscription() {
 }
 
 #[test]
-fn every_key_says_what_its_setter_says() {
+fn every_json_key_equals_its_setter() {
     let new: NewSubscription = body(&json!({
         "name": "n", "url": "https://x", "events": ["a", "b"], "enabled": false, "secret": SEED_SECRET,
         "description": "d", "metadata": {"k": "v"}, "allowUnknownEvents": true,
@@ -277,7 +277,7 @@ fn every_key_says_what_its_setter_says() {
 }
 
 #[test]
-fn a_copy_of_a_subscription_is_all_but_its_secret() {
+fn a_subscription_can_be_recreated_from_its_json_except_for_its_secret() {
     let (registry, subscription) = full();
     let copy = NewSubscription::from(&subscription);
     let said = new("full")
@@ -293,7 +293,7 @@ fn a_copy_of_a_subscription_is_all_but_its_secret() {
 }
 
 #[test]
-fn ids_and_patterns_are_strings() {
+fn ids_and_patterns_serialize_as_strings() {
     let id: SubscriptionId = "01k9v3t0z2b4c6d8e0f2g4h6j8".parse().unwrap();
     assert_eq!(text(&id), r#""01K9V3T0Z2B4C6D8E0F2G4H6J8""#);
     assert_eq!(serde_json::from_str::<SubscriptionId>(&text(&id)).unwrap(), id);
@@ -302,13 +302,13 @@ fn ids_and_patterns_are_strings() {
     assert_eq!(text(&pattern), r#""a.[!b-d]*""#);
     assert_eq!(serde_json::from_str::<EventPattern>(&text(&pattern)).unwrap(), pattern);
     assert!(serde_json::from_str::<EventPattern>(r#""[^a]""#).is_err());
-    // As keys of a map, which JSON writes as strings.
+    // Keys of a map, which JSON writes as strings.
     let map = std::collections::BTreeMap::from([(id, pattern)]);
     assert_eq!(text(&map), r#"{"01K9V3T0Z2B4C6D8E0F2G4H6J8":"a.[!b-d]*"}"#);
 }
 
 #[test]
-fn problems_are_ready_for_the_body_of_an_answer() {
+fn problems_serialize_for_a_response_body() {
     let error = registry().create(new("").description("\u{0}")).unwrap_err();
     assert_eq!(
         text(&error.problems()),
@@ -319,7 +319,7 @@ fn problems_are_ready_for_the_body_of_an_answer() {
 }
 
 #[test]
-fn event_types_are_another_systems_document() {
+fn a_catalog_deserializes_from_the_document_of_another_system() {
     let given = r#"{"next": 1, "eventTypes": [{"name": "a", "description": null, "jsonSchema": null, "id": {"x": []}},
         {"jsonSchema": {"type": "object"}, "description": "d", "name": "b"}]}"#;
     let catalog: Catalog = serde_json::from_str(given).unwrap();

@@ -1,7 +1,8 @@
-//! Guards against what another crate of the program makes of JSON. Cargo unifies features: `raw_value` and
-//! `arbitrary_precision` of serde_json give two keys a meaning of their own and hand over numbers as objects,
-//! `preserve_order` changes the order of keys, `unbounded_depth` lets a program lift the parser's limit. `.ci/run` runs
-//! the whole suite also with all of them on.
+//! Tests metadata and schemas under serde_json features that another crate of the program may
+//! enable, because Cargo unifies features. `raw_value` and `arbitrary_precision` give two keys a
+//! special meaning and represent numbers as objects, `preserve_order` changes the order of keys,
+//! and `unbounded_depth` lifts the limit of the parser. `.ci/run` also runs the whole suite with
+//! all of them.
 
 use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
@@ -13,7 +14,7 @@ use crate::support::refused;
 
 const KEYS: [&str; 2] = ["$serde_json::private::RawValue", "$serde_json::private::Number"];
 
-/// Such a key alone and with others, before and after it.
+/// Returns objects with such a key alone, and with others before and after it.
 fn objects() -> Vec<Map<String, Value>> {
     let texts = ["oops", "[1,2]", "{\"a\":1}", "1.5", "12", "null", "", "\"x\""];
     let one = KEYS.iter().flat_map(|key| texts.map(|text| [(*key, text)].to_vec()));
@@ -26,7 +27,7 @@ fn objects() -> Vec<Map<String, Value>> {
 }
 
 #[test]
-fn metadata_comes_back_as_given_whatever_its_keys_are() {
+fn metadata_round_trips_with_any_keys() {
     for metadata in objects() {
         let registry = Registry::in_memory().unwrap();
         let body = json!({"name": "n", "url": "https://example.com/", "events": ["*"], "metadata": metadata});
@@ -41,7 +42,7 @@ fn metadata_comes_back_as_given_whatever_its_keys_are() {
         };
         let given = Value::Object(metadata.clone());
         assert_eq!(shown(&registry), given);
-        // In the history, before and after.
+        // The history contains it before and after.
         let patch = format!(r#"{{"metadata":{}}}"#, given.to_string().replace("\":\"", "\":\"x"));
         registry.update(id, serde_json::from_str::<SubscriptionUpdate>(&patch).unwrap()).unwrap();
         registry.update(id, SubscriptionUpdate::new().clear_metadata()).unwrap();
@@ -54,11 +55,11 @@ fn metadata_comes_back_as_given_whatever_its_keys_are() {
         assert_eq!(of(1).before(), Some(&given));
         assert_eq!(of(1).after(), of(2).before());
         assert_eq!((of(3).before(), of(3).after()), (None, Some(&given)));
-        // In a query.
+        // A query finds it.
         let query = json!({"metadata": given});
         let query: ListQuery = serde_json::from_str(&query.to_string()).unwrap();
         assert_eq!(registry.count(query).unwrap(), 1);
-        // In the document, whatever its order.
+        // An export contains it, in any order of keys.
         let export = registry.export().unwrap();
         let text = serde_json::to_string(&export).unwrap();
         let (rest, version) =
@@ -76,7 +77,7 @@ fn metadata_comes_back_as_given_whatever_its_keys_are() {
 }
 
 #[test]
-fn a_schema_comes_back_as_given_whatever_its_keys_are() {
+fn a_schema_round_trips_with_any_keys() {
     let nested = |object: &Map<String, Value>| {
         let object = Value::Object(object.clone());
         [
@@ -101,7 +102,7 @@ fn a_schema_comes_back_as_given_whatever_its_keys_are() {
         assert_eq!(there(&registry).json_schema(), Some(&schema));
         let before = registry.last_change().unwrap();
         registry.register_event_types(set).unwrap();
-        assert_eq!(registry.last_change().unwrap(), before, "nothing has changed");
+        assert_eq!(registry.last_change().unwrap(), before, "nothing may have changed");
         registry.register_event_type("a").unwrap();
         let changes = registry.changes(0, 10).unwrap();
         let of = |at: usize| {
@@ -119,7 +120,7 @@ fn a_schema_comes_back_as_given_whatever_its_keys_are() {
     }
 }
 
-/// A catalog inside another program's document: serde buffers what it flattens.
+/// A catalog inside a document of another program: serde buffers flattened content.
 #[derive(serde::Deserialize)]
 struct Answer {
     #[serde(flatten)]
@@ -144,10 +145,10 @@ fn numbers_of_a_schema_stay_numbers() {
     }
 }
 
-/// With `arbitrary_precision` they would be kept, and no program without it could read the file. Without it they are no
-/// JSON.
+/// With `arbitrary_precision` they would be stored, and no program without it could read the file.
+/// Without it they are not valid JSON.
 #[test]
-fn a_number_past_64_bits_is_in_no_schema() {
+fn a_schema_number_beyond_64_bits_is_rejected() {
     for number in ["1e400", "-1e400", "[{\"a\":1e309}]"] {
         let document = format!(r#"{{"eventTypes":[{{"name":"a","jsonSchema":{number}}}]}}"#);
         let Ok(catalog) = serde_json::from_str::<Catalog>(&document) else { continue };
@@ -162,7 +163,7 @@ fn a_number_past_64_bits_is_in_no_schema() {
 }
 
 #[test]
-fn a_number_is_no_object() {
+fn a_number_is_not_accepted_as_an_object() {
     for number in ["1.5", "-1.5", "1e300", "123456789012345678901234567890"] {
         let body = |key: &str| {
             format!(r#"{{"name":"n","url":"https://x","events":["*"],"{key}":{number}}}"#)
@@ -186,7 +187,7 @@ fn a_number_is_no_object() {
 }
 
 #[test]
-fn two_schemas_that_differ_in_the_order_of_keys_are_one() {
+fn schemas_that_differ_only_in_key_order_are_equal() {
     let registry = Registry::in_memory().unwrap();
     let learn = |schema: &str| {
         let text = format!(r#"{{"name":"a","jsonSchema":{schema}}}"#);
@@ -197,13 +198,13 @@ fn two_schemas_that_differ_in_the_order_of_keys_are_one() {
     let before = (document(), registry.last_change().unwrap());
     learn(r#"{"a":{"c":2,"d":[{"x":2,"y":1}]},"b":1}"#);
     assert_eq!((document(), registry.last_change().unwrap()), before);
-    // Twice in and out gives the same text.
+    // A second round trip gives the same text.
     let other = Registry::in_memory().unwrap();
     other.import(serde_json::from_str(&before.0).unwrap()).unwrap();
     assert_eq!(serde_json::to_string(&other.export().unwrap()).unwrap(), before.0);
 }
 
-/// So deep as no parser with a limit reads it.
+/// Returns a value nested too deeply for a parser with a limit.
 fn deep(levels: usize) -> Value {
     let nest = |inner, level| match level % 2 {
         0 => Value::Array(vec![inner]),
@@ -212,7 +213,7 @@ fn deep(levels: usize) -> Value {
     (0..levels).fold(Value::Null, nest)
 }
 
-/// Takes a value apart level by level: dropped whole, a deep one overflows the stack.
+/// Drops a value level by level: dropping a deep one at once overflows the stack.
 fn dismantle(mut value: Value) {
     loop {
         value = match &mut value {
@@ -224,7 +225,7 @@ fn dismantle(mut value: Value) {
 }
 
 #[test]
-fn a_document_that_is_too_deep_is_refused_before_the_stack_overflows() {
+fn a_too_deeply_nested_document_is_rejected_before_the_stack_overflows() {
     for levels in [130, 1_000, 100_000] {
         let document = |value: Value| {
             let event_type = [("name".to_owned(), json!("a")), ("jsonSchema".to_owned(), value)];
@@ -251,7 +252,7 @@ fn a_document_that_is_too_deep_is_refused_before_the_stack_overflows() {
 }
 
 #[test]
-fn the_deepest_schema_goes_everywhere() {
+fn the_deepest_allowed_schema_works_in_every_call() {
     let schema = deep(124);
     let registry = Registry::in_memory().unwrap();
     registry.register_event_type(EventType::new("a").with_json_schema(schema.clone())).unwrap();

@@ -1,5 +1,5 @@
-//! JSON of the wrong shape. Serde's own messages repeat the value that did not fit; put under the wrong key, that
-//! value is a secret, and the message goes into a log.
+//! Tests that errors about wrong JSON types do not repeat the value. Messages of serde repeat it,
+//! and a value under the wrong key can be a secret that the message would put into a log.
 
 use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
@@ -12,9 +12,10 @@ use webhook_registry::{
 
 const SECRET: &str = "Leaky0WHqXISxMAgoYneiFhgdGrOgYeToYPN3HjIO4xA";
 
-/// The message of a refusal, from text and from a value alike, that names all of these and never the secret.
+/// Asserts that parsing text and a value fails with a message that has all of these names and never
+/// the secret.
 #[track_caller]
-fn refused<T: DeserializeOwned + std::fmt::Debug>(json: &Value, named: &[&str]) {
+fn assert_rejected<T: DeserializeOwned + std::fmt::Debug>(json: &Value, named: &[&str]) {
     let from_text = serde_json::from_str::<T>(&json.to_string()).unwrap_err();
     let from_value = serde_json::from_value::<T>(json.clone()).unwrap_err();
     for error in [from_text, from_value] {
@@ -27,7 +28,7 @@ fn refused<T: DeserializeOwned + std::fmt::Debug>(json: &Value, named: &[&str]) 
     }
 }
 
-/// A value of each JSON type, and how it is called.
+/// Returns a value of each JSON type with the name of the type.
 fn values() -> [(Value, &'static str); 8] {
     [
         (json!(SECRET), "a string"),
@@ -41,9 +42,13 @@ fn values() -> [(Value, &'static str); 8] {
     ]
 }
 
-/// Puts a value of every other type under a key: each is refused by key and type.
+/// Asserts that a value of every other type under this key is rejected by key and type.
 #[track_caller]
-fn takes_only<T: DeserializeOwned + std::fmt::Debug>(base: &Value, key: &str, types: &[&str]) {
+fn assert_accepts_only<T: DeserializeOwned + std::fmt::Debug>(
+    base: &Value,
+    key: &str,
+    types: &[&str],
+) {
     let mut refusals = 0;
     for (value, called) in values() {
         if types.contains(&called) {
@@ -51,18 +56,18 @@ fn takes_only<T: DeserializeOwned + std::fmt::Debug>(base: &Value, key: &str, ty
         }
         let mut body = base.clone();
         body[key] = value;
-        refused::<T>(&body, &[key, called]);
+        assert_rejected::<T>(&body, &[key, called]);
         refusals += 1;
     }
     assert!(refusals >= 4);
 }
 
-fn least() -> Value {
+fn minimal() -> Value {
     json!({"name": "n", "url": "https://x", "events": ["*"]})
 }
 
 #[test]
-fn a_wrong_type_is_told_by_key_and_type_and_never_by_value() {
+fn a_wrong_json_type_is_reported_by_key_and_type_and_never_by_value() {
     let (string, flag, list, object) = ("a string", "a boolean", "an array", "an object");
     for (key, kind, null) in [
         ("name", string, false),
@@ -75,7 +80,7 @@ fn a_wrong_type_is_told_by_key_and_type_and_never_by_value() {
         ("allowUnknownEvents", flag, true),
     ] {
         let types = if null { vec![kind, "null"] } else { vec![kind] };
-        takes_only::<NewSubscription>(&least(), key, &types);
+        assert_accepts_only::<NewSubscription>(&minimal(), key, &types);
     }
     for (key, kind, null) in [
         ("name", string, false),
@@ -88,9 +93,9 @@ fn a_wrong_type_is_told_by_key_and_type_and_never_by_value() {
         ("allowUnknownEvents", flag, false),
     ] {
         let types = if null { vec![kind, "null"] } else { vec![kind] };
-        takes_only::<SubscriptionUpdate>(&json!({}), key, &types);
+        assert_accepts_only::<SubscriptionUpdate>(&json!({}), key, &types);
     }
-    takes_only::<SubscriptionUpdate>(&json!({}), "ifRevision", &["a number"]);
+    assert_accepts_only::<SubscriptionUpdate>(&json!({}), "ifRevision", &["a number"]);
     for (key, kind) in [
         ("enabled", flag),
         ("nameContains", string),
@@ -99,18 +104,21 @@ fn a_wrong_type_is_told_by_key_and_type_and_never_by_value() {
         ("after", string),
         ("limit", "a number"),
     ] {
-        takes_only::<ListQuery>(&json!({}), key, &[kind, "null"]);
+        assert_accepts_only::<ListQuery>(&json!({}), key, &[kind, "null"]);
     }
-    takes_only::<Catalog>(&json!({}), "eventTypes", &[list]);
-    takes_only::<EventType>(&json!({"name": "n"}), "name", &[string]);
-    takes_only::<EventType>(&json!({"name": "n"}), "description", &[string, "null"]);
+    assert_accepts_only::<Catalog>(&json!({}), "eventTypes", &[list]);
+    assert_accepts_only::<EventType>(&json!({"name": "n"}), "name", &[string]);
+    assert_accepts_only::<EventType>(&json!({"name": "n"}), "description", &[string, "null"]);
 }
 
 #[test]
-fn numbers_are_whole_and_not_negative() {
+fn negative_and_fractional_numbers_are_rejected() {
     for number in [json!(-4711), json!(0.4711), json!(4711.0), json!(1e300)] {
-        refused::<SubscriptionUpdate>(&json!({"ifRevision": number}), &["ifRevision", "a number"]);
-        refused::<ListQuery>(&json!({"limit": number}), &["limit", "a number"]);
+        assert_rejected::<SubscriptionUpdate>(
+            &json!({"ifRevision": number}),
+            &["ifRevision", "a number"],
+        );
+        assert_rejected::<ListQuery>(&json!({"limit": number}), &["limit", "a number"]);
     }
     let most = json!({"ifRevision": u64::MAX});
     assert_eq!(
@@ -120,69 +128,69 @@ fn numbers_are_whole_and_not_negative() {
 }
 
 #[test]
-fn inside_lists_and_objects_the_place_is_named() {
+fn an_error_inside_a_list_or_object_names_the_position() {
     let with = |key: &str, value: Value| {
-        let mut body = least();
+        let mut body = minimal();
         body[key] = value;
         body
     };
     for (value, called) in values() {
         if called != "a string" {
             let events = with("events", json!(["*", value]));
-            refused::<NewSubscription>(&events, &["events[1]", "a string", called]);
+            assert_rejected::<NewSubscription>(&events, &["events[1]", "a string", called]);
             let metadata = with("metadata", json!({"k": value}));
-            refused::<NewSubscription>(&metadata, &["metadata", "k", called]);
+            assert_rejected::<NewSubscription>(&metadata, &["metadata", "k", called]);
             let query = json!({"metadata": {"k": value}});
-            refused::<ListQuery>(&query, &["metadata", "k", called]);
+            assert_rejected::<ListQuery>(&query, &["metadata", "k", called]);
             if called != "null" {
                 let patch = json!({"metadata": {"k": value}});
-                refused::<SubscriptionUpdate>(&patch, &["metadata", "k", called]);
+                assert_rejected::<SubscriptionUpdate>(&patch, &["metadata", "k", called]);
             }
         }
         if called != "an object" {
-            refused::<Catalog>(&json!({"eventTypes": [value]}), &["eventTypes[0]", called]);
+            assert_rejected::<Catalog>(&json!({"eventTypes": [value]}), &["eventTypes[0]", called]);
         }
     }
-    refused::<Catalog>(&json!({"eventTypes": [{"name": "a"}, {}]}), &["name"]);
+    assert_rejected::<Catalog>(&json!({"eventTypes": [{"name": "a"}, {}]}), &["name"]);
 }
 
 #[test]
-fn a_whole_document_of_the_wrong_type_is_refused() {
+fn a_document_of_the_wrong_json_type_is_rejected() {
     for (value, called) in values() {
         if called != "an object" {
-            refused::<NewSubscription>(&value, &["an object", called]);
-            refused::<SubscriptionUpdate>(&value, &["an object", called]);
-            refused::<ListQuery>(&value, &["an object", called]);
-            refused::<EventType>(&value, &["an object", called]);
-            refused::<Catalog>(&value, &["an object", called]);
+            assert_rejected::<NewSubscription>(&value, &["an object", called]);
+            assert_rejected::<SubscriptionUpdate>(&value, &["an object", called]);
+            assert_rejected::<ListQuery>(&value, &["an object", called]);
+            assert_rejected::<EventType>(&value, &["an object", called]);
+            assert_rejected::<Catalog>(&value, &["an object", called]);
         }
         if called != "a string" {
-            refused::<SubscriptionId>(&value, &["a string", called]);
-            refused::<EventPattern>(&value, &["a string", called]);
+            assert_rejected::<SubscriptionId>(&value, &["a string", called]);
+            assert_rejected::<EventPattern>(&value, &["a string", called]);
         }
     }
-    // Values of the right type that are none: their rules speak, without the text.
-    refused::<SubscriptionId>(&json!(SECRET), &["subscription id"]);
-    refused::<ListQuery>(&json!({"after": SECRET}), &["subscription id"]);
+    // Invalid values of the right type: the message of their rule does not repeat the text.
+    assert_rejected::<SubscriptionId>(&json!(SECRET), &["subscription id"]);
+    assert_rejected::<ListQuery>(&json!({"after": SECRET}), &["subscription id"]);
 }
 
 #[test]
-fn unknown_keys_are_refused_by_name() {
+fn unknown_keys_are_rejected_by_name() {
     for key in ["Secret", "secrets", "subscriptionId", "revision", "", "ifRevision"] {
-        let mut body = least();
+        let mut body = minimal();
         body[key] = json!(SECRET);
-        refused::<NewSubscription>(&body, &[&format!("{key:?}"), "allowUnknownEvents"]);
+        assert_rejected::<NewSubscription>(&body, &[&format!("{key:?}"), "allowUnknownEvents"]);
     }
     for key in ["Secret", "secrets", "subscriptionId", "revision", "", "createdAt"] {
         let body = json!({key: SECRET});
-        refused::<SubscriptionUpdate>(&body, &[&format!("{key:?}"), "ifRevision"]);
+        assert_rejected::<SubscriptionUpdate>(&body, &[&format!("{key:?}"), "ifRevision"]);
     }
     for key in ["name", "cursor", "name_contains", "secret", "next"] {
-        refused::<ListQuery>(&json!({key: SECRET}), &[&format!("{key:?}"), "nameContains"]);
+        assert_rejected::<ListQuery>(&json!({key: SECRET}), &[&format!("{key:?}"), "nameContains"]);
     }
 }
 
-/// Texts that are keys of a signing secret, and what it is often written with.
+/// Returns typical texts of signing secrets.
 fn secrets() -> Vec<String> {
     let mut secrets = vec![
         SECRET.to_owned(),
@@ -202,40 +210,52 @@ fn secrets() -> Vec<String> {
 }
 
 #[test]
-fn a_secret_that_is_put_where_a_key_has_to_be_is_not_repeated() {
+fn a_secret_in_place_of_a_key_is_not_repeated() {
     for secret in secrets() {
         let hidden = format!("{} bytes, not shown because it could be a secret", secret.len());
-        let mut body = least();
+        let mut body = minimal();
         body[&*secret] = json!(1);
-        refused::<NewSubscription>(&body, &["unknown key", &hidden, "allowUnknownEvents"]);
-        refused::<SubscriptionUpdate>(
+        assert_rejected::<NewSubscription>(&body, &["unknown key", &hidden, "allowUnknownEvents"]);
+        assert_rejected::<SubscriptionUpdate>(
             &json!({(&*secret): 1}),
             &["unknown key", &hidden, "ifRevision"],
         );
-        refused::<ListQuery>(&json!({(&*secret): 1}), &["unknown key", &hidden, "nameContains"]);
-        refused::<Export>(&json!({(&*secret): 1}), &["unknown key", &hidden, "formatVersion"]);
+        assert_rejected::<ListQuery>(
+            &json!({(&*secret): 1}),
+            &["unknown key", &hidden, "nameContains"],
+        );
+        assert_rejected::<Export>(
+            &json!({(&*secret): 1}),
+            &["unknown key", &hidden, "formatVersion"],
+        );
         let inside =
             json!({"formatVersion": 1, "eventTypes": [], "subscriptions": [{(&*secret): 1}]});
-        refused::<Export>(&inside, &["subscriptions[0]: unknown key", &hidden, "createdAt"]);
+        assert_rejected::<Export>(
+            &inside,
+            &["subscriptions[0]: unknown key", &hidden, "createdAt"],
+        );
         let inside = json!({"subscriptions": [{"secrets": [{(&*secret): 1}]}]});
-        refused::<Export>(
+        assert_rejected::<Export>(
             &inside,
             &["subscriptions[0].secrets[0]: unknown key", &hidden, "expiresAt"],
         );
 
-        let mut body = least();
+        let mut body = minimal();
         body["metadata"] = json!({(&*secret): 1});
-        refused::<NewSubscription>(&body, &["metadata[", &hidden, "expected a string"]);
-        refused::<SubscriptionUpdate>(
+        assert_rejected::<NewSubscription>(&body, &["metadata[", &hidden, "expected a string"]);
+        assert_rejected::<SubscriptionUpdate>(
             &json!({"metadata": {(&*secret): 1}}),
             &["metadata[", &hidden],
         );
-        refused::<ListQuery>(&json!({"metadata": {(&*secret): 1}}), &["metadata[", &hidden]);
+        assert_rejected::<ListQuery>(
+            &json!({"metadata": {(&*secret): 1}}),
+            &["metadata[", &hidden],
+        );
         let twice = format!(r#"{{"metadata": {{"{secret}": "a", "{secret}": "b"}}}}"#);
         let message = serde_json::from_str::<ListQuery>(&twice).unwrap_err().to_string();
         assert!(message.contains("twice") && !message.contains("Leaky"), "{message}");
 
-        // The rules tell a key too.
+        // The rules also mention a key.
         let value = "v".repeat(1_025);
         let update = SubscriptionUpdate::new()
             .metadata(&*secret, value)
@@ -248,7 +268,7 @@ fn a_secret_that_is_put_where_a_key_has_to_be_is_not_repeated() {
 }
 
 #[test]
-fn an_unknown_key_is_shown_up_to_64_bytes_and_cut_behind() {
+fn an_unknown_key_is_truncated_to_64_bytes_in_the_message() {
     let key = |length: usize| "a key. ".repeat(10)[..length].to_owned();
     let shown =
         |key: &str| serde_json::from_value::<ListQuery>(json!({key: 1})).unwrap_err().to_string();
@@ -270,13 +290,13 @@ fn an_unknown_key_is_shown_up_to_64_bytes_and_cut_behind() {
 }
 
 #[test]
-fn missing_keys_are_named_all_at_once() {
-    refused::<NewSubscription>(&json!({"secret": SECRET}), &["name", "url", "events"]);
-    refused::<NewSubscription>(&json!({"name": "n", "url": SECRET}), &["events"]);
+fn all_missing_keys_are_reported_at_once() {
+    assert_rejected::<NewSubscription>(&json!({"secret": SECRET}), &["name", "url", "events"]);
+    assert_rejected::<NewSubscription>(&json!({"name": "n", "url": SECRET}), &["events"]);
 }
 
 #[test]
-fn a_key_that_stands_twice_is_refused() {
+fn a_duplicate_key_is_rejected() {
     let twice = |json: &str| {
         let new = serde_json::from_str::<NewSubscription>(json).map(drop);
         let update = serde_json::from_str::<SubscriptionUpdate>(json).map(drop);
@@ -290,7 +310,7 @@ fn a_key_that_stands_twice_is_refused() {
 }
 
 #[test]
-fn a_type_that_json_does_not_have_is_told_by_its_key_too() {
+fn a_type_that_json_lacks_is_also_reported_by_its_key() {
     let other_format =
         MapDeserializer::<_, serde::de::value::Error>::new([("name", 4711_i128)].into_iter());
     let error = NewSubscription::deserialize(other_format).unwrap_err();

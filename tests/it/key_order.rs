@@ -1,5 +1,5 @@
-//! Guards against a damaged file whose keys do not rise: whoever reads it page by page must come to an end, and be told
-//! that the file is damaged. Bytes of the file are changed by hand, so that no index follows.
+//! Tests damaged files whose keys do not increase: a walk page by page must end and report
+//! `Corrupt`. The tests change bytes of the file directly, so that no index follows.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::support::refused;
 const EVENT: &str = "agent.v1";
 const COUNT: usize = 6;
 
-/// The file of a few subscriptions, closed.
+/// The file of a closed registry with a few subscriptions.
 struct File {
     _folder: TempDir,
     path: PathBuf,
@@ -40,7 +40,7 @@ impl File {
         File { _folder: folder, path, bytes, ids }
     }
 
-    /// Where this text stands in the file, which is once.
+    /// Returns the position of this text, which must occur once in the file.
     fn find(&self, text: &str) -> usize {
         let places: Vec<_> = self.bytes.windows(text.len()).enumerate().collect();
         let mut places = places.iter().filter(|(_, bytes)| *bytes == text.as_bytes());
@@ -49,18 +49,22 @@ impl File {
         *place
     }
 
-    /// Writes another id into the row of a subscription, and into no index.
+    /// Writes another id into the row of a subscription, but into no index.
     fn set_id(&mut self, n: usize, id: &str) {
         let at = self.find(&format!("{}{}", self.ids[n], name(n)));
         self.bytes[at..at + id.len()].copy_from_slice(id.as_bytes());
     }
 
-    /// Swaps the last two rows of the page where this text stands: their keys no longer rise.
+    /// Swaps the last two rows of the page with this text, so that their keys no longer increase.
     fn swap_last_rows(&mut self, text: &str) {
         let page_size = usize::from(u16::from_be_bytes([self.bytes[16], self.bytes[17]]));
         let page = self.find(text) / page_size * page_size;
         let (kind, cells) = (self.bytes[page], usize::from(self.bytes[page + 4]));
-        assert_eq!((kind, self.bytes[page + 3]), (0x0D, 0), "a leaf of a table, with few rows");
+        assert_eq!(
+            (kind, self.bytes[page + 3]),
+            (0x0D, 0),
+            "not a leaf page of a table with few rows"
+        );
         assert!(cells >= 2);
         let last = page + 8 + 2 * (cells - 1);
         self.bytes.swap(last, last - 2);
@@ -81,7 +85,7 @@ fn name(n: usize) -> String {
     format!("the name of number {n}")
 }
 
-/// Every way to ask for all of them.
+/// Returns every kind of query that matches all subscriptions.
 fn queries() -> [ListQuery; 5] {
     let query = ListQuery::new;
     [
@@ -93,7 +97,7 @@ fn queries() -> [ListQuery; 5] {
     ]
 }
 
-/// Walks to the end, which has to come, and returns whether it is `Corrupt`.
+/// Asserts that iterating ends, and returns true if it ends with `Corrupt`.
 #[track_caller]
 fn walk(registry: &Registry, query: ListQuery, what: &str) -> bool {
     let walked: Vec<_> = registry.iter(query.clone()).take(10 * COUNT).collect();
@@ -117,7 +121,7 @@ fn walk(registry: &Registry, query: ListQuery, what: &str) -> bool {
 }
 
 #[test]
-fn a_walk_ends_with_corrupt_where_an_id_is_another_in_its_row_than_in_the_index() {
+fn a_walk_ends_with_corrupt_if_an_id_differs_between_row_and_index() {
     let sound = File::new();
     for n in 0..COUNT {
         let others = sound.ids.iter().enumerate().filter(|(other, _)| *other != n);
@@ -136,7 +140,8 @@ fn a_walk_ends_with_corrupt_where_an_id_is_another_in_its_row_than_in_the_index(
             for query in queries() {
                 for limit in 1..=COUNT + 1 {
                     let damaged = walk(&registry, query.clone().limit(limit), &what);
-                    // Where the ids rise, it shows only to one who goes on from that row.
+                    // If the ids still increase, only a walk that continues from that row detects
+                    // it.
                     assert!(
                         damaged || rises && limit > 1 || rises && n == COUNT - 1,
                         "{what}: limit {limit}"
@@ -148,7 +153,7 @@ fn a_walk_ends_with_corrupt_where_an_id_is_another_in_its_row_than_in_the_index(
 }
 
 #[test]
-fn an_index_that_leads_to_the_row_of_another_id_or_name_is_corrupt() {
+fn an_index_entry_that_leads_to_another_row_is_corrupt() {
     let mut file = File::new();
     let other = "7ZZZZZZZZZZZZZZZZZZZZZZZZZ";
     file.set_id(2, other);
@@ -162,7 +167,7 @@ fn an_index_that_leads_to_the_row_of_another_id_or_name_is_corrupt() {
         ErrorKind::Corrupt,
         &[],
     );
-    // Whose row it is does not say: neither is deleted.
+    // The owner of the row is ambiguous, so neither is deleted.
     refused(registry.delete(file.ids[2]), ErrorKind::Corrupt, &[]);
     assert_eq!(registry.get(other.parse().unwrap()).unwrap(), None);
     refused(registry.get_by_name(&name(4)), ErrorKind::Corrupt, &[]);
@@ -171,7 +176,7 @@ fn an_index_that_leads_to_the_row_of_another_id_or_name_is_corrupt() {
 }
 
 #[test]
-fn rows_that_are_not_in_the_order_of_their_keys_are_corrupt() {
+fn rows_out_of_key_order_are_corrupt() {
     let mut file = File::new();
     file.swap_last_rows(&format!("{}{}", file.ids[COUNT - 1], name(COUNT - 1)));
     let registry = file.open();
@@ -190,17 +195,17 @@ fn rows_that_are_not_in_the_order_of_their_keys_are_corrupt() {
 
 #[cfg(feature = "encryption")]
 #[test]
-fn a_key_is_changed_row_by_row_and_that_ends_where_rows_are_not_in_order() {
+fn changing_the_encryption_key_is_corrupt_if_rows_are_out_of_order() {
     let mut file = File::new();
     file.swap_last_rows(&format!("{}{}", file.ids[COUNT - 1], name(COUNT - 1)));
     let registry = file.open();
     refused(registry.rekey(Some([7; 32])), ErrorKind::Corrupt, &[]);
-    // To what it was: then a secret that is met again can be read again.
+    // `None` does not change the secrets, so a row that is read twice still decodes.
     refused(registry.rekey(None), ErrorKind::Corrupt, &[]);
 }
 
 #[test]
-fn whoever_follows_a_history_whose_numbers_do_not_rise_is_told() {
+fn following_a_history_whose_numbers_do_not_increase_reports_corrupt() {
     let mut file = File::new();
     file.swap_last_rows(&format!("created{}", file.ids[COUNT - 1]));
     let registry = file.open();
@@ -211,7 +216,8 @@ fn whoever_follows_a_history_whose_numbers_do_not_rise_is_told() {
             match registry.changes(seen, limit) {
                 Err(error) => break error,
                 Ok(changes) => {
-                    let next = changes.last().expect("the history does not end sound").sequence();
+                    let next =
+                        changes.last().expect("the end of the history is undamaged").sequence();
                     assert!(seen < next && next <= last, "{seen}, {next}");
                     seen = next;
                 }

@@ -1,5 +1,5 @@
-//! Lists, pages and identities. A page that skips or repeats a subscription is not noticed by whoever walks the list,
-//! and an id given out twice mixes up two subscriptions in another system's tables.
+//! Tests lists, pages and ids: pages neither skip nor repeat a subscription, and no id is given out
+//! twice. Clients would notice neither.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use webhook_registry::{
 
 use crate::support::{Random, contact_center, learn, new, refused};
 
-/// A registry whose clock is the number of milliseconds in the hand.
+/// Returns a registry whose clock is the returned number of milliseconds.
 fn with_clock() -> (Registry, Arc<AtomicU64>) {
     let millis = Arc::new(AtomicU64::new(1_000_000));
     let hand = Arc::clone(&millis);
@@ -28,7 +28,7 @@ fn fill(registry: &Registry, count: usize) -> Vec<SubscriptionId> {
 }
 
 #[track_caller]
-fn finds(registry: &Registry, query: &ListQuery, expected: &[&str]) {
+fn assert_found(registry: &Registry, query: &ListQuery, expected: &[&str]) {
     let page = registry.list(query.clone()).unwrap();
     let found: Vec<&str> = page.subscriptions().iter().map(|one| one.name()).collect();
     assert_eq!(found, expected, "{query:?}");
@@ -39,7 +39,7 @@ fn finds(registry: &Registry, query: &ListQuery, expected: &[&str]) {
 }
 
 #[test]
-fn pages_join_without_gap_or_repeat() {
+fn consecutive_pages_neither_skip_nor_repeat() {
     let registry = contact_center();
     let ids = fill(&registry, 25);
     for limit in [1, 2, 5, 7, 24, 25, 26, 1_000] {
@@ -68,7 +68,7 @@ fn pages_join_without_gap_or_repeat() {
 }
 
 #[test]
-fn a_page_holds_a_hundred_unless_said_otherwise_and_a_thousand_at_most() {
+fn a_page_has_100_entries_by_default_and_1000_at_most() {
     let registry = contact_center();
     fill(&registry, 1_001);
     let page = |query| registry.list(query).unwrap().subscriptions().len();
@@ -81,14 +81,14 @@ fn a_page_holds_a_hundred_unless_said_otherwise_and_a_thousand_at_most() {
         refused(registry.list(query.clone()), ErrorKind::Invalid, &["limit"]);
         let mut walk = registry.iter(query.clone());
         refused(walk.next().unwrap(), ErrorKind::Invalid, &["limit"]);
-        assert!(walk.next().is_none(), "a walk ends after an error");
+        assert!(walk.next().is_none(), "an iterator ends after an error");
         assert!(walk.next().is_none());
         assert_eq!(registry.count(query).unwrap(), 1_001, "count ignores the limit");
     }
 }
 
 #[test]
-fn a_cursor_is_a_position_whose_id_need_not_exist_any_more() {
+fn a_cursor_stays_valid_after_its_subscription_was_deleted() {
     let registry = contact_center();
     let ids = fill(&registry, 5);
     let after = |id| {
@@ -112,12 +112,12 @@ fn a_cursor_is_a_position_whose_id_need_not_exist_any_more() {
         registry.delete(id).unwrap();
     }
     assert_eq!(after(ids[0]), []);
-    // What comes later stands behind every cursor that was ever given out.
+    // Later subscriptions follow every cursor that was ever returned.
     let later = registry.create(new("later")).unwrap().subscription().id();
     assert_eq!(after(ids[4]), [later]);
 }
 
-/// A few subscriptions that differ in everything a query can ask for.
+/// Returns a registry of subscriptions that differ in every field that a query can filter by.
 fn mixed() -> Registry {
     let registry = contact_center();
     let to = |name: &str, patterns: &[&str]| NewSubscription::new(name, "https://x", patterns);
@@ -134,7 +134,7 @@ fn mixed() -> Registry {
 }
 
 #[test]
-fn conditions_narrow_what_the_others_leave() {
+fn filters_are_combined_with_and() {
     let registry = mixed();
     let all = ListQuery::new;
     let (presence, held) = ("agent.presencechanged.v1", "channel.held.v1");
@@ -158,12 +158,12 @@ fn conditions_narrow_what_the_others_leave() {
         ),
         (all().name_contains("alpha").event_type(presence).enabled(false), &[]),
     ] {
-        finds(&registry, &query, expected);
+        assert_found(&registry, &query, expected);
     }
 }
 
 #[test]
-fn a_part_of_a_name_is_compared_byte_for_byte() {
+fn the_name_filter_compares_bytes() {
     let registry = mixed();
     for (part, expected) in [
         ("", &["alpha 100%", "alpha 1000", "beta_x", "betaXx", "Ünï"][..]),
@@ -184,12 +184,12 @@ fn a_part_of_a_name_is_compared_byte_for_byte() {
         ("\u{0}", &[]),
         ("alpha\u{0}", &[]),
     ] {
-        finds(&registry, &ListQuery::new().name_contains(part), expected);
+        assert_found(&registry, &ListQuery::new().name_contains(part), expected);
     }
 }
 
 #[test]
-fn filtered_pages_say_whether_there_is_more() {
+fn filtered_pages_have_a_cursor_only_if_more_entries_follow() {
     let registry = contact_center();
     let list = (0..30).map(|n| {
         let team = if n % 10 == 0 { "red" } else { "blue" };
@@ -207,7 +207,7 @@ fn filtered_pages_say_whether_there_is_more() {
 }
 
 #[test]
-fn a_walk_is_fetched_page_by_page_and_sees_what_changed_meanwhile() {
+fn an_iterator_reads_page_by_page_and_sees_concurrent_changes() {
     let registry = contact_center();
     let ids = fill(&registry, 6);
     let mut walk = registry.iter(ListQuery::new().limit(2));
@@ -217,10 +217,10 @@ fn a_walk_is_fetched_page_by_page_and_sees_what_changed_meanwhile() {
         registry.delete(gone).unwrap();
     }
     let later = registry.create(new("later")).unwrap().subscription().id();
-    assert_eq!(next(), Some(ids[1]), "this page was fetched before");
+    assert_eq!(next(), Some(ids[1]), "this page was read before");
     assert_eq!((next(), next(), next()), (Some(ids[3]), Some(ids[4]), Some(later)));
     assert_eq!(next(), None);
-    // It outlives the handle that it came from.
+    // The iterator outlives its handle.
     let walk = {
         let handle = registry.clone();
         handle.iter(ListQuery::new())
@@ -229,7 +229,7 @@ fn a_walk_is_fetched_page_by_page_and_sees_what_changed_meanwhile() {
 }
 
 #[test]
-fn ids_rise_also_when_the_clock_steps_back_and_past_deleted_ones() {
+fn ids_increase_when_the_clock_steps_back_and_after_deletions() {
     let (registry, millis) = with_clock();
     let mut last: Option<SubscriptionId> = None;
     for (n, now) in [5_000_u64, 5_000, 4_000, 0, 9_000, 8_999, 9_000, 1].into_iter().enumerate() {
@@ -240,12 +240,12 @@ fn ids_rise_also_when_the_clock_steps_back_and_past_deleted_ones() {
             let id = subscription.id();
             assert!(last < Some(id), "{last:?} {id}");
             let at = SystemTime::UNIX_EPOCH + Duration::from_millis(now);
-            assert_eq!(subscription.created_at(), at, "the record tells the clock's time");
+            assert_eq!(subscription.created_at(), at, "the creation time is that of the clock");
             assert!(id.timestamp() >= at);
             last = Some(id);
         }
     }
-    // The greatest is deleted, then all.
+    // First the greatest id is deleted, then all.
     registry.delete(last.unwrap()).unwrap();
     let next = registry.create(new("after the greatest")).unwrap();
     assert!(Some(next.subscription().id()) > last);
@@ -260,7 +260,7 @@ fn ids_rise_also_when_the_clock_steps_back_and_past_deleted_ones() {
 }
 
 #[test]
-fn ids_rise_past_deleted_ones_also_in_a_file_that_is_opened_anew() {
+fn ids_increase_past_deleted_ones_after_reopening() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("registry.db");
     let mut last = None;
@@ -276,7 +276,7 @@ fn ids_rise_past_deleted_ones_also_in_a_file_that_is_opened_anew() {
 }
 
 #[test]
-fn the_revision_counts_the_calls_that_changed_something() {
+fn the_revision_counts_only_calls_with_an_effect() {
     let (registry, millis) = with_clock();
     let id = registry.create(new("n")).unwrap().subscription().id();
     let at = |now| SystemTime::UNIX_EPOCH + Duration::from_millis(now);
@@ -318,7 +318,7 @@ fn the_revision_counts_the_calls_that_changed_something() {
         assert_eq!(after.created_at(), created_at);
         assert_eq!(registry.get(id).unwrap(), Some(after));
     }
-    // Neither the catalog nor a refused call counts.
+    // Catalog changes and rejected calls do not increment the revision.
     registry.register_event_type("agent.other").unwrap();
     registry.remove_event_type("agent.other").unwrap();
     refused(registry.update(id, update().name("")), ErrorKind::Invalid, &["name"]);
@@ -327,7 +327,7 @@ fn the_revision_counts_the_calls_that_changed_something() {
 }
 
 #[test]
-fn a_deletion_can_ask_for_a_revision() {
+fn a_deletion_can_require_a_revision() {
     let registry = contact_center();
     let id = registry.create(new("n")).unwrap().subscription().id();
     registry.update(id, SubscriptionUpdate::new().name("m")).unwrap();
@@ -347,7 +347,7 @@ fn a_deletion_can_ask_for_a_revision() {
 }
 
 #[test]
-fn a_walk_by_event_type_comes_to_each_subscription_once_whichever_of_its_patterns_match() {
+fn iterating_by_event_type_returns_each_subscription_once_whichever_patterns_match() {
     let mut random = Random::new();
     let event = "agent.presence.changed.v1";
     for count in [7, 40, 150] {
@@ -355,7 +355,7 @@ fn a_walk_by_event_type_comes_to_each_subscription_once_whichever_of_its_pattern
         registry.register_event_type(event).unwrap();
         let shared =
             ["agent.*", "*", "*.v1", "agent.presence.*", event, "channel.*", "channel.held.v1"];
-        // Matches the event, and is another for each number.
+        // Returns a pattern that matches the event and differs for each number.
         let own = |number: usize| {
             let letter = |(at, letter)| if at < 12 && number >> at & 1 == 1 { '?' } else { letter };
             event.chars().enumerate().map(letter).collect::<String>()

@@ -1,6 +1,7 @@
-//! The file replicated by Litestream while a registry writes, into a folder, with no network. Guards against a registry
-//! that breaks the chain of what Litestream has copied, and against a copy that is not the registry. Its program is
-//! looked for where `WEBHOOK_REGISTRY_LITESTREAM` says; `.ci/litestream` gets it.
+//! Tests a file that Litestream replicates into a folder, without a network, while a registry
+//! writes. The registry must not break the chain of copied changes, and the restored copy must
+//! equal the registry. `WEBHOOK_REGISTRY_LITESTREAM` names the program; `.ci/litestream` downloads
+//! it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,11 +22,11 @@ struct Litestream {
     folder: tempfile::TempDir,
 }
 
-/// One that runs. It is ended when dropped, as an init system does.
+/// A running Litestream. It is terminated when dropped, as an init system does.
 struct Running(Child);
 
 impl Litestream {
-    /// One that makes a checkpoint of 50 pages and each second, or none as long as a test lasts.
+    /// Configures a checkpoint every 50 pages and every second, or none during a test.
     fn new(checkpoints: bool) -> Option<Litestream> {
         let Some(program) = std::env::var_os("WEBHOOK_REGISTRY_LITESTREAM") else {
             println!("WEBHOOK_REGISTRY_LITESTREAM does not say where Litestream is: skipped");
@@ -59,7 +60,7 @@ impl Litestream {
         command
     }
 
-    /// Starts to replicate, and has copied something once this returns.
+    /// Starts replication, and returns after the first copy.
     fn replicate(&self) -> Running {
         let log = fs::File::create(self.folder.path().join("log")).unwrap();
         let running =
@@ -73,7 +74,7 @@ impl Litestream {
         fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
 
-    /// Waits for what Litestream is to do by itself.
+    /// Waits until Litestream has done something on its own.
     fn wait_until(&self, what: &str, done: impl Fn() -> bool) {
         let since = Instant::now();
         while !done() {
@@ -82,12 +83,13 @@ impl Litestream {
         }
     }
 
-    /// When the file itself was last written to. It is not read here: closing it would drop this process's locks.
+    /// Returns the modification time. The file is not opened: closing it would release the locks of
+    /// this process.
     fn written(&self) -> SystemTime {
         fs::metadata(self.path()).unwrap().modified().unwrap()
     }
 
-    /// Makes a file out of what has been copied so far.
+    /// Restores a file from the copies so far.
     fn restore(&self, to: &Path) {
         let restored = self.try_restore(to);
         assert!(restored.status.success(), "{}", String::from_utf8_lossy(&restored.stderr));
@@ -97,14 +99,15 @@ impl Litestream {
         self.command("restore").arg("-o").arg(to).arg(self.path()).output().unwrap()
     }
 
-    /// How many times Litestream had to begin anew with a whole copy.
+    /// Returns how many times Litestream started with a full copy.
     fn generations(&self) -> usize {
         let listed =
             self.command("generations").arg(self.path()).stderr(Stdio::inherit()).output().unwrap();
         String::from_utf8(listed.stdout).unwrap().lines().skip(1).count()
     }
 
-    /// Ends it once all has been copied that the registry holds: what it was told to end with is not always copied.
+    /// Stops Litestream after it has copied everything: it does not always copy the last changes
+    /// when it is stopped.
     fn end(&self, running: Running, registry: &Registry, how: &RegistryOptions) {
         let all = registry.last_change().unwrap();
         self.wait_until("all copied", || {
@@ -135,7 +138,7 @@ fn assert_sound(registry: &Registry) {
     assert!(report.is_sound(), "{:?}", report.findings());
 }
 
-/// Writes while it is copied: all that lies in several checkpoints of Litestream's.
+/// Writes during replication, over several checkpoints of Litestream.
 fn write(registry: &Registry, from: usize, many: usize) {
     for n in from..from + many {
         let made = registry.create(new(&format!("n{n}")).metadata("n", n.to_string())).unwrap();
@@ -148,7 +151,7 @@ fn write(registry: &Registry, from: usize, many: usize) {
 }
 
 #[test]
-fn what_litestream_restores_is_the_registry() {
+fn litestream_restores_the_registry() {
     let Some(litestream) = Litestream::new(true) else { return };
     let registry = litestream.open();
     learn(&registry);
@@ -158,7 +161,7 @@ fn what_litestream_restores_is_the_registry() {
     let midway = litestream.folder.path().join("midway.db");
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| write(&registry, 0, many));
-        // What is copied meanwhile is a moment of it: no half of a change.
+        // A copy made meanwhile is a snapshot without half of a change.
         litestream.restore(&midway);
         writer.join().unwrap();
     });
@@ -176,26 +179,31 @@ fn what_litestream_restores_is_the_registry() {
     assert_sound(&registry);
     assert_eq!(export(&restored), export(&registry));
     assert_eq!(restored.last_change().unwrap(), registry.last_change().unwrap());
-    // It can be written to, and goes on where the other stood.
+    // The restored registry is writable and continues the numbers of its origin.
     restored.create(new("next")).unwrap();
     assert_eq!(restored.last_change().unwrap(), registry.last_change().unwrap() + 1);
 }
 
 #[test]
-fn litestream_goes_on_where_it_was_after_both_were_closed() {
+fn litestream_continues_its_chain_after_both_were_closed() {
     let Some(litestream) = Litestream::new(false) else { return };
-    closed_meanwhile(&litestream, true);
-    assert_eq!(litestream.generations(), 1, "it began anew: {}", litestream.log());
+    restore_after_reopening(&litestream, true);
+    assert_eq!(
+        litestream.generations(),
+        1,
+        "Litestream started with a full copy: {}",
+        litestream.log()
+    );
 }
 
 #[test]
-fn litestream_loses_nothing_either_where_the_registry_makes_checkpoints() {
+fn litestream_loses_nothing_if_the_registry_makes_checkpoints() {
     let Some(litestream) = Litestream::new(false) else { return };
-    closed_meanwhile(&litestream, false);
+    restore_after_reopening(&litestream, false);
 }
 
-/// Both are closed, the registry is opened and written to while nobody copies, and then both again.
-fn closed_meanwhile(litestream: &Litestream, leave: bool) {
+/// Closes both, writes to the registry without Litestream, and then opens both again.
+fn restore_after_reopening(litestream: &Litestream, leave: bool) {
     let open = || Registry::options().leave_checkpoints(leave).open(litestream.path()).unwrap();
     let registry = open();
     learn(&registry);
@@ -215,7 +223,7 @@ fn closed_meanwhile(litestream: &Litestream, leave: bool) {
 
 #[cfg(feature = "encryption")]
 #[test]
-fn a_file_that_is_replicated_gets_another_key_once_litestream_has_ended() {
+fn a_replicated_file_can_be_rekeyed_after_litestream_was_stopped() {
     let Some(litestream) = Litestream::new(false) else { return };
     let registry = litestream.open();
     learn(&registry);

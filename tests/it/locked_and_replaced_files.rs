@@ -1,6 +1,7 @@
-//! Guards against what others do to the file: a program that holds the lock, a person who moves, deletes or replaces
-//! the file under an open registry, a working directory that changes, a path that is a link or no UTF-8. The answer is
-//! `Busy` after the timeout and no sooner, a clear error, or correct work; never an answer from another file.
+//! Tests what other programs and people do to an open file: they lock it, move, delete or replace
+//! it, or change the working directory; and paths that are links or not UTF-8. The registry waits
+//! for a lock until the timeout and then returns `Busy`, or returns a clear error, or works. It
+//! never answers from another file.
 
 #[cfg(unix)]
 use std::ffi::OsStr;
@@ -31,31 +32,37 @@ fn fresh() -> (TempDir, PathBuf, Registry) {
     (folder, path, registry)
 }
 
-/// Checks that a call waits for the timeout, and not much longer.
+/// Asserts that a call returns `Busy` after the timeout, and not much later.
 #[track_caller]
-fn busy<T: std::fmt::Debug>(timeout: Duration, call: impl FnOnce() -> Result<T, Error>) {
+fn assert_waits_for_timeout<T: std::fmt::Debug>(
+    timeout: Duration,
+    call: impl FnOnce() -> Result<T, Error>,
+) {
     let began = Instant::now();
     refused(call(), ErrorKind::Busy, &[]);
     let waited = began.elapsed();
-    assert!(waited >= timeout, "gave up after {waited:?}");
+    assert!(waited >= timeout, "returned too early, after {waited:?}");
     assert!(waited < timeout + Duration::from_secs(2), "waited {waited:?}");
 }
 
 #[test]
-fn a_strangers_lock_is_waited_for_as_long_as_was_said() {
+fn a_foreign_lock_is_busy_after_the_timeout_and_not_before() {
     let (_folder, path, registry) = fresh();
     let stranger = Connection::open(&path).unwrap();
     stranger.execute_batch("BEGIN IMMEDIATE").unwrap();
     let timeout = Duration::from_millis(300);
-    busy(timeout, || registry.create(new("two")));
-    busy(timeout, || registry.register_event_type("queue.v1"));
-    // Another thread of the same registry has the same patience, and waits in its own time.
+    assert_waits_for_timeout(timeout, || registry.create(new("two")));
+    assert_waits_for_timeout(timeout, || registry.register_event_type("queue.v1"));
+    // Another thread of the same registry has the same timeout, and waits independently.
     std::thread::scope(|scope| {
-        scope.spawn(|| busy(timeout, || registry.create(new("two")))).join().unwrap()
+        scope
+            .spawn(|| assert_waits_for_timeout(timeout, || registry.create(new("two"))))
+            .join()
+            .unwrap()
     });
     let hasty = Registry::options().busy_timeout(Duration::ZERO).open(&path).unwrap();
-    busy(Duration::ZERO, || hasty.create(new("two")));
-    // Readers are not kept.
+    assert_waits_for_timeout(Duration::ZERO, || hasty.create(new("two")));
+    // Readers do not wait.
     assert_eq!(registry.subscribers("agent.v1").unwrap().len(), 1);
     assert_eq!(Registry::open(&path).unwrap().len().unwrap(), 1);
     stranger.execute_batch("COMMIT").unwrap();
@@ -64,7 +71,7 @@ fn a_strangers_lock_is_waited_for_as_long_as_was_said() {
 }
 
 #[test]
-fn what_a_strangers_long_read_adds_to_the_wal_is_given_back_when_it_ends() {
+fn the_wal_shrinks_again_after_another_programs_long_read() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("registry.db");
     let registry = Registry::options().durability(Durability::Relaxed).open(&path).unwrap();
@@ -85,10 +92,10 @@ fn what_a_strangers_long_read_adds_to_the_wal_is_given_back_when_it_ends() {
     change(300);
     assert!(wal() > 6 << 20, "{} bytes", wal());
     stranger.execute_batch("COMMIT").unwrap();
-    // It is brought into the file, where nobody needs it any more, and the `-wal` begins anew.
+    // Once no reader needs the frames, a checkpoint copies them, and the `-wal` starts over.
     change(60);
     assert!(wal() < 5 << 20, "{} bytes", wal());
-    // One large change is given back as well.
+    // The `-wal` shrinks after one large change as well.
     let large = |at| {
         (0..50).fold(new(&format!("s{at}")), |new, key| {
             new.metadata(format!("key {key}"), "x".repeat(1_000))
@@ -101,7 +108,7 @@ fn what_a_strangers_long_read_adds_to_the_wal_is_given_back_when_it_ends() {
 }
 
 #[test]
-fn a_lock_that_is_given_back_in_time_is_nobodys_failure() {
+fn a_lock_released_within_the_timeout_causes_no_error() {
     let (_folder, path, registry) = fresh();
     let stranger = Connection::open(&path).unwrap();
     for name in ["a", "b", "c"] {
@@ -117,20 +124,20 @@ fn a_lock_that_is_given_back_in_time_is_nobodys_failure() {
 }
 
 #[test]
-fn a_lock_on_a_file_that_is_still_empty_is_waited_for_too() {
+fn opening_waits_for_the_lock_of_a_still_empty_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("registry.db");
     let stranger = Connection::open(&path).unwrap();
     stranger.execute_batch("BEGIN EXCLUSIVE").unwrap();
     let timeout = Duration::from_millis(200);
-    busy(timeout, || Registry::options().busy_timeout(timeout).open(&path));
+    assert_waits_for_timeout(timeout, || Registry::options().busy_timeout(timeout).open(&path));
     stranger.execute_batch("ROLLBACK").unwrap();
     drop(stranger);
     assert!(Registry::open(&path).unwrap().is_empty().unwrap());
 }
 
 #[test]
-fn what_a_stranger_has_written_half_is_waited_for_and_not_judged() {
+fn opening_waits_for_a_file_that_another_program_is_still_writing() {
     let (_folder, path, registry) = fresh();
     drop(registry);
     let stranger = Connection::open(&path).unwrap();
@@ -148,15 +155,18 @@ fn what_a_stranger_has_written_half_is_waited_for_and_not_judged() {
         "what is dropped is gone from the file already"
     );
     let timeout = Duration::from_millis(200);
-    busy(timeout, || Registry::options().busy_timeout(timeout).open(&path));
-    busy(timeout, || Registry::options().busy_timeout(timeout).read_only(true).open(&path));
+    assert_waits_for_timeout(timeout, || Registry::options().busy_timeout(timeout).open(&path));
+    assert_waits_for_timeout(timeout, || {
+        Registry::options().busy_timeout(timeout).read_only(true).open(&path)
+    });
     stranger.execute_batch("ROLLBACK").unwrap();
     drop(stranger);
     assert!(Registry::open(&path).unwrap().check().unwrap().is_sound());
 }
 
-/// Another registry's file in place of the first, as one has to do it: with the `-wal` and `-shm` of the old one taken
-/// away. SQLite cannot tell to which file a `-wal` belongs, so one that is left is read into the new file.
+/// Replaces the file with that of another registry in the correct way: with the `-wal` and `-shm`
+/// of the old one removed. SQLite does not know to which file a `-wal` belongs, so it would read an
+/// old one into the new file.
 #[cfg(unix)]
 fn replace(path: &Path) {
     let other = path.with_file_name("other.db");
@@ -170,10 +180,11 @@ fn replace(path: &Path) {
     fs::rename(other, path).unwrap();
 }
 
-/// Reads on many threads at once, so that connections are opened anew, and checks that no answer is another file's.
+/// Reads on many threads at once, so that connections are opened, and asserts that no answer comes
+/// from another file.
 #[cfg(unix)]
 #[track_caller]
-fn reads_the_old_file_or_says_so(registry: &Registry) {
+fn assert_reads_old_file_or_fails(registry: &Registry) {
     let start = std::sync::Barrier::new(12);
     std::thread::scope(|scope| {
         for _ in 0..12 {
@@ -195,11 +206,11 @@ fn reads_the_old_file_or_says_so(registry: &Registry) {
 
 #[cfg(unix)]
 #[test]
-fn a_file_replaced_under_an_open_registry_is_never_mixed_with_the_old_one() {
+fn a_replaced_file_is_never_mixed_with_the_opened_one() {
     let (_folder, path, registry) = fresh();
     replace(&path);
-    reads_the_old_file_or_says_so(&registry);
-    // What lies there now is whole, and stays so when the old handle goes.
+    assert_reads_old_file_or_fails(&registry);
+    // The new file is sound, and stays so after the old handle is closed.
     drop(registry);
     let now = Registry::open(&path).unwrap();
     assert_eq!(now.len().unwrap(), 3);
@@ -208,19 +219,19 @@ fn a_file_replaced_under_an_open_registry_is_never_mixed_with_the_old_one() {
 
 #[cfg(unix)]
 #[test]
-fn a_file_deleted_under_an_open_registry_is_read_to_the_end_or_an_error() {
+fn a_deleted_file_is_still_readable_or_an_error() {
     let (_folder, path, registry) = fresh();
     for left in [path.clone(), path.with_extension("db-wal"), path.with_extension("db-shm")] {
         fs::remove_file(left).unwrap();
     }
-    reads_the_old_file_or_says_so(&registry);
+    assert_reads_old_file_or_fails(&registry);
     drop(registry);
     assert!(!path.exists());
 }
 
 #[cfg(unix)]
 #[test]
-fn a_change_of_a_file_that_is_gone_is_refused() {
+fn a_write_to_a_deleted_file_is_rejected() {
     let (_folder, path, registry) = fresh();
     fs::remove_file(&path).unwrap();
     refused(registry.create(new("two")), ErrorKind::Storage, &[]);
@@ -236,7 +247,7 @@ fn child_changes_its_directory() {
     std::env::set_current_dir(&folder).unwrap();
     let mut names = vec!["registry.db", "a%41#c.db", "./sub/../registry2.db"];
     if cfg!(unix) {
-        // No names of files on Windows.
+        // Windows does not allow these file names.
         names.extend([":memory:", "file:x?mode=memory", "a%41?b#c.db"]);
     }
     for name in names {
@@ -250,7 +261,7 @@ fn child_changes_its_directory() {
         let again = Registry::open(registry.path().unwrap()).unwrap();
         assert_eq!(again.get(id).unwrap().unwrap().name(), "one");
         drop((registry, again));
-        // It lies where the directory was then, under just this name.
+        // The file is in the original directory, under exactly this name.
         assert!(folder.join(name).exists(), "{name}");
         assert_eq!(Registry::open(folder.join(name)).unwrap().len().unwrap(), 1, "{name}");
     }
@@ -258,7 +269,7 @@ fn child_changes_its_directory() {
 }
 
 #[test]
-fn a_path_is_fixed_at_open_whatever_directory_comes_later() {
+fn changing_the_working_directory_does_not_change_the_path_of_an_open_registry() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("sub")).unwrap();
     let role = "locked_and_replaced_files::child_changes_its_directory";
@@ -268,7 +279,7 @@ fn a_path_is_fixed_at_open_whatever_directory_comes_later() {
 
 #[cfg(unix)]
 #[test]
-fn a_link_leads_to_the_same_registry() {
+fn a_symlink_opens_the_same_registry() {
     let (folder, path, registry) = fresh();
     let link = folder.path().join("link.db");
     symlink(&path, &link).unwrap();
@@ -277,14 +288,14 @@ fn a_link_leads_to_the_same_registry() {
     assert_eq!(registry.len().unwrap(), 2);
     registry.create(new("three")).unwrap();
     assert_eq!(linked.subscribers("agent.v1").unwrap().len(), 3);
-    assert!(!folder.path().join("link.db-wal").exists(), "one -wal for both");
+    assert!(!folder.path().join("link.db-wal").exists(), "both names must share one -wal");
     let reader = Registry::options().read_only(true).open(&link).unwrap();
     assert_eq!(reader.len().unwrap(), 3);
 }
 
 #[cfg(unix)]
 #[test]
-fn a_link_that_leads_nowhere_yet_is_followed_or_an_error() {
+fn a_dangling_symlink_is_followed_or_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let (path, link) = (folder.path().join("registry.db"), folder.path().join("link.db"));
     symlink(&path, &link).unwrap();
@@ -300,7 +311,7 @@ fn a_link_that_leads_nowhere_yet_is_followed_or_an_error() {
 
 #[cfg(unix)]
 #[test]
-fn a_path_need_not_be_utf_8() {
+fn a_path_may_be_invalid_utf_8() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(OsStr::from_bytes(b"r\xFF\xFE ?%#\n.db"));
     let registry = Registry::open(&path).unwrap();
@@ -316,10 +327,10 @@ fn a_path_need_not_be_utf_8() {
     refused(Registry::open(OsStr::from_bytes(b"a\0b")), ErrorKind::Storage, &[]);
 }
 
-/// SQLite takes paths as UTF-8 there, which a lone surrogate has no form in.
+/// SQLite takes paths as UTF-8 there, which cannot represent a lone surrogate.
 #[cfg(windows)]
 #[test]
-fn a_path_that_is_not_unicode_is_storage_and_makes_no_file() {
+fn a_path_that_is_not_unicode_is_a_storage_error_and_creates_no_file() {
     use std::os::windows::ffi::OsStringExt as _;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(std::ffi::OsString::from_wide(&[0x61, 0xD800]));
@@ -331,7 +342,7 @@ fn a_path_that_is_not_unicode_is_storage_and_makes_no_file() {
 
 #[cfg(unix)]
 #[test]
-fn child_is_nobody() {
+fn child_opens_as_another_user() {
     let Some((path, arguments)) = child::role() else {
         return;
     };
@@ -342,9 +353,9 @@ fn child_is_nobody() {
     child::tell(open(arguments[0] == "read-only"));
 }
 
-/// Opens the file as a user to whom it does not belong.
+/// Opens the file as a user who does not own it.
 #[cfg(unix)]
-fn as_nobody(path: &Path, how: &str) -> Option<String> {
+fn open_as_another_user(path: &Path, how: &str) -> Option<String> {
     let before = if rustix::process::geteuid().is_root() {
         "exec setpriv --reuid=65534 --regid=65534 --clear-groups \"$0\" \"$@\""
     } else {
@@ -352,7 +363,7 @@ fn as_nobody(path: &Path, how: &str) -> Option<String> {
     };
     let mut peer = Peer::spawn(&mut child::command_after(
         before,
-        "locked_and_replaced_files::child_is_nobody",
+        "locked_and_replaced_files::child_opens_as_another_user",
         path,
         &[how],
     ));
@@ -361,7 +372,7 @@ fn as_nobody(path: &Path, how: &str) -> Option<String> {
 
 #[cfg(unix)]
 #[test]
-fn a_file_that_may_not_be_read_is_storage_and_one_that_may_is_read() {
+fn a_file_without_read_permission_is_a_storage_error() {
     let (folder, path, registry) = fresh();
     drop(registry);
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -374,7 +385,7 @@ fn a_file_that_may_not_be_read_is_storage_and_one_that_may_is_read() {
         (0o666, "read-only", "1"),
     ] {
         chmod(mode);
-        let Some(found) = as_nobody(&path, how) else {
+        let Some(found) = open_as_another_user(&path, how) else {
             println!("skipped: only root can become somebody else");
             return;
         };
@@ -385,10 +396,10 @@ fn a_file_that_may_not_be_read_is_storage_and_one_that_may_is_read() {
 
 #[cfg(unix)]
 #[test]
-fn a_file_made_unreadable_under_an_open_registry_goes_on_or_says_so() {
+fn an_open_registry_whose_file_becomes_unreadable_works_or_returns_an_error() {
     let (_folder, path, registry) = fresh();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
-    reads_the_old_file_or_says_so(&registry);
+    assert_reads_old_file_or_fails(&registry);
     match registry.create(new("two")) {
         Ok(_) => assert_eq!(registry.len().unwrap(), 2),
         Err(error) => assert_eq!(error.kind(), ErrorKind::Storage, "{error}"),

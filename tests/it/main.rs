@@ -1,4 +1,5 @@
-//! One integration binary, so that SQLite is linked once. A file a theme.
+//! The integration tests: one binary, so that SQLite is linked only once, with one file for each
+//! topic.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -7,13 +8,17 @@
     clippy::string_slice,
     clippy::arithmetic_side_effects,
     clippy::as_conversions,
-    reason = "a test says what it expects, and fails where that does not hold"
+    reason = "a failed expectation in a test panics"
 )]
 
 mod backup;
 mod changes;
 mod check;
 mod check_advice;
+mod check_pages;
+mod check_schema;
+mod check_soundness;
+mod check_subscription_advice;
 #[cfg(unix)]
 mod checkpoints;
 mod concurrent_rotation;
@@ -50,6 +55,7 @@ mod locked_and_replaced_files;
 mod model;
 mod multi_process;
 mod opening;
+mod opening_after_kill;
 mod oversized_input;
 mod patterns;
 mod permissions;
@@ -60,9 +66,13 @@ mod registry;
 mod registry_policies;
 #[cfg(feature = "encryption")]
 mod rekey;
+#[cfg(feature = "encryption")]
+mod rekey_crash;
 mod rotation;
+mod secret_revocation;
 #[cfg(feature = "signing")]
 mod signing;
+mod signing_secret;
 mod spellings;
 mod sql_clients;
 mod suggestions;
@@ -71,6 +81,9 @@ mod support;
 mod test_util;
 mod threads;
 mod time;
+mod trait_bounds;
+mod undecodable_catalog_and_history;
+mod undecodable_deletion;
 mod undecodable_rows;
 #[cfg(unix)]
 mod unopenable_paths;

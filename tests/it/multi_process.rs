@@ -1,6 +1,5 @@
-//! Guards against what goes wrong only when two do something at once: two openers that each make the schema, a name won
-//! twice or by nobody, a row lost between two writers, a `Busy` although everyone was quick, an answer from before the
-//! change that another process was told had happened.
+//! Tests concurrent threads and processes: two openers that create the schema, unique names, lost
+//! rows, `Busy` without reason, and answers from before a change that was already acknowledged.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -16,7 +15,7 @@ use crate::support::child::{self, Peer};
 use crate::support::{Random, learn, new, size};
 
 #[test]
-fn two_openers_race_on_a_fresh_file() {
+fn two_threads_that_open_a_fresh_file_both_succeed() {
     let folder = tempfile::tempdir().unwrap();
     for round in 0..200 {
         let path = folder.path().join(format!("{round}.db"));
@@ -32,7 +31,7 @@ fn two_openers_race_on_a_fresh_file() {
                     let registry = Registry::open(path).unwrap();
                     registry.register_event_type("agent.v1").unwrap();
                     registry.create(new(name)).unwrap();
-                    registry.get_by_name(name).unwrap().expect("one's own change is seen");
+                    registry.get_by_name(name).unwrap().expect("a handle must see its own change");
                 });
             }
         });
@@ -54,7 +53,7 @@ fn assert_sound(path: &Path) {
 }
 
 #[test]
-fn two_processes_race_on_a_fresh_file() {
+fn two_processes_that_open_a_fresh_file_both_succeed() {
     let folder = tempfile::tempdir().unwrap();
     let rounds = size(25, 200);
     let arguments = rounds.to_string();
@@ -94,7 +93,7 @@ fn child_opens_files() {
 }
 
 #[test]
-fn a_second_process_sees_a_change_on_its_next_call() {
+fn another_process_sees_a_change_on_its_next_call() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("registry.db");
     let registry = Registry::open(&path).unwrap();
@@ -155,7 +154,7 @@ const PROCESSES: usize = 4;
 const THREADS: usize = 4;
 
 #[test]
-fn many_processes_share_one_file_and_each_name_is_won_once() {
+fn many_processes_share_one_file_and_each_name_is_created_once() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("registry.db");
     let registry = Registry::open(&path).unwrap();
@@ -171,7 +170,7 @@ fn many_processes_share_one_file_and_each_name_is_won_once() {
     let mut won: BTreeMap<String, String> = BTreeMap::new();
     let (mut conflicts, mut updates, mut deleted) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
     let mut rotated: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    // All are heard at once: one whose pipe is full would stand still.
+    // The output of all is read concurrently: a child with a full pipe would block.
     let ears: Vec<_> = peers
         .into_iter()
         .map(|mut peer| {
@@ -179,7 +178,7 @@ fn many_processes_share_one_file_and_each_name_is_won_once() {
             thread::spawn(move || {
                 let mut heard = Vec::new();
                 while let Some(line) = peer.hear() {
-                    assert_seen(&registry, &line, heard.len() % 16 == 0);
+                    assert_visible(&registry, &line, heard.len() % 16 == 0);
                     heard.push(line);
                 }
                 peer.finish();
@@ -220,7 +219,7 @@ fn many_processes_share_one_file_and_each_name_is_won_once() {
     for (holder, name) in &conflicts {
         assert_eq!(won.get(holder), Some(name), "{holder} never held {name}");
     }
-    let lasting: Vec<&String> = won.values().filter(|name| !is_fleeting(name)).collect();
+    let lasting: Vec<&String> = won.values().filter(|name| !is_temporary(name)).collect();
     let once: BTreeSet<&String> = lasting.iter().copied().collect();
     assert_eq!(lasting.len(), once.len(), "a name was won twice");
     let mut left = BTreeSet::new();
@@ -245,17 +244,20 @@ fn many_processes_share_one_file_and_each_name_is_won_once() {
             !returned.is_empty(),
             "the current secret of {id} is one that was returned"
         );
-        assert!(old.iter().rev().skip(1).all(given), "only the oldest of {id} can be the first");
+        assert!(
+            old.iter().rev().skip(1).all(given),
+            "only the oldest secret of {id} can be the first"
+        );
         left.insert(id);
     }
     let expected: BTreeSet<String> = won.into_keys().filter(|id| !deleted.contains(id)).collect();
-    assert_eq!(left, expected, "rows lost or doubled");
+    assert_eq!(left, expected, "rows are lost or duplicated");
     drop(registry);
     assert_sound(&path);
 }
 
-/// What another process has been told, this one sees on its next call.
-fn assert_seen(registry: &Registry, line: &str, dispatched: bool) {
+/// Asserts that this process sees a change that another process has reported.
+fn assert_visible(registry: &Registry, line: &str, dispatched: bool) {
     let words: Vec<&str> = line.split(' ').collect();
     let (id, name) = match words[..] {
         ["won" | "lost", name, id] => (id, Some(name)),
@@ -271,24 +273,24 @@ fn assert_seen(registry: &Registry, line: &str, dispatched: bool) {
             assert_eq!(found, None, "{line}");
             assert!(!dispatched || !gets("agent.presencechanged.v1"), "{line}");
         }
-        (_, None) => assert!(name.is_none_or(is_fleeting), "{line}, and it is not there"),
+        (_, None) => assert!(name.is_none_or(is_temporary), "{line}: the subscription is missing"),
         (what, Some(found)) => {
             assert!(name.is_none_or(|name| name == found.name()), "{line}");
             assert!(what != "updated" || found.revision() >= words[2].parse().unwrap(), "{line}");
             assert!(
-                !dispatched || is_fleeting(found.name()) || gets("agent.presencechanged.v1"),
+                !dispatched || is_temporary(found.name()) || gets("agent.presencechanged.v1"),
                 "{line}"
             );
         }
     }
 }
 
-/// A tenth of the names are deleted again by whoever finds them, and so can be won again.
-fn is_fleeting(name: &str) -> bool {
+/// Returns true for the tenth of the names that are deleted again, and so can be created again.
+fn is_temporary(name: &str) -> bool {
     name.ends_with('7')
 }
 
-/// The holder's id, from the message of a conflict.
+/// Returns the id of the holder from the message of a conflict.
 fn holder(message: &str) -> String {
     message.rsplit(' ').next().unwrap().to_owned()
 }
@@ -312,10 +314,10 @@ fn child_creates() {
                         Ok(made) => {
                             let id = made.subscription().id();
                             child::tell(format!("won {name} {id}"));
-                            // Another may have changed or deleted it by now.
+                            // Another process may have changed or deleted it by now.
                             let found = registry.get(id).unwrap();
                             assert!(
-                                is_fleeting(&name)
+                                is_temporary(&name)
                                     || found.is_some_and(|found| found.name() == name)
                             );
                             id
@@ -327,13 +329,13 @@ fn child_creates() {
                             holder.parse().unwrap()
                         }
                     };
-                    if is_fleeting(&name) {
+                    if is_temporary(&name) {
                         match registry.delete(id) {
                             Ok(()) => child::tell(format!("deleted {id}")),
                             Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound, "{error}"),
                         }
                     } else {
-                        touch(&registry, id, &mut random);
+                        change_by_name(&registry, id, &mut random);
                     }
                 }
             });
@@ -341,11 +343,11 @@ fn child_creates() {
     });
 }
 
-/// A change that must not be lost, of whoever holds the name.
-fn touch(registry: &Registry, id: SubscriptionId, random: &mut Random) {
+/// Changes the subscription with this name; the change must not be lost.
+fn change_by_name(registry: &Registry, id: SubscriptionId, random: &mut Random) {
     match random.below(5) {
         0 => {
-            let seen = registry.get(id).unwrap().expect("nobody deletes it");
+            let seen = registry.get(id).unwrap().expect("no process deletes it");
             let update = SubscriptionUpdate::new()
                 .metadata("by", random.next().to_string())
                 .if_revision(seen.revision());
@@ -367,7 +369,7 @@ fn touch(registry: &Registry, id: SubscriptionId, random: &mut Random) {
             match registry.rotate_secret(id, Rotation::new().overlap(overlap)) {
                 Ok(secret) => {
                     child::tell(format!("rotated {id} {}", secret.expose()));
-                    // Another may have rotated it away by now, which is a change that counts.
+                    // Another process may have rotated it by now, which increments the revision.
                     let newest = registry.secret(id).unwrap();
                     assert!(newest == secret || registry.get(id).unwrap().unwrap().revision() > 2);
                 }

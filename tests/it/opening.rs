@@ -1,5 +1,5 @@
-//! What opening makes of a path. The failures it guards against: another program's data written over or checkpointed
-//! by a mere look, and a registry that a typing error puts where it is lost on exit.
+//! Tests how opening treats an existing path: it neither overwrites nor checkpoints a file of
+//! another program, and a mistyped path does not become an in-memory registry.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,21 +11,21 @@ use webhook_registry::{Error, ErrorKind, Registry};
 
 use crate::support::{learn, new, refused};
 
-fn folder() -> (TempDir, PathBuf) {
+pub(crate) fn folder() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("registry.db");
     (folder, path)
 }
 
-/// Makes a registry with one subscription, and closes it.
-fn make(path: &Path) {
+/// Creates a registry with one subscription, and closes it.
+fn create_closed(path: &Path) {
     let registry = Registry::open(path).unwrap();
     learn(&registry);
     registry.create(new("one")).unwrap();
 }
 
-/// Every file of the folder, but for what SQLite may add: a `-shm` and an empty `-wal`.
-fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+/// Returns every file of the folder except for a `-shm` and an empty `-wal`, which SQLite may add.
+pub(crate) fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -39,8 +39,8 @@ fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     files
 }
 
-/// Every way to open, by its name.
-fn ways() -> [(&'static str, webhook_registry::RegistryOptions); 3] {
+/// Returns every way to open a registry with its name.
+pub(crate) fn ways() -> [(&'static str, webhook_registry::RegistryOptions); 3] {
     [
         ("open", Registry::options()),
         ("create(false)", Registry::options().create(false)),
@@ -48,22 +48,22 @@ fn ways() -> [(&'static str, webhook_registry::RegistryOptions); 3] {
     ]
 }
 
-/// What lies there is refused by every way to open, and left byte for byte.
+/// Asserts that every way to open rejects the file and leaves it unchanged.
 #[track_caller]
-fn left_alone(path: &Path, kind: ErrorKind) {
+fn assert_rejected_unchanged(path: &Path, kind: ErrorKind) {
     let folder = path.parent().unwrap();
     let before = contents(folder);
-    assert!(before.contains_key(path), "there is nothing to leave alone");
+    assert!(before.contains_key(path), "the file does not exist");
     for (way, options) in ways() {
         for _ in 0..2 {
             refused(options.open(path), kind, &[]);
-            assert!(contents(folder) == before, "{way} changed what lay there");
+            assert!(contents(folder) == before, "opening {way} changed the folder");
         }
     }
 }
 
-/// Copies a database as it stands under an open connection: what a killed program leaves behind.
-fn killed(path: &Path, to: &Path) -> PathBuf {
+/// Copies a database that is open, as a killed program leaves it behind.
+pub(crate) fn copy_as_killed(path: &Path, to: &Path) -> PathBuf {
     let copy = to.join("left.db");
     for suffix in ["", "-wal", "-journal"] {
         let name = |path: &Path| PathBuf::from(format!("{}{suffix}", path.display()));
@@ -75,7 +75,7 @@ fn killed(path: &Path, to: &Path) -> PathBuf {
 }
 
 #[test]
-fn what_can_be_no_file_is_storage() {
+fn a_path_that_cannot_be_a_file_is_a_storage_error() {
     let (folder, path) = folder();
     fs::write(folder.path().join("text"), "text").unwrap();
     fs::create_dir(&path).unwrap();
@@ -99,7 +99,7 @@ fn what_can_be_no_file_is_storage() {
 }
 
 #[test]
-fn messages_name_the_file() {
+fn open_errors_name_the_file() {
     let (_folder, path) = folder();
     fs::write(&path, "a text file, longer than a header of one hundred bytes").unwrap();
     let error = Registry::open(&path).unwrap_err();
@@ -107,7 +107,7 @@ fn messages_name_the_file() {
 }
 
 #[test]
-fn a_file_of_no_bytes_becomes_a_registry_and_keeps_its_mode() {
+fn an_empty_file_becomes_a_registry_and_keeps_its_mode() {
     let (_folder, path) = folder();
     fs::write(&path, "").unwrap();
     set_mode(&path, 0o640);
@@ -123,7 +123,7 @@ fn a_file_of_no_bytes_becomes_a_registry_and_keeps_its_mode() {
 }
 
 #[test]
-fn a_new_file_is_its_users_alone() {
+fn a_new_file_is_accessible_to_its_owner_only() {
     let (folder, path) = folder();
     set_mode(folder.path(), 0o777);
     let registry = Registry::open(&path).unwrap();
@@ -157,7 +157,7 @@ fn set_mode(_: &Path, _: u32) {}
 fn assert_mode(_: &Path, _: &str, _: u32) {}
 
 #[test]
-fn files_that_are_not_sqlites_are_left_alone() {
+fn files_that_are_not_sqlite_databases_are_rejected_and_unchanged() {
     for bytes in [
         &b"x"[..],
         b"\0",
@@ -170,33 +170,34 @@ fn files_that_are_not_sqlites_are_left_alone() {
     ] {
         let (_folder, path) = folder();
         fs::write(&path, bytes).unwrap();
-        left_alone(&path, ErrorKind::Incompatible);
+        assert_rejected_unchanged(&path, ErrorKind::Incompatible);
     }
 }
 
 #[test]
-fn another_applications_file_is_left_alone() {
+fn a_database_of_another_application_is_rejected_and_unchanged() {
     for setup in [
         "CREATE TABLE notes (text)",
         "PRAGMA application_id = 42",
         "PRAGMA user_version = 1",
         "PRAGMA journal_mode = WAL; CREATE TABLE notes (text)",
-        // One that looks like ours but for the application's id, and one that only claims it.
+        // A file like a registry except for the application id, and one with only the application
+        // id.
         "PRAGMA user_version = 1; CREATE TABLE subscription (id)",
         "PRAGMA application_id = 2003333735; CREATE TABLE notes (text)",
     ] {
         let (_folder, path) = folder();
         let other = Connection::open(&path).unwrap();
         other.execute_batch(setup).unwrap();
-        // With its program still at work, and without.
-        left_alone(&path, ErrorKind::Incompatible);
+        // While the other program is running, and afterwards.
+        assert_rejected_unchanged(&path, ErrorKind::Incompatible);
         drop(other);
-        left_alone(&path, ErrorKind::Incompatible);
+        assert_rejected_unchanged(&path, ErrorKind::Incompatible);
     }
 }
 
 #[test]
-fn a_wal_that_another_application_left_is_not_checkpointed() {
+fn a_wal_of_another_application_is_not_checkpointed() {
     for before in ["", "CREATE TABLE notes (text)"] {
         let (folder, path) = folder();
         let other = Connection::open(&path).unwrap();
@@ -205,10 +206,10 @@ fn a_wal_that_another_application_left_is_not_checkpointed() {
             .execute_batch("PRAGMA wal_checkpoint(TRUNCATE); CREATE TABLE more AS SELECT 1 AS one")
             .unwrap();
         let to = tempfile::tempdir_in(folder.path()).unwrap();
-        let left = killed(&path, to.path());
+        let left = copy_as_killed(&path, to.path());
         let wal = to.path().join("left.db-wal");
         assert!(fs::metadata(wal).unwrap().len() > 0);
-        left_alone(&left, ErrorKind::Incompatible);
+        assert_rejected_unchanged(&left, ErrorKind::Incompatible);
         let one: i64 = Connection::open(&left)
             .unwrap()
             .query_row("SELECT one FROM more", [], |row| row.get(0))
@@ -218,7 +219,7 @@ fn a_wal_that_another_application_left_is_not_checkpointed() {
 }
 
 #[test]
-fn a_journal_that_another_application_left_is_not_rolled_back() {
+fn a_journal_of_another_application_is_not_rolled_back() {
     let (folder, path) = folder();
     let other = Connection::open(&path).unwrap();
     other
@@ -230,11 +231,11 @@ fn a_journal_that_another_application_left_is_not_rolled_back() {
         )
         .unwrap();
     let to = tempfile::tempdir_in(folder.path()).unwrap();
-    let left = killed(&path, to.path());
+    let left = copy_as_killed(&path, to.path());
     let journal = to.path().join("left.db-journal");
     assert!(fs::metadata(&journal).unwrap().len() > 0);
-    left_alone(&left, ErrorKind::Incompatible);
-    // It was hot: the program itself rolls it back.
+    assert_rejected_unchanged(&left, ErrorKind::Incompatible);
+    // The journal was hot: the program itself rolls it back.
     let rest: i64 = Connection::open(&left)
         .unwrap()
         .query_row("SELECT count(*) FROM notes WHERE text <> 'half'", [], |row| row.get(0))
@@ -244,26 +245,26 @@ fn a_journal_that_another_application_left_is_not_rolled_back() {
 }
 
 #[test]
-fn refuses_a_file_from_the_future() {
+fn a_file_of_a_newer_version_is_rejected() {
     for version in [2, 99, i32::MAX] {
         let (folder, path) = folder();
-        make(&path);
+        create_closed(&path);
         let newer = Connection::open(&path).unwrap();
         newer.pragma_update(None, "user_version", version).unwrap();
-        // Told by the `-wal` alone, while its program is at work; by one that was left; and by the file.
+        // The version is in the `-wal` of a running program, in a leftover `-wal`, and in the file.
         assert!(fs::metadata(folder.path().join("registry.db-wal")).unwrap().len() > 0);
-        left_alone(&path, ErrorKind::Incompatible);
+        assert_rejected_unchanged(&path, ErrorKind::Incompatible);
         let to = tempfile::tempdir().unwrap();
-        left_alone(&killed(&path, to.path()), ErrorKind::Incompatible);
+        assert_rejected_unchanged(&copy_as_killed(&path, to.path()), ErrorKind::Incompatible);
         drop(newer);
-        left_alone(&path, ErrorKind::Incompatible);
+        assert_rejected_unchanged(&path, ErrorKind::Incompatible);
         let message = Registry::open(&path).unwrap_err().to_string();
         assert!(message.contains("newer version") && message.contains(&version.to_string()));
     }
 }
 
 #[test]
-fn nothing_is_made_where_nothing_may_be() {
+fn no_file_is_created_read_only_or_with_create_disabled() {
     let (folder, path) = folder();
     for (_, options) in &ways()[1..] {
         refused(options.open(&path), ErrorKind::NotFound, &["path"]);
@@ -274,16 +275,16 @@ fn nothing_is_made_where_nothing_may_be() {
         refused(options.open(&path), ErrorKind::NotFound, &["path"]);
         assert_eq!(fs::metadata(&path).unwrap().len(), 0);
     }
-    make(&path);
+    create_closed(&path);
     for (_, options) in ways() {
         assert_eq!(options.open(&path).unwrap().len().unwrap(), 1);
     }
 }
 
 #[test]
-fn a_reader_sees_a_writers_changes_on_its_next_call_and_never_changes_the_file() {
+fn a_reader_sees_changes_on_its_next_call_and_never_changes_the_file() {
     let (folder, path) = folder();
-    make(&path);
+    create_closed(&path);
     let read_only = Registry::options().read_only(true);
     let before = contents(folder.path());
     let early = read_only.open(&path).unwrap();
@@ -305,13 +306,13 @@ fn a_reader_sees_a_writers_changes_on_its_next_call_and_never_changes_the_file()
 }
 
 #[test]
-fn what_a_killed_writer_left_is_read_by_the_next_one_and_by_a_reader() {
+fn the_files_of_a_killed_writer_are_readable_by_a_writer_and_a_reader() {
     let (_folder, path) = folder();
-    make(&path);
+    create_closed(&path);
     let writer = Registry::open(&path).unwrap();
     writer.create(new("two")).unwrap();
     let to = tempfile::tempdir().unwrap();
-    let left = killed(&path, to.path());
+    let left = copy_as_killed(&path, to.path());
     assert!(fs::metadata(to.path().join("left.db-wal")).unwrap().len() > 0);
 
     let before = contents(to.path());
@@ -325,7 +326,7 @@ fn what_a_killed_writer_left_is_read_by_the_next_one_and_by_a_reader() {
 }
 
 #[test]
-fn options_that_exclude_each_other_are_invalid() {
+fn contradictory_options_are_invalid() {
     let read_only = Registry::options().read_only(true);
     refused(read_only.in_memory(), ErrorKind::Invalid, &["read_only"]);
     let both = read_only.create(false).in_memory();
@@ -334,101 +335,15 @@ fn options_that_exclude_each_other_are_invalid() {
 }
 
 #[test]
-fn two_registries_in_memory_are_two() {
+fn two_in_memory_registries_are_independent() {
     let one = Registry::in_memory().unwrap();
     one.register_event_type("a").unwrap();
     assert_eq!(one.clone().event_types().unwrap().len(), 1);
     assert!(Registry::in_memory().unwrap().event_types().unwrap().is_empty());
 }
 
-/// What a hot journal begins with: the magic, all records, the checksum's start, how many pages the file had before,
-/// sectors of 512 and pages of 4,096 bytes.
-fn journal_header(checksum: u32, pages: u32) -> Vec<u8> {
-    let mut header = vec![0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
-    header.extend(
-        [u32::MAX, checksum, pages, 512, 4_096].iter().flat_map(|number| number.to_be_bytes()),
-    );
-    header
-}
-
 #[test]
-fn a_journal_left_by_a_killed_program_is_not_rolled_back_where_the_file_seems_empty() {
-    let (folder, path) = folder();
-    let other = Connection::open(&path).unwrap();
-    other
-        .execute_batch(
-            "PRAGMA page_size = 4096; PRAGMA journal_mode = PERSIST; CREATE TABLE notes (text); \
-             INSERT INTO notes VALUES ('kept'); DROP TABLE notes",
-        )
-        .unwrap();
-    // As if the program had been killed just before its commit took back the journal's header.
-    let mut journal = fs::read(folder.path().join("registry.db-journal")).unwrap();
-    let page = &journal[516..516 + 4_096];
-    let sum: u32 = (1..=20).map(|step| u32::from(page[4_096 - 200 * step])).sum();
-    let stored = u32::from_be_bytes(journal[516 + 4_096..][..4].try_into().unwrap());
-    journal[..28].copy_from_slice(&journal_header(stored.wrapping_sub(sum), 2));
-    let to = tempfile::tempdir_in(folder.path()).unwrap();
-    let left = to.path().join("left.db");
-    fs::copy(&path, &left).unwrap();
-    fs::write(to.path().join("left.db-journal"), journal).unwrap();
-    let before = contents(to.path());
-    for (way, options) in ways() {
-        options.open(&left).unwrap_err();
-        assert!(contents(to.path()) == before, "{way} changed what lay there");
-    }
-    // It was hot: the program itself gets its table back.
-    let kept: String = Connection::open(&left)
-        .unwrap()
-        .query_row("SELECT text FROM notes", [], |row| row.get(0))
-        .unwrap();
-    assert_eq!(kept, "kept");
-}
-
-#[test]
-fn a_file_whose_first_page_was_being_written_when_its_maker_was_killed_is_made_anew() {
-    for wal in [false, true] {
-        let (folder, path) = folder();
-        let killed = Connection::open(&path).unwrap();
-        killed
-            .execute_batch("PRAGMA page_size = 4096; CREATE TABLE t (a); DROP TABLE t; VACUUM")
-            .unwrap();
-        drop(killed);
-        assert_eq!(fs::metadata(&path).unwrap().len(), 4_096);
-        let mut journal = journal_header(4_711, 0);
-        journal.resize(512, 0);
-        fs::write(folder.path().join("registry.db-journal"), journal).unwrap();
-        if wal {
-            fs::write(folder.path().join("registry.db-wal"), []).unwrap();
-        }
-        let registry = Registry::open(&path).unwrap();
-        assert!(registry.is_empty().unwrap() && registry.check().unwrap().is_sound());
-        drop(registry);
-        assert_eq!(contents(folder.path()).into_keys().collect::<Vec<_>>(), [path]);
-    }
-}
-
-#[test]
-fn a_file_that_was_being_brought_up_to_its_wal_when_a_program_was_killed_may_end_within_a_page() {
-    let (folder, path) = folder();
-    let registry = Registry::open(&path).unwrap();
-    registry.create_all((0..50).map(|n| new(&format!("n{n}")).allow_unknown_events(true))).unwrap();
-    let wal = fs::read(folder.path().join("registry.db-wal")).unwrap();
-    drop(registry);
-    // All of it is in the file now, but for the end of the last page.
-    let whole = fs::read(&path).unwrap();
-    fs::write(&path, &whole[..whole.len() - 100]).unwrap();
-    refused(Registry::open(&path), ErrorKind::Corrupt, &[]);
-    for options in [Registry::options(), Registry::options().read_only(true)] {
-        fs::write(&path, &whole[..whole.len() - 100]).unwrap();
-        fs::write(folder.path().join("registry.db-wal"), &wal).unwrap();
-        let registry = options.open(&path).unwrap();
-        assert_eq!(registry.len().unwrap(), 50);
-        assert!(registry.check().unwrap().is_sound());
-    }
-}
-
-#[test]
-fn a_file_that_is_encrypted_is_refused_without_a_key_also_by_a_build_that_knows_none() {
+fn an_encrypted_file_is_rejected_without_a_key_even_without_the_encryption_feature() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("registry.db");
     drop(Registry::open(&path).unwrap());

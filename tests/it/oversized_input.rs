@@ -1,5 +1,5 @@
-//! Guards against input that is small to send and dear to take: ten megabytes of JSON, a million keys, patterns made to
-//! be slow. It is accepted, or refused in a moment with a message that a person can read, and never kept in part.
+//! Tests oversized input: ten megabytes of JSON, a million keys, adversarial patterns. It is
+//! accepted, or rejected quickly with a readable message, and never stored in part.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -10,19 +10,19 @@ use webhook_registry::{
 
 use crate::support::{contact_center, new, refused, size};
 
-/// Runs it, and checks that it took no work worth mentioning, also without optimization: by the thread's own clock,
-/// which other programs on the machine do not move.
+/// Asserts that the call needs little CPU time, also without optimization. The clock of the thread
+/// is used, because other programs on the machine do not affect it.
 #[track_caller]
-fn quick<T>(limit: Duration, what: impl FnOnce() -> T) -> T {
-    let began = worked();
+fn assert_quick<T>(limit: Duration, what: impl FnOnce() -> T) -> T {
+    let began = thread_cpu_time();
     let result = what();
-    let took = worked() - began;
+    let took = thread_cpu_time() - began;
     assert!(took < limit, "took {took:?}");
     result
 }
 
-/// How long this thread has been at work.
-fn worked() -> Duration {
+/// Returns the CPU time of this thread.
+fn thread_cpu_time() -> Duration {
     #[cfg(unix)]
     {
         let worked = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
@@ -36,16 +36,16 @@ fn worked() -> Duration {
     }
 }
 
-const MOMENT: Duration = Duration::from_secs(4);
+const QUICK: Duration = Duration::from_secs(4);
 
 #[track_caller]
-fn readable(error: impl std::fmt::Display + std::fmt::Debug) {
+fn assert_readable(error: impl std::fmt::Display + std::fmt::Debug) {
     let (shown, debugged) = (error.to_string(), format!("{error:?}"));
     assert!(shown.len() < 8_192, "{} bytes of message", shown.len());
     assert!(debugged.len() < 65_536, "{} bytes of Debug", debugged.len());
 }
 
-/// A body of `create` with one field of the given JSON.
+/// Returns a body for `create` with the given JSON in one field.
 fn body(field: &str, json: &str) -> String {
     let mut body = r#"{"name":"a","url":"https://example.com/","events":["agent.*"]"#.to_owned();
     write!(body, r#","{field}":{json}}}"#).unwrap();
@@ -53,7 +53,7 @@ fn body(field: &str, json: &str) -> String {
 }
 
 #[test]
-fn a_json_body_of_ten_megabytes_is_refused_in_a_moment() {
+fn a_json_body_of_ten_megabytes_is_rejected_quickly() {
     let registry = contact_center();
     let large = "x".repeat(10 << 20);
     for (name, url, events, field) in [
@@ -62,11 +62,11 @@ fn a_json_body_of_ten_megabytes_is_refused_in_a_moment() {
         ("a", "https://example.com/", &*large, "events[0]"),
     ] {
         let json = serde_json::json!({ "name": name, "url": url, "events": [events] }).to_string();
-        let error = quick(MOMENT, || {
+        let error = assert_quick(QUICK, || {
             let new: NewSubscription = serde_json::from_str(&json).unwrap();
             refused(registry.create(new), ErrorKind::Invalid, &[field])
         });
-        readable(error);
+        assert_readable(error);
     }
     for (field, value) in [
         ("description", format!("\"{large}\"")),
@@ -75,13 +75,13 @@ fn a_json_body_of_ten_megabytes_is_refused_in_a_moment() {
         ("metadata", format!("{{\"{large}\":\"v\"}}")),
     ] {
         let json = body(field, &value);
-        let error = quick(MOMENT, || {
+        let error = assert_quick(QUICK, || {
             let new: NewSubscription = serde_json::from_str(&json).unwrap();
             refused(registry.create(new), ErrorKind::Invalid, &[field])
         });
-        readable(error);
+        assert_readable(error);
     }
-    // What serde refuses, it refuses with as short a word.
+    // Errors of serde are equally short.
     for (field, value) in [
         ("enabled", format!("\"{large}\"")),
         (&*large, "1".to_owned()),
@@ -89,43 +89,45 @@ fn a_json_body_of_ten_megabytes_is_refused_in_a_moment() {
         ("description", "[".repeat(10 << 20)),
     ] {
         let json = body(field, &value);
-        readable(quick(MOMENT, || serde_json::from_str::<NewSubscription>(&json).unwrap_err()));
+        assert_readable(assert_quick(QUICK, || {
+            serde_json::from_str::<NewSubscription>(&json).unwrap_err()
+        }));
     }
     assert!(registry.is_empty().unwrap());
 }
 
 #[test]
-fn a_million_metadata_keys_are_refused_and_ten_are_kept() {
+fn a_million_metadata_keys_are_rejected_without_effect_and_ten_are_accepted() {
     let registry = contact_center();
     let keys = |count: usize| -> String {
         let all: Vec<String> = (0..count).map(|number| format!("\"{number}\":\"\"")).collect();
         format!("{{{}}}", all.join(","))
     };
     let json = body("metadata", &keys(size(200_000, 1_000_000)));
-    let began = worked();
+    let began = thread_cpu_time();
     let new: NewSubscription = serde_json::from_str(&json).unwrap();
-    readable(refused(registry.create(new), ErrorKind::Invalid, &["metadata"]));
+    assert_readable(refused(registry.create(new), ErrorKind::Invalid, &["metadata"]));
     let update: SubscriptionUpdate =
         serde_json::from_str(&format!("{{\"metadata\":{}}}", keys(size(200_000, 1_000_000))))
             .unwrap();
     let new: NewSubscription = serde_json::from_str(&body("metadata", &keys(10))).unwrap();
     let id = registry.create(new).unwrap().subscription().id();
     let before = registry.get(id).unwrap();
-    readable(refused(registry.update(id, update), ErrorKind::Invalid, &["metadata"]));
+    assert_readable(refused(registry.update(id, update), ErrorKind::Invalid, &["metadata"]));
     assert_eq!(registry.get(id).unwrap(), before);
-    let took = worked() - began;
+    let took = thread_cpu_time() - began;
     assert!(took < Duration::from_secs(20), "took {took:?}");
-    // A null for each of a million keys removes nothing, and changes nothing.
+    // A null for each of a million absent keys removes nothing, and changes nothing.
     let nulls =
         keys(size(50_000, 1_000_000)).replace("\"\"", "null").replace("{\"0\":", "{\"zero\":");
     let update: SubscriptionUpdate =
         serde_json::from_str(&format!("{{\"metadata\":{nulls}}}")).unwrap();
     let after = registry.update(id, update).unwrap();
-    assert_eq!(after.metadata().len(), 1, "all but \"0\" are removed");
+    assert_eq!(after.metadata().len(), 1, "all keys but \"0\" are removed");
 }
 
 #[test]
-fn metadata_that_no_longer_fits_can_be_made_less() {
+fn oversized_metadata_can_be_reduced() {
     let registry = contact_center();
     let full = (0..50).fold(new("a"), |new, key| new.metadata(key.to_string(), "v"));
     let id = registry.create(full).unwrap().subscription().id();
@@ -135,7 +137,7 @@ fn metadata_that_no_longer_fits_can_be_made_less() {
 }
 
 #[test]
-fn two_hundred_and_fifty_six_hostile_patterns_are_taken_in_a_moment() {
+fn the_maximum_of_256_adversarial_patterns_is_accepted_quickly() {
     let registry = Registry::in_memory().unwrap();
     let names: Vec<String> =
         (0..size(100, 1_000)).map(|number| format!("{}{number}", "a".repeat(250))).collect();
@@ -145,55 +147,57 @@ fn two_hundred_and_fifty_six_hostile_patterns_are_taken_in_a_moment() {
     let hostile = NewSubscription::new("hostile", "https://example.com/", &patterns)
         .allow_unknown_events(true);
     let limit = Duration::from_secs(size(4, 60));
-    let made = quick(limit, || registry.create(hostile).unwrap());
+    let made = assert_quick(limit, || registry.create(hostile).unwrap());
     assert_eq!(made.subscription().events().len(), 256);
     let name = "a".repeat(250) + "new255";
-    quick(limit, || registry.register_event_type(name.as_str()).unwrap());
+    assert_quick(limit, || registry.register_event_type(name.as_str()).unwrap());
     assert_eq!(registry.subscribers(&name).unwrap().len(), 1);
-    // All of them misspelt: suggestions are looked for, but not without end.
+    // All are misspelt: the search for suggestions is bounded.
     let registry = contact_center();
     let unknown: Vec<String> =
         (0..256).map(|number| "b".repeat(250) + &number.to_string()).collect();
-    let error = quick(limit, || {
+    let error = assert_quick(limit, || {
         registry
             .create(NewSubscription::new("unknown", "https://example.com/", unknown))
             .unwrap_err()
     });
-    assert_eq!(error.problems().len(), 256, "one problem each");
-    readable(error);
+    assert_eq!(error.problems().len(), 256, "one problem per event");
+    assert_readable(error);
     let one_more = vec!["*"; 257];
     let error = registry.create(NewSubscription::new("b", "https://example.com/", one_more));
     refused(error, ErrorKind::Invalid, &["events"]);
     let million = vec!["?"; size(100_000, 1_000_000)];
     let new = NewSubscription::new("b", "https://example.com/", million);
-    readable(quick(MOMENT, || refused(registry.create(new), ErrorKind::Invalid, &["events"])));
+    assert_readable(assert_quick(QUICK, || {
+        refused(registry.create(new), ErrorKind::Invalid, &["events"])
+    }));
 }
 
 #[test]
-fn a_thousand_faults_in_one_list_are_all_told_and_few_are_shown() {
+fn a_thousand_problems_in_one_list_are_all_returned_and_ten_are_shown() {
     let registry = contact_center();
     let all =
         (0..1_000).map(|_| NewSubscription::new("", "ftp://x", ["a b", "**"]).secret("short"));
-    let error = quick(MOMENT, || registry.create_all(all).unwrap_err());
-    assert_eq!(error.problems().len(), 1_000 * 5, "one a field: each name is empty already");
-    readable_but_for_debug(&error);
+    let error = assert_quick(QUICK, || registry.create_all(all).unwrap_err());
+    assert_eq!(error.problems().len(), 1_000 * 5, "one problem per field");
+    assert_message_readable(&error);
     assert!(registry.is_empty().unwrap());
 }
 
-fn readable_but_for_debug(error: &webhook_registry::Error) {
+fn assert_message_readable(error: &webhook_registry::Error) {
     assert!(error.to_string().len() < 8_192);
     assert!(error.to_string().contains("more"), "{error}");
 }
 
 #[test]
-fn a_schema_as_deep_or_large_as_can_be_comes_back_and_one_past_it_is_refused() {
+fn a_schema_at_the_depth_and_size_limits_round_trips_and_a_larger_one_is_rejected() {
     let registry = Registry::in_memory().unwrap();
     let array = |inner| serde_json::Value::Array(vec![inner]);
     let object = |inner| serde_json::json!({ "k": inner });
     for nest in [array, object] {
         let nested =
             |depth: usize| (0..depth).fold(serde_json::Value::Null, |inner, _| nest(inner));
-        // serde_json reads 127 levels, and each document that holds a schema adds some.
+        // serde_json reads 127 levels, and each document around a schema adds some.
         let registry = Registry::in_memory().unwrap();
         let deep = EventType::new("deep").with_json_schema(nested(124));
         registry.register_event_type(deep.clone()).unwrap();
@@ -208,7 +212,7 @@ fn a_schema_as_deep_or_large_as_can_be_comes_back_and_one_past_it_is_refused() {
         for depth in [125, 126, 127, 128, 129, 1_000] {
             let deeper = EventType::new("deeper").with_json_schema(nested(depth));
             let error = registry.register_event_type(deeper);
-            readable(refused(error, ErrorKind::Invalid, &["jsonSchema"]));
+            assert_readable(refused(error, ErrorKind::Invalid, &["jsonSchema"]));
         }
     }
     let text =
@@ -223,7 +227,7 @@ fn a_schema_as_deep_or_large_as_can_be_comes_back_and_one_past_it_is_refused() {
 }
 
 #[test]
-fn a_large_catalog_is_taken_whole_or_not_at_all() {
+fn a_large_catalog_is_registered_completely_or_not_at_all() {
     let registry = Registry::in_memory().unwrap();
     let count = size(2_000, 100_000);
     let mut names: Vec<EventType> =
@@ -241,25 +245,25 @@ fn a_large_catalog_is_taken_whole_or_not_at_all() {
 }
 
 #[test]
-fn look_ups_of_ten_megabytes_find_nothing_in_a_moment() {
+fn lookups_of_ten_megabytes_return_nothing_quickly() {
     let registry = contact_center();
     registry.create(new("a")).unwrap();
     let large = "a.".repeat(5 << 20);
-    quick(MOMENT, || {
+    assert_quick(QUICK, || {
         assert_eq!(registry.get_by_name(&large).unwrap(), None);
         assert_eq!(registry.event_type(&large).unwrap(), None);
-        readable(refused(registry.expand(&large), ErrorKind::Invalid, &["pattern"]));
+        assert_readable(refused(registry.expand(&large), ErrorKind::Invalid, &["pattern"]));
     });
     let query = ListQuery::new().name_contains(&*large).metadata(&*large, "v");
-    assert_eq!(quick(MOMENT, || registry.count(query).unwrap()), 0);
-    readable(large.parse::<webhook_registry::SubscriptionId>().unwrap_err());
+    assert_eq!(assert_quick(QUICK, || registry.count(query).unwrap()), 0);
+    assert_readable(large.parse::<webhook_registry::SubscriptionId>().unwrap_err());
 }
 
 #[test]
-fn an_event_type_of_a_megabyte_is_not_found_in_a_moment() {
+fn an_event_type_of_one_megabyte_is_not_found_quickly() {
     let registry = contact_center();
     let large = "a.".repeat(1 << 19);
-    for error in quick(MOMENT * 2, || {
+    for error in assert_quick(QUICK * 2, || {
         [
             registry.subscribers(&large).unwrap_err(),
             registry.explain(&large).unwrap_err(),
@@ -268,6 +272,6 @@ fn an_event_type_of_a_megabyte_is_not_found_in_a_moment() {
         ]
     }) {
         assert_eq!(error.kind(), ErrorKind::NotFound);
-        readable(error);
+        assert_readable(error);
     }
 }

@@ -1,6 +1,6 @@
-//! Opening where something may not be written, and where the working directory moves. Root may write anywhere, so each
-//! test runs itself again in a child process as nobody; the failure it guards against is a reader that answers from an
-//! older state of the file because it could not see the newer one.
+//! Tests opening without write permission, and with a changed working directory. Root may write
+//! anywhere, so each test runs itself again in a child process as nobody. The main hazard is a
+//! reader that answers from an older state of the file because it could not read the newer one.
 #![cfg(unix)]
 
 use std::fs;
@@ -17,22 +17,23 @@ use crate::support::{learn, new, refused};
 const FOLDER: &str = "WEBHOOK_REGISTRY_TEST_FOLDER";
 const NOBODY: u32 = 65_534;
 
-/// The folder that the parent prepared; none in the parent itself.
+/// Returns the folder that the parent prepared, and None in the parent itself.
 fn child() -> Option<PathBuf> {
     std::env::var_os(FOLDER).map(PathBuf::from)
 }
 
-/// Runs one test of this file again, without root's rights, on a folder.
+/// Runs one test of this file again on a folder, without root privileges.
 #[track_caller]
-fn again(test: &str, folder: &Path) {
-    again_as(NOBODY, test, folder);
+fn rerun_as_nobody(test: &str, folder: &Path) {
+    rerun_as(NOBODY, test, folder);
 }
 
-/// The same as this user, where root starts it.
+/// Runs it as this user if root started the tests.
 #[track_caller]
-fn again_as(user: u32, test: &str, folder: &Path) {
+fn rerun_as(user: u32, test: &str, folder: &Path) {
     let is_root = fs::metadata(folder).unwrap().uid() == 0;
-    // By this link, root's child finds the program also where it may not enter the folder that holds it.
+    // Through this link, the child finds the program even if it may not enter the folder of the
+    // program.
     let link = Path::new("/proc/self/exe");
     let program =
         if is_root && link.exists() { link.to_owned() } else { std::env::current_exe().unwrap() };
@@ -48,14 +49,14 @@ fn again_as(user: u32, test: &str, folder: &Path) {
     let said = String::from_utf8_lossy(&output.stdout);
     let shown = format!("{said}{}", String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{shown}");
-    assert!(said.contains("1 passed"), "the child ran nothing: {shown}");
+    assert!(said.contains("1 passed"), "the child ran no test: {shown}");
 }
 
 fn mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// A folder that everybody may enter and write to, with a registry of one subscription that everybody may read.
+/// Creates a world-writable folder with a world-readable registry of one subscription.
 fn prepared() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     mode(folder.path(), 0o777);
@@ -68,8 +69,8 @@ fn prepared() -> (tempfile::TempDir, PathBuf) {
     (folder, path)
 }
 
-/// Adds a subscription that stands in the `-wal` alone, and answers the writer that keeps it there.
-fn second(path: &Path) -> Registry {
+/// Adds a subscription that is only in the `-wal`, and returns the writer that keeps it there.
+fn write_into_wal(path: &Path) -> Registry {
     let writer = Registry::open(path).unwrap();
     writer.create(new("two").allow_unknown_events(true)).unwrap();
     assert!(fs::metadata(beside(path, "-wal")).unwrap().len() > 0);
@@ -80,9 +81,9 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(format!("{}{suffix}", path.display()))
 }
 
-/// Leaves the folder as a killed writer would, with some of its files.
-fn left(path: &Path, suffixes: &[&str]) -> (tempfile::TempDir, PathBuf) {
-    let writer = second(path);
+/// Copies the folder as a killed writer leaves it, with some of its files.
+fn copy_as_killed(path: &Path, suffixes: &[&str]) -> (tempfile::TempDir, PathBuf) {
+    let writer = write_into_wal(path);
     let folder = tempfile::tempdir().unwrap();
     let copy = folder.path().join("registry.db");
     for suffix in suffixes {
@@ -98,26 +99,29 @@ fn read_only(path: &Path) -> webhook_registry::Result<Registry> {
     Registry::options().read_only(true).open(path)
 }
 
-/// That the child has no more rights than the test is about.
-fn cannot_write(path: &Path) {
+/// Asserts that the child has no write permission.
+fn assert_not_writable(path: &Path) {
     assert!(fs::OpenOptions::new().append(true).open(path).is_err());
 }
 
 #[test]
-fn a_file_that_cannot_be_written_to_is_storage_unless_read_only() {
+fn an_unwritable_file_is_a_storage_error_unless_read_only() {
     let Some(folder) = child() else {
         let (folder, path) = prepared();
         mode(&path, 0o444);
         let before = fs::read(&path).unwrap();
         // Twice, because the first reader leaves files behind.
         for _ in 0..2 {
-            again("a_file_that_cannot_be_written_to_is_storage_unless_read_only", folder.path());
+            rerun_as_nobody(
+                "an_unwritable_file_is_a_storage_error_unless_read_only",
+                folder.path(),
+            );
         }
         assert_eq!(fs::read(&path).unwrap(), before);
         return;
     };
     let path = folder.join("registry.db");
-    cannot_write(&path);
+    assert_not_writable(&path);
     refused(Registry::open(&path), ErrorKind::Storage, &[]);
     let registry = read_only(&path).unwrap();
     assert_eq!(registry.len().unwrap(), 1);
@@ -129,7 +133,7 @@ fn a_file_that_cannot_be_written_to_is_storage_unless_read_only() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_to_is_read_as_it_stands() {
+fn a_file_in_an_unwritable_directory_can_be_read() {
     let Some(folder) = child() else {
         for file_mode in [0o444, 0o666] {
             let (folder, path) = prepared();
@@ -137,7 +141,7 @@ fn a_folder_that_cannot_be_written_to_is_read_as_it_stands() {
             fs::write(folder.path().join("empty.db-wal"), "").unwrap();
             fs::copy(&path, folder.path().join("empty.db")).unwrap();
             mode(folder.path(), 0o555);
-            again("a_folder_that_cannot_be_written_to_is_read_as_it_stands", folder.path());
+            rerun_as_nobody("a_file_in_an_unwritable_directory_can_be_read", folder.path());
             mode(folder.path(), 0o755);
         }
         return;
@@ -158,19 +162,19 @@ fn a_folder_that_cannot_be_written_to_is_read_as_it_stands() {
 }
 
 #[test]
-fn a_wal_with_content_that_cannot_be_read_is_storage_and_never_an_older_answer() {
+fn an_unreadable_wal_with_content_is_a_storage_error_and_never_an_older_answer() {
     let Some(folder) = child() else {
         let (_first, path) = prepared();
-        let (folder, copy) = left(&path, &["", "-wal"]);
+        let (folder, copy) = copy_as_killed(&path, &["", "-wal"]);
         mode(folder.path(), 0o555);
-        again(
-            "a_wal_with_content_that_cannot_be_read_is_storage_and_never_an_older_answer",
+        rerun_as_nobody(
+            "an_unreadable_wal_with_content_is_a_storage_error_and_never_an_older_answer",
             folder.path(),
         );
-        // Also where the `-wal` itself may not be read.
+        // Also if the `-wal` itself is unreadable.
         mode(&beside(&copy, "-wal"), 0o000);
-        again(
-            "a_wal_with_content_that_cannot_be_read_is_storage_and_never_an_older_answer",
+        rerun_as_nobody(
+            "an_unreadable_wal_with_content_is_a_storage_error_and_never_an_older_answer",
             folder.path(),
         );
         mode(folder.path(), 0o755);
@@ -179,7 +183,7 @@ fn a_wal_with_content_that_cannot_be_read_is_storage_and_never_an_older_answer()
     let path = folder.join("registry.db");
     refused(read_only(&path), ErrorKind::Storage, &[]);
     refused(Registry::open(&path), ErrorKind::Storage, &[]);
-    // By another name for the same file, beside which no `-wal` lies.
+    // Through another name of the same file, without a `-wal` beside it.
     let elsewhere = tempfile::tempdir().unwrap();
     let link = elsewhere.path().join("link.db");
     std::os::unix::fs::symlink(&path, &link).unwrap();
@@ -187,16 +191,16 @@ fn a_wal_with_content_that_cannot_be_read_is_storage_and_never_an_older_answer()
 }
 
 #[test]
-fn a_registry_that_stands_in_an_unreadable_wal_alone_is_storage_and_not_missing() {
+fn a_registry_whose_only_content_is_in_an_unreadable_wal_is_a_storage_error() {
     let Some(folder) = child() else {
         let first = tempfile::tempdir().unwrap();
         let path = first.path().join("registry.db");
         let writer = Registry::open(&path).unwrap();
-        let (folder, _) = left(&path, &["", "-wal"]);
+        let (folder, _) = copy_as_killed(&path, &["", "-wal"]);
         drop(writer);
         mode(folder.path(), 0o555);
-        again(
-            "a_registry_that_stands_in_an_unreadable_wal_alone_is_storage_and_not_missing",
+        rerun_as_nobody(
+            "a_registry_whose_only_content_is_in_an_unreadable_wal_is_a_storage_error",
             folder.path(),
         );
         mode(folder.path(), 0o755);
@@ -210,12 +214,12 @@ fn a_registry_that_stands_in_an_unreadable_wal_alone_is_storage_and_not_missing(
 }
 
 #[test]
-fn a_wal_with_content_is_read_where_its_index_was_left_too() {
+fn a_wal_with_content_and_its_shm_is_read_or_a_storage_error() {
     let Some(folder) = child() else {
         let (_first, path) = prepared();
-        let (folder, _) = left(&path, &["", "-wal", "-shm"]);
+        let (folder, _) = copy_as_killed(&path, &["", "-wal", "-shm"]);
         mode(folder.path(), 0o555);
-        again("a_wal_with_content_is_read_where_its_index_was_left_too", folder.path());
+        rerun_as_nobody("a_wal_with_content_and_its_shm_is_read_or_a_storage_error", folder.path());
         mode(folder.path(), 0o755);
         return;
     };
@@ -226,15 +230,12 @@ fn a_wal_with_content_is_read_where_its_index_was_left_too() {
 }
 
 #[test]
-fn a_live_writer_is_followed_also_in_a_folder_that_cannot_be_written_to() {
+fn a_reader_in_an_unwritable_directory_follows_a_live_writer() {
     let Some(folder) = child() else {
         let (folder, path) = prepared();
-        let writer = second(&path);
+        let writer = write_into_wal(&path);
         mode(folder.path(), 0o555);
-        again(
-            "a_live_writer_is_followed_also_in_a_folder_that_cannot_be_written_to",
-            folder.path(),
-        );
+        rerun_as_nobody("a_reader_in_an_unwritable_directory_follows_a_live_writer", folder.path());
         mode(folder.path(), 0o755);
         assert_eq!(writer.len().unwrap(), 2);
         return;
@@ -244,11 +245,11 @@ fn a_live_writer_is_followed_also_in_a_folder_that_cannot_be_written_to() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_storage() {
+fn an_unreadable_file_is_a_storage_error() {
     let Some(folder) = child() else {
         let (folder, path) = prepared();
         mode(&path, 0o000);
-        again("a_file_that_cannot_be_read_is_storage", folder.path());
+        rerun_as_nobody("an_unreadable_file_is_a_storage_error", folder.path());
         return;
     };
     let path = folder.join("registry.db");
@@ -257,7 +258,7 @@ fn a_file_that_cannot_be_read_is_storage() {
 }
 
 #[test]
-fn another_applications_file_is_incompatible_also_where_nothing_can_be_written() {
+fn a_database_of_another_application_is_incompatible_without_write_permission() {
     let Some(folder) = child() else {
         let (folder, _) = prepared();
         let path = folder.path().join("notes.db");
@@ -266,8 +267,8 @@ fn another_applications_file_is_incompatible_also_where_nothing_can_be_written()
         drop(other);
         mode(&path, 0o444);
         mode(folder.path(), 0o555);
-        again(
-            "another_applications_file_is_incompatible_also_where_nothing_can_be_written",
+        rerun_as_nobody(
+            "a_database_of_another_application_is_incompatible_without_write_permission",
             folder.path(),
         );
         mode(folder.path(), 0o755);
@@ -278,7 +279,8 @@ fn another_applications_file_is_incompatible_also_where_nothing_can_be_written()
     refused(read_only(&path), ErrorKind::Incompatible, &[]);
 }
 
-/// A registry that belongs to nobody, beside which another user has left these files. None where that takes root's rights.
+/// Creates a registry owned by nobody with these files of another user beside it. None without root
+/// privileges.
 fn left_by_another(suffixes: &[&str]) -> Option<(tempfile::TempDir, PathBuf)> {
     let (folder, path) = prepared();
     if fs::metadata(&path).unwrap().uid() != 0 {
@@ -286,8 +288,8 @@ fn left_by_another(suffixes: &[&str]) -> Option<(tempfile::TempDir, PathBuf)> {
         return None;
     }
     std::os::unix::fs::chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
-    // That user reads the registry, and cannot remove what that takes.
-    again_as(NOBODY - 1, "a_reader_leaves_its_files", folder.path());
+    // That user reads the registry, and cannot remove the files that reading creates.
+    rerun_as(NOBODY - 1, "child_reads_and_leaves_its_files", folder.path());
     for suffix in ["-wal", "-shm"] {
         let left = beside(&path, suffix);
         assert_eq!(fs::metadata(&left).unwrap().uid(), NOBODY - 1);
@@ -299,14 +301,14 @@ fn left_by_another(suffixes: &[&str]) -> Option<(tempfile::TempDir, PathBuf)> {
 }
 
 #[test]
-fn a_reader_leaves_its_files() {
+fn child_reads_and_leaves_its_files() {
     if let Some(folder) = child() {
         assert_eq!(read_only(&folder.join("registry.db")).unwrap().len().unwrap(), 1);
     }
 }
 
 #[test]
-fn a_file_beside_the_registry_that_cannot_be_written_to_is_storage_at_open_and_named() {
+fn an_unwritable_file_beside_the_registry_is_a_storage_error_that_names_it() {
     let Some(folder) = child() else {
         for (suffixes, named) in [
             (&["-wal", "-shm"][..], "registry.db-wal"),
@@ -316,18 +318,18 @@ fn a_file_beside_the_registry_that_cannot_be_written_to_is_storage_at_open_and_n
             let Some((folder, path)) = left_by_another(suffixes) else { return };
             let before = fs::read(&path).unwrap();
             fs::write(folder.path().join("named"), named).unwrap();
-            again(
-                "a_file_beside_the_registry_that_cannot_be_written_to_is_storage_at_open_and_named",
+            rerun_as_nobody(
+                "an_unwritable_file_beside_the_registry_is_a_storage_error_that_names_it",
                 folder.path(),
             );
             assert!(fs::read(&path).unwrap() == before);
-            // As the message says.
+            // The instruction in the message works.
             for suffix in suffixes {
                 fs::remove_file(beside(&path, suffix)).unwrap();
             }
             fs::write(folder.path().join("named"), "").unwrap();
-            again(
-                "a_file_beside_the_registry_that_cannot_be_written_to_is_storage_at_open_and_named",
+            rerun_as_nobody(
+                "an_unwritable_file_beside_the_registry_is_a_storage_error_that_names_it",
                 folder.path(),
             );
         }
@@ -352,13 +354,10 @@ fn a_file_beside_the_registry_that_cannot_be_written_to_is_storage_at_open_and_n
 }
 
 #[test]
-fn a_path_is_a_files_name_and_stays_fixed_when_the_working_directory_moves() {
+fn a_path_stays_fixed_when_the_working_directory_is_moved() {
     let Some(folder) = child() else {
         let (folder, _) = prepared();
-        again(
-            "a_path_is_a_files_name_and_stays_fixed_when_the_working_directory_moves",
-            folder.path(),
-        );
+        rerun_as_nobody("a_path_stays_fixed_when_the_working_directory_is_moved", folder.path());
         return;
     };
     let names = [":memory:", "file:x?mode=memory", "file:y.db", "./z.db", "%41?a=b#c.db"];
@@ -378,7 +377,7 @@ fn a_path_is_a_files_name_and_stays_fixed_when_the_working_directory_moves() {
     for (registry, path) in &open {
         assert_eq!(registry.path(), Some(path.as_path()));
         registry.create(new("two")).unwrap();
-        // Several at once, so that connections are opened anew.
+        // Several threads at once, so that connections are opened.
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| assert_eq!(registry.iter(Default::default()).count(), 2));

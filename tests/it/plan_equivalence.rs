@@ -1,5 +1,5 @@
-//! Guards against a plan that is not the sum of its declarations: whatever list is declared on whatever registry, applying
-//! its plan has to do what `ensure` does one by one, the steps shown have to be those done, and a second plan is empty.
+//! Tests that applying a plan for a random list has the same effect as calling `ensure` for each
+//! entry, that the steps shown are the steps done, and that a second plan is empty.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -17,7 +17,8 @@ const SECRETS: [&str; 2] = [SEED_SECRET, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw
 const TYPES: [&str; 4] = ["agent.a.v1", "agent.b.v2", "queue.a.v1", "queue.b.v2"];
 const PATTERNS: [&str; 6] = ["agent.*", "*.v1", "queue.a.v1", "*", "none.*", "agent.b.v2"];
 
-/// What there is by name, but for what differs between any two registries: ids, times and generated secrets.
+/// The subscriptions by name, without ids, times and generated secrets, which differ between any
+/// two registries.
 type State = BTreeMap<String, (NewSubscription, u64, Option<String>)>;
 
 fn state(registry: &Registry) -> State {
@@ -57,7 +58,7 @@ fn declarations(random: &mut Random, most: usize, names: usize) -> Vec<NewSubscr
     (0..random.below(most + 1)).map(|_| declaration(random, names)).collect()
 }
 
-/// A registry of the subscriptions that can be made of the list.
+/// Creates a registry with the valid subscriptions of the list.
 fn filled(list: &[NewSubscription]) -> Registry {
     let registry = Registry::in_memory().unwrap();
     registry.register_event_types(TYPES).unwrap();
@@ -67,7 +68,7 @@ fn filled(list: &[NewSubscription]) -> Registry {
     registry
 }
 
-/// What a plan says that it does, and what the registry was and has become by it.
+/// Asserts that the steps of a plan describe the difference between the two states.
 #[track_caller]
 fn assert_done(
     plan: &Plan,
@@ -78,7 +79,7 @@ fn assert_done(
 ) {
     let steps: BTreeMap<&str, StepKind> =
         plan.steps().iter().map(|step| (step.name(), step.kind())).collect();
-    assert_eq!(steps.len(), plan.steps().len(), "one step a subscription: {plan}");
+    assert_eq!(steps.len(), plan.steps().len(), "one step per subscription: {plan}");
     let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     for name in names {
         let expected = match (before.get(name), after.get(name)) {
@@ -134,11 +135,11 @@ fn assert_done(
 }
 
 #[test]
-fn a_plan_does_what_ensuring_each_does() {
+fn applying_a_plan_equals_calling_ensure_for_each_entry() {
     let mut random = Random::new();
     let (mut refusals, mut done) = (0, 0);
     for _ in 0..size(150, 3_000) {
-        // Few declared among many are looked up one by one, and many are read in one go.
+        // A few declared among many are looked up one by one; many are read at once.
         let (there, names) = *random.pick(&[(4, 6), (40, 60)]);
         let there = declarations(&mut random, there, names);
         let (planned, ensured) = (filled(&there), filled(&there));
@@ -195,7 +196,7 @@ fn a_plan_does_what_ensuring_each_does() {
 }
 
 #[test]
-fn others_see_all_of_it_or_nothing() {
+fn concurrent_readers_see_an_applied_plan_completely_or_not_at_all() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
     let registry = Registry::open(&path).unwrap();
@@ -226,8 +227,8 @@ fn others_see_all_of_it_or_nothing() {
     });
 }
 
-/// Adds so many names by plans, each made anew until it goes through; how many did not at once.
-fn add(path: &Path, who: &str, count: usize) -> usize {
+/// Adds this many names with plans, each retried until applied. Returns the number of retries.
+fn add_by_plans(path: &Path, who: &str, count: usize) -> usize {
     let registry = patient().open(path).unwrap();
     let mut again = 0;
     for n in 0..count {
@@ -246,20 +247,24 @@ fn add(path: &Path, who: &str, count: usize) -> usize {
 }
 
 #[test]
-fn programs_that_apply_at_once_are_done_one_after_the_other_or_refused() {
+fn concurrent_applications_of_plans_are_serialized_or_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
     drop(Registry::open(&path).unwrap());
     let count = size(15, 300);
     let argument = count.to_string();
-    let mut peer =
-        Peer::spawn(&mut child::command("plan_equivalence::child_adds", &path, &[&argument]));
+    let mut peer = Peer::spawn(&mut child::command(
+        "plan_equivalence::child_adds_by_plans",
+        &path,
+        &[&argument],
+    ));
     peer.expect("ready");
     peer.say("go");
     let again: usize = thread::scope(|scope| {
         let path = &path;
-        let threads: Vec<_> =
-            (0..2).map(|n| scope.spawn(move || add(path, &format!("thread {n}"), count))).collect();
+        let threads: Vec<_> = (0..2)
+            .map(|n| scope.spawn(move || add_by_plans(path, &format!("thread {n}"), count)))
+            .collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).sum()
     });
     println!("{again} were made anew");
@@ -270,11 +275,11 @@ fn programs_that_apply_at_once_are_done_one_after_the_other_or_refused() {
 }
 
 #[test]
-fn child_adds() {
+fn child_adds_by_plans() {
     let Some((path, arguments)) = child::role() else {
         return;
     };
     child::tell("ready");
     child::await_word();
-    add(&path, "process", arguments[0].parse().unwrap());
+    add_by_plans(&path, "process", arguments[0].parse().unwrap());
 }

@@ -1,5 +1,5 @@
-//! Guards against a plan that does something else than it showed: because the registry has moved on since, because it is
-//! another registry, or because half of it failed.
+//! Tests that a plan does exactly what it shows, and is rejected if the registry has changed since,
+//! if it is applied to another registry, or if one of its steps fails.
 
 use webhook_registry::{
     ErrorKind, ListQuery, NewSubscription, Plan, Prune, Registry, Rotation, StepKind,
@@ -11,8 +11,8 @@ use crate::support::{SEED_SECRET, contact_center, learn, new, refused};
 
 const OTHER: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqrTwjU";
 
-/// All that a registry holds, with its history.
-fn whole(registry: &Registry) -> (webhook_registry::Export, u64) {
+/// Returns the content of a registry with the number of its last change.
+fn contents(registry: &Registry) -> (webhook_registry::Export, u64) {
     (registry.export().unwrap(), registry.last_change().unwrap())
 }
 
@@ -20,25 +20,25 @@ fn names(registry: &Registry) -> Vec<String> {
     registry.iter(ListQuery::new()).map(|found| found.unwrap().name().to_owned()).collect()
 }
 
-/// What is refused because of this, and the registry is as before.
+/// Asserts that applying the plan is a conflict with this reason and changes nothing.
 #[track_caller]
-fn conflict(registry: &Registry, plan: Plan, why: &str) {
-    let before = whole(registry);
+fn assert_conflict(registry: &Registry, plan: Plan, why: &str) {
+    let before = contents(registry);
     let error = refused(registry.apply(plan), ErrorKind::Conflict, &["plan"]);
     assert_eq!(error.to_string(), format!("plan {why}"));
-    assert_eq!(whole(registry), before);
+    assert_eq!(contents(registry), before);
 }
 
 const OUT_OF_DATE: &str = "is out of date: the registry has changed since it was made";
 const ANOTHER: &str = "was made on another file";
 
 #[test]
-fn it_shows_each_step_does_it_and_is_empty_then() {
+fn a_plan_shows_its_steps_applies_them_and_is_then_empty() {
     let registry = contact_center();
     for name in ["old", "crm", "bi", "older"] {
         registry.create(new(name).description("d")).unwrap();
     }
-    let before = whole(&registry);
+    let before = contents(&registry);
     let declared = || {
         [
             new("new").secret(SEED_SECRET),
@@ -48,7 +48,7 @@ fn it_shows_each_step_does_it_and_is_empty_then() {
         ]
     };
     let plan = registry.plan(declared(), Prune::Delete).unwrap();
-    assert_eq!(whole(&registry), before, "a plan changes nothing");
+    assert_eq!(contents(&registry), before, "a plan must not change the registry");
     assert!(!plan.is_empty());
     let shown = "+ create new\n~ update bi (enabled, description, metadata, secret)\n+ create second\n- delete old\n\
                  - delete older";
@@ -79,7 +79,7 @@ fn it_shows_each_step_does_it_and_is_empty_then() {
     assert_eq!(names(&registry), ["crm", "bi", "new", "second"]);
     assert_eq!(registry.get_by_name("crm").unwrap().unwrap().revision(), 1);
 
-    let before = whole(&registry);
+    let before = contents(&registry);
     let plan = registry.plan(declared(), Prune::Delete).unwrap();
     assert!(plan.is_empty() && plan.steps().is_empty());
     assert_eq!(plan.to_string(), "nothing to do");
@@ -87,11 +87,11 @@ fn it_shows_each_step_does_it_and_is_empty_then() {
         let applied = registry.apply(plan.clone()).unwrap();
         assert_eq!(applied, Default::default());
     }
-    assert_eq!(whole(&registry), before, "and doing nothing changes nothing");
+    assert_eq!(contents(&registry), before, "an empty plan must not change the registry");
 }
 
 #[test]
-fn what_is_not_declared_stays_or_goes_as_it_is_said() {
+fn undeclared_subscriptions_are_kept_or_deleted_as_the_prune_mode_says() {
     let registry = contact_center();
     registry.create_all([new("a"), new("b"), new("c").enabled(false)]).unwrap();
     assert!(registry.plan([new("b")], Prune::Keep).unwrap().is_empty());
@@ -110,7 +110,7 @@ fn what_is_not_declared_stays_or_goes_as_it_is_said() {
 }
 
 #[test]
-fn enabled_and_secret_are_compared_only_when_stated() {
+fn a_plan_compares_enabled_and_secret_only_if_stated() {
     let registry = contact_center();
     let id = registry.create(new("crm").enabled(false).secret(OTHER)).unwrap().subscription().id();
     let plan = |declared| registry.plan([declared], Prune::Delete).unwrap().to_string();
@@ -118,26 +118,26 @@ fn enabled_and_secret_are_compared_only_when_stated() {
     assert_eq!(plan(new("crm").enabled(false).secret(OTHER)), "nothing to do");
     assert_eq!(plan(new("crm").enabled(true)), "~ update crm (enabled)");
     assert_eq!(plan(new("crm").secret(SEED_SECRET)), "~ update crm (secret)");
-    // With the newest; the others are on their way out.
+    // Only the newest secret is compared; the others will expire.
     registry.rotate_secret(id, Rotation::new().secret(SEED_SECRET)).unwrap();
     assert_eq!(plan(new("crm").secret(SEED_SECRET)), "nothing to do");
     assert_eq!(plan(new("crm").secret(OTHER)), "~ update crm (secret)");
-    assert_eq!(plan(new("crm").url_is("https://b.com/")), "~ update crm (url)");
+    assert_eq!(plan(new("crm").with_url("https://b.com/")), "~ update crm (url)");
 }
 
-/// The same with another URL.
-trait UrlIs {
-    fn url_is(self, url: &str) -> NewSubscription;
+/// Returns the subscription with another URL.
+trait WithUrl {
+    fn with_url(self, url: &str) -> NewSubscription;
 }
 
-impl UrlIs for NewSubscription {
-    fn url_is(self, url: &str) -> NewSubscription {
+impl WithUrl for NewSubscription {
+    fn with_url(self, url: &str) -> NewSubscription {
         NewSubscription::new(self.name(), url, self.events())
     }
 }
 
 #[test]
-fn a_secret_shows_as_changed_and_nowhere_else() {
+fn a_plan_shows_that_a_secret_changes_but_not_its_value() {
     let registry = contact_center();
     registry.create(new("crm").secret(SEED_SECRET)).unwrap();
     let plan =
@@ -149,13 +149,13 @@ fn a_secret_shows_as_changed_and_nowhere_else() {
 }
 
 #[test]
-fn the_faults_of_every_entry_are_told_at_once_with_their_place() {
+fn a_plan_reports_every_problem_of_every_entry_with_its_position() {
     let registry = contact_center();
     registry.create(new("there")).unwrap();
-    let before = whole(&registry);
+    let before = contents(&registry);
     let list = [
         new("ok"),
-        new("there").url_is("ftp://x"),
+        new("there").with_url("ftp://x"),
         new("ok"),
         NewSubscription::new("", "https://example.com/", ["agent.hold.v1", "*"]).secret("c2hvcnQ="),
         new("").metadata("", ""),
@@ -179,11 +179,11 @@ fn the_faults_of_every_entry_are_told_at_once_with_their_place() {
         assert!(said(3).starts_with(r#"no event type "agent.hold.v1""#), "{error}");
         assert!(!error.to_string().contains("c2hvcnQ="));
     }
-    assert_eq!(whole(&registry), before);
+    assert_eq!(contents(&registry), before);
 }
 
 #[test]
-fn of_what_is_there_only_what_differs_is_judged() {
+fn a_plan_validates_only_what_differs_from_existing_subscriptions() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
     let lax = Registry::options().min_secret_bytes(1).open(&path).unwrap();
@@ -197,23 +197,27 @@ fn of_what_is_there_only_what_differs_is_judged() {
     let other = NewSubscription::new("crm", "http://localhost/2", ["gone.?"]).secret("c2hvcnQ2");
     let fields = ["[0].url", "[0].events[0]", "[0].secret"];
     refused(strict.plan([other.clone()], Prune::Keep), ErrorKind::Invalid, &fields);
-    // What passes where the plan is made is judged once more where it is applied, all of it, and nothing is done.
-    let list =
-        [new("first"), other.clone().allow_unknown_events(true), new("2").url_is("http://a.com/")];
+    // Input that is valid for the planning registry is validated again by the applying one,
+    // completely, and nothing is applied.
+    let list = [
+        new("first"),
+        other.clone().allow_unknown_events(true),
+        new("2").with_url("http://a.com/"),
+    ];
     let plan = lax.plan(list, Prune::Delete).unwrap();
     assert_eq!(
         plan.to_string(),
         "+ create first\n~ update crm (url, events, description, secret)\n+ create 2"
     );
-    let before = whole(&lax);
+    let before = contents(&lax);
     let fields = ["[1].url", "[1].secret", "[2].url"];
     refused(strict.apply(plan.clone()), ErrorKind::Invalid, &fields);
-    assert_eq!(whole(&lax), before);
+    assert_eq!(contents(&lax), before);
     assert_eq!(lax.apply(plan).unwrap().created().len(), 2);
 }
 
 #[test]
-fn whatever_has_changed_since_is_a_conflict() {
+fn any_change_since_the_plan_is_a_conflict() {
     let registry = contact_center();
     let id = registry.create(new("crm")).unwrap().subscription().id();
     registry.rotate_secret(id, Rotation::new()).unwrap();
@@ -248,17 +252,17 @@ fn whatever_has_changed_since_is_a_conflict() {
         let nothing = registry.plan([], Prune::Keep).unwrap();
         call(&registry);
         println!("{what}");
-        conflict(&registry, plan, OUT_OF_DATE);
-        conflict(&registry, nothing, OUT_OF_DATE);
+        assert_conflict(&registry, plan, OUT_OF_DATE);
+        assert_conflict(&registry, nothing, OUT_OF_DATE);
     }
-    // Once more with the same list does it, and the same plan twice does not.
+    // A new plan of the same list succeeds; applying the old plan twice does not.
     let plan = registry.plan([new("planned")], Prune::Keep).unwrap();
     registry.apply(plan.clone()).unwrap();
-    conflict(&registry, plan, OUT_OF_DATE);
+    assert_conflict(&registry, plan, OUT_OF_DATE);
 }
 
 #[test]
-fn what_changes_nothing_is_in_no_plans_way() {
+fn calls_without_effect_do_not_invalidate_a_plan() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
     let registry = Registry::open(&path).unwrap();
@@ -279,16 +283,16 @@ fn what_changes_nothing_is_in_no_plans_way() {
 }
 
 #[test]
-fn a_plan_knows_its_change_also_where_no_history_is_kept() {
+fn a_plan_detects_changes_also_without_a_history() {
     let registry = Registry::options().keep_changes(0).in_memory().unwrap();
     learn(&registry);
     let plan = registry.plan([new("crm")], Prune::Keep).unwrap();
     registry.create(new("other")).unwrap();
-    conflict(&registry, plan, OUT_OF_DATE);
+    assert_conflict(&registry, plan, OUT_OF_DATE);
 }
 
 #[test]
-fn any_handle_of_the_same_file_applies_it_and_sees_what_others_did() {
+fn any_handle_of_the_same_file_can_apply_a_plan_and_detects_changes_of_others() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
     let one = Registry::open(&path).unwrap();
@@ -303,13 +307,13 @@ fn any_handle_of_the_same_file_applies_it_and_sees_what_others_did() {
         taker.apply(plan).unwrap();
         assert_eq!(names(maker), [round.to_string()]);
     }
-    // Out of date, a registry that only reads says that it does first.
+    // `ReadOnly` precedes the conflict of an outdated plan.
     let plan = one.plan([], Prune::Delete).unwrap();
     two.create(new("meanwhile")).unwrap();
     refused(reader.apply(plan.clone()), ErrorKind::ReadOnly, &[]);
-    conflict(&one, plan.clone(), OUT_OF_DATE);
+    assert_conflict(&one, plan.clone(), OUT_OF_DATE);
     drop((one, two, reader));
-    conflict(&Registry::open(&path).unwrap(), plan, OUT_OF_DATE);
+    assert_conflict(&Registry::open(&path).unwrap(), plan, OUT_OF_DATE);
     let exclusive = Registry::options().exclusive(true).open(&path).unwrap();
     let plan = exclusive.plan([], Prune::Delete).unwrap();
     drop(exclusive);
@@ -317,7 +321,7 @@ fn any_handle_of_the_same_file_applies_it_and_sees_what_others_did() {
 }
 
 #[test]
-fn another_process_counts_too() {
+fn a_change_by_another_process_invalidates_a_plan() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
     let registry = Registry::open(&path).unwrap();
@@ -329,7 +333,7 @@ fn another_process_counts_too() {
             registry.plan([new("mine").description(round.to_string())], Prune::Keep).unwrap();
         peer.say("apply");
         peer.expect("applied");
-        conflict(&registry, plan, OUT_OF_DATE);
+        assert_conflict(&registry, plan, OUT_OF_DATE);
         let again =
             registry.plan([new("mine").description(round.to_string())], Prune::Keep).unwrap();
         registry.apply(again).unwrap();
@@ -352,9 +356,9 @@ fn child_applies() {
     }
 }
 
-/// Copies that have reached the same change number as their origin, by a change of their own.
+/// Copies that reached the change number of their origin by another change.
 #[test]
-fn a_plan_is_refused_by_another_file_also_by_a_copy() {
+fn a_plan_is_rejected_by_another_file_even_if_it_is_a_copy() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let registry = Registry::open(path("webhooks.db")).unwrap();
@@ -379,19 +383,19 @@ fn a_plan_is_refused_by_another_file_also_by_a_copy() {
         println!("{what}");
         other.create(new("theirs").secret(SEED_SECRET)).unwrap();
         assert_eq!(other.last_change().unwrap(), registry.last_change().unwrap());
-        conflict(other, registry.plan([new("planned")], Prune::Delete).unwrap(), ANOTHER);
-        conflict(&registry, other.plan([new("planned")], Prune::Delete).unwrap(), ANOTHER);
+        assert_conflict(other, registry.plan([new("planned")], Prune::Delete).unwrap(), ANOTHER);
+        assert_conflict(&registry, other.plan([new("planned")], Prune::Delete).unwrap(), ANOTHER);
         assert!(other.check().unwrap().is_sound());
     }
     for pair in others.windows(2) {
-        conflict(&pair[0].0, pair[1].0.plan([], Prune::Keep).unwrap(), ANOTHER);
+        assert_conflict(&pair[0].0, pair[1].0.plan([], Prune::Keep).unwrap(), ANOTHER);
     }
     assert!(registry.get(id).unwrap().is_some());
 }
 
 #[cfg(feature = "encryption")]
 #[test]
-fn so_it_is_by_a_copy_of_an_encrypted_file_whose_secrets_open_all_the_same() {
+fn a_plan_is_rejected_by_a_copy_of_an_encrypted_file_with_the_same_key() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let options = Registry::options().encryption_key([7; 32]);
@@ -401,7 +405,7 @@ fn so_it_is_by_a_copy_of_an_encrypted_file_whose_secrets_open_all_the_same() {
     registry.backup(path("copy.db")).unwrap();
     let copy = options.open(path("copy.db")).unwrap();
     assert_eq!(copy.secret(id).unwrap().expose(), SEED_SECRET);
-    conflict(&copy, registry.plan([], Prune::Delete).unwrap(), ANOTHER);
+    assert_conflict(&copy, registry.plan([], Prune::Delete).unwrap(), ANOTHER);
     copy.rotate_secret(id, Rotation::new().secret(OTHER)).unwrap();
     copy.rekey(Some([8; 32])).unwrap();
     drop(copy);
@@ -409,6 +413,6 @@ fn so_it_is_by_a_copy_of_an_encrypted_file_whose_secrets_open_all_the_same() {
     let live = copy.secrets(id).unwrap();
     let live: Vec<&str> = live.iter().map(|issued| issued.secret().expose()).collect();
     assert_eq!(live, [OTHER, SEED_SECRET]);
-    conflict(&copy, registry.plan([], Prune::Delete).unwrap(), ANOTHER);
+    assert_conflict(&copy, registry.plan([], Prune::Delete).unwrap(), ANOTHER);
     assert!(copy.check().unwrap().is_sound());
 }

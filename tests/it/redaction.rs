@@ -1,8 +1,9 @@
-//! No `Debug`, no message and no JSON but that of `Created` shows a secret. One derive too many on one struct puts
-//! keys into a log file, and nothing else fails.
+//! Tests that secrets appear only where a caller asks for them: in the JSON of `Created`, in the
+//! JSON of an `Export`, and through `SigningSecret::expose` and `key`. No `Debug` output, no error
+//! message and no other JSON contains one. One wrong derive would put keys into a log file, and
+//! nothing else would fail.
 
-use std::error::Error as StdError;
-use std::fmt::{Debug, Display};
+use std::fmt::Debug;
 use std::time::Duration;
 
 use webhook_registry::{
@@ -14,13 +15,15 @@ use webhook_registry::{
 
 use crate::support::{SEED_SECRET, causes, contact_center, new, refused};
 
-/// Base64 of `TheKeyThatNobodyMayReadInAnyOutput!`, so that the decoded bytes can be searched for as text too.
-const SECRET: &str = "VGhlS2V5VGhhdE5vYm9keU1heVJlYWRJbkFueU91dHB1dCE=";
-const KEY: &str = "TheKeyThatNobodyMayReadInAnyOutput!";
+/// Base64 of `TheKeyThatNobodyMayReadInAnyOutput!`, so that the decoded bytes can be searched for
+/// as text.
+pub(crate) const SECRET: &str = "VGhlS2V5VGhhdE5vYm9keU1heVJlYWRJbkFueU91dHB1dCE=";
+pub(crate) const KEY: &str = "TheKeyThatNobodyMayReadInAnyOutput!";
 
-/// Neither the text nor the key is in it, also not as a list of bytes, in hexadecimal, or in part.
+/// Asserts that the text contains neither the secret nor its key, not even as bytes, hexadecimal or
+/// in part.
 #[track_caller]
-fn clean(what: &str, text: &str) {
+fn assert_clean(what: &str, text: &str) {
     let lower = text.to_lowercase();
     let (head, tail) = (&KEY.as_bytes()[..6], &KEY.as_bytes()[KEY.len() - 6..]);
     for part in [head, tail] {
@@ -33,23 +36,23 @@ fn clean(what: &str, text: &str) {
         }
     }
     for part in [&SECRET[..8], &SECRET[SECRET.len() - 8..]] {
-        assert!(!text.contains(part), "{what} shows the text: {text}");
+        assert!(!text.contains(part), "{what} shows the secret: {text}");
     }
 }
 
 #[track_caller]
-fn debug_is_clean(what: &str, value: &impl Debug) {
-    assert!(!format!("{value:?}").is_empty(), "{what} shows nothing at all");
-    clean(what, &format!("{value:?}"));
-    clean(what, &format!("{value:#?}"));
+fn assert_debug_clean(what: &str, value: &impl Debug) {
+    assert!(!format!("{value:?}").is_empty(), "{what} is empty");
+    assert_clean(what, &format!("{value:?}"));
+    assert_clean(what, &format!("{value:#?}"));
 }
 
-fn secretive() -> NewSubscription {
+pub(crate) fn with_secret() -> NewSubscription {
     new("crm").secret(SECRET)
 }
 
 #[test]
-fn the_search_would_find_a_leak() {
+fn the_leak_search_detects_every_form_of_a_secret() {
     for leak in [
         SECRET.to_owned(),
         KEY.to_owned(),
@@ -57,7 +60,7 @@ fn the_search_would_find_a_leak() {
         format!("{:#?}", KEY.as_bytes()),
         SECRET[..10].to_owned(),
     ] {
-        assert!(std::panic::catch_unwind(|| clean("a leak", &leak)).is_err(), "{leak}");
+        assert!(std::panic::catch_unwind(|| assert_clean("a leak", &leak)).is_err(), "{leak}");
     }
     assert_eq!(SigningSecret::parse(SECRET).unwrap().key(), KEY.as_bytes());
 }
@@ -65,33 +68,33 @@ fn the_search_would_find_a_leak() {
 #[test]
 fn debug_never_prints_a_secret() {
     let registry = contact_center();
-    debug_is_clean("NewSubscription", &secretive());
+    assert_debug_clean("NewSubscription", &with_secret());
     let update = SubscriptionUpdate::new().secret(SECRET);
-    debug_is_clean("SubscriptionUpdate", &update);
-    for shown in [format!("{:?}", secretive()), format!("{update:?}")] {
+    assert_debug_clean("SubscriptionUpdate", &update);
+    for shown in [format!("{:?}", with_secret()), format!("{update:?}")] {
         assert!(
             shown.contains("secret: Some(SecretText(redacted))"),
             "that there is one shows: {shown}"
         );
     }
-    debug_is_clean("SigningSecret", &SigningSecret::parse(SECRET).unwrap());
+    assert_debug_clean("SigningSecret", &SigningSecret::parse(SECRET).unwrap());
 
-    let created: Created = registry.create(secretive()).unwrap();
-    debug_is_clean("Created", &created);
+    let created: Created = registry.create(with_secret()).unwrap();
+    assert_debug_clean("Created", &created);
     let all: Vec<Created> = registry.create_all([new("other").secret(SECRET)]).unwrap();
-    debug_is_clean("Vec<Created>", &all);
+    assert_debug_clean("Vec<Created>", &all);
     let subscription: &Subscription = created.subscription();
-    debug_is_clean("Subscription", subscription);
-    debug_is_clean("SubscriptionId", &subscription.id());
+    assert_debug_clean("Subscription", subscription);
+    assert_debug_clean("SubscriptionId", &subscription.id());
     let page: Page = registry.list(ListQuery::new()).unwrap();
-    debug_is_clean("Page", &page);
-    debug_is_clean("NewSubscription of one that exists", &NewSubscription::from(subscription));
+    assert_debug_clean("Page", &page);
+    assert_debug_clean("NewSubscription of one that exists", &NewSubscription::from(subscription));
 
     let subscribers: Subscribers = registry.subscribers("agent.presencechanged.v1").unwrap();
     assert_eq!(subscribers[0].secrets().next().unwrap().expose(), SECRET);
-    debug_is_clean("Subscribers", &subscribers);
+    assert_debug_clean("Subscribers", &subscribers);
     let subscriber: Subscriber = subscribers[0].clone();
-    debug_is_clean("Subscriber", &subscriber);
+    assert_debug_clean("Subscriber", &subscriber);
     assert_eq!((subscriber.name(), subscriber.url()), ("crm", "https://example.com/hook"));
     let fingerprint = created.secret().fingerprint();
     for shown in [&subscriber.id().to_string(), subscriber.name(), subscriber.url(), &fingerprint] {
@@ -100,24 +103,24 @@ fn debug_never_prints_a_secret() {
             "{subscriber:?}"
         );
     }
-    debug_is_clean("its secrets", &subscriber.secrets().collect::<Vec<_>>());
+    assert_debug_clean("its secrets", &subscriber.secrets().collect::<Vec<_>>());
     let explanation: Explanation = registry.explain("agent.presencechanged.v1").unwrap();
-    debug_is_clean("Explanation", &explanation);
-    clean("Explanation", &explanation.to_string());
+    assert_debug_clean("Explanation", &explanation);
+    assert_clean("Explanation", &explanation.to_string());
     let entry: &ExplanationEntry = &explanation.entries()[0];
-    debug_is_clean("ExplanationEntry", entry);
+    assert_debug_clean("ExplanationEntry", entry);
 
     let options: RegistryOptions = Registry::options();
-    debug_is_clean("RegistryOptions", &options);
-    debug_is_clean("Registry", &registry);
-    debug_is_clean("Durability", &Durability::Full);
-    debug_is_clean("ListQuery", &ListQuery::new());
+    assert_debug_clean("RegistryOptions", &options);
+    assert_debug_clean("Registry", &registry);
+    assert_debug_clean("Durability", &Durability::Full);
+    assert_debug_clean("ListQuery", &ListQuery::new());
     let pattern: EventPattern = "agent.*".parse().unwrap();
-    debug_is_clean("EventPattern", &pattern);
+    assert_debug_clean("EventPattern", &pattern);
     let event_type = registry.event_type("agent.presencechanged.v1").unwrap().unwrap();
-    debug_is_clean("EventType", &event_type);
+    assert_debug_clean("EventType", &event_type);
     let event_types: Vec<EventType> = registry.event_types().unwrap();
-    debug_is_clean("Catalog", &Catalog::from(event_types));
+    assert_debug_clean("Catalog", &Catalog::from(event_types));
     let id: SubscriptionId = entry.subscription_id();
     assert_eq!(Some(id), page.subscriptions().first().map(Subscription::id));
 }
@@ -137,7 +140,7 @@ fn debug_never_prints_the_password_of_a_url() {
         ("ftp://user:hunter2@example.com/", "redacted@example.com/"),
         ("https://user:hunter2@", "https://redacted@"),
         ("https://a:hunter2@b/c@d#e", "https://redacted@d#e"),
-        // Nothing is left out where nothing can be a password.
+        // A URL without a possible password is not redacted.
         ("https://example.com/@me?mail=a%40b.com", "https://example.com/@me?mail=a%40b.com"),
         ("ftp://example.com/", "ftp://example.com/"),
     ] {
@@ -153,38 +156,38 @@ fn debug_never_prints_the_password_of_a_url() {
 }
 
 #[test]
-fn a_registry_in_a_file_does_not_print_its_secrets_either() {
+fn debug_of_a_file_registry_contains_no_secret() {
     let folder = tempfile::tempdir().unwrap();
     let registry = Registry::open(folder.path().join("registry.db")).unwrap();
-    registry.create(secretive().allow_unknown_events(true)).unwrap();
+    registry.create(with_secret().allow_unknown_events(true)).unwrap();
     assert!(format!("{registry:?}").contains("registry.db"));
-    debug_is_clean("Registry", &registry);
+    assert_debug_clean("Registry", &registry);
 }
 
 #[test]
-fn a_rotation_and_what_it_leaves_are_told_apart_by_fingerprints_alone() {
+fn debug_shows_rotated_secrets_by_fingerprint_only() {
     let registry = contact_center();
-    let id = registry.create(secretive()).unwrap().subscription().id();
-    debug_is_clean("Rotation", &Rotation::new().secret(SECRET));
+    let id = registry.create(with_secret()).unwrap().subscription().id();
+    assert_debug_clean("Rotation", &Rotation::new().secret(SECRET));
     for same in [SECRET, SECRET.trim_end_matches('='), &format!("whsec_{SECRET}")] {
         let error = registry.rotate_secret(id, Rotation::new().secret(same)).unwrap_err();
-        error_is_clean(&refused::<()>(Err(error), ErrorKind::Invalid, &["secret"]));
+        assert_error_clean(&refused::<()>(Err(error), ErrorKind::Invalid, &["secret"]));
     }
     let faulty = Rotation::new().secret(format!("{SECRET}*")).overlap(Duration::MAX);
     let error = registry.rotate_secret(id, faulty).unwrap_err();
-    error_is_clean(&refused::<()>(Err(error), ErrorKind::Invalid, &["secret", "overlap"]));
+    assert_error_clean(&refused::<()>(Err(error), ErrorKind::Invalid, &["secret", "overlap"]));
 
     registry.rotate_secret(id, Rotation::new()).unwrap();
     registry.rotate_secret(id, Rotation::new().secret(SEED_SECRET)).unwrap();
     let issued: Vec<IssuedSecret> = registry.secrets(id).unwrap();
-    debug_is_clean("Vec<IssuedSecret>", &issued);
+    assert_debug_clean("Vec<IssuedSecret>", &issued);
     let shown = format!("{issued:?}");
     for secret in &issued {
         assert!(shown.contains(&secret.secret().fingerprint()), "{shown}");
     }
     let subscribers = registry.subscribers("agent.presencechanged.v1").unwrap();
     assert_eq!(subscribers[0].secrets().count(), 3);
-    debug_is_clean("Subscribers", &subscribers);
+    assert_debug_clean("Subscribers", &subscribers);
     for part in SEED_SECRET.as_bytes().chunks(8) {
         let part = std::str::from_utf8(part).unwrap();
         assert!(
@@ -193,13 +196,13 @@ fn a_rotation_and_what_it_leaves_are_told_apart_by_fingerprints_alone() {
         );
     }
     let page = serde_json::to_string(&registry.list(ListQuery::new()).unwrap()).unwrap();
-    clean("JSON", &page);
+    assert_clean("JSON", &page);
     assert!(!page.contains("secret") && !page.contains("fingerprint"), "{page}");
 }
 
 #[test]
-fn a_fingerprint_is_the_same_wherever_and_whenever_it_is_taken() {
-    // Fixed for ever: two people compare them over different versions of this library.
+fn a_fingerprint_depends_only_on_the_key() {
+    // The fingerprint is fixed: people compare them between versions of this library.
     // printf 'webhook-registry fingerprint\0KEY' | sha256sum | cut -c 1-8
     let table = [
         ("QQ==", "2f7c5cac"),
@@ -234,14 +237,14 @@ fn a_fingerprint_is_the_same_wherever_and_whenever_it_is_taken() {
 }
 
 #[test]
-fn no_json_but_that_of_the_creation_shows_a_secret() {
+fn the_json_of_a_subscription_contains_a_secret_only_when_created() {
     let registry = contact_center();
-    let created = registry.create(secretive()).unwrap();
+    let created = registry.create(with_secret()).unwrap();
     let id = created.subscription().id();
     let text = serde_json::to_string(&created).unwrap();
     assert_eq!(text.matches(SECRET).count(), 1);
 
-    let json = |value: &dyn Fn() -> String| clean("JSON", &value());
+    let json = |value: &dyn Fn() -> String| assert_clean("JSON", &value());
     let page = registry.list(ListQuery::new()).unwrap();
     json(&|| serde_json::to_string(&page).unwrap());
     json(&|| serde_json::to_string(&registry.get(id).unwrap().unwrap()).unwrap());
@@ -255,39 +258,39 @@ fn no_json_but_that_of_the_creation_shows_a_secret() {
     json(&|| serde_json::to_string(&subscription).unwrap());
 }
 
-/// The message, what it prints for a developer, its problems and its causes.
+/// Asserts that the message, `Debug`, problems and causes of an error contain no secret.
 #[track_caller]
-fn error_is_clean(error: &Error) {
-    clean("the message", &error.to_string());
-    debug_is_clean("the error", error);
+fn assert_error_clean(error: &Error) {
+    assert_clean("the message", &error.to_string());
+    assert_debug_clean("the error", error);
     for problem in error.problems() {
         let problem: &Problem = problem;
-        clean("a problem", &problem.to_string());
-        debug_is_clean("a problem", problem);
-        clean("a problem's JSON", &serde_json::to_string(problem).unwrap());
+        assert_clean("a problem", &problem.to_string());
+        assert_debug_clean("a problem", problem);
+        assert_clean("a problem's JSON", &serde_json::to_string(problem).unwrap());
     }
     for cause in causes(error) {
-        clean("a cause", &format!("{cause} {cause:?}"));
+        assert_clean("a cause", &format!("{cause} {cause:?}"));
     }
 }
 
 #[test]
-fn no_refusal_repeats_the_secret_that_came_with_it() {
+fn no_error_repeats_the_secret_of_its_input() {
     let registry = contact_center();
-    let id = registry.create(secretive()).unwrap().subscription().id();
+    let id = registry.create(with_secret()).unwrap().subscription().id();
     let other = registry.create(new("other")).unwrap().subscription().id();
     let update = || SubscriptionUpdate::new().secret(SECRET);
     let nobody: SubscriptionId = "01K9V3T0Z2B4C6D8E0F2G4H6J8".parse().unwrap();
 
-    error_is_clean(&refused(registry.create(secretive()), ErrorKind::Conflict, &["name"]));
-    error_is_clean(&registry.create_all([secretive(), secretive()]).unwrap_err());
+    assert_error_clean(&refused(registry.create(with_secret()), ErrorKind::Conflict, &["name"]));
+    assert_error_clean(&registry.create_all([with_secret(), with_secret()]).unwrap_err());
     let faulty = NewSubscription::new("", "ftp://x", ["**"]).secret(SECRET);
-    error_is_clean(&registry.create(faulty).unwrap_err());
-    error_is_clean(&registry.update(id, update().if_revision(5)).unwrap_err());
-    error_is_clean(&registry.update(nobody, update()).unwrap_err());
-    error_is_clean(&registry.update(other, update().name("crm")).unwrap_err());
-    error_is_clean(&registry.update(other, update().url("ftp://x")).unwrap_err());
-    // A secret that is itself at fault: too long, too short, and not base64 in one character.
+    assert_error_clean(&registry.create(faulty).unwrap_err());
+    assert_error_clean(&registry.update(id, update().if_revision(5)).unwrap_err());
+    assert_error_clean(&registry.update(nobody, update()).unwrap_err());
+    assert_error_clean(&registry.update(other, update().name("crm")).unwrap_err());
+    assert_error_clean(&registry.update(other, update().url("ftp://x")).unwrap_err());
+    // An invalid secret: too long, too short, and not base64 in one character.
     for bad in [
         SECRET.trim_end_matches('=').repeat(5),
         format!("{SECRET}*"),
@@ -297,158 +300,15 @@ fn no_refusal_repeats_the_secret_that_came_with_it() {
         SECRET[..24].to_owned(),
         format!("{SECRET}{}", "=".repeat(256)),
     ] {
-        error_is_clean(&refused(
+        assert_error_clean(&refused(
             registry.create(new("n").secret(&*bad)),
             ErrorKind::Invalid,
             &["secret"],
         ));
         let updated = registry.update(other, SubscriptionUpdate::new().secret(&*bad));
-        error_is_clean(&refused(updated, ErrorKind::Invalid, &["secret"]));
+        assert_error_clean(&refused(updated, ErrorKind::Invalid, &["secret"]));
         if let Err(error) = SigningSecret::parse(&bad) {
-            error_is_clean(&refused::<()>(Err(error), ErrorKind::Invalid, &["secret"]));
+            assert_error_clean(&refused::<()>(Err(error), ErrorKind::Invalid, &["secret"]));
         }
     }
-}
-
-#[test]
-fn an_error_is_one_word_wide_and_goes_anywhere() {
-    fn goes_anywhere<T: StdError + Send + Sync + 'static>() {}
-    goes_anywhere::<Error>();
-    assert_eq!(size_of::<Error>(), size_of::<usize>());
-    assert_eq!(size_of::<Option<Error>>(), size_of::<usize>());
-}
-
-#[test]
-fn values_go_where_a_server_needs_them() {
-    fn shared<T: Debug + Clone + Send + Sync + 'static>() {}
-    fn value<T: Debug + Clone + PartialEq + Eq + Send + Sync + 'static>() {}
-    fn key<T: Debug + Clone + Eq + std::hash::Hash + Ord + Display>() {}
-    fn is_copied<T: Debug + Copy + Eq + std::hash::Hash>() {}
-    shared::<Registry>();
-    shared::<RegistryOptions>();
-    shared::<Subscribers>();
-    shared::<Subscriber>();
-    value::<NewSubscription>();
-    value::<SubscriptionUpdate>();
-    value::<ListQuery>();
-    value::<Subscription>();
-    value::<Created>();
-    value::<Page>();
-    value::<Catalog>();
-    value::<EventType>();
-    value::<Explanation>();
-    value::<ExplanationEntry>();
-    value::<SigningSecret>();
-    value::<Rotation>();
-    value::<IssuedSecret>();
-    value::<Problem>();
-    value::<webhook_registry::Ensured>();
-    value::<webhook_registry::Plan>();
-    value::<webhook_registry::Step>();
-    value::<webhook_registry::Applied>();
-    value::<webhook_registry::Change>();
-    value::<webhook_registry::FieldChange>();
-    value::<webhook_registry::Report>();
-    value::<webhook_registry::Finding>();
-    value::<webhook_registry::Export>();
-    is_copied::<(webhook_registry::Prune, webhook_registry::StepKind, webhook_registry::ChangeKind)>(
-    );
-    key::<SubscriptionId>();
-    key::<EventPattern>();
-    let copy = |kind: ErrorKind, durability: Durability, id: SubscriptionId| (kind, durability, id);
-    fn is_copy<T: Copy>(_: &T) {}
-    let id: SubscriptionId = "01K9V3T0Z2B4C6D8E0F2G4H6J8".parse().unwrap();
-    is_copy(&copy(ErrorKind::Busy, Durability::Relaxed, id));
-    fn is_send<T: Send>(value: T) -> T {
-        value
-    }
-    assert_eq!(is_send(contact_center().iter(ListQuery::new())).count(), 0);
-}
-
-#[test]
-fn a_secret_is_read_with_right_missing_or_surplus_padding() {
-    let bare = SECRET.trim_end_matches('=');
-    for text in [
-        SECRET.to_owned(),
-        bare.to_owned(),
-        format!("{bare}=="),
-        format!("{bare}======"),
-        format!("whsec_{bare}"),
-        format!("whsec_{SECRET}"),
-    ] {
-        let secret = SigningSecret::parse(&text).unwrap();
-        assert_eq!(secret.key(), KEY.as_bytes());
-        assert_eq!(secret.expose(), text);
-        let registry = contact_center();
-        let created = registry.create(new("n").secret(&*text)).unwrap();
-        assert_eq!(created.secret(), &secret);
-        let subscribers = registry.subscribers("agent.presencechanged.v1").unwrap();
-        assert_eq!(subscribers[0].secrets().next().unwrap().expose(), text);
-    }
-    // The last character's unused bits do not count: `E` and `F` differ in them alone.
-    let (clean, dirty) = ("QUE", "QUF");
-    let key = |text| SigningSecret::parse(text).unwrap().key().to_vec();
-    assert_eq!(key(clean), b"AA");
-    assert_eq!(key(dirty), b"AA");
-}
-
-#[test]
-fn a_secret_alone_may_be_short_and_the_registry_asks_for_more() {
-    assert_eq!(SigningSecret::parse("QQ==").unwrap().key(), b"A");
-    for bad in ["", "=", "whsec_", "A", "Q Q", "QQ-_", "QQ\n", "whsec_whsec_QQ=="] {
-        refused(SigningSecret::parse(bad), ErrorKind::Invalid, &["secret"]);
-    }
-    let registry = contact_center();
-    let short = new("n").secret("QQ==");
-    refused(registry.create(short), ErrorKind::Invalid, &["secret"]);
-}
-
-#[test]
-fn secrets_are_equal_when_their_texts_are() {
-    let parse = |text: &str| SigningSecret::parse(text).unwrap();
-    assert_eq!(parse(SECRET), parse(SECRET));
-    assert_eq!(parse(SECRET), parse(SECRET).clone());
-    // The same key in another writing is another text.
-    assert_ne!(parse(SECRET), parse(SECRET.trim_end_matches('=')));
-    assert_ne!(parse(SECRET), parse(&format!("whsec_{SECRET}")));
-    assert_ne!(parse("QUE="), parse("QUI="));
-    assert_ne!(parse("QUE="), parse("QUEx"));
-}
-
-#[test]
-fn generated_secrets_are_64_bytes_in_padded_base64_and_never_the_same() {
-    let registry = contact_center();
-    let mut seen = std::collections::HashSet::new();
-    for n in 0..20 {
-        let by_hand = SigningSecret::generate().unwrap();
-        let created = registry.create(new(&format!("n{n}"))).unwrap();
-        for secret in [&by_hand, created.secret()] {
-            assert_eq!((secret.key().len(), secret.expose().len()), (64, 88));
-            assert!(secret.expose().ends_with("==") && !secret.expose().ends_with("==="));
-            assert_eq!(SigningSecret::parse(secret.expose()).unwrap().key(), secret.key());
-            assert!(seen.insert(secret.expose().to_owned()));
-        }
-    }
-    assert_eq!(seen.len(), 40);
-}
-
-#[test]
-fn another_secret_takes_the_place_of_the_one_before_at_once() {
-    let registry = contact_center();
-    let id = registry.create(secretive()).unwrap().subscription().id();
-    let secrets = || {
-        let subscribers = registry.subscribers("agent.presencechanged.v1").unwrap();
-        let all = subscribers[0].secrets().map(|secret| secret.expose().to_owned());
-        all.collect::<Vec<_>>()
-    };
-    assert_eq!(secrets(), [SECRET]);
-    let update = |text: &str| {
-        let update = SubscriptionUpdate::new().secret(text);
-        registry.update(id, update).unwrap().revision()
-    };
-    assert_eq!(update(SECRET), 1, "the same secret is no change");
-    assert_eq!(update(SEED_SECRET), 2);
-    assert_eq!(secrets(), [SEED_SECRET]);
-    assert_eq!(update(SEED_SECRET.trim_end_matches('=')), 3, "another text is");
-    assert_eq!(secrets(), [SEED_SECRET.trim_end_matches('=')]);
 }

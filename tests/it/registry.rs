@@ -1,11 +1,11 @@
-//! The main job: from a request to the answer who gets an event.
+//! Tests the main task: from the body of a request to the subscribers of an event.
 
 use webhook_registry::{ErrorKind, NewSubscription};
 
 use crate::support::{SEED, SEED_SECRET, contact_center, new, refused};
 
 #[test]
-fn the_seed_request_is_accepted_as_it_stands_and_its_secret_comes_back_unchanged() {
+fn the_seed_request_is_accepted_and_its_secret_returned_unchanged() {
     let registry = contact_center();
     let request: NewSubscription = serde_json::from_str(SEED).unwrap();
     let created = registry.create(request).unwrap();

@@ -1,28 +1,30 @@
-//! The rules that each registry sets for itself at opening: they judge what is new or changed, and leave alone what another
-//! opener has put into the file. One that judged too much would lock an application out of its own subscriptions.
+//! Tests the rules that each registry sets when it is opened. They apply to new and changed values,
+//! and not to what another opener has stored: an application must not be locked out of its own
+//! subscriptions.
 
 use webhook_registry::{ErrorKind, NewSubscription, Registry, SubscriptionUpdate, UrlPolicy};
 
 use crate::support::{learn, new, refused};
 
 #[test]
-fn a_registry_takes_any_url_unless_told_otherwise() {
+fn a_registry_accepts_any_url_by_default() {
     let registry = Registry::in_memory().unwrap();
     learn(&registry);
     let stated = Registry::options().url_policy(UrlPolicy::any()).in_memory().unwrap();
     learn(&stated);
     for registry in [registry, stated] {
-        registry.create(at("crm", "http://127.0.0.1:8080/hook")).unwrap();
+        registry.create(subscription_at("crm", "http://127.0.0.1:8080/hook")).unwrap();
     }
 }
 
 #[test]
-fn what_is_created_keeps_the_policy() {
+fn a_new_url_must_satisfy_the_policy() {
     let registry = Registry::options().url_policy(UrlPolicy::public_https()).in_memory().unwrap();
     learn(&registry);
     registry.create(new("fine")).unwrap();
     for url in ["http://example.com/", "https://10.1/", "https://localhost/"] {
-        let error = refused(registry.create(at("crm", url)), ErrorKind::Invalid, &["url"]);
+        let error =
+            refused(registry.create(subscription_at("crm", url)), ErrorKind::Invalid, &["url"]);
         assert_eq!(
             error.to_string(),
             UrlPolicy::public_https().check(url).unwrap_err().to_string()
@@ -32,27 +34,32 @@ fn what_is_created_keeps_the_policy() {
     let from_json: NewSubscription = serde_json::from_str(json).unwrap();
     refused(registry.create(from_json), ErrorKind::Invalid, &["name", "url"]);
 
-    let list = [new("one"), at("two", "https://127.1/"), new("three"), at("four", "http://a.com/")];
+    let list = [
+        new("one"),
+        subscription_at("two", "https://127.1/"),
+        new("three"),
+        subscription_at("four", "http://a.com/"),
+    ];
     refused(registry.create_all(list), ErrorKind::Invalid, &["[1].url", "[3].url"]);
     assert_eq!(registry.len().unwrap(), 1);
 }
 
 #[test]
-fn a_stricter_policy_leaves_a_url_from_before_alone_and_judges_a_changed_one() {
+fn a_stricter_url_policy_applies_to_changed_urls_and_not_to_stored_ones() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
     let before = "http://127.0.0.1:8080/hook";
     let id = {
         let registry = Registry::open(&path).unwrap();
         learn(&registry);
-        registry.create(at("crm", before)).unwrap().subscription().id()
+        registry.create(subscription_at("crm", before)).unwrap().subscription().id()
     };
     let registry = Registry::options().url_policy(UrlPolicy::public_https()).open(&path).unwrap();
     assert_eq!(registry.subscribers("agent.presencechanged.v1").unwrap().len(), 1);
 
     let other_fields = SubscriptionUpdate::new().name("crm 2").enabled(false).description("old");
     assert_eq!(registry.update(id, other_fields).unwrap().revision(), 2);
-    // The same URL, stated: nothing changes, so nothing is judged.
+    // Stating the same URL changes nothing, so nothing is validated.
     let same = registry.update(id, SubscriptionUpdate::new().url(before)).unwrap();
     assert_eq!((same.revision(), same.url()), (2, before));
 
@@ -72,7 +79,7 @@ fn a_stricter_policy_leaves_a_url_from_before_alone_and_judges_a_changed_one() {
     let moved =
         registry.update(id, SubscriptionUpdate::new().url("https://example.com/hook")).unwrap();
     assert_eq!(moved.revision(), 3);
-    // Once left, the way back is a change like any other.
+    // Returning to the old URL is a change like any other.
     refused(
         registry.update(id, SubscriptionUpdate::new().url(before)),
         ErrorKind::Invalid,
@@ -80,13 +87,13 @@ fn a_stricter_policy_leaves_a_url_from_before_alone_and_judges_a_changed_one() {
     );
     drop(registry);
 
-    // The policy is the opener's, not the file's.
+    // The policy belongs to the handle and not to the file.
     let registry = Registry::open(&path).unwrap();
     registry.update(id, SubscriptionUpdate::new().url(before)).unwrap();
 }
 
 #[test]
-fn a_secret_has_as_many_bytes_as_the_registry_asks_for() {
+fn a_secret_shorter_than_the_configured_minimum_is_rejected() {
     let table = [
         (None, 31, 32),
         (Some(32), 31, 32),
@@ -139,13 +146,13 @@ fn a_secret_has_as_many_bytes_as_the_registry_asks_for() {
         let patch: SubscriptionUpdate = serde_json::from_value(patch).unwrap();
         assert_eq!(registry.update(id, patch).unwrap().revision(), 3);
         registry.create(from_json(&secret_of(enough, 'd'))).unwrap();
-        // One that is made is as long as ever.
+        // A generated secret has its usual length.
         assert_eq!(registry.create(new("made")).unwrap().secret().key().len(), 64);
     }
 }
 
 #[test]
-fn a_stricter_length_leaves_a_secret_from_before_alone_and_judges_a_changed_one() {
+fn a_stricter_minimum_length_applies_to_changed_secrets_and_not_to_stored_ones() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
     let before = secret_of(24, 'a');
@@ -167,7 +174,7 @@ fn a_stricter_length_leaves_a_secret_from_before_alone_and_judges_a_changed_one(
 }
 
 #[test]
-fn a_least_length_that_no_secret_or_every_secret_has_is_refused_at_open() {
+fn a_minimum_secret_length_outside_its_range_is_rejected_at_open() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
     for bytes in [0, 129, usize::MAX] {
@@ -185,11 +192,11 @@ fn a_least_length_that_no_secret_or_every_secret_has_is_refused_at_open() {
     }
 }
 
-fn at(name: &str, url: &str) -> NewSubscription {
+fn subscription_at(name: &str, url: &str) -> NewSubscription {
     NewSubscription::new(name, url, ["agent.*"])
 }
 
-/// Base64 of so many bytes, without padding; its last bits do not count.
+/// Returns base64 of this many bytes without padding; its unused bits are ignored.
 fn secret_of(bytes: usize, digit: char) -> String {
     digit.to_string().repeat((bytes * 8).div_ceil(6))
 }

@@ -1,12 +1,12 @@
-//! Guards the change of a file's key: a secret that stays readable somewhere beside the new ones, a thread that finds
-//! itself without a key or stands still for ever, a file that after a kill opens with no key at all.
+//! Tests changing the encryption key of a file: no file keeps a secret in the old form, no thread
+//! loses its key or blocks forever, and a file of a killed process opens with exactly one key.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tempfile::TempDir;
 use webhook_registry::{
@@ -14,13 +14,13 @@ use webhook_registry::{
 };
 
 use crate::support::child::{self, Peer};
-use crate::support::{Random, files_with, learn, new, refused, size};
+use crate::support::{files_with, learn, new, refused, size};
 
-const KEY: [u8; 32] = [7; 32];
-const OTHER: [u8; 32] = *b"another key of thirty-two bytes!";
+pub(crate) const KEY: [u8; 32] = [7; 32];
+pub(crate) const OTHER: [u8; 32] = *b"another key of thirty-two bytes!";
 const EVENT: &str = "agent.presencechanged.v1";
 
-fn options(key: Option<[u8; 32]>) -> RegistryOptions {
+pub(crate) fn options(key: Option<[u8; 32]>) -> RegistryOptions {
     let options = Registry::options().busy_timeout(Duration::from_millis(50));
     match key {
         Some(key) => options.encryption_key(key),
@@ -28,13 +28,13 @@ fn options(key: Option<[u8; 32]>) -> RegistryOptions {
     }
 }
 
-/// A secret whose text and whose decoded bytes can be sought: both begin alike for all of them.
+/// Returns a secret whose text and decoded bytes have a common prefix to search for.
 fn secret(number: usize) -> String {
     format!("Sought00{number:06}").repeat(6)
 }
 
-/// A folder with a registry of so many subscriptions, each with a current secret and one before.
-fn prepared(key: Option<[u8; 32]>, subscriptions: usize) -> (TempDir, PathBuf) {
+/// Creates a registry with this many subscriptions, each with a current and a replaced secret.
+pub(crate) fn prepared(key: Option<[u8; 32]>, subscriptions: usize) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("registry.db");
     let registry = options(key).durability(Durability::Relaxed).open(&path).unwrap();
@@ -47,9 +47,9 @@ fn prepared(key: Option<[u8; 32]>, subscriptions: usize) -> (TempDir, PathBuf) {
     (folder, path)
 }
 
-/// Every secret is what it was, by `secrets()` and by dispatch.
+/// Asserts that `secrets()` and dispatch return every original secret.
 #[track_caller]
-fn assert_intact(registry: &Registry, subscriptions: usize) {
+pub(crate) fn assert_intact(registry: &Registry, subscriptions: usize) {
     let subscribers = registry.subscribers(EVENT).unwrap();
     assert_eq!(subscribers.len(), subscriptions);
     for (at, subscriber) in subscribers.iter().enumerate() {
@@ -64,14 +64,14 @@ fn assert_intact(registry: &Registry, subscriptions: usize) {
     }
 }
 
-/// The files that have a secret in them: what each begins with, as text or as the decoded bytes.
-fn readable_in(folder: &Path) -> Vec<String> {
+/// Returns the files that contain the common prefix of the secrets, as text or decoded.
+pub(crate) fn readable_in(folder: &Path) -> Vec<String> {
     let decoded = webhook_registry::SigningSecret::parse(&secret(0)).unwrap().key()[..6].to_vec();
     [files_with(folder, b"Sought00"), files_with(folder, &decoded)].concat()
 }
 
 #[test]
-fn each_change_of_key_leaves_nothing_of_before_in_any_file() {
+fn a_changed_key_leaves_no_old_ciphertext_or_plain_text_in_any_file() {
     let steps = [None, Some(KEY), Some(OTHER), Some(OTHER), None, None, Some(KEY)];
     for exclusive in [false, true] {
         let (folder, path) = prepared(None, 30);
@@ -81,7 +81,7 @@ fn each_change_of_key_leaves_nothing_of_before_in_any_file() {
             let sealed = sealed_values(&path, exclusive);
             registry.rekey(to).unwrap();
             assert_intact(&registry, 30);
-            // While it is open, and when it is closed.
+            // While it is open, and after it is closed.
             for _ in 0..2 {
                 let wanted: &[&str] = if to.is_some() { &[] } else { &["registry.db"] };
                 assert_eq!(readable_in(folder.path()), wanted, "{from:?} to {to:?}");
@@ -107,7 +107,7 @@ fn each_change_of_key_leaves_nothing_of_before_in_any_file() {
     }
 }
 
-/// Some of what lies sealed in the file; nothing where nobody else can look.
+/// Returns some ciphertexts of the file, or none if the file is exclusive.
 fn sealed_values(path: &Path, exclusive: bool) -> Vec<Vec<u8>> {
     if exclusive {
         return Vec::new();
@@ -119,7 +119,7 @@ fn sealed_values(path: &Path, exclusive: bool) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn in_memory_there_is_nothing_to_encrypt_and_a_reader_cannot() {
+fn the_key_cannot_be_changed_in_memory_or_read_only() {
     let registry = Registry::in_memory().unwrap();
     for key in [None, Some(KEY)] {
         refused(registry.rekey(key), ErrorKind::Invalid, &["encryption_key"]);
@@ -138,7 +138,7 @@ fn in_memory_there_is_nothing_to_encrypt_and_a_reader_cannot() {
 }
 
 #[test]
-fn child_has_it_open() {
+fn child_keeps_the_file_open() {
     let Some((path, arguments)) = child::role() else { return };
     let registry = options(Some(KEY)).read_only(arguments[0] == "reader").open(path).unwrap();
     assert_intact(&registry, 3);
@@ -154,7 +154,7 @@ fn child_has_it_open() {
 }
 
 #[test]
-fn while_anybody_else_has_the_file_open_nothing_is_changed() {
+fn changing_the_key_is_busy_while_another_handle_is_open() {
     let (folder, path) = prepared(Some(KEY), 3);
     let registry = options(Some(KEY)).open(&path).unwrap();
     let all = || -> Vec<Vec<u8>> {
@@ -168,7 +168,7 @@ fn while_anybody_else_has_the_file_open_nothing_is_changed() {
             refused(registry.rekey(key), ErrorKind::Busy, &[]);
         }
     }
-    // Another handle of this process, of either kind, and another program in the middle of reading.
+    // Another handle of this process, writable or read-only, and another program that is reading.
     for read_only in [false, true] {
         let other = options(Some(KEY)).read_only(read_only).open(&path).unwrap();
         let before = all();
@@ -188,7 +188,8 @@ fn while_anybody_else_has_the_file_open_nothing_is_changed() {
     drop(program);
 
     for role in ["reader", "writer"] {
-        let mut peer = Peer::spawn(&mut child::command("rekey::child_has_it_open", &path, &[role]));
+        let mut peer =
+            Peer::spawn(&mut child::command("rekey::child_keeps_the_file_open", &path, &[role]));
         peer.expect("open");
         let before = all();
         busy(&registry);
@@ -206,13 +207,13 @@ fn while_anybody_else_has_the_file_open_nothing_is_changed() {
         registry.rekey(Some(KEY)).unwrap();
         peer.finish();
     }
-    // A clone is no other handle.
+    // A clone is not another handle.
     let clone = registry.clone();
     clone.rekey(Some(OTHER)).unwrap();
     assert_intact(&registry, 3);
 }
 
-/// Runs this, and fails where it stands still.
+/// Runs the job, and panics if it does not finish within a minute.
 fn within_a_minute(job: impl FnOnce() + Send + 'static) {
     let (done, heard) = mpsc::channel();
     let thread = thread::spawn(move || {
@@ -220,13 +221,13 @@ fn within_a_minute(job: impl FnOnce() + Send + 'static) {
         done.send(()).unwrap();
     });
     if let Err(mpsc::RecvTimeoutError::Timeout) = heard.recv_timeout(Duration::from_secs(60)) {
-        panic!("it stands still");
+        panic!("the job did not finish within a minute");
     }
     thread.join().unwrap();
 }
 
 #[test]
-fn clones_and_the_dispatch_of_other_threads_go_on_during_and_after() {
+fn clones_and_other_threads_continue_during_and_after_a_key_change() {
     for exclusive in [false, true] {
         let (folder, path) = prepared(None, 20);
         let registry =
@@ -282,9 +283,10 @@ fn clones_and_the_dispatch_of_other_threads_go_on_during_and_after() {
     }
 }
 
-/// Whoever opens the file in the middle of it gets it before or after, and a change that answers `Busy` has not been made.
+/// Concurrent openers see the file before or after the change, and a change that returns `Busy` has
+/// no effect.
 #[test]
-fn those_who_come_and_go_meanwhile_find_it_as_before_or_as_after() {
+fn concurrent_openers_find_the_file_with_the_old_or_the_new_key() {
     let (_folder, path) = prepared(None, 5);
     within_a_minute(move || {
         let patient = |key| options(key).busy_timeout(Duration::from_secs(5));
@@ -307,7 +309,7 @@ fn those_who_come_and_go_meanwhile_find_it_as_before_or_as_after() {
                     }
                 }
             });
-            // On a busy machine either may come late, and is waited for until the minute is over.
+            // On a busy machine either may be late, so both are awaited for the whole minute.
             while tried < size(40, 200) || done == 0 || opened.load(Ordering::Relaxed) == 0 {
                 if guest.is_finished() {
                     break;
@@ -335,128 +337,4 @@ fn those_who_come_and_go_meanwhile_find_it_as_before_or_as_after() {
         drop(registry);
         assert_intact(&options(now).open(&path).unwrap(), 5);
     });
-}
-
-/// Changes the key in a circle until it is killed, and tells each change.
-#[test]
-fn child_changes_the_key() {
-    let Some((path, arguments)) = child::role() else { return };
-    let circle = circle(&arguments[0]);
-    let registry = options(circle[0]).durability(Durability::Relaxed).open(path).unwrap();
-    for at in 1.. {
-        registry.rekey(circle[at % circle.len()]).unwrap();
-        child::tell(at);
-    }
-}
-
-/// Returns while the -wal or the -journal holds something, but waits no longer than many changes take.
-fn await_a_change_in_flight(path: &Path) {
-    let since = Instant::now();
-    let in_flight =
-        |end| fs::metadata(format!("{}{end}", path.display())).is_ok_and(|found| found.len() > 0);
-    while !in_flight("-wal") && !in_flight("-journal") && since.elapsed() < Duration::from_secs(1) {
-    }
-}
-
-fn circle(name: &str) -> Vec<Option<[u8; 32]>> {
-    if name == "sealed" { vec![Some(KEY), Some(OTHER)] } else { vec![None, Some(KEY), Some(OTHER)] }
-}
-
-#[test]
-fn a_file_whose_key_was_being_changed_when_it_was_killed_opens_with_one_key_and_holds_every_secret()
-{
-    const SUBSCRIPTIONS: usize = 60;
-    let mut random = Random::new();
-    let (mut in_flight, mut unfinished) = (0, 0);
-    let mut round = 0;
-    while round < size(10, 100) || (unfinished == 0 && round < 500) {
-        let name = ["sealed", "plain"][round % 2];
-        let circle = circle(name);
-        let (folder, path) = prepared(circle[0], SUBSCRIPTIONS);
-        let mut peer =
-            Peer::spawn(&mut child::command("rekey::child_changes_the_key", &path, &[name]));
-        let (mut done, mut took) = (0_usize, Duration::ZERO);
-        for _ in 0..2 + random.below(4) {
-            let since = Instant::now();
-            done = peer.hear().expect("it changes the key until it is killed").parse().unwrap();
-            took = since.elapsed();
-        }
-        if round % 4 < 2 {
-            // At any moment of the next, if it takes as long as the last.
-            thread::sleep(took.mul_f64(random.below(1_000) as f64 / 1_000.0));
-        } else {
-            // In the middle, which is too short for chance to hit it often.
-            await_a_change_in_flight(&path);
-        }
-        peer.kill();
-        done += std::iter::from_fn(|| peer.hear()).count();
-        // One that is missing is as good as an empty one, which SQLite may add.
-        let files = || {
-            ["", "-wal", "-journal"]
-                .map(|end| fs::read(format!("{}{end}", path.display())).unwrap_or_default())
-        };
-        let left = files();
-        unfinished += usize::from(left[1..].iter().any(|left| !left.is_empty()));
-        if name == "sealed" {
-            assert_eq!(
-                readable_in(folder.path()),
-                [""; 0],
-                "sealed with either key, nothing is ever readable"
-            );
-        }
-
-        let mut fitting = Vec::new();
-        for key in [None, Some(KEY), Some(OTHER)] {
-            // A reader cannot undo a half written header, and does not answer before a writer has.
-            let readable = files()[2].is_empty();
-            match options(key).read_only(true).open(&path) {
-                Ok(reader) => assert_intact(&reader, SUBSCRIPTIONS),
-                Err(error) if readable => {
-                    assert_eq!(error.kind(), ErrorKind::Incompatible, "{error}")
-                }
-                Err(error) => {
-                    assert!(
-                        matches!(error.kind(), ErrorKind::Storage | ErrorKind::Incompatible),
-                        "{error}"
-                    );
-                }
-            }
-            match options(key).open(&path) {
-                Ok(registry) => {
-                    fitting.push(key);
-                    assert_intact(&registry, SUBSCRIPTIONS);
-                    assert_intact(
-                        &options(key).read_only(true).open(&path).unwrap(),
-                        SUBSCRIPTIONS,
-                    );
-                }
-                Err(error) => {
-                    assert_eq!(error.kind(), ErrorKind::Incompatible, "{error}");
-                    assert!(
-                        fitting.len() == 1 || files()[..2] == left[..2],
-                        "a key that does not fit changed it"
-                    );
-                }
-            }
-        }
-        assert_eq!(fitting.len(), 1, "round {round}, after {done} changes: {fitting:?}");
-        let expected = [done, done + 1].map(|at| circle[at % circle.len()]);
-        assert!(expected.contains(&fitting[0]), "neither as before nor as after");
-        in_flight += usize::from(fitting[0] == expected[1]);
-        // And it can be changed again, which clears what the killed one may have left.
-        let registry = options(fitting[0]).open(&path).unwrap();
-        registry.rekey(Some([9; 32])).unwrap();
-        assert_intact(&registry, SUBSCRIPTIONS);
-        assert_eq!(readable_in(folder.path()), [""; 0]);
-        drop(registry);
-        let conn = rusqlite::Connection::open(&path).unwrap();
-        let verdict: String =
-            conn.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
-        assert_eq!(verdict, "ok");
-        round += 1;
-    }
-    println!(
-        "{unfinished} of {round} kills left a -wal or a -journal, {in_flight} came after the change and before it was told"
-    );
-    assert!(unfinished > 0, "no kill came in the middle of one");
 }

@@ -1,5 +1,5 @@
-//! Guards a secret's life from birth to expiry: one that dies a millisecond early refuses deliveries that are on their
-//! way, one that lives a millisecond late lets in whoever has stolen it.
+//! Tests the lifetime of a secret. One that expires a millisecond early rejects deliveries in
+//! flight; one that expires a millisecond late accepts signatures of whoever has stolen it.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,47 +8,47 @@ use webhook_registry::{
     SubscriptionUpdate,
 };
 
-use crate::support::{Hands, learn, new, refused, time};
+use crate::support::{Clock, learn, new, refused, time};
 
-const START: u64 = 1_800_000_000_000;
-const DAY: u64 = 24 * 60 * 60 * 1_000;
-const EVENT: &str = "agent.presencechanged.v1";
+pub(crate) const START: u64 = 1_800_000_000_000;
+pub(crate) const DAY: u64 = 24 * 60 * 60 * 1_000;
+pub(crate) const EVENT: &str = "agent.presencechanged.v1";
 
-/// A registry at `START` with one subscription, its secret named `first`.
-struct Life {
-    registry: Registry,
-    hands: Hands,
-    id: SubscriptionId,
-    first: String,
+/// A registry at `START` with one subscription, whose secret is `first`.
+pub(crate) struct Case {
+    pub(crate) registry: Registry,
+    pub(crate) clock: Clock,
+    pub(crate) id: SubscriptionId,
+    pub(crate) first: String,
 }
 
-impl Life {
-    fn in_memory() -> Life {
-        let hands = Hands::at(START);
-        Life::begin(hands.options().in_memory().unwrap(), hands)
+impl Case {
+    pub(crate) fn in_memory() -> Case {
+        let clock = Clock::at(START);
+        Case::begin(clock.options().in_memory().unwrap(), clock)
     }
 
-    fn begin(registry: Registry, hands: Hands) -> Life {
+    fn begin(registry: Registry, clock: Clock) -> Case {
         learn(&registry);
         let created = registry.create(new("crm")).unwrap();
         let first = created.secret().expose().to_owned();
-        Life { registry, hands, id: created.subscription().id(), first }
+        Case { registry, clock, id: created.subscription().id(), first }
     }
 
     #[track_caller]
-    fn rotate(&self, overlap: Duration) -> String {
+    pub(crate) fn rotate(&self, overlap: Duration) -> String {
         let secret =
             self.registry.rotate_secret(self.id, Rotation::new().overlap(overlap)).unwrap();
         secret.expose().to_owned()
     }
 
-    fn rotate_to(&self, secret: &str) -> webhook_registry::Result<SigningSecret> {
+    pub(crate) fn rotate_to(&self, secret: &str) -> webhook_registry::Result<SigningSecret> {
         self.registry.rotate_secret(self.id, Rotation::new().secret(secret))
     }
 
-    /// What `secrets()` says, once the other two ways to ask have said the same.
+    /// Returns the live secrets, and asserts that all three ways to read them agree.
     #[track_caller]
-    fn live(&self) -> Vec<String> {
+    pub(crate) fn live(&self) -> Vec<String> {
         let issued = self.registry.secrets(self.id).unwrap();
         let live: Vec<String> =
             issued.iter().map(|issued| issued.secret().expose().to_owned()).collect();
@@ -59,35 +59,35 @@ impl Life {
         live
     }
 
-    /// The secrets' times as the registry tells them, newest first.
-    fn times(&self) -> Vec<(SystemTime, Option<SystemTime>)> {
+    /// Returns the creation and expiry times of the secrets, newest first.
+    pub(crate) fn times(&self) -> Vec<(SystemTime, Option<SystemTime>)> {
         let issued = self.registry.secrets(self.id).unwrap();
         issued.iter().map(|issued| (issued.created_at(), issued.expires_at())).collect()
     }
 
     #[track_caller]
-    fn assert_at(&self, revision: u64, updated_at: u64) {
+    pub(crate) fn assert_at(&self, revision: u64, updated_at: u64) {
         let found = self.registry.get(self.id).unwrap().unwrap();
         assert_eq!((found.revision(), found.updated_at()), (revision, time(updated_at)));
         assert_eq!(found.created_at(), time(START));
     }
 }
 
-fn live_in(subscribers: &Subscribers) -> Vec<String> {
+pub(crate) fn live_in(subscribers: &Subscribers) -> Vec<String> {
     subscribers[0].secrets().map(|secret| secret.expose().to_owned()).collect()
 }
 
-fn millis(count: u64) -> Duration {
+pub(crate) fn millis(count: u64) -> Duration {
     Duration::from_millis(count)
 }
 
-/// Base64 of 64 bytes, of this digit alone.
-fn given(digit: char) -> String {
+/// Returns base64 of 64 bytes that consists of this digit.
+pub(crate) fn secret_of_digit(digit: char) -> String {
     digit.to_string().repeat(86)
 }
 
 #[test]
-fn the_secret_before_lives_to_the_last_millisecond_of_its_overlap_and_no_longer() {
+fn a_replaced_secret_expires_exactly_at_the_end_of_its_overlap() {
     let folder = tempfile::tempdir().unwrap();
     let table = [
         (Rotation::new(), DAY),
@@ -96,326 +96,257 @@ fn the_secret_before_lives_to_the_last_millisecond_of_its_overlap_and_no_longer(
         (Rotation::new().overlap(millis(2)), 2),
         (Rotation::new().overlap(Duration::from_secs(3_600)), 3_600_000),
         (Rotation::new().overlap(millis(30 * DAY)), 30 * DAY),
-        // A part of a millisecond counts as one.
+        // A fraction of a millisecond is rounded up.
         (Rotation::new().overlap(Duration::from_nanos(1)), 1),
         (Rotation::new().overlap(Duration::from_nanos(1_000_001)), 2),
     ];
     for (number, (rotation, overlap)) in table.into_iter().enumerate() {
         let path = folder.path().join(format!("{number}.db"));
-        let hands = Hands::at(START);
-        for registry in [hands.options().in_memory().unwrap(), hands.options().open(&path).unwrap()]
+        let clock = Clock::at(START);
+        for registry in [clock.options().in_memory().unwrap(), clock.options().open(&path).unwrap()]
         {
-            hands.set(START);
-            let life = Life::begin(registry, hands.clone());
-            let before = life.registry.subscribers(EVENT).unwrap();
+            clock.set(START);
+            let case = Case::begin(registry, clock.clone());
+            let before = case.registry.subscribers(EVENT).unwrap();
             let next =
-                life.registry.rotate_secret(life.id, rotation.clone()).unwrap().expose().to_owned();
-            let both = [next.clone(), life.first.clone()];
-            assert_eq!(life.live(), both, "{overlap} ms");
+                case.registry.rotate_secret(case.id, rotation.clone()).unwrap().expose().to_owned();
+            let both = [next.clone(), case.first.clone()];
+            assert_eq!(case.live(), both, "{overlap} ms");
             let end = START + overlap;
-            assert_eq!(life.times(), [(time(START), None), (time(START), Some(time(end)))]);
+            assert_eq!(case.times(), [(time(START), None), (time(START), Some(time(end)))]);
 
-            let fetched = life.registry.subscribers(EVENT).unwrap();
+            let fetched = case.registry.subscribers(EVENT).unwrap();
             let cloned = fetched[0].clone();
             for (now, expected) in
                 [(START, &both[..]), (end - 1, &both), (end, &both[..1]), (end + 1, &both[..1])]
             {
-                hands.set(now);
+                clock.set(now);
                 assert_eq!(live_in(&fetched), expected, "{overlap} ms, at {now}");
                 assert_eq!(cloned.secrets().count(), expected.len());
-                assert_eq!(life.live(), expected, "{overlap} ms, at {now}");
+                assert_eq!(case.live(), expected, "{overlap} ms, at {now}");
             }
-            // An answer from before the rotation knows of none.
-            assert_eq!(live_in(&before), std::slice::from_ref(&life.first));
+            // An answer from before the rotation does not include it.
+            assert_eq!(live_in(&before), std::slice::from_ref(&case.first));
         }
-        // Another handle, which has remembered nothing, judges by the same clock.
-        let other = hands.options().open(&path).unwrap();
+        // Another handle, whose cache is empty, uses the same clock.
+        let other = clock.options().open(&path).unwrap();
         for (now, count) in [(START + overlap - 1, 2), (START + overlap, 1)] {
-            hands.set(now);
+            clock.set(now);
             assert_eq!(live_in(&other.subscribers(EVENT).unwrap()).len(), count);
         }
     }
 }
 
 #[test]
-fn no_overlap_drops_the_current_secret_at_once_and_leaves_earlier_ones_their_time() {
-    let life = Life::in_memory();
-    let second = life.rotate(millis(1_000));
-    let fetched = life.registry.subscribers(EVENT).unwrap();
-    let third = life.rotate(Duration::ZERO);
+fn a_rotation_without_overlap_drops_the_current_secret_and_keeps_earlier_ones_until_they_expire() {
+    let case = Case::in_memory();
+    let second = case.rotate(millis(1_000));
+    let fetched = case.registry.subscribers(EVENT).unwrap();
+    let third = case.rotate(Duration::ZERO);
     assert_eq!(
-        life.live(),
-        [third.clone(), life.first.clone()],
+        case.live(),
+        [third.clone(), case.first.clone()],
         "the second is gone, the first is not"
     );
-    assert_eq!(live_in(&fetched), [second, life.first.clone()], "what was known then");
-    life.hands.set(START + 999);
-    assert_eq!(life.live(), [third.clone(), life.first.clone()]);
-    life.hands.set(START + 1_000);
-    assert_eq!(life.live(), [third]);
-    // Ever again without one: there is only the newest.
+    assert_eq!(
+        live_in(&fetched),
+        [second, case.first.clone()],
+        "the answer from before the change"
+    );
+    case.clock.set(START + 999);
+    assert_eq!(case.live(), [third.clone(), case.first.clone()]);
+    case.clock.set(START + 1_000);
+    assert_eq!(case.live(), [third]);
+    // After repeated rotations without overlap there is only the newest.
     for _ in 0..20 {
-        let newest = life.rotate(Duration::ZERO);
-        assert_eq!(life.live(), [newest]);
+        let newest = case.rotate(Duration::ZERO);
+        assert_eq!(case.live(), [newest]);
     }
-    life.assert_at(23, START + 1_000);
+    case.assert_at(23, START + 1_000);
 }
 
 #[test]
-fn an_overlap_of_more_than_thirty_days_is_refused() {
-    let life = Life::in_memory();
+fn an_overlap_of_more_than_30_days_is_rejected() {
+    let case = Case::in_memory();
     let most = millis(30 * DAY);
     for overlap in [most + Duration::from_nanos(1), most + millis(1), 2 * most, Duration::MAX] {
-        let rotated = life.registry.rotate_secret(life.id, Rotation::new().overlap(overlap));
+        let rotated = case.registry.rotate_secret(case.id, Rotation::new().overlap(overlap));
         let error = refused(rotated, ErrorKind::Invalid, &["overlap"]);
         assert_eq!(error.to_string(), "overlap: the overlap is at most 30 days");
     }
     let faulty = Rotation::new().overlap(Duration::MAX).secret("not base64!");
     refused(
-        life.registry.rotate_secret(life.id, faulty),
+        case.registry.rotate_secret(case.id, faulty),
         ErrorKind::Invalid,
         &["secret", "overlap"],
     );
-    assert_eq!(life.live(), std::slice::from_ref(&life.first));
-    life.assert_at(1, START);
-    life.rotate(most);
-    assert_eq!(life.live().len(), 2);
+    assert_eq!(case.live(), std::slice::from_ref(&case.first));
+    case.assert_at(1, START);
+    case.rotate(most);
+    assert_eq!(case.live().len(), 2);
 }
 
 #[test]
-fn ten_replaced_secrets_live_at_once_and_the_eleventh_is_told_when_there_is_room() {
-    let life = Life::in_memory();
-    let mut expected = vec![life.first.clone()];
+fn an_eleventh_replaced_secret_is_rejected_with_the_time_when_one_expires() {
+    let case = Case::in_memory();
+    let mut expected = vec![case.first.clone()];
     for number in 0..10 {
-        life.hands.set(START + number);
-        // The third replaced is the first to expire.
-        expected.insert(0, life.rotate(millis(if number == 2 { 5_000 } else { 10_000 })));
+        case.clock.set(START + number);
+        // The third replaced secret is the first to expire.
+        expected.insert(0, case.rotate(millis(if number == 2 { 5_000 } else { 10_000 })));
     }
-    assert_eq!((life.live(), expected.len()), (expected.clone(), 11));
+    assert_eq!((case.live(), expected.len()), (expected.clone(), 11));
     let now = START + 1_000;
-    life.hands.set(now);
-    // However short the overlap of the one that is refused: it is not among those that live already.
+    case.clock.set(now);
+    // Even with a short overlap: the rejected secret is not among the live ones.
     for overlap in [millis(1), millis(DAY), millis(30 * DAY)] {
-        let rotated = life.registry.rotate_secret(life.id, Rotation::new().overlap(overlap));
+        let rotated = case.registry.rotate_secret(case.id, Rotation::new().overlap(overlap));
         let error = refused(rotated, ErrorKind::Conflict, &["secret"]);
         let message = error.to_string();
         assert!(message.ends_with("the next one expires at 2027-01-15T08:00:05.002Z"), "{message}");
         assert!(message.contains("10 replaced secrets, the most allowed"), "{message}");
     }
-    assert_eq!(life.live(), expected);
-    life.assert_at(11, START + 9);
+    assert_eq!(case.live(), expected);
+    case.assert_at(11, START + 9);
 
-    // What keeps the number is let through.
-    let newest = life.rotate(Duration::ZERO);
+    // A rotation that keeps the number is accepted.
+    let newest = case.rotate(Duration::ZERO);
     expected[0] = newest;
-    assert_eq!(life.live(), expected);
+    assert_eq!(case.live(), expected);
 
-    life.hands.set(START + 5_001);
+    case.clock.set(START + 5_001);
     refused(
-        life.registry.rotate_secret(life.id, Rotation::new()),
+        case.registry.rotate_secret(case.id, Rotation::new()),
         ErrorKind::Conflict,
         &["secret"],
     );
-    life.hands.set(START + 5_002);
-    let newest = life.rotate(millis(DAY));
+    case.clock.set(START + 5_002);
+    let newest = case.rotate(millis(DAY));
     let gone = expected.remove(expected.len() - 3);
     expected.insert(0, newest);
-    assert_eq!(life.live(), expected);
+    assert_eq!(case.live(), expected);
     assert!(!expected.contains(&gone));
     refused(
-        life.registry.rotate_secret(life.id, Rotation::new()),
+        case.registry.rotate_secret(case.id, Rotation::new()),
         ErrorKind::Conflict,
         &["secret"],
     );
 }
 
 #[test]
-fn what_is_wrong_with_a_rotation_is_judged_before_that_there_is_no_room() {
-    let life = Life::in_memory();
+fn an_invalid_rotation_is_reported_before_the_limit_of_secrets() {
+    let case = Case::in_memory();
     for _ in 0..10 {
-        life.rotate(millis(DAY));
+        case.rotate(millis(DAY));
     }
-    refused(life.rotate_to(&given('a')), ErrorKind::Conflict, &["secret"]);
-    refused(life.rotate_to("short"), ErrorKind::Invalid, &["secret"]);
-    refused(life.rotate_to(&life.first), ErrorKind::Invalid, &["secret"]);
+    refused(case.rotate_to(&secret_of_digit('a')), ErrorKind::Conflict, &["secret"]);
+    refused(case.rotate_to("short"), ErrorKind::Invalid, &["secret"]);
+    refused(case.rotate_to(&case.first), ErrorKind::Invalid, &["secret"]);
     let long = Rotation::new().overlap(Duration::MAX);
-    refused(life.registry.rotate_secret(life.id, long), ErrorKind::Invalid, &["overlap"]);
+    refused(case.registry.rotate_secret(case.id, long), ErrorKind::Invalid, &["overlap"]);
 }
 
 #[test]
-fn a_secret_that_still_lives_cannot_be_rotated_to_and_one_that_has_expired_can() {
-    let life = Life::in_memory();
-    let a = life.rotate_to(&given('a')).unwrap();
-    assert_eq!((a.expose(), a.key().len()), (&*given('a'), 64));
-    life.hands.set(START + 1);
-    life.rotate_to(&given('b')).unwrap();
-    for live in [given('b'), given('a'), life.first.clone()] {
-        let error = refused(life.rotate_to(&live), ErrorKind::Invalid, &["secret"]);
+fn a_live_secret_is_rejected_as_a_new_one_and_an_expired_one_is_accepted() {
+    let case = Case::in_memory();
+    let a = case.rotate_to(&secret_of_digit('a')).unwrap();
+    assert_eq!((a.expose(), a.key().len()), (&*secret_of_digit('a'), 64));
+    case.clock.set(START + 1);
+    case.rotate_to(&secret_of_digit('b')).unwrap();
+    for live in [secret_of_digit('b'), secret_of_digit('a'), case.first.clone()] {
+        let error = refused(case.rotate_to(&live), ErrorKind::Invalid, &["secret"]);
         assert_eq!(error.to_string(), "secret: a secret that is still valid cannot replace itself");
     }
-    life.hands.set(START + DAY - 1);
-    refused(life.rotate_to(&life.first), ErrorKind::Invalid, &["secret"]);
-    life.assert_at(3, START + 1);
-    life.hands.set(START + DAY + 1);
-    life.rotate_to(&life.first).unwrap();
+    case.clock.set(START + DAY - 1);
+    refused(case.rotate_to(&case.first), ErrorKind::Invalid, &["secret"]);
+    case.assert_at(3, START + 1);
+    case.clock.set(START + DAY + 1);
+    case.rotate_to(&case.first).unwrap();
     assert_eq!(
-        life.live(),
-        [life.first.clone(), given('b')],
+        case.live(),
+        [case.first.clone(), secret_of_digit('b')],
         "the first again, and `a` has expired"
     );
-    refused(life.rotate_to(&given('b')), ErrorKind::Invalid, &["secret"]);
-    life.rotate_to(&given('a')).unwrap();
+    refused(case.rotate_to(&secret_of_digit('b')), ErrorKind::Invalid, &["secret"]);
+    case.rotate_to(&secret_of_digit('a')).unwrap();
     let (before, now, end) =
         (time(START + 1), time(START + DAY + 1), Some(time(START + 2 * DAY + 1)));
-    assert_eq!(life.times(), [(now, None), (now, end), (before, end)]);
+    assert_eq!(case.times(), [(now, None), (now, end), (before, end)]);
 }
 
 #[test]
-fn each_secret_tells_when_it_became_current_and_when_it_ends() {
-    let life = Life::in_memory();
-    assert_eq!(life.times(), [(time(START), None)]);
-    life.hands.set(START + 5);
-    life.rotate(millis(100));
-    assert_eq!(life.times(), [(time(START + 5), None), (time(START), Some(time(START + 105)))]);
-    life.assert_at(2, START + 5);
-    life.hands.set(START + 8);
-    life.rotate(millis(10));
+fn each_secret_has_the_time_when_it_became_current_and_when_it_expires() {
+    let case = Case::in_memory();
+    assert_eq!(case.times(), [(time(START), None)]);
+    case.clock.set(START + 5);
+    case.rotate(millis(100));
+    assert_eq!(case.times(), [(time(START + 5), None), (time(START), Some(time(START + 105)))]);
+    case.assert_at(2, START + 5);
+    case.clock.set(START + 8);
+    case.rotate(millis(10));
     let table = [
         (time(START + 8), None),
         (time(START + 5), Some(time(START + 18))),
         (time(START), Some(time(START + 105))),
     ];
-    assert_eq!(life.times(), table);
-    // The second was replaced later, and ends sooner.
-    life.hands.set(START + 18);
-    assert_eq!(life.times(), [table[0], table[2]]);
-    life.assert_at(3, START + 8);
-    // Other changes leave them alone, also that of what is enabled.
-    life.registry.update(life.id, SubscriptionUpdate::new().enabled(false).name("crm 2")).unwrap();
-    assert_eq!(life.times(), [table[0], table[2]]);
-    life.registry.rotate_secret(life.id, Rotation::new()).unwrap();
-    life.assert_at(5, START + 18);
+    assert_eq!(case.times(), table);
+    // The second was replaced later, and expires sooner.
+    case.clock.set(START + 18);
+    assert_eq!(case.times(), [table[0], table[2]]);
+    case.assert_at(3, START + 8);
+    // Other changes, including `enabled`, do not affect them.
+    case.registry.update(case.id, SubscriptionUpdate::new().enabled(false).name("crm 2")).unwrap();
+    assert_eq!(case.times(), [table[0], table[2]]);
+    case.registry.rotate_secret(case.id, Rotation::new()).unwrap();
+    case.assert_at(5, START + 18);
 }
 
 #[test]
-fn the_end_of_time_is_the_end_of_an_overlap() {
-    let life = Life::in_memory();
+fn an_overlap_is_cut_at_the_greatest_time() {
+    let case = Case::in_memory();
     let last = 253_402_300_799_999;
-    life.hands.set(last - 1_000);
-    let second = life.rotate(millis(DAY));
-    assert_eq!(life.times()[1].1, Some(time(last)));
-    life.hands.set(last - 1);
-    assert_eq!(life.live(), [second.clone(), life.first.clone()]);
-    life.hands.set(last + DAY);
-    assert_eq!(life.live(), [second]);
+    case.clock.set(last - 1_000);
+    let second = case.rotate(millis(DAY));
+    assert_eq!(case.times()[1].1, Some(time(last)));
+    case.clock.set(last - 1);
+    assert_eq!(case.live(), [second.clone(), case.first.clone()]);
+    case.clock.set(last + DAY);
+    assert_eq!(case.live(), [second]);
 }
 
 #[test]
-fn revoking_leaves_the_current_secret_alone_and_counts_if_it_took_a_live_one() {
-    let life = Life::in_memory();
-    let revoke = || life.registry.revoke_old_secrets(life.id).unwrap();
-    life.hands.set(START + 1);
-    revoke();
-    assert_eq!(life.live(), std::slice::from_ref(&life.first));
-    life.assert_at(1, START);
-
-    life.rotate(millis(50));
-    let third = life.rotate(millis(100));
-    let fetched = life.registry.subscribers(EVENT).unwrap();
-    life.hands.set(START + 51);
-    assert_eq!(life.live().len(), 2);
-    revoke();
-    assert_eq!(life.live(), std::slice::from_ref(&third));
-    life.assert_at(4, START + 51);
-    assert_eq!(live_in(&fetched).len(), 2, "what was known then");
-    life.hands.set(START + 52);
-    revoke();
-    life.assert_at(4, START + 51);
-
-    // One that has expired is no live one.
-    let fourth = life.rotate(millis(10));
-    life.hands.set(START + 62);
-    revoke();
-    assert_eq!(life.live(), [fourth]);
-    life.assert_at(5, START + 52);
-    // Taken away is taken away, wherever the clock goes.
-    life.hands.set(START);
-    assert_eq!(life.live().len(), 1);
-    // And there is room for ten again.
-    for _ in 0..10 {
-        life.rotate(millis(DAY));
-    }
-    revoke();
-    for _ in 0..10 {
-        life.rotate(millis(DAY));
-    }
-}
-
-#[test]
-fn an_updated_secret_takes_the_place_of_all_at_once() {
-    let life = Life::in_memory();
-    let update =
-        |text: &str| life.registry.update(life.id, SubscriptionUpdate::new().secret(text)).unwrap();
-    life.rotate(millis(DAY));
-    life.rotate(millis(DAY));
-    life.hands.set(START + 7);
-    assert_eq!(update(&given('a')).revision(), 4);
-    assert_eq!(life.live(), [given('a')]);
-    assert_eq!(life.times(), [(time(START + 7), None)]);
-
-    // Told again, the current one drops the older ones; where none lives, nothing changes.
-    life.rotate_to(&given('b')).unwrap();
-    life.hands.set(START + 8);
-    assert_eq!(update(&given('b')).revision(), 6);
-    assert_eq!(life.live(), [given('b')]);
-    assert_eq!(life.times(), [(time(START + 7), None)], "it has been current since then");
-    life.assert_at(6, START + 8);
-    life.hands.set(START + 9);
-    assert_eq!(update(&given('b')).revision(), 6);
-    life.rotate(millis(10));
-    let current = life.live()[0].clone();
-    life.hands.set(START + 19);
-    assert_eq!(update(&current).revision(), 7, "the one before has expired, so it is no change");
-    life.assert_at(7, START + 9);
-
-    // One of the older ones becomes the current one, and the only one.
-    life.rotate_to(&given('c')).unwrap();
-    assert_eq!(update(&current).revision(), 9);
-    assert_eq!(life.live(), [current]);
-}
-
-#[test]
-fn a_clock_that_steps_back_makes_no_secret_lost() {
-    let life = Life::in_memory();
-    let second = life.rotate(millis(1_000));
-    life.hands.set(START + 1_000);
-    assert_eq!(life.live(), std::slice::from_ref(&second));
-    life.hands.set(START + 999);
+fn no_secret_is_lost_when_the_clock_steps_back() {
+    let case = Case::in_memory();
+    let second = case.rotate(millis(1_000));
+    case.clock.set(START + 1_000);
+    assert_eq!(case.live(), std::slice::from_ref(&second));
+    case.clock.set(START + 999);
     assert_eq!(
-        life.live(),
-        [second.clone(), life.first.clone()],
-        "by the clock, its time is not over"
+        case.live(),
+        [second.clone(), case.first.clone()],
+        "by the clock, the secret has not expired"
     );
-    // Replaced before it was made: it has its overlap from now on all the same, and the order is that of the calls.
-    life.hands.set(START - 5_000);
-    let third = life.rotate(millis(10));
-    assert_eq!(life.live(), [third.clone(), second.clone(), life.first.clone()]);
-    assert_eq!(life.times()[1], (time(START), Some(time(START - 4_990))));
-    life.assert_at(3, START - 5_000);
-    life.hands.set(START - 4_990);
-    assert_eq!(life.live(), [third.clone(), life.first.clone()]);
-    // At 1970, where the clock is cut to.
-    life.hands.set(0);
-    let fourth = life.rotate(millis(10));
-    assert_eq!(life.live()[..2], [fourth, third]);
+    // Replaced before its creation time: its overlap still starts now, and the order is that of the
+    // calls.
+    case.clock.set(START - 5_000);
+    let third = case.rotate(millis(10));
+    assert_eq!(case.live(), [third.clone(), second.clone(), case.first.clone()]);
+    assert_eq!(case.times()[1], (time(START), Some(time(START - 4_990))));
+    case.assert_at(3, START - 5_000);
+    case.clock.set(START - 4_990);
+    assert_eq!(case.live(), [third.clone(), case.first.clone()]);
+    // At 1970, to which the clock is clamped.
+    case.clock.set(0);
+    let fourth = case.rotate(millis(10));
+    assert_eq!(case.live()[..2], [fourth, third]);
 }
 
 #[test]
-fn a_given_secret_keeps_the_rules_of_the_registry() {
-    let hands = Hands::at(START);
-    for (least, options) in [(32, hands.options()), (24, hands.options().min_secret_bytes(24))] {
-        let life = Life::begin(options.in_memory().unwrap(), hands.clone());
-        // Four characters are three bytes: 24 are 32, 33 are 44.
+fn a_given_secret_is_validated_with_the_rules_of_the_registry() {
+    let clock = Clock::at(START);
+    for (least, options) in [(32, clock.options()), (24, clock.options().min_secret_bytes(24))] {
+        let case = Case::begin(options.in_memory().unwrap(), clock.clone());
+        // Four characters are three bytes: 24 bytes are 32 characters, 33 bytes are 44.
         let table = [
             ("", false),
             ("not base64!", false),
@@ -423,37 +354,37 @@ fn a_given_secret_keeps_the_rules_of_the_registry() {
             (&"b".repeat(257), false),
         ];
         for (text, _) in table {
-            refused(life.rotate_to(text), ErrorKind::Invalid, &["secret"]);
+            refused(case.rotate_to(text), ErrorKind::Invalid, &["secret"]);
         }
         let of_24 = "c".repeat(32);
         if least == 24 {
-            assert_eq!(life.rotate_to(&of_24).unwrap().key().len(), 24);
-            life.assert_at(2, START);
+            assert_eq!(case.rotate_to(&of_24).unwrap().key().len(), 24);
+            case.assert_at(2, START);
         } else {
-            let error = refused(life.rotate_to(&of_24), ErrorKind::Invalid, &["secret"]);
+            let error = refused(case.rotate_to(&of_24), ErrorKind::Invalid, &["secret"]);
             assert_eq!(
                 error.to_string(),
                 "secret: a secret has at least 32 bytes once decoded, not 24"
             );
-            life.assert_at(1, START);
+            case.assert_at(1, START);
         }
-        let verbatim = format!("whsec_{}==", given('d'));
-        assert_eq!(life.rotate_to(&verbatim).unwrap().expose(), verbatim);
-        assert_eq!(life.live()[0], verbatim);
+        let verbatim = format!("whsec_{}==", secret_of_digit('d'));
+        assert_eq!(case.rotate_to(&verbatim).unwrap().expose(), verbatim);
+        assert_eq!(case.live()[0], verbatim);
     }
 }
 
 #[test]
-fn what_is_asked_of_no_subscription_or_of_a_reader_is_refused_in_order() {
+fn rotation_errors_follow_the_documented_precedence() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
-    let life = Life::begin(Registry::open(&path).unwrap(), Hands::at(START));
+    let case = Case::begin(Registry::open(&path).unwrap(), Clock::at(START));
     let other =
-        life.registry.create(NewSubscription::new("other", "https://example.com/", ["*"])).unwrap();
+        case.registry.create(NewSubscription::new("other", "https://example.com/", ["*"])).unwrap();
     let gone = other.subscription().id();
-    life.registry.delete(gone).unwrap();
+    case.registry.delete(gone).unwrap();
     let faulty = || Rotation::new().secret("short").overlap(Duration::MAX);
-    let registry = &life.registry;
+    let registry = &case.registry;
     let error = refused(registry.secret(gone), ErrorKind::NotFound, &["subscriptionId"]);
     assert_eq!(error.to_string(), format!("no subscription {gone}"));
     refused(registry.secrets(gone), ErrorKind::NotFound, &["subscriptionId"]);
@@ -461,13 +392,13 @@ fn what_is_asked_of_no_subscription_or_of_a_reader_is_refused_in_order() {
     refused(registry.rotate_secret(gone, faulty()), ErrorKind::NotFound, &["subscriptionId"]);
 
     let reader = Registry::options().read_only(true).open(&path).unwrap();
-    assert_eq!(reader.secret(life.id).unwrap().expose(), life.first);
-    refused(reader.rotate_secret(life.id, Rotation::new()), ErrorKind::ReadOnly, &[]);
+    assert_eq!(reader.secret(case.id).unwrap().expose(), case.first);
+    refused(reader.rotate_secret(case.id, Rotation::new()), ErrorKind::ReadOnly, &[]);
     refused(reader.rotate_secret(gone, faulty()), ErrorKind::ReadOnly, &[]);
     refused(reader.revoke_old_secrets(gone), ErrorKind::ReadOnly, &[]);
     refused(reader.secrets(gone), ErrorKind::NotFound, &["subscriptionId"]);
-    let second = registry.rotate_secret(life.id, Rotation::new()).unwrap();
-    let issued = reader.secrets(life.id).unwrap();
+    let second = registry.rotate_secret(case.id, Rotation::new()).unwrap();
+    let issued = reader.secrets(case.id).unwrap();
     let seen: Vec<&SigningSecret> = issued.iter().map(|issued| issued.secret()).collect();
-    assert_eq!((seen.len(), seen[0]), (2, &second), "a reader sees it at its next call");
+    assert_eq!((seen.len(), seen[0]), (2, &second), "a reader sees the rotation on its next call");
 }

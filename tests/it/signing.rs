@@ -1,5 +1,5 @@
-//! Guards against a signature that only this library can verify, and against one made with a key whose time is over: every
-//! signature here is checked by programs that share nothing with what made it.
+//! Tests that independent implementations verify every signature, and that an expired secret is not
+//! used for signing.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,7 +13,7 @@ use webhook_registry::{
     SubscriptionId,
 };
 
-use crate::support::{Hands, Random, SEED_SECRET, learn, new, refused};
+use crate::support::{Clock, Random, SEED_SECRET, learn, new, refused};
 
 const EVENT: &str = "agent.presencechanged.v1";
 
@@ -36,7 +36,7 @@ fn headers(signature: &Signature) -> HeaderMap {
         .collect()
 }
 
-/// Base64 with padding, by hand.
+/// Encodes base64 with padding, independently of the crate.
 fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
@@ -59,7 +59,7 @@ fn unhex(text: &str) -> Vec<u8> {
 }
 
 #[test]
-fn the_vector_of_standard_webhooks_holds() {
+fn the_test_vector_of_standard_webhooks_holds() {
     let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     let subscriber = signer(&Registry::options().min_secret_bytes(24), secret);
     let payload = br#"{"test": 2432232314}"#;
@@ -77,9 +77,10 @@ fn the_vector_of_standard_webhooks_holds() {
     assert!(format!("{signature:?}").contains("msg_p5jXN8AQM9LWM0D4loKWxJek"));
 }
 
-/// The HMAC that signatures are compared with is one: RFC 4231, cases 1 to 4, 6 and 7, and the fifth, cut short.
+/// Validates the HMAC that signatures are compared with: RFC 4231, cases 1 to 4, 6 and 7, and the
+/// truncated fifth.
 #[test]
-fn the_hmac_to_compare_with_keeps_the_vectors_of_the_rfc() {
+fn the_reference_hmac_passes_the_vectors_of_rfc_4231() {
     let counted: Vec<u8> = (1..=25).collect();
     let table: [(&[u8], &[u8], &str); 7] = [
         (&[0x0b; 20], b"Hi There", "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"),
@@ -110,10 +111,10 @@ fn the_hmac_to_compare_with_keeps_the_vectors_of_the_rfc() {
 }
 
 #[test]
-fn what_is_signed_is_id_time_and_payload_with_the_decoded_key_of_any_length() {
+fn the_signature_covers_id_time_and_payload_with_the_decoded_key_of_any_length() {
     let mut random = Random::new();
     let options = Registry::options().min_secret_bytes(1);
-    // Around a block of SHA-256 too, where a key begins to be hashed first.
+    // Includes lengths around a block of SHA-256, beyond which a key is hashed first.
     for length in [1, 2, 20, 24, 31, 32, 33, 63, 64, 65, 127, 128] {
         let key: Vec<u8> = (0..length).map(|_| random.next() as u8).collect();
         let subscriber = signer(&options, &base64(&key));
@@ -133,7 +134,7 @@ fn what_is_signed_is_id_time_and_payload_with_the_decoded_key_of_any_length() {
 }
 
 #[test]
-fn a_time_is_cut_to_whole_seconds() {
+fn a_signature_time_is_truncated_to_whole_seconds() {
     let subscriber = signer(&Registry::options(), SEED_SECRET);
     let sign = |time| subscriber.sign("m", time, b"x").unwrap();
     let second = sign(at(1_700_000_000));
@@ -143,7 +144,7 @@ fn a_time_is_cut_to_whole_seconds() {
 }
 
 #[test]
-fn an_id_that_would_make_two_readings_or_a_time_before_1970_is_refused() {
+fn an_ambiguous_message_id_or_a_time_before_1970_is_rejected() {
     let subscriber = signer(&Registry::options(), SEED_SECRET);
     for id in [
         "",
@@ -193,25 +194,26 @@ fn an_id_that_would_make_two_readings_or_a_time_before_1970_is_refused() {
     }
 }
 
-/// A registry whose clock stands, and its one subscription with the secret `whsec_…` that it began with.
-fn to_rotate() -> (Registry, Hands, SubscriptionId, SigningSecret) {
-    let hands = Hands::at(1_000);
-    let registry = hands.options().in_memory().unwrap();
+/// Returns a registry with a manual clock, and its one subscription with its first secret
+/// `whsec_…`.
+fn to_rotate() -> (Registry, Clock, SubscriptionId, SigningSecret) {
+    let clock = Clock::at(1_000);
+    let registry = clock.options().in_memory().unwrap();
     learn(&registry);
     let created = registry.create(new("crm")).unwrap();
     let (subscription, secret) = created.into_parts();
-    (registry, hands, subscription.id(), secret)
+    (registry, clock, subscription.id(), secret)
 }
 
 #[test]
-fn an_independent_receiver_verifies_with_the_old_and_the_new_key_and_after_the_overlap_with_the_new()
- {
-    let (registry, hands, id, old) = to_rotate();
+fn an_independent_receiver_verifies_with_both_keys_and_after_the_overlap_with_the_new_one_only() {
+    let (registry, clock, id, old) = to_rotate();
     let before = registry.subscribers(EVENT).unwrap()[0].clone();
     let rotation = Rotation::new().overlap(Duration::from_millis(500));
     let new = registry.rotate_secret(id, rotation).unwrap();
     let subscriber = registry.subscribers(EVENT).unwrap()[0].clone();
-    // Its own key decides: what it verifies is checked for its age by the system's clock.
+    // The library checks the age by the system clock, so the time of signing is the system time.
+    // The clock of the registry determines the live secrets.
     let (now, payload) = (SystemTime::now(), br#"{"agent": 7}"#);
     let sign = |subscriber: &Subscriber| headers(&subscriber.sign("msg_1", now, payload).unwrap());
     #[track_caller]
@@ -231,12 +233,12 @@ fn an_independent_receiver_verifies_with_the_old_and_the_new_key_and_after_the_o
     );
     for (millis, expected) in [(1_000, [true, true]), (1_499, [true, true]), (1_500, [false, true])]
     {
-        hands.set(millis);
+        clock.set(millis);
         let both = sign(&subscriber);
         assert_eq!([&old, &new].map(|key| verdict(key, &both, payload)), expected, "at {millis}");
         assert!(!verdict(&stranger, &both, payload) && !verdict(&new, &both, b"another"));
     }
-    // The independent library's own signature is the same text.
+    // The signature of the independent library is the same text.
     let seconds = now.duration_since(UNIX_EPOCH).unwrap().as_secs();
     let theirs =
         Webhook::new(new.expose()).unwrap().sign("msg_1", seconds as i64, payload).unwrap();
@@ -244,8 +246,8 @@ fn an_independent_receiver_verifies_with_the_old_and_the_new_key_and_after_the_o
 }
 
 #[test]
-fn signatures_stand_newest_first_one_for_each_live_secret() {
-    let (registry, hands, id, first) = to_rotate();
+fn there_is_one_signature_for_each_live_secret_newest_first() {
+    let (registry, clock, id, first) = to_rotate();
     let mut secrets = vec![first];
     for _ in 0..10 {
         secrets.insert(0, registry.rotate_secret(id, Rotation::new()).unwrap());
@@ -258,11 +260,12 @@ fn signatures_stand_newest_first_one_for_each_live_secret() {
         || subscriber.sign("m", at(1_700_000_000), b"payload").unwrap().headers()[2].1.clone();
     let all: Vec<String> = secrets.iter().map(signature).collect();
     assert_eq!((told(), all.len()), (all.join(" "), 11));
-    hands.set(1_000 + 24 * 60 * 60 * 1_000);
+    clock.set(1_000 + 24 * 60 * 60 * 1_000);
     assert_eq!(told(), all[0]);
 }
 
-/// HS256 for `jsonwebtoken`, which comes without one, by the HMAC that keeps the vectors of the RFC.
+/// HS256 for `jsonwebtoken`, which has no built-in one, with the HMAC that passes the vectors of
+/// the RFC.
 struct Hs256(Vec<u8>);
 
 impl Signer<Vec<u8>> for Hs256 {
@@ -296,10 +299,11 @@ static PROVIDER: CryptoProvider = CryptoProvider {
     key_utils: KeyUtils::new_unimplemented(),
 };
 
-/// The contact centre signs a delivery with a JWT in a header: HS256 with the secret's decoded bytes.
+/// The contact center signs a delivery with a JWT in a header: HS256 with the decoded bytes of the
+/// secret.
 #[test]
-fn a_receiver_verifies_a_jwt_that_was_made_with_the_key_and_the_text_decoded() {
-    PROVIDER.install_default().expect("no other test installs one");
+fn a_receiver_verifies_a_jwt_signed_with_the_decoded_key() {
+    PROVIDER.install_default().expect("no other test installs a provider");
     // The example token of jwt.io, whose key is `your-256-bit-secret`.
     let example = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6IkpvaG4gRG9lIiwiaWF0Ijox\
                    NTE2MjM5MDIyfQ.SflKxwRJSMeKKF2QT4fwpMeJf36POk6yJV_adQssw5c";
@@ -311,7 +315,7 @@ fn a_receiver_verifies_a_jwt_that_was_made_with_the_key_and_the_text_decoded() {
     assert!(read(example, &DecodingKey::from_secret(b"your-256-bit-secret")).is_ok());
     assert!(read(example, &DecodingKey::from_secret(b"another")).is_err());
 
-    let (registry, hands, id, old) = to_rotate();
+    let (registry, clock, id, old) = to_rotate();
     let new = registry.rotate_secret(id, Rotation::new()).unwrap();
     let subscriber = registry.subscribers(EVENT).unwrap()[0].clone();
     let claims = serde_json::json!({"iss": "contact-center", "payload": {"agent": 7}});
@@ -323,7 +327,7 @@ fn a_receiver_verifies_a_jwt_that_was_made_with_the_key_and_the_text_decoded() {
         )
         .unwrap()
     };
-    // The receiver has the text that it was given, and no line of this library.
+    // The receiver has only the text of the secret, and does not use this library.
     let receiver =
         |secret: &SigningSecret| DecodingKey::from_base64_secret(secret.expose()).unwrap();
     let tokens: Vec<String> = subscriber.secrets().map(token).collect();
@@ -333,11 +337,11 @@ fn a_receiver_verifies_a_jwt_that_was_made_with_the_key_and_the_text_decoded() {
     assert!(
         read(&tokens[0], &receiver(&old)).is_err() && read(&tokens[1], &receiver(&new)).is_err()
     );
-    // And the other way round: what the receiver makes, the key verifies.
+    // Vice versa, the key verifies a token of the receiver.
     let theirs = EncodingKey::from_base64_secret(new.expose()).unwrap();
     let theirs = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &theirs).unwrap();
     assert_eq!(theirs, tokens[0]);
-    hands.set(1_000 + 24 * 60 * 60 * 1_000);
+    clock.set(1_000 + 24 * 60 * 60 * 1_000);
     assert_eq!(subscriber.secrets().map(token).collect::<Vec<_>>(), tokens[..1]);
 }
 
@@ -348,7 +352,7 @@ fn received(headers: &HeaderMap) -> webhook_registry::Result<Signature> {
 }
 
 #[test]
-fn what_an_independent_sender_signed_verifies_and_the_other_way_round() {
+fn signatures_of_an_independent_sender_verify_and_vice_versa() {
     for bytes in [24_u8, 32, 64] {
         let text = base64(&(0..bytes).collect::<Vec<u8>>());
         let secret = SigningSecret::parse(&text).unwrap();
@@ -372,7 +376,7 @@ fn what_an_independent_sender_signed_verifies_and_the_other_way_round() {
 }
 
 #[test]
-fn a_rotated_secret_verifies_with_the_old_and_the_new_key_and_with_no_other() {
+fn after_a_rotation_the_old_and_the_new_key_verify_and_no_other() {
     let (registry, _hands, id, old) = to_rotate();
     let new = registry.rotate_secret(id, Rotation::new()).unwrap();
     let now = at(1);
@@ -393,7 +397,7 @@ fn a_rotated_secret_verifies_with_the_old_and_the_new_key_and_with_no_other() {
 }
 
 #[test]
-fn a_timestamp_is_good_up_to_the_tolerance_on_both_sides_of_now() {
+fn a_timestamp_is_accepted_within_the_tolerance_on_both_sides_of_now() {
     let secret = SigningSecret::parse(SEED_SECRET).unwrap();
     let subscriber = signer(&Registry::options(), SEED_SECRET);
     let signature = subscriber.sign("msg_1", at(10_000), b"{}").unwrap();
@@ -417,7 +421,7 @@ fn a_timestamp_is_good_up_to_the_tolerance_on_both_sides_of_now() {
 }
 
 #[test]
-fn headers_that_no_signer_writes_are_refused_each_by_its_name() {
+fn malformed_signature_headers_are_rejected_by_name() {
     let good = [("webhook-id", "msg_1"), ("webhook-timestamp", "1"), ("webhook-signature", "v1,x")];
     let with = |name: &'static str, value: Option<&'static str>| {
         Signature::from_headers(move |asked| {
@@ -440,7 +444,7 @@ fn headers_that_no_signer_writes_are_refused_each_by_its_name() {
         ErrorKind::Invalid,
         &["webhook-id", "webhook-timestamp", "webhook-signature"],
     );
-    // A header of other versions alone holds no signature that this crate knows.
+    // A header with only other versions has no signature that this crate supports.
     let secret = SigningSecret::parse(SEED_SECRET).unwrap();
     for header in ["", "v1a,x v2,y", "v1,"] {
         let signature = with("webhook-signature", Some(header)).unwrap();

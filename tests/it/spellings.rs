@@ -1,54 +1,54 @@
-//! One key of a signing secret has many spellings. A registry that compared the texts would rotate
-//! to the key that it already has: two equal signatures, and the old key lives on after it was
-//! revoked.
+//! Tests that secrets are compared by their key and not by their text, of which one key has many. A
+//! registry that compared texts would rotate to the key that it already has: two equal signatures,
+//! and the old key would survive its revocation.
 
 use webhook_registry::{
     Ensured, ErrorKind, NewSubscription, Prune, Registry, Rotation, SigningSecret, SubscriptionId,
     SubscriptionUpdate,
 };
 
-use crate::support::{Hands, learn, new, refused, time};
+use crate::support::{Clock, learn, new, refused, time};
 
 const START: u64 = 1_800_000_000_000;
 
-/// A registry at `START` with one subscription, its secret named `first`.
-struct Life {
+/// A registry at `START` with one subscription, whose secret is `first`.
+struct Case {
     registry: Registry,
     id: SubscriptionId,
     first: String,
 }
 
-impl Life {
-    fn new(hands: &Hands) -> Life {
-        let registry = hands.options().in_memory().unwrap();
+impl Case {
+    fn new(clock: &Clock) -> Case {
+        let registry = clock.options().in_memory().unwrap();
         learn(&registry);
         let created = registry.create(new("crm")).unwrap();
         let (id, first) = (created.subscription().id(), created.secret().expose().to_owned());
-        Life { registry, id, first }
+        Case { registry, id, first }
     }
 
     fn rotate_to(&self, secret: &str) -> webhook_registry::Result<SigningSecret> {
         self.registry.rotate_secret(self.id, Rotation::new().secret(secret))
     }
 
-    /// The texts of the live secrets, newest first.
+    /// Returns the texts of the live secrets, newest first.
     fn live(&self) -> Vec<String> {
         let issued = self.registry.secrets(self.id).unwrap();
         issued.iter().map(|issued| issued.secret().expose().to_owned()).collect()
     }
 }
 
-/// Base64 of 64 bytes, of this digit alone.
-fn given(digit: char) -> String {
+/// Returns base64 of 64 bytes that consists of this digit.
+fn secret_of_digit(digit: char) -> String {
     digit.to_string().repeat(86)
 }
 
-/// The same key in other spellings: without padding, with right and too much, with the prefix, and
-/// with other bits in the unused part of the last character.
+/// Returns other spellings of the same key: without, with correct and with surplus padding, with
+/// the prefix, and with other unused bits in the last character.
 fn spellings(text: &str) -> Vec<String> {
     let bare = text.trim_end_matches('=');
     let (start, last) = bare.split_at(bare.len() - 1);
-    // 64 bytes leave four bits of the last character unused: `A` to `P` are one, `Q` to `f` the
+    // 64 bytes leave four bits of the last character unused: `A` to `P` are equal, `Q` to `f` the
     // next, and so on.
     let other_bits = match last {
         "A" => "B",
@@ -71,38 +71,38 @@ fn spellings(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_key_that_still_lives_cannot_be_rotated_to_in_any_spelling() {
-    let hands = Hands::at(START);
-    let life = Life::new(&hands);
-    let first = life.first.clone();
-    life.rotate_to(&given('b')).unwrap();
-    for live in [given('b'), first.clone()] {
+fn a_live_key_is_rejected_as_a_new_one_in_any_spelling() {
+    let clock = Clock::at(START);
+    let case = Case::new(&clock);
+    let first = case.first.clone();
+    case.rotate_to(&secret_of_digit('b')).unwrap();
+    for live in [secret_of_digit('b'), first.clone()] {
         let spellings = spellings(&live);
         assert!(spellings.len() >= 5);
         for spelling in spellings {
-            let error = refused(life.rotate_to(&spelling), ErrorKind::Invalid, &["secret"]);
+            let error = refused(case.rotate_to(&spelling), ErrorKind::Invalid, &["secret"]);
             assert_eq!(
                 error.to_string(),
                 "secret: a secret that is still valid cannot replace itself"
             );
         }
     }
-    assert_eq!(life.live(), [given('b'), first]);
+    assert_eq!(case.live(), [secret_of_digit('b'), first]);
 }
 
 #[test]
-fn an_update_keeps_the_current_key_in_the_spelling_that_is_stated_and_drops_the_older_ones() {
-    let hands = Hands::at(START);
-    let life = Life::new(&hands);
-    life.rotate_to(&given('b')).unwrap();
-    hands.set(START + 1_000);
-    for spelling in spellings(&given('b')) {
-        let before = life.registry.get(life.id).unwrap().unwrap().revision();
+fn an_update_to_another_spelling_of_the_current_key_keeps_it_and_drops_older_ones() {
+    let clock = Clock::at(START);
+    let case = Case::new(&clock);
+    case.rotate_to(&secret_of_digit('b')).unwrap();
+    clock.set(START + 1_000);
+    for spelling in spellings(&secret_of_digit('b')) {
+        let before = case.registry.get(case.id).unwrap().unwrap().revision();
         let update = || SubscriptionUpdate::new().secret(&*spelling);
-        assert_eq!(life.registry.update(life.id, update()).unwrap().revision(), before + 1);
-        assert_eq!(life.registry.update(life.id, update()).unwrap().revision(), before + 1);
-        let issued = life.registry.secrets(life.id).unwrap();
-        assert_eq!(life.live(), [spelling]);
+        assert_eq!(case.registry.update(case.id, update()).unwrap().revision(), before + 1);
+        assert_eq!(case.registry.update(case.id, update()).unwrap().revision(), before + 1);
+        let issued = case.registry.secrets(case.id).unwrap();
+        assert_eq!(case.live(), [spelling]);
         assert_eq!(
             (issued.len(), issued[0].created_at()),
             (1, time(START)),
@@ -112,7 +112,7 @@ fn an_update_keeps_the_current_key_in_the_spelling_that_is_stated_and_drops_the_
 }
 
 #[test]
-fn the_current_key_is_not_judged_anew_in_another_spelling() {
+fn the_current_key_in_another_spelling_is_not_validated_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
     let short = "c".repeat(32);
@@ -134,39 +134,39 @@ fn the_current_key_is_not_judged_anew_in_another_spelling() {
 
 #[test]
 fn declaring_another_spelling_of_the_newest_key_changes_nothing() {
-    let hands = Hands::at(START);
-    let life = Life::new(&hands);
-    life.rotate_to(&given('b')).unwrap();
-    let found = life.registry.get(life.id).unwrap().unwrap();
-    let (live, last) = (life.live(), life.registry.last_change().unwrap());
-    for spelling in spellings(&given('b')) {
+    let clock = Clock::at(START);
+    let case = Case::new(&clock);
+    case.rotate_to(&secret_of_digit('b')).unwrap();
+    let found = case.registry.get(case.id).unwrap().unwrap();
+    let (live, last) = (case.live(), case.registry.last_change().unwrap());
+    for spelling in spellings(&secret_of_digit('b')) {
         let declared = NewSubscription::from(&found).secret(&*spelling);
-        let plan = life.registry.plan([declared.clone()], Prune::Keep).unwrap();
+        let plan = case.registry.plan([declared.clone()], Prune::Keep).unwrap();
         assert!(plan.is_empty(), "{plan}");
-        assert!(matches!(life.registry.ensure(declared).unwrap(), Ensured::Unchanged(_)));
+        assert!(matches!(case.registry.ensure(declared).unwrap(), Ensured::Unchanged(_)));
     }
-    assert_eq!((life.live(), life.registry.last_change().unwrap()), (live, last));
-    // A replaced one that still lives is another key than the newest.
-    let declared = NewSubscription::from(&found).secret(&*life.first);
+    assert_eq!((case.live(), case.registry.last_change().unwrap()), (live, last));
+    // A replaced secret that is still live is not the newest key.
+    let declared = NewSubscription::from(&found).secret(&*case.first);
     assert_eq!(
-        life.registry.plan([declared.clone()], Prune::Keep).unwrap().steps()[0].fields(),
+        case.registry.plan([declared.clone()], Prune::Keep).unwrap().steps()[0].fields(),
         ["secret"]
     );
-    assert!(matches!(life.registry.ensure(declared).unwrap(), Ensured::Updated(_)));
-    assert_eq!(life.live(), std::slice::from_ref(&life.first));
+    assert!(matches!(case.registry.ensure(declared).unwrap(), Ensured::Updated(_)));
+    assert_eq!(case.live(), std::slice::from_ref(&case.first));
 }
 
 #[test]
 fn a_document_with_one_key_in_two_spellings_is_not_imported() {
-    let hands = Hands::at(START);
-    let life = Life::new(&hands);
-    life.rotate_to(&given('b')).unwrap();
-    let document = serde_json::to_value(life.registry.export().unwrap()).unwrap();
-    for spelling in spellings(&given('b')) {
+    let clock = Clock::at(START);
+    let case = Case::new(&clock);
+    case.rotate_to(&secret_of_digit('b')).unwrap();
+    let document = serde_json::to_value(case.registry.export().unwrap()).unwrap();
+    for spelling in spellings(&secret_of_digit('b')) {
         let mut document = document.clone();
         document["subscriptions"][0]["secrets"][1]["secret"] = spelling.into();
         let export = serde_json::from_value(document).unwrap();
-        let imported = hands.options().in_memory().unwrap().import(export);
+        let imported = clock.options().in_memory().unwrap().import(export);
         let error = refused(imported, ErrorKind::Invalid, &["subscriptions[0].secrets[1].secret"]);
         assert!(error.to_string().ends_with("stands among the secrets already"), "{error}");
     }

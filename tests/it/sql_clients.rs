@@ -1,6 +1,6 @@
-//! Programs that are not this crate's: the `sqlite3` shell and Python's `sqlite3`, each a process that reads the views
-//! while a registry writes. Guards against a view that only the SQLite of this crate can read, against an answer from
-//! before a change, and against a join with a program's own tables that sees half of a change.
+//! Tests the views with SQL clients of other programs, the `sqlite3` shell and Python's `sqlite3`,
+//! each in a process of its own while a registry writes. They must be able to read every view, see
+//! each change with the next query, and never see half of a change in a join with their own tables.
 
 use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
 use std::path::Path;
@@ -25,7 +25,7 @@ const ATTACH: &str = "ATTACH 'webhooks.db' AS hooks;";
 const ENQUEUE: &str = "INSERT INTO outbox (event, subscription, url) \
     SELECT event.id, s.id, s.url FROM event JOIN hooks.subscribers s ON s.event_type = event.type;";
 
-/// Answers as the shell does: a line a row, `|` between the columns.
+/// Prints like the shell: one line per row, `|` between the columns.
 const PYTHON: &str = r#"
 import sqlite3, sys
 own = sqlite3.connect(sys.argv[1], isolation_level=None)
@@ -37,16 +37,16 @@ for line in sys.stdin:
         print("|".join("" if cell is None else str(cell) for cell in row))
 "#;
 
-/// Another program, with a database open. It is killed when dropped.
-struct Other {
+/// Another program with an open database, killed when dropped.
+struct SqlClient {
     name: &'static str,
     child: Child,
     answers: BufReader<ChildStdout>,
 }
 
-impl Other {
-    /// Those that are installed, each in this folder and with this file open.
-    fn all(folder: &Path, file: &str) -> Vec<Other> {
+impl SqlClient {
+    /// Starts the installed programs, each in this folder and with this file open.
+    fn all(folder: &Path, file: &str) -> Vec<SqlClient> {
         let mut shell = Command::new("sqlite3");
         let nothing = if cfg!(windows) { "NUL" } else { "/dev/null" };
         shell.args(["-batch", "-bail", "-init", nothing, file]);
@@ -63,8 +63,8 @@ impl Other {
                 started => started.unwrap(),
             };
             let answers = BufReader::new(child.stdout.take().unwrap());
-            let mut other = Other { name, child, answers };
-            let version = other.ask("SELECT sqlite_version();").remove(0);
+            let mut other = SqlClient { name, child, answers };
+            let version = other.query("SELECT sqlite_version();").remove(0);
             let number = version.split('.').take(2).map(|part| part.parse::<u32>().unwrap());
             if number.lt([3, 38]) {
                 println!("{name} has SQLite {version}, and the views need 3.38: skipped");
@@ -76,9 +76,9 @@ impl Other {
         [("sqlite3", shell), ("python3", python)].into_iter().filter_map(start).collect()
     }
 
-    /// The rows of an answer, the columns with `|` between them.
+    /// Returns the rows of an answer, with `|` between the columns.
     #[track_caller]
-    fn ask(&mut self, sql: &str) -> Vec<String> {
+    fn query(&mut self, sql: &str) -> Vec<String> {
         let stdin = self.child.stdin.as_mut().unwrap();
         stdin.write_all(format!("{sql}\n.print @end\n").as_bytes()).unwrap();
         stdin.flush().unwrap();
@@ -99,14 +99,14 @@ impl Other {
     }
 }
 
-impl Drop for Other {
+impl Drop for SqlClient {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-fn to(name: &str, patterns: &[&str]) -> NewSubscription {
+fn subscription(name: &str, patterns: &[&str]) -> NewSubscription {
     NewSubscription::new(name, format!("https://{name}.example/ü?a=b"), patterns)
 }
 
@@ -115,19 +115,19 @@ fn filled(folder: &Path) -> Registry {
     learn(&registry);
     registry.register_event_type(EventType::new("lonely")).unwrap();
     let all = [
-        to("crm", &["channel.*", "agent.*.v1"]),
-        to("bi", &["*.v1"]),
-        to("off", &["*"]).enabled(false),
+        subscription("crm", &["channel.*", "agent.*.v1"]),
+        subscription("bi", &["*.v1"]),
+        subscription("off", &["*"]).enabled(false),
     ];
     registry.create_all(all).unwrap();
     registry
 }
 
-/// Changes the registry without pause while the job runs: what no query here asks for.
-fn meanwhile(registry: &Registry, job: impl FnOnce()) {
+/// Changes the registry continuously while the job runs, in rows that no query here selects.
+fn while_writing(registry: &Registry, job: impl FnOnce()) {
     let off = registry.get_by_name("off").unwrap().unwrap().id();
     let (begun, writes) = mpsc::channel();
-    // Dropped with the end of the job, also where that fails.
+    // Dropped at the end of the job, even if it panics.
     let (job_runs, ended) = mpsc::channel::<()>();
     thread::scope(|scope| {
         scope.spawn(move || {
@@ -140,14 +140,14 @@ fn meanwhile(registry: &Registry, job: impl FnOnce()) {
                 }
             }
         });
-        writes.recv().expect("the writer writes");
+        writes.recv().expect("the writer must write");
         let _job_runs = job_runs;
         job();
     });
 }
 
 #[test]
-fn the_queries_are_those_of_the_documentation() {
+fn the_tested_queries_are_those_of_the_documentation() {
     let text: Vec<&str> = COOKBOOK.lines().map(str::trim).collect();
     let text = text.join(" ");
     for query in [WHO, PATTERNS, NOBODY, ATTACH, ENQUEUE] {
@@ -158,36 +158,36 @@ fn the_queries_are_those_of_the_documentation() {
 }
 
 #[test]
-fn other_programs_ask_what_the_documentation_shows_while_a_registry_writes() {
+fn other_programs_run_the_documented_queries_while_a_registry_writes() {
     let folder = tempfile::tempdir().unwrap();
     let registry = filled(folder.path());
-    for mut other in Other::all(folder.path(), "webhooks.db") {
-        meanwhile(&registry, || {
+    for mut other in SqlClient::all(folder.path(), "webhooks.db") {
+        while_writing(&registry, || {
             for _ in 0..size(20, 500) {
                 let who = ["crm|https://crm.example/ü?a=b", "bi|https://bi.example/ü?a=b"];
-                assert_eq!(other.ask(WHO), who, "{}", other.name);
-                assert_eq!(other.ask(PATTERNS), ["crm|channel.*", "crm|agent.*.v1", "bi|*.v1"]);
-                assert_eq!(other.ask(NOBODY), ["lonely"]);
+                assert_eq!(other.query(WHO), who, "{}", other.name);
+                assert_eq!(other.query(PATTERNS), ["crm|channel.*", "crm|agent.*.v1", "bi|*.v1"]);
+                assert_eq!(other.query(NOBODY), ["lonely"]);
             }
         });
     }
 }
 
 #[test]
-fn other_programs_see_a_change_by_their_next_query() {
+fn other_programs_see_a_change_with_their_next_query() {
     let folder = tempfile::tempdir().unwrap();
     let registry = filled(folder.path());
     let bi = registry.get_by_name("bi").unwrap().unwrap().id();
-    for mut other in Other::all(folder.path(), "webhooks.db") {
-        meanwhile(&registry, || {
+    for mut other in SqlClient::all(folder.path(), "webhooks.db") {
+        while_writing(&registry, || {
             let mut who = ["crm|https://crm.example/ü?a=b", "bi|"].map(str::to_owned);
             for round in 0..size(20, 500) {
                 let url = format!("https://bi.example/{round}");
                 who[1] = format!("bi|{url}");
                 registry.update(bi, SubscriptionUpdate::new().url(url).enabled(true)).unwrap();
-                assert_eq!(other.ask(WHO), who);
+                assert_eq!(other.query(WHO), who);
                 registry.update(bi, SubscriptionUpdate::new().enabled(false)).unwrap();
-                assert_eq!(other.ask(WHO), who[..1]);
+                assert_eq!(other.query(WHO), who[..1]);
             }
         });
         registry.update(bi, SubscriptionUpdate::new().enabled(true)).unwrap();
@@ -195,53 +195,58 @@ fn other_programs_see_a_change_by_their_next_query() {
 }
 
 #[test]
-fn other_programs_join_the_views_with_tables_of_their_own() {
+fn other_programs_join_the_views_with_their_own_tables() {
     let folder = tempfile::tempdir().unwrap();
     let registry = filled(folder.path());
-    for mut other in Other::all(folder.path(), "own.db") {
-        other.ask("DROP TABLE IF EXISTS event;");
-        other.ask("DROP TABLE IF EXISTS outbox;");
-        other.ask("CREATE TABLE event (id INTEGER PRIMARY KEY, type TEXT NOT NULL);");
-        other.ask(
+    for mut other in SqlClient::all(folder.path(), "own.db") {
+        other.query("DROP TABLE IF EXISTS event;");
+        other.query("DROP TABLE IF EXISTS outbox;");
+        other.query("CREATE TABLE event (id INTEGER PRIMARY KEY, type TEXT NOT NULL);");
+        other.query(
             "CREATE TABLE outbox (event INTEGER NOT NULL, subscription TEXT NOT NULL, url TEXT NOT NULL);",
         );
-        other.ask(
+        other.query(
             "INSERT INTO event (type) VALUES ('channel.held.v1'), ('lonely'), ('agent.presencechanged.v1');",
         );
-        assert!(other.ask(ATTACH).is_empty());
+        assert!(other.query(ATTACH).is_empty());
         let names = "SELECT event, name FROM outbox o JOIN hooks.subscriptions s ON s.id = o.subscription \
                       WHERE o.url = s.url ORDER BY event, s.id;";
-        meanwhile(&registry, || {
+        while_writing(&registry, || {
             for _ in 0..size(10, 200) {
-                other.ask("DELETE FROM outbox;");
-                other.ask(ENQUEUE);
-                assert_eq!(other.ask(names), ["1|crm", "1|bi", "3|crm", "3|bi"], "{}", other.name);
+                other.query("DELETE FROM outbox;");
+                other.query(ENQUEUE);
+                assert_eq!(
+                    other.query(names),
+                    ["1|crm", "1|bi", "3|crm", "3|bi"],
+                    "{}",
+                    other.name
+                );
             }
         });
     }
 }
 
 #[test]
-fn other_programs_see_all_of_a_change_or_nothing() {
+fn other_programs_see_a_change_completely_or_not_at_all() {
     let folder = tempfile::tempdir().unwrap();
     let registry = filled(folder.path());
-    for mut other in Other::all(folder.path(), "webhooks.db") {
+    for mut other in SqlClient::all(folder.path(), "webhooks.db") {
         let count = "SELECT count(*), (SELECT count(*) FROM subscriptions WHERE name LIKE 'pair%') \
                        FROM subscribers WHERE event_type = 'lonely' AND name LIKE 'pair%';";
         let name = other.name;
         thread::scope(|scope| {
             let writer = scope.spawn(|| {
                 for n in 0..size(100, 2_000) {
-                    let pair =
-                        ["a", "b"].map(|half| to(&format!("pair-{name}-{n}-{half}"), &["lonely"]));
+                    let pair = ["a", "b"]
+                        .map(|half| subscription(&format!("pair-{name}-{n}-{half}"), &["lonely"]));
                     registry.create_all(pair).unwrap();
                 }
             });
             loop {
                 let ended = writer.is_finished();
-                let [row] = <[String; 1]>::try_from(other.ask(count)).unwrap();
+                let [row] = <[String; 1]>::try_from(other.query(count)).unwrap();
                 let (told, kept) = row.split_once('|').unwrap();
-                assert_eq!(told, kept, "the two views are of one moment");
+                assert_eq!(told, kept, "the two views must read one snapshot");
                 assert!(told.parse::<u32>().unwrap().is_multiple_of(2), "half of a change: {told}");
                 if ended {
                     break;

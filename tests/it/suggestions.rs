@@ -1,5 +1,5 @@
-//! Guards against a "did you mean" that names what is not near, or nothing although something is:
-//! it would send whoever misspelt an event the wrong way.
+//! Tests "did you mean" suggestions: the nearest known name is suggested, and nothing if none is
+//! near.
 
 use webhook_registry::{ErrorKind, NewSubscription, Prune, Registry};
 
@@ -20,25 +20,25 @@ fn assert_hint(message: &str, near: Option<&str>) {
 }
 
 #[test]
-fn a_name_is_near_when_no_more_than_half_of_the_text_differs() {
+fn a_name_is_suggested_if_at_most_half_of_the_text_differs() {
     for (known, text, near) in [
-        // Half of four are two, half of five are three.
+        // Half of four is two, half of five is three.
         (&["abcd"][..], "abxy", Some("abcd")),
         (&["abcd"], "axyz", None),
         (&["abcde"], "abxyz", Some("abcde")),
         (&["abcde"], "axyzw", None),
-        // Longer and shorter by as much, and by more.
+        // Longer and shorter by that number, and by more.
         (&["abcdef"], "abcd", Some("abcdef")),
         (&["abcdefg"], "abcd", None),
         (&["abc"], "abcdef", Some("abc")),
         (&["ab"], "abcdef", None),
-        // Two that changed places are one fault, and so is another case none.
+        // A transposition counts as one difference, and another letter case as none.
         (&["abcd"], "badc", Some("abcd")),
         (&["AbCd"], "aBcD", Some("AbCd")),
-        // The nearest, and of those as near the first by name.
+        // The nearest name, and among equals the first by name.
         (&["abcx", "abcd", "axxd"], "abcde", Some("abcd")),
         (&["abcy", "abcx"], "abcd", Some("abcx")),
-        // Counted are characters, not bytes.
+        // Characters are counted, not bytes.
         (&["abcd"], "éécd", Some("abcd")),
         (&["abcd"], "éééd", None),
     ] {
@@ -57,10 +57,10 @@ fn a_wildcard_is_compared_by_its_longer_literal_end() {
         ("*.v11", "queue.entered.v10"),
         ("*d.v22", "channel.held.v2"),
         ("a*.v100", "queue.entered.v10"),
-        // Of two ends as long the first.
+        // Of two ends of equal length, the first.
         ("quxue.*eld.v2", "queue.entered.v10"),
         ("quxu.*eld.v2", "channel.held.v2"),
-        // Every wildcard ends what is literal.
+        // Every wildcard character ends the literal part.
         ("quue.?", "queue.entered.v10"),
         ("quue.[a-c]", "queue.entered.v10"),
         ("?ueue.entered.v1", "queue.entered.v10"),
@@ -77,7 +77,7 @@ fn a_wildcard_is_compared_by_its_longer_literal_end() {
 }
 
 #[test]
-fn ten_faults_of_an_input_get_a_suggestion_and_each_is_told() {
+fn ten_problems_of_an_input_get_a_suggestion_and_all_are_reported() {
     let misspelt: Vec<String> = (0..12).map(|n| format!("channel.hold.v{n}")).collect();
     let new = NewSubscription::new("crm", "https://example.com/", misspelt);
     let error = registry(&["channel.held.v1"]).create(new).unwrap_err();
@@ -87,7 +87,7 @@ fn ten_faults_of_an_input_get_a_suggestion_and_each_is_told() {
 }
 
 #[test]
-fn the_suggestions_of_a_call_are_ten_however_many_subscriptions_it_has() {
+fn a_call_gets_at_most_ten_suggestions_for_any_number_of_subscriptions() {
     let registry = registry(&["channel.held.v1"]);
     registry.create(NewSubscription::new("old", "https://example.com/", ["*"])).unwrap();
     let new = |name: usize, events: usize| {
@@ -111,7 +111,7 @@ fn the_suggestions_of_a_call_are_ten_however_many_subscriptions_it_has() {
 }
 
 #[test]
-fn a_misspelling_of_a_common_name_is_found_among_a_thousand_for_ten_texts_at_once() {
+fn ten_misspellings_of_similar_names_are_resolved_among_a_thousand() {
     let names: Vec<String> =
         (0..1_000).map(|n| format!("customer.subscription.order.item{n:04}.updated.v1x")).collect();
     let registry = Registry::in_memory().unwrap();
@@ -128,7 +128,7 @@ fn a_misspelling_of_a_common_name_is_found_among_a_thousand_for_ten_texts_at_onc
 }
 
 #[test]
-fn in_a_large_catalog_a_name_that_stands_near_is_found() {
+fn a_misspelling_is_resolved_in_a_large_catalog() {
     let names: Vec<String> =
         (0..6_000).map(|n| format!("agent{n:04}.presence.changed.v1")).collect();
     let registry = Registry::in_memory().unwrap();
@@ -149,8 +149,8 @@ fn in_a_large_catalog_a_name_that_stands_near_is_found() {
 
 #[test]
 fn the_same_call_gets_the_same_suggestions() {
-    // More work than a call may do: names of two letters, among which nothing tells beforehand
-    // which is near.
+    // More work than a call may do: names of two letters, for which no heuristic tells
+    // which one is near.
     let name = |seed: u64, length: usize| -> String {
         let mut random = Random(seed);
         (0..length).map(|_| if random.chance(50) { 'a' } else { 'b' }).collect()

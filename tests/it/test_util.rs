@@ -1,5 +1,5 @@
-//! What users' own tests stand on. A seed that gives another id on the next machine breaks every snapshot that was taken
-//! with it; a fork that shares a row with its origin makes one case depend on another.
+//! Tests what the tests of users depend on. A seed that gave another id would break their
+//! snapshots; a fork that shared a row with its origin would couple their test cases.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -22,8 +22,8 @@ fn at(millis: u64) -> SystemTime {
     UNIX_EPOCH + BEGINNING + Duration::from_millis(millis)
 }
 
-/// All that a registry holds, secrets and times included.
-fn whole(registry: &Registry) -> String {
+/// Returns the content of a registry, with secrets and times.
+fn contents(registry: &Registry) -> String {
     let mut text = format!("{:?}\n", registry.event_types().unwrap());
     for found in registry.iter(ListQuery::new()) {
         let found = found.unwrap();
@@ -38,7 +38,7 @@ fn whole(registry: &Registry) -> String {
 }
 
 #[test]
-fn a_seed_gives_these_very_ids_secrets_and_times() {
+fn a_seed_determines_these_exact_ids_secrets_and_times() {
     let registry = seeded(42);
     let created = registry.create(new("crm")).unwrap();
     assert_eq!(
@@ -67,7 +67,7 @@ fn a_seed_gives_these_very_ids_secrets_and_times() {
 }
 
 #[test]
-fn the_same_calls_give_the_same_registry_and_another_seed_another() {
+fn the_same_calls_give_an_equal_registry_only_with_the_same_seed() {
     let run = |seed| {
         let registry = seeded(seed);
         let id = registry.create(new("crm")).unwrap().subscription().id();
@@ -75,23 +75,23 @@ fn the_same_calls_give_the_same_registry_and_another_seed_another() {
         registry.rotate_secret(id, Rotation::new()).unwrap();
         registry.update(id, SubscriptionUpdate::new().enabled(false)).unwrap();
         registry.delete(registry.get_by_name("n7").unwrap().unwrap().id()).unwrap();
-        whole(&registry)
+        contents(&registry)
     };
     assert_eq!(run(0), run(0));
     assert_eq!(run(u64::MAX), run(u64::MAX));
     assert_ne!(run(0), run(1));
-    // Options that are used twice begin anew.
+    // Options that are used twice start from the seed again.
     let options = Registry::options().deterministic(5);
     let one = || {
         let registry = options.in_memory().unwrap();
         registry.create(new("crm").allow_unknown_events(true)).unwrap();
-        whole(&registry)
+        contents(&registry)
     };
     assert_eq!(one(), one());
 }
 
 #[test]
-fn generated_ones_differ_from_each_other() {
+fn generated_ids_and_secrets_are_distinct() {
     let registry = seeded(1);
     let all = registry.create_all((0..100).map(|n| new(&format!("n{n}")))).unwrap();
     let secrets: std::collections::HashSet<_> =
@@ -99,13 +99,13 @@ fn generated_ones_differ_from_each_other() {
     assert_eq!(secrets.len(), 100);
     assert!(all.windows(2).all(|pair| pair[0].subscription().id() < pair[1].subscription().id()));
     assert!(all.iter().all(|created| created.secret().key().len() == 64));
-    // What is made beside a registry is as random as ever.
+    // A secret generated without a registry is random.
     let made = || webhook_registry::SigningSecret::generate().unwrap();
     assert_ne!(made(), made());
 }
 
 #[test]
-fn time_gains_a_millisecond_with_each_call_that_changed_something() {
+fn the_deterministic_clock_advances_one_millisecond_with_each_change() {
     let registry = Registry::options().deterministic(1).in_memory().unwrap();
     let time = |name: &str| registry.get_by_name(name).unwrap().unwrap().updated_at();
     registry.register_event_type("agent.a.v1").unwrap(); // 0 → 1
@@ -116,7 +116,7 @@ fn time_gains_a_millisecond_with_each_call_that_changed_something() {
     // Reading takes no time.
     registry.list(ListQuery::new()).unwrap();
     registry.subscribers("agent.a.v1").unwrap();
-    // Nor does what fails, or changes nothing.
+    // Failed calls and calls without effect take no time either.
     refused(registry.create(new("a")), ErrorKind::Conflict, &["name"]);
     refused(registry.create(new("")), ErrorKind::Invalid, &["name"]);
     refused(registry.delete_if_revision(id, 9), ErrorKind::Conflict, &["ifRevision"]);
@@ -130,21 +130,21 @@ fn time_gains_a_millisecond_with_each_call_that_changed_something() {
     registry.update(id, SubscriptionUpdate::new().description("now")).unwrap();
     assert_eq!(time("a"), at(2));
     registry.create_all([new("b"), new("c")]).unwrap();
-    assert_eq!((time("b"), time("c")), (at(3), at(3)), "one call, one time");
+    assert_eq!((time("b"), time("c")), (at(3), at(3)), "one call has one time");
     registry.delete(id).unwrap();
     registry.create(new("d")).unwrap();
     assert_eq!(time("d"), at(5));
     let times: Vec<_> =
         registry.changes(0, 100).unwrap().iter().map(|change| change.at()).collect();
     assert_eq!(times, [at(0), at(1), at(2), at(3), at(3), at(4), at(5)]);
-    // How many changes are kept is no change.
+    // Setting the history limit is not a change.
     let registry = Registry::options().deterministic(1).keep_changes(0).in_memory().unwrap();
     registry.register_event_type("agent.a.v1").unwrap();
     assert_eq!(registry.create(new("a")).unwrap().subscription().created_at(), at(1));
 }
 
 #[test]
-fn a_call_that_fails_leaves_no_trace_in_what_is_drawn_next() {
+fn a_failed_call_does_not_consume_deterministic_random_values() {
     let run = |fail: bool| {
         let registry = seeded(3);
         registry.create(new("a")).unwrap();
@@ -158,13 +158,13 @@ fn a_call_that_fails_leaves_no_trace_in_what_is_drawn_next() {
             refused(registry.create(new("").secret("x")), ErrorKind::Invalid, &["name", "secret"]);
         }
         registry.create(new("b")).unwrap();
-        whole(&registry)
+        contents(&registry)
     };
     assert_eq!(run(true), run(false));
 }
 
 #[test]
-fn with_a_clock_of_ones_own_only_ids_and_secrets_come_from_the_seed() {
+fn with_a_custom_clock_only_ids_and_secrets_come_from_the_seed() {
     let clock = ManualClock::new(at(0) + Duration::from_secs(1_000_000));
     let options = Registry::options().deterministic(9);
     let registry = options
@@ -181,14 +181,14 @@ fn with_a_clock_of_ones_own_only_ids_and_secrets_come_from_the_seed() {
     assert_eq!((first.created_at(), second.created_at()), (clock.now(), clock.now()));
     clock.advance(Duration::from_secs(5));
     assert_eq!(made("c").0.created_at(), clock.now());
-    // Order of setters does not count; the secret is that of the seed.
+    // The order of setters does not matter; the secret comes from the seed.
     let same = Registry::options().clock(SystemTime::now).deterministic(9).in_memory().unwrap();
     learn(&same);
     assert_eq!(same.create(new("a")).unwrap().secret(), &secret);
 }
 
 #[test]
-fn a_deterministic_registry_is_in_memory_only() {
+fn a_deterministic_registry_is_rejected_for_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
     let options = Registry::options().deterministic(1);
@@ -203,18 +203,18 @@ fn a_deterministic_registry_is_in_memory_only() {
 }
 
 #[test]
-fn a_fork_and_its_origin_do_not_see_each_other() {
+fn a_fork_and_its_origin_are_independent() {
     let registry = contact_center();
     let id = registry.create(new("crm")).unwrap().subscription().id();
     let warm = registry.subscribers("agent.presencechanged.v1").unwrap().len();
     let fork = registry.fork().unwrap();
-    assert_eq!(whole(&fork), whole(&registry));
+    assert_eq!(contents(&fork), contents(&registry));
     assert_eq!(fork.path(), None);
-    let before = whole(&registry);
+    let before = contents(&registry);
     fork.create(new("other")).unwrap();
     fork.update(id, SubscriptionUpdate::new().name("renamed")).unwrap();
     fork.register_event_type("agent.new.v1").unwrap();
-    assert_eq!(whole(&registry), before);
+    assert_eq!(contents(&registry), before);
     assert_eq!(fork.subscribers("agent.presencechanged.v1").unwrap().len(), warm + 1);
     registry.delete(id).unwrap();
     assert_eq!(fork.get(id).unwrap().unwrap().name(), "renamed");
@@ -222,7 +222,7 @@ fn a_fork_and_its_origin_do_not_see_each_other() {
 }
 
 #[test]
-fn a_fork_of_a_file_can_be_written_to_also_where_the_file_cannot() {
+fn a_fork_of_a_read_only_registry_is_writable() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
     let registry = Registry::open(&path).unwrap();
@@ -231,23 +231,23 @@ fn a_fork_of_a_file_can_be_written_to_also_where_the_file_cannot() {
     let here = || std::fs::read_dir(folder.path()).unwrap().count();
     let reader = Registry::options().read_only(true).open(&path).unwrap();
     for origin in [&registry, &reader] {
-        let (before, files) = (whole(&registry), here());
+        let (before, files) = (contents(&registry), here());
         let fork = origin.fork().unwrap();
-        assert_eq!(whole(&fork), before);
+        assert_eq!(contents(&fork), before);
         fork.create(new("in the fork")).unwrap();
-        assert_eq!(whole(&registry), before);
-        assert_eq!(here(), files, "it leaves nothing in the folder");
+        assert_eq!(contents(&registry), before);
+        assert_eq!(here(), files, "the fork must not create a file");
     }
     drop((registry, reader));
     let exclusive = Registry::options().exclusive(true).open(&path).unwrap();
     let fork = exclusive.fork().unwrap();
     fork.create(new("in the fork")).unwrap();
     drop(exclusive);
-    assert_eq!(fork.len().unwrap(), 2, "it outlives the file's registry");
+    assert_eq!(fork.len().unwrap(), 2, "the fork must outlive its origin");
 }
 
 #[test]
-fn a_fork_keeps_its_origins_rules_and_clock() {
+fn a_fork_keeps_the_rules_and_the_clock_of_its_origin() {
     let clock = ManualClock::new(at(0));
     let registry = Registry::options()
         .min_secret_bytes(24)
@@ -268,7 +268,7 @@ fn a_fork_keeps_its_origins_rules_and_clock() {
 }
 
 #[test]
-fn a_fork_of_a_deterministic_registry_goes_on_as_that_would_have() {
+fn a_fork_of_a_deterministic_registry_continues_like_its_origin() {
     let registry = seeded(11);
     registry.create(new("a")).unwrap();
     let (one, two) = (registry.fork().unwrap(), registry.fork().unwrap());
@@ -276,21 +276,21 @@ fn a_fork_of_a_deterministic_registry_goes_on_as_that_would_have() {
         registry.create(new("b")).unwrap();
         registry.create(new("c")).unwrap();
     }
-    assert_eq!(whole(&one), whole(&registry));
-    assert_eq!(whole(&two), whole(&registry));
-    // By itself: what the fork does moves no time of its origin.
+    assert_eq!(contents(&one), contents(&registry));
+    assert_eq!(contents(&two), contents(&registry));
+    // Independent: operations of the fork do not advance the clock of its origin.
     one.create(new("d")).unwrap();
     let created = registry.create(new("e")).unwrap();
     assert_eq!(
         created.subscription().created_at(),
         two.create(new("e")).unwrap().subscription().created_at()
     );
-    assert_eq!(whole(&two), whole(&registry));
+    assert_eq!(contents(&two), contents(&registry));
 }
 
 #[cfg(feature = "encryption")]
 #[test]
-fn a_fork_of_an_encrypted_file_reads_its_secrets_and_stays_sealed() {
+fn a_fork_of_an_encrypted_file_reads_its_secrets_and_stays_encrypted() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("webhooks.db");
     let options = Registry::options().encryption_key([7; 32]);
@@ -303,19 +303,19 @@ fn a_fork_of_an_encrypted_file_reads_its_secrets_and_stays_sealed() {
     let copy = folder.path().join("copy.db");
     fork.backup(&copy).unwrap();
     refused(Registry::open(&copy), ErrorKind::Incompatible, &[]);
-    assert_eq!(whole(&options.open(&copy).unwrap()), whole(&fork));
+    assert_eq!(contents(&options.open(&copy).unwrap()), contents(&fork));
     refused(fork.rekey(None), ErrorKind::Invalid, &["encryption_key"]);
 }
 
 #[test]
-fn a_fork_is_of_one_moment_while_others_write() {
+fn a_fork_reads_one_snapshot_while_others_write() {
     let folder = tempfile::tempdir().unwrap();
     let registry = Registry::open(folder.path().join("webhooks.db")).unwrap();
     learn(&registry);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             for round in 0..40 {
-                // Pairs: an odd number in a fork is half a call.
+                // Calls create pairs, so an odd number in a fork is half a call.
                 registry
                     .create_all([new(&format!("{round} a")), new(&format!("{round} b"))])
                     .unwrap();
@@ -330,7 +330,7 @@ fn a_fork_is_of_one_moment_while_others_write() {
 }
 
 #[test]
-fn a_manual_clock_stands_until_it_is_set_and_its_clones_are_one() {
+fn a_manual_clock_stands_still_until_set_and_its_clones_share_it() {
     let clock = ManualClock::new(at(0));
     let same = clock.clone();
     assert_eq!(same.now(), at(0));
@@ -340,7 +340,7 @@ fn a_manual_clock_stands_until_it_is_set_and_its_clones_are_one() {
     assert_eq!(clock.now(), UNIX_EPOCH);
     assert_eq!(format!("{clock:?}"), "ManualClock(1970-01-01T00:00:00.000Z)");
     clock.advance(Duration::MAX);
-    assert_eq!(clock.now(), UNIX_EPOCH, "past the end it stands still");
+    assert_eq!(clock.now(), UNIX_EPOCH, "the clock must stop at its greatest value");
     fn shared<T: Clone + Send + Sync + std::fmt::Debug + 'static>(_: &T) {}
     shared(&clock);
 }

@@ -1,5 +1,5 @@
-//! Guards against a registry shared by threads that shows one of them a moment that never was: a change of one's own
-//! that is not there yet, a revision that falls, a subscriber with the URL of one update and the metadata of another.
+//! Tests a registry that threads share: a thread sees its own changes at once, revisions never
+//! decrease, and no subscriber mixes the fields of two updates.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,17 +13,17 @@ use webhook_registry::{
 use crate::support::{Random, size};
 
 const THREADS: usize = 8;
-/// Fewer rounds prove nothing.
+/// The minimum number of rounds for a meaningful test.
 const ENOUGH: u64 = 100;
-/// Subscriptions that every thread updates.
+/// The number of subscriptions that every thread updates.
 const SHARED: usize = 4;
 
-/// What an update writes, all of it from one number, so that half an update shows.
+/// Returns the URL of an update. All fields derive from one number, so that a partial update shows.
 fn url(stamp: u64) -> String {
     format!("https://example.com/{stamp}")
 }
 
-/// The event types of an update: `even.v1` or `odd.v1`, and always `all.v1`.
+/// Returns the event types of an update: `even.v1` or `odd.v1`, and always `all.v1`.
 fn events(stamp: u64) -> [&'static str; 2] {
     ["all.v1", if stamp.is_multiple_of(2) { "even.*" } else { "odd.*" }]
 }
@@ -42,9 +42,9 @@ fn subscription(name: &str, stamp: u64) -> NewSubscription {
 struct Shared {
     registry: Registry,
     ids: Vec<SubscriptionId>,
-    /// Of each shared subscription, the greatest revision that an update has answered with.
+    /// The greatest revision that an update of each shared subscription returned.
     seen: Arc<Vec<AtomicU64>>,
-    /// Rounds of all threads.
+    /// The number of rounds of all threads.
     calls: Arc<AtomicU64>,
     until: Instant,
 }
@@ -63,11 +63,11 @@ impl Shared {
         }
     }
 
-    /// All three answers about an event type have to fit what each subscriber says of itself.
+    /// Asserts that all answers about an event type agree with the fields of each subscriber.
     fn look(&self, random: &mut Random) {
         let event_type = *random.pick(&["all.v1", "even.v1", "odd.v1"]);
         let found = self.registry.subscribers(event_type).unwrap();
-        assert!(found.is_sorted_by(|a, b| a.id() < b.id()), "in id order, once each");
+        assert!(found.is_sorted_by(|a, b| a.id() < b.id()), "the subscribers are not in id order");
         for one in &found {
             let stamp: u64 = one.metadata()["stamp"].parse().unwrap();
             assert_eq!(one.url(), url(stamp), "half an update of {}", one.name());
@@ -76,7 +76,7 @@ impl Shared {
         }
         if event_type == "all.v1" {
             let shared = found.iter().filter(|one| one.name().starts_with("shared")).count();
-            assert_eq!(shared, SHARED, "a subscriber was missing for a moment");
+            assert_eq!(shared, SHARED, "a subscriber was temporarily missing");
         }
         for entry in self.registry.explain(event_type).unwrap().entries() {
             assert!(entry.enabled() || entry.name().starts_with("own"), "{}", entry.name());
@@ -84,19 +84,20 @@ impl Shared {
         }
     }
 
-    /// An update of what all update.
+    /// Updates a shared subscription.
     fn change(&self, random: &mut Random) {
         let index = random.below(SHARED);
         let (id, seen) = (self.ids[index], &self.seen[index]);
         let before = seen.load(Ordering::SeqCst);
-        // Never the same stamp twice, so that each changes something.
+        // A stamp is never repeated, so that each update has an effect.
         let after = self.registry.update(id, update(random.next())).unwrap();
         assert!(after.revision() > before, "{} after {before}", after.revision());
         let newer = seen.fetch_max(after.revision(), Ordering::SeqCst).max(after.revision());
         assert!(self.registry.get(id).unwrap().unwrap().revision() >= newer, "a revision fell");
     }
 
-    /// A whole life that nobody else touches, each call of which is seen by the next.
+    /// Creates, changes and deletes a subscription of its own; each call sees the effect of the
+    /// previous one.
     fn live(&self, name: &str, random: &mut Random) {
         let registry = &self.registry;
         let made = registry.create(subscription(name, 2)).unwrap();
@@ -142,13 +143,13 @@ impl Shared {
     fn work(&self, thread: usize) {
         let mut random = Random::new();
         let name = format!("own {thread}");
-        // A machine that is busy elsewhere takes longer, and proves as much.
+        // A busy machine takes longer, and the test is as meaningful.
         while Instant::now() < self.until || self.calls.load(Ordering::Relaxed) < ENOUGH {
             match random.below(8) {
                 0 | 1 => self.change(&mut random),
                 2 => self.live(&name, &mut random),
                 3 => {
-                    // One moment: of what is in pairs, never half.
+                    // A snapshot: never half of a pair.
                     let page = self.registry.list(ListQuery::new().event_type("all.v1")).unwrap();
                     let shared =
                         page.subscriptions().iter().filter(|one| one.name().starts_with("shared"));
@@ -193,7 +194,7 @@ fn threads_share_a_registry_on_a_file() {
 }
 
 #[test]
-fn threads_share_a_registry_that_has_the_file_to_itself() {
+fn threads_share_an_exclusive_registry() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("registry.db");
     run("exclusive", &[Registry::options().exclusive(true).open(&path).unwrap()]);
@@ -206,7 +207,7 @@ fn threads_share_a_registry_in_memory() {
 }
 
 #[test]
-fn threads_share_a_file_through_handles_of_their_own() {
+fn threads_share_a_file_through_separate_handles() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("registry.db");
     let handles: Vec<Registry> = (0..THREADS).map(|_| Registry::open(&path).unwrap()).collect();
@@ -214,7 +215,7 @@ fn threads_share_a_file_through_handles_of_their_own() {
 }
 
 #[test]
-fn clones_dropped_in_the_middle_of_anything_leave_the_file_whole() {
+fn dropping_clones_during_calls_leaves_the_file_intact() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("registry.db");
     thread::scope(|scope| {
@@ -228,7 +229,7 @@ fn clones_dropped_in_the_middle_of_anything_leave_the_file_whole() {
                     let _ = all.next();
                     registry.create(subscription(&format!("{thread} {round}"), round)).unwrap();
                     drop(registry);
-                    // The iterator keeps it open a while longer.
+                    // The iterator keeps the file open.
                     assert!(all.all(|found| found.is_ok()));
                 }
             });

@@ -1,5 +1,6 @@
-//! Guards against a clock that cannot be trusted: one that steps back, stands still, says 1969 or a year that RFC 3339
-//! cannot write, or panics. Ids still rise, JSON still reads as a time, and no lock is left poisoned.
+//! Tests clocks that are wrong: they step back, stand still, return 1969 or a year that RFC 3339
+//! cannot represent, or panic. Ids still increase, JSON times stay valid, and no lock stays
+//! poisoned.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -42,14 +43,15 @@ fn at(millis: i64) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(millis as u64)
 }
 
-/// `createdAt` and `updatedAt` as the JSON has them.
+/// Returns `createdAt` and `updatedAt` of the JSON.
 fn times(subscription: &Subscription) -> (String, String) {
     let json = serde_json::to_value(subscription).unwrap();
     let text = |key: &str| json[key].as_str().unwrap().to_owned();
     (text("createdAt"), text("updatedAt"))
 }
 
-/// Sets the clock, creates, and checks what the JSON says and that the id is above all before.
+/// Sets the clock, creates a subscription, and asserts its JSON times and that its id is the
+/// greatest.
 #[track_caller]
 fn created_at(
     registry: &Registry,
@@ -70,7 +72,7 @@ fn created_at(
 }
 
 #[test]
-fn ids_rise_and_times_stay_rfc_3339_whatever_the_clock_says() {
+fn ids_increase_and_times_stay_rfc_3339_with_any_clock() {
     let (registry, clock) = registry();
     let mut last = "00000000000000000000000000".parse().unwrap();
     let mut step = |millis, expected| created_at(&registry, &clock, millis, expected, &mut last);
@@ -94,7 +96,7 @@ fn ids_rise_and_times_stay_rfc_3339_whatever_the_clock_says() {
 }
 
 #[test]
-fn a_clock_that_stands_still_lets_ids_rise_also_past_deleted_ones() {
+fn ids_increase_past_deleted_ones_when_the_clock_stands_still() {
     let (registry, _clock) = registry();
     let mut last: Option<SubscriptionId> = None;
     for number in 0..size(300, 20_000) {
@@ -108,7 +110,7 @@ fn a_clock_that_stands_still_lets_ids_rise_also_past_deleted_ones() {
 }
 
 #[test]
-fn ids_rise_over_reopening_with_a_clock_that_went_back() {
+fn ids_increase_after_reopening_with_a_clock_that_went_back() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("registry.db");
     let mut last: Option<SubscriptionId> = None;
@@ -122,13 +124,13 @@ fn ids_rise_over_reopening_with_a_clock_that_went_back() {
             assert!(last < Some(made.subscription().id()), "round {round}");
             last = Some(made.subscription().id());
         }
-        // The greatest goes, and must not come again.
+        // The greatest id is deleted, and must not be reused.
         registry.delete(last.unwrap()).unwrap();
     }
 }
 
 #[test]
-fn an_update_when_the_clock_went_back_says_what_the_clock_said() {
+fn an_update_records_the_time_of_the_clock_even_if_it_went_back() {
     let (registry, clock) = registry();
     let id = registry.create(new("one")).unwrap().subscription().id();
     clock.set(NOW - HOUR);
@@ -140,7 +142,7 @@ fn an_update_when_the_clock_went_back_says_what_the_clock_said() {
     );
     clock.set(LAST + HOUR);
     let same = registry.update(id, SubscriptionUpdate::new().enabled(false)).unwrap();
-    assert_eq!(same, after, "what changes nothing leaves the time alone");
+    assert_eq!(same, after, "an update without effect keeps the time");
     clock.set(-HOUR);
     let after = registry.update(id, SubscriptionUpdate::new().enabled(true)).unwrap();
     assert_eq!(times(&after).1, "1970-01-01T00:00:00.000Z");
@@ -148,7 +150,7 @@ fn an_update_when_the_clock_went_back_says_what_the_clock_said() {
 }
 
 #[test]
-fn the_extremes_of_system_time_are_cut() {
+fn the_extremes_of_system_time_are_clamped() {
     let far = [
         UNIX_EPOCH.checked_add(Duration::from_secs(i64::MAX as u64)),
         UNIX_EPOCH.checked_sub(Duration::from_secs(i64::MAX as u64)),
@@ -168,7 +170,7 @@ fn the_extremes_of_system_time_are_cut() {
 }
 
 #[test]
-fn a_clock_that_panics_costs_its_own_call_and_no_other() {
+fn a_panicking_clock_fails_only_its_own_call() {
     let folder = tempfile::tempdir().unwrap();
     for on_file in [false, true] {
         let panics = Arc::new(AtomicBool::new(false));
@@ -193,14 +195,17 @@ fn a_clock_that_panics_costs_its_own_call_and_no_other() {
                 &|| drop(registry.subscribers("agent.v1").map(|all| all[0].secrets().count())),
             ];
             for call in calls {
-                assert!(catch_unwind(AssertUnwindSafe(call)).is_err(), "it asked the clock");
+                assert!(
+                    catch_unwind(AssertUnwindSafe(call)).is_err(),
+                    "the call did not read the clock"
+                );
             }
-            // On another thread too.
+            // It works on another thread, too.
             std::thread::scope(|scope| {
                 scope.spawn(|| registry.create(new("two"))).join().unwrap_err()
             });
             panics.store(false, Ordering::Relaxed);
-            assert_eq!(registry.get(id).unwrap(), before, "a failed call changes nothing");
+            assert_eq!(registry.get(id).unwrap(), before, "a failed call must not change anything");
             assert_eq!(registry.len().unwrap(), 1 + round);
             registry.create(new(&format!("after {round}"))).unwrap();
             assert_eq!(registry.subscribers("agent.v1").unwrap().len() as u64, 2 + round);

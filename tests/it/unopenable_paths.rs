@@ -1,5 +1,5 @@
-//! Guards against a failed open that leaves something behind: an empty file at a path that SQLite
-//! cannot open, or a journal beside a device.
+//! Tests that a failed open leaves nothing behind: no empty file at a path that SQLite cannot open,
+//! and no journal beside a device.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ fn folder() -> (TempDir, PathBuf) {
     (folder, path)
 }
 
-/// Every way to open, by its name.
+/// Returns every way to open a registry with its name.
 fn ways() -> [(&'static str, RegistryOptions); 3] {
     [
         ("open", Registry::options()),
@@ -24,7 +24,7 @@ fn ways() -> [(&'static str, RegistryOptions); 3] {
     ]
 }
 
-/// The names of all that lies in a folder.
+/// Returns the names of all files in a folder.
 fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(folder)
         .unwrap()
@@ -35,7 +35,7 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn a_path_that_sqlite_cannot_open_is_storage_and_nothing_is_left_there() {
+fn a_path_that_sqlite_cannot_open_is_a_storage_error_and_leaves_no_file() {
     let (folder, _) = folder();
     let of_bytes = |length: usize| {
         let mut path = folder.path().to_owned();
@@ -71,7 +71,7 @@ fn a_path_that_sqlite_cannot_open_is_storage_and_nothing_is_left_there() {
 }
 
 #[test]
-fn a_path_is_measured_as_sqlite_does_with_its_links_resolved() {
+fn the_length_of_a_path_is_measured_with_links_resolved() {
     let (folder, _) = folder();
     let long = (0..4).fold(folder.path().to_owned(), |path, _| path.join("d".repeat(120)));
     fs::create_dir_all(&long).unwrap();
@@ -83,7 +83,7 @@ fn a_path_is_measured_as_sqlite_does_with_its_links_resolved() {
 }
 
 #[test]
-fn what_is_no_regular_file_is_storage_and_nothing_is_left_beside_it() {
+fn a_path_that_is_not_a_regular_file_is_a_storage_error_and_leaves_no_file() {
     let (folder, path) = folder();
     let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("socket")).unwrap();
     let pipe = folder.path().join("pipe");
@@ -107,7 +107,7 @@ fn what_is_no_regular_file_is_storage_and_nothing_is_left_beside_it() {
             .iter()
             .all(|name| devices.contains(name) || !name.starts_with("null"))
     );
-    // Nor where what SQLite would put beside a new file is no file.
+    // The same if a file that SQLite would create beside a new file is not a regular file.
     for suffix in ["-journal", "-wal", "-shm"] {
         let beside = folder.path().join(format!("registry.db{suffix}"));
         fs::create_dir(&beside).unwrap();

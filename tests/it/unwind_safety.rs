@@ -1,5 +1,6 @@
-//! A call that panics costs that call alone, so a server may catch the panic and go on with what it holds. A type that is
-//! not unwind safe would make it wrap every such value in `AssertUnwindSafe`.
+//! Tests that public types are unwind safe. A panicking call fails alone, so a server may catch the
+//! panic and continue; types that are not unwind safe would force it to wrap every value in
+//! `AssertUnwindSafe`.
 
 use std::panic::{RefUnwindSafe, UnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use webhook_registry::{EventType, ListQuery, Registry};
 
 const fn is_unwind_safe<T: UnwindSafe + RefUnwindSafe>() {}
 
-/// Asserts at compile time that these public types are unwind safe, and keeps their names.
+/// Asserts at compile time that these public types are unwind safe, and defines their names.
 macro_rules! unwind_safe {
     ($($(#[$only:meta])? $name:ident $(<$of:ty>)?,)*) => {
         $($(#[$only])? const _: () = is_unwind_safe::<webhook_registry::$name $(<$of>)?>();)*
@@ -88,7 +89,7 @@ fn iterators_over_subscriptions_and_secrets_are_unwind_safe() {
 }
 
 #[test]
-fn a_registry_with_its_answers_goes_through_catch_unwind_and_works_after_a_panic() {
+fn a_registry_passes_through_catch_unwind_and_works_after_a_panic() {
     let panics = Arc::new(AtomicBool::new(false));
     let asked = panics.clone();
     let options = Registry::options().clock(move || {

@@ -1,5 +1,5 @@
-//! Where a URL may point. A spelling that is overlooked here is a request into somebody's own network, so the tables are
-//! long, and every range is tried on both sides of both ends.
+//! Tests which hosts a URL policy accepts. A spelling that is overlooked allows requests into a
+//! private network, so the tables are long, and every range is tested on both sides of both ends.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -7,7 +7,7 @@ use webhook_registry::{Error, ErrorKind, UrlPolicy};
 
 use crate::support::refused;
 
-/// Hosts that are not public by their spelling, each with a word of the reason.
+/// Spellings of nonpublic hosts, each with a word of the reason.
 const NOT_PUBLIC: &[(&str, &str)] = &[
     ("\"this network\"", "0.0.0.1 0.1 0.255.255.255"),
     ("unspecified", "0 0.0.0.0 0x0 00 0.0 [::] [0:0:0:0:0:0:0:0]"),
@@ -64,7 +64,7 @@ const NOT_PUBLIC: &[(&str, &str)] = &[
     ),
 ];
 
-/// Hosts that have to pass: names, addresses, and what only looks like the ones above.
+/// Hosts that are accepted: names, addresses, and lookalikes of the ones above.
 const PUBLIC: &str = "\
     example.com EXAMPLE.com hooks.example.com a.b.c.d.example.org example.co.uk münchen.de \
     xn--mnchen-3ya.de 例え.jp ｅｘａｍｐｌｅ.com localhost.com localhost.example.com notlocalhost.com \
@@ -80,7 +80,7 @@ const PUBLIC: &str = "\
     [2002:808:808::1] [2002:808:808:a00:1::] [2003::1] [::ffff:0:8.8.8.8] [2606:4700::5efe:8.8.8.8] \
     [2606:4700::100:5efe:7f00:1] localdomain.com notlocaldomain.net xinvalid.com invalid.com -a-.example.com";
 
-/// All of IPv4 that is refused: first and last address, with a public one before and behind.
+/// All rejected IPv4 ranges: first and last address, with a public one before and after.
 const REFUSED_IPV4: &[(&str, &str)] = &[
     ("0.0.0.0", "0.255.255.255"),
     ("10.0.0.0", "10.255.255.255"),
@@ -99,7 +99,7 @@ const REFUSED_IPV4: &[(&str, &str)] = &[
     ("224.0.0.0", "255.255.255.255"),
 ];
 
-/// All of IPv6 that is refused whatever IPv4 it holds.
+/// All IPv6 ranges that are rejected with any embedded IPv4 address.
 const REFUSED_IPV6: &[(&str, &str)] = &[
     ("::", "::ffff:ffff"),
     ("64:ff9b:1::", "64:ff9b:1:ffff:ffff:ffff:ffff:ffff"),
@@ -117,7 +117,7 @@ const REFUSED_IPV6: &[(&str, &str)] = &[
 ];
 
 #[track_caller]
-fn is_refused(policy: &UrlPolicy, url: &str) -> Error {
+fn assert_rejected(policy: &UrlPolicy, url: &str) -> Error {
     match policy.check(url) {
         Ok(()) => panic!("{url:?} has to be refused by {policy:?}"),
         error => refused(error, ErrorKind::Invalid, &["url"]),
@@ -125,51 +125,51 @@ fn is_refused(policy: &UrlPolicy, url: &str) -> Error {
 }
 
 #[track_caller]
-fn passes(policy: &UrlPolicy, url: &str) {
+fn assert_accepted(policy: &UrlPolicy, url: &str) {
     if let Err(error) = policy.check(url) {
         panic!("{url:?} has to pass {policy:?}, but: {error}");
     }
 }
 
 #[track_caller]
-fn judged(host: &str, public: bool) {
+fn assert_public(host: &str, public: bool) {
     let url = format!("https://{host}/hook");
     if public {
-        passes(&UrlPolicy::public_https(), &url);
+        assert_accepted(&UrlPolicy::public_https(), &url);
     } else {
-        is_refused(&UrlPolicy::public_https(), &url);
+        assert_rejected(&UrlPolicy::public_https(), &url);
     }
 }
 
 #[test]
-fn every_spelling_of_a_host_that_is_not_public_is_refused_and_named() {
+fn every_spelling_of_a_nonpublic_host_is_rejected_with_its_reason() {
     let count: usize = NOT_PUBLIC.iter().map(|(_, hosts)| hosts.split_whitespace().count()).sum();
     assert_eq!(count, 176);
     for (kind, hosts) in NOT_PUBLIC {
         for host in hosts.split_whitespace() {
             for rest in ["", "/hook?x=1", ":8443/", "?x"] {
                 let error =
-                    is_refused(&UrlPolicy::public_https(), &format!("HTTPS://{host}{rest}"));
+                    assert_rejected(&UrlPolicy::public_https(), &format!("HTTPS://{host}{rest}"));
                 assert!(error.to_string().contains(kind), "{host}: {error}");
             }
-            passes(&UrlPolicy::https_only(), &format!("https://{host}/"));
-            passes(&UrlPolicy::any(), &format!("http://{host}:8080/"));
+            assert_accepted(&UrlPolicy::https_only(), &format!("https://{host}/"));
+            assert_accepted(&UrlPolicy::any(), &format!("http://{host}:8080/"));
         }
     }
 }
 
 #[test]
-fn public_hosts_pass() {
+fn public_hosts_are_accepted() {
     assert_eq!(PUBLIC.split_whitespace().count(), 87);
     for host in PUBLIC.split_whitespace() {
         for rest in ["", "/hook?x=127.0.0.1", ":8443/localhost", "/ends.in.a."] {
-            passes(&UrlPolicy::public_https(), &format!("https://{host}{rest}"));
+            assert_accepted(&UrlPolicy::public_https(), &format!("https://{host}{rest}"));
         }
     }
 }
 
 #[test]
-fn every_range_ends_where_it_should() {
+fn every_rejected_address_range_has_exact_boundaries() {
     for (first, last) in REFUSED_IPV4 {
         let [first, last]: [Ipv4Addr; 2] = [first, last].map(|text| text.parse().unwrap());
         let before = first.to_bits().checked_sub(1).map(Ipv4Addr::from);
@@ -178,14 +178,14 @@ fn every_range_ends_where_it_should() {
             [(Some(first), false), (Some(last), false), (before, true), (behind, true)]
         {
             let Some(address) = address else { continue };
-            judged(&address.to_string(), public);
-            judged(&format!("{:#x}", address.to_bits()), public);
-            judged(&format!("[::ffff:{address}]"), public);
-            judged(&format!("[::ffff:0:{address}]"), public);
-            judged(&format!("[64:ff9b::{address}]"), public);
-            judged(&format!("[2606:4700:1:2:0:5efe:{address}]"), public);
+            assert_public(&address.to_string(), public);
+            assert_public(&format!("{:#x}", address.to_bits()), public);
+            assert_public(&format!("[::ffff:{address}]"), public);
+            assert_public(&format!("[::ffff:0:{address}]"), public);
+            assert_public(&format!("[64:ff9b::{address}]"), public);
+            assert_public(&format!("[2606:4700:1:2:0:5efe:{address}]"), public);
             let [a, b, c, d] = address.octets();
-            judged(&format!("[2002:{a:x}{b:02x}:{c:x}{d:02x}::1]"), public);
+            assert_public(&format!("[2002:{a:x}{b:02x}:{c:x}{d:02x}::1]"), public);
         }
     }
     for (first, last) in REFUSED_IPV6 {
@@ -196,20 +196,20 @@ fn every_range_ends_where_it_should() {
             [(Some(first), false), (Some(last), false), (before, true), (behind, true)]
         {
             if let Some(address) = address {
-                judged(&format!("[{address}]"), public);
+                assert_public(&format!("[{address}]"), public);
             }
         }
     }
 }
 
 #[test]
-fn names_are_no_longer_than_dns_can_carry() {
+fn host_names_longer_than_dns_allows_are_rejected() {
     let label = |length| "a".repeat(length);
     for (host, reason) in [
         (format!("{}.com", label(63)), None),
         (format!("{}.com", label(64)), Some("label of more than 63 bytes")),
         (format!("a.{}", label(64)), Some("label of more than 63 bytes")),
-        // Counted are the bytes that DNS carries, and `ü` takes more of them than one.
+        // The bytes in DNS are counted, of which `ü` takes more than one.
         (format!("{}ü.com", label(52)), None),
         (format!("{}ü.com", label(63)), Some("label of more than 63 bytes")),
         (format!("{}com", format!("{}.", label(49)).repeat(5)), None),
@@ -218,11 +218,11 @@ fn names_are_no_longer_than_dns_can_carry() {
         (format!("{}abcd", "a.".repeat(125)), Some("more than 253 bytes")),
     ] {
         let url = format!("https://{host}/");
-        passes(&UrlPolicy::https_only(), &url);
+        assert_accepted(&UrlPolicy::https_only(), &url);
         match reason {
-            None => passes(&UrlPolicy::public_https(), &url),
+            None => assert_accepted(&UrlPolicy::public_https(), &url),
             Some(reason) => {
-                let error = is_refused(&UrlPolicy::public_https(), &url);
+                let error = assert_rejected(&UrlPolicy::public_https(), &url);
                 assert!(error.to_string().contains(reason), "{host}: {error}");
             }
         }
@@ -230,29 +230,30 @@ fn names_are_no_longer_than_dns_can_carry() {
 }
 
 #[test]
-fn the_port_0_is_refused_whatever_the_host() {
+fn port_0_is_rejected_for_every_host() {
     for host in ["example.com", "8.8.8.8", "[2606:4700:4700::1111]"] {
         for port in ["0", "00000", "000"] {
             let url = format!("https://{host}:{port}/");
-            let error = is_refused(&UrlPolicy::public_https(), &url);
+            let error = assert_rejected(&UrlPolicy::public_https(), &url);
             assert_eq!(error.to_string(), "url: the port cannot be 0, which nothing can listen on");
-            passes(&UrlPolicy::https_only(), &url);
+            assert_accepted(&UrlPolicy::https_only(), &url);
         }
         for port in ["", "1", "443", "65535"] {
-            passes(&UrlPolicy::public_https(), &format!("https://{host}:{port}/"));
+            assert_accepted(&UrlPolicy::public_https(), &format!("https://{host}:{port}/"));
         }
     }
-    let error = is_refused(&UrlPolicy::public_https(), "http://localhost:0/");
+    let error = assert_rejected(&UrlPolicy::public_https(), "http://localhost:0/");
     assert_eq!(error.to_string().matches("; ").count(), 2, "{error}");
 }
 
 #[test]
-fn nothing_else_of_ipv4_is_refused() {
+fn no_other_ipv4_address_is_rejected() {
     let ranges: Vec<(Ipv4Addr, Ipv4Addr)> = REFUSED_IPV4
         .iter()
         .map(|(first, last)| (first.parse().unwrap(), last.parse().unwrap()))
         .collect();
-    // One address of every /14, and all of 192.0/16 and 192.88/16 by /24: where ranges are small.
+    // One address of every /14, and one of every /24 of 192.0/16 and 192.88/16, where ranges are
+    // small.
     let wide = (0..1 << 14).map(|block: u32| block << 18);
     let narrow = [[192, 0, 0, 7], [192, 88, 0, 7]]
         .map(u32::from_be_bytes)
@@ -260,13 +261,13 @@ fn nothing_else_of_ipv4_is_refused() {
         .flat_map(|base| (0..256).map(move |block: u32| base | block << 8));
     for address in wide.chain(narrow).map(Ipv4Addr::from) {
         let inside = ranges.iter().any(|(first, last)| (first..=last).contains(&&address));
-        judged(&address.to_string(), !inside);
+        assert_public(&address.to_string(), !inside);
     }
 }
 
 #[test]
-fn holders_of_ipv4_end_where_they_should() {
-    // Just outside of the three prefixes the same bits are no IPv4 address.
+fn ipv6_prefixes_that_embed_ipv4_have_exact_boundaries() {
+    // Just outside of the three prefixes the same bits are not an IPv4 address.
     for host in [
         "[::fffe:7f00:1]",
         "[::1:0:7f00:1]",
@@ -279,30 +280,30 @@ fn holders_of_ipv4_end_where_they_should() {
         "[2606:4700::5efd:7f00:1]",
         "[2606:4700::5eff:7f00:1]",
     ] {
-        judged(host, true);
+        assert_public(host, true);
     }
 }
 
 #[test]
-fn a_policy_asks_for_its_scheme_in_any_case() {
+fn a_policy_requires_its_scheme_in_any_letter_case() {
     for url in ["https://example.com/", "HTTPS://example.com/", "hTTps://example.com"] {
         for policy in [UrlPolicy::any(), UrlPolicy::https_only(), UrlPolicy::public_https()] {
-            passes(&policy, url);
+            assert_accepted(&policy, url);
         }
     }
     for url in ["http://example.com/", "HTTP://example.com:443/", "http://[2606:4700:4700::1111]/"]
     {
-        passes(&UrlPolicy::any(), url);
+        assert_accepted(&UrlPolicy::any(), url);
         for policy in [UrlPolicy::https_only(), UrlPolicy::public_https()] {
-            let error = is_refused(&policy, url);
+            let error = assert_rejected(&policy, url);
             assert_eq!(error.to_string(), "url: the scheme has to be https, not http");
         }
     }
 }
 
 #[test]
-fn all_that_a_policy_finds_is_told_at_once() {
-    let error = is_refused(&UrlPolicy::public_https(), "http://[::ffff:a00:1]/");
+fn a_policy_reports_every_problem_at_once() {
+    let error = assert_rejected(&UrlPolicy::public_https(), "http://[::ffff:a00:1]/");
     assert_eq!(
         error.to_string(),
         "url: the scheme has to be https, not http; \
@@ -312,7 +313,7 @@ fn all_that_a_policy_finds_is_told_at_once() {
 }
 
 #[test]
-fn the_rules_for_every_url_come_first_in_every_policy() {
+fn the_common_url_rules_precede_the_rules_of_every_policy() {
     let long = format!("https://example.com/{}", "a".repeat(2_048));
     for url in [
         "",
@@ -334,13 +335,13 @@ fn the_rules_for_every_url_come_first_in_every_policy() {
         &long,
     ] {
         let said = [UrlPolicy::any(), UrlPolicy::https_only(), UrlPolicy::public_https()]
-            .map(|policy| is_refused(&policy, url).to_string());
+            .map(|policy| assert_rejected(&policy, url).to_string());
         assert!(said.iter().all(|reason| *reason == said[0]), "{said:?}");
     }
 }
 
 #[test]
-fn no_reason_repeats_a_password_a_path_or_a_query() {
+fn no_message_repeats_a_password_path_or_query() {
     for url in [
         "https://user:hunter2@example.com/",
         "http://user:hunter2@localhost/",
@@ -363,7 +364,7 @@ fn no_reason_repeats_a_password_a_path_or_a_query() {
         "https://8.8.8.8./hunter2",
         "https://10.0.0.1:hunter2/",
     ] {
-        let error = is_refused(&UrlPolicy::public_https(), url);
+        let error = assert_rejected(&UrlPolicy::public_https(), url);
         for said in [error.to_string(), format!("{error:?}"), format!("{:?}", error.problems())] {
             assert!(!said.contains("hunter2"), "{said}");
         }
@@ -371,14 +372,16 @@ fn no_reason_repeats_a_password_a_path_or_a_query() {
 }
 
 #[test]
-fn a_long_host_is_cut_in_the_reason() {
-    let error =
-        is_refused(&UrlPolicy::public_https(), &format!("https://{}localhost/", "a.".repeat(900)));
+fn a_long_host_is_truncated_in_the_message() {
+    let error = assert_rejected(
+        &UrlPolicy::public_https(),
+        &format!("https://{}localhost/", "a.".repeat(900)),
+    );
     assert!(error.to_string().len() < 400, "{error}");
 }
 
 #[test]
-fn policies_are_values() {
+fn url_policies_can_be_cloned_and_compared() {
     assert_eq!(UrlPolicy::any(), UrlPolicy::any().clone());
     assert_ne!(UrlPolicy::https_only(), UrlPolicy::public_https());
     assert_ne!(UrlPolicy::https_only(), UrlPolicy::any());

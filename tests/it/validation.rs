@@ -1,5 +1,6 @@
-//! What bad input gets. Every limit is tried on both sides and by every way in: a limit that `create` knows and
-//! `update` forgot lets in a record that no later call can repair.
+//! Tests the validation of input. Every limit is tested on both sides and through every call that
+//! accepts it: a limit that `create` checks and `update` does not would store a row that no later
+//! call can repair.
 
 use serde_json::{Value, json};
 use webhook_registry::{
@@ -8,8 +9,8 @@ use webhook_registry::{
 
 use crate::support::{contact_center, new, refused};
 
-/// The keys of `body`, with the required ones filled in.
-fn whole(body: &Value) -> NewSubscription {
+/// Returns a subscription with the keys of `body` and the missing required ones.
+fn new_subscription(body: &Value) -> NewSubscription {
     let mut all = json!({"name": "base", "url": "https://example.com/hook", "events": ["agent.*"]});
     all.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
     serde_json::from_value(all).unwrap()
@@ -19,41 +20,46 @@ fn patch(body: &Value) -> SubscriptionUpdate {
     serde_json::from_value(body.clone()).unwrap()
 }
 
-fn five(third: NewSubscription) -> Vec<NewSubscription> {
+fn five_with_third(third: NewSubscription) -> Vec<NewSubscription> {
     vec![new("one"), new("two"), third, new("four"), new("five")]
 }
 
-/// These keys are refused by create, update and `create_all` in the same words, which are answered, and nothing
-/// changes.
+/// Asserts that create, update and `create_all` reject these keys with the same message and change
+/// nothing. Returns the message.
 #[track_caller]
-fn refuses(body: &Value, fields: &[&str]) -> String {
+fn assert_rejected(body: &Value, fields: &[&str]) -> String {
     let registry = contact_center();
     let there = registry.create(new("there")).unwrap().subscription().clone();
 
-    let by_create = refused(registry.create(whole(body)), ErrorKind::Invalid, fields);
+    let by_create = refused(registry.create(new_subscription(body)), ErrorKind::Invalid, fields);
     let by_update = refused(registry.update(there.id(), patch(body)), ErrorKind::Invalid, fields);
     assert_eq!(by_create.problems(), by_update.problems());
     let within: Vec<String> = fields.iter().map(|field| format!("[2].{field}")).collect();
     let within: Vec<&str> = within.iter().map(String::as_str).collect();
-    let by_list = refused(registry.create_all(five(whole(body))), ErrorKind::Invalid, &within);
+    let by_list = refused(
+        registry.create_all(five_with_third(new_subscription(body))),
+        ErrorKind::Invalid,
+        &within,
+    );
     for (one, listed) in by_create.problems().iter().zip(by_list.problems()) {
         assert_eq!(one.message(), listed.message());
     }
 
     let after = registry.list(ListQuery::new()).unwrap();
-    assert_eq!(after.subscriptions(), [there], "a refused call changed something");
+    assert_eq!(after.subscriptions(), [there], "a rejected call changed a subscription");
     by_create.to_string()
 }
 
-/// These keys are accepted by create, update and `create_all`, kept as given, and sound.
+/// Asserts that create, update and `create_all` accept these keys, store them as given, and stay
+/// sound.
 #[track_caller]
-fn admits(body: &Value) -> Created {
+fn assert_accepted(body: &Value) -> Created {
     let registry = contact_center();
-    let created = registry.create(whole(body)).unwrap();
+    let created = registry.create(new_subscription(body)).unwrap();
     let kept = |subscription: &Value| {
         for (key, value) in body.as_object().unwrap() {
             if !matches!(key.as_str(), "secret" | "allowUnknownEvents") {
-                assert_eq!(&subscription[key], value, "{key} was not kept as given");
+                assert_eq!(&subscription[key], value, "{key} was not stored as given");
             }
         }
     };
@@ -65,15 +71,15 @@ fn admits(body: &Value) -> Created {
     kept(&serde_json::to_value(updated).unwrap());
 
     let registry = contact_center();
-    let all = registry.create_all(five(whole(body))).unwrap();
+    let all = registry.create_all(five_with_third(new_subscription(body))).unwrap();
     kept(&serde_json::to_value(&all[2]).unwrap());
     assert_eq!(registry.len().unwrap(), 5);
     let report = registry.check().unwrap();
-    assert!(report.is_sound(), "it was let in and is found fault with: {report}");
+    assert!(report.is_sound(), "accepted input is not sound: {report}");
     created
 }
 
-/// Base64 of this many bytes.
+/// Returns base64 of this many bytes.
 fn secret_of(bytes: usize) -> String {
     "Leaky".chars().cycle().take((bytes * 4).div_ceil(3)).collect()
 }
@@ -86,7 +92,7 @@ fn entries(count: usize) -> Value {
 }
 
 #[test]
-fn names_that_break_a_rule_are_refused() {
+fn invalid_names_are_rejected() {
     for (name, reason) in [
         (String::new(), "needs a name"),
         ("n".repeat(129), "at most 128 characters, not 129"),
@@ -104,13 +110,13 @@ fn names_that_break_a_rule_are_refused() {
         ("a\u{7f}".into(), "control characters"),
         ("a\u{85}b".into(), "control characters"),
     ] {
-        let message = refuses(&json!({"name": name}), &["name"]);
+        let message = assert_rejected(&json!({"name": name}), &["name"]);
         assert!(message.contains(reason), "{name:?}: {message}");
     }
 }
 
 #[test]
-fn names_are_counted_in_characters_and_kept_byte_for_byte() {
+fn names_are_counted_in_characters_and_stored_byte_for_byte() {
     for name in [
         "n",
         "a b",
@@ -124,9 +130,9 @@ fn names_are_counted_in_characters_and_kept_byte_for_byte() {
         &"🦀".repeat(128),
         &"e\u{301}".repeat(64),
     ] {
-        admits(&json!({"name": name}));
+        assert_accepted(&json!({"name": name}));
     }
-    // Two spellings of one letter are two names, and so are upper and lower case.
+    // Two Unicode forms of one letter are two names, and so are upper and lower case.
     let registry = contact_center();
     for name in ["caf\u{e9}", "cafe\u{301}", "Caf\u{e9}"] {
         registry.create(new(name)).unwrap();
@@ -135,7 +141,7 @@ fn names_are_counted_in_characters_and_kept_byte_for_byte() {
 }
 
 #[test]
-fn urls_that_break_a_rule_are_refused_each_with_its_reason() {
+fn invalid_urls_are_rejected_with_their_reason() {
     let begins = "begins with http:// or https://";
     let host = "needs a host";
     let space = "white space or a control character";
@@ -179,18 +185,18 @@ fn urls_that_break_a_rule_are_refused_each_with_its_reason() {
         ("https://a%00b/", no_url),
         (&too_long, most),
     ] {
-        let message = refuses(&json!({"url": url}), &["url"]);
+        let message = assert_rejected(&json!({"url": url}), &["url"]);
         assert!(message.contains(reason), "{url:?}: {message}");
     }
-    // What is no scheme is not repeated as one: it can be anything, a secret too.
+    // Text that is not a scheme is not repeated as one: it can be a secret.
     for url in ["http/x", "https?x", ":x", "abcdefghijklmnopq:x", "a_b:x"] {
-        let message = refuses(&json!({ "url": url }), &["url"]);
+        let message = assert_rejected(&json!({ "url": url }), &["url"]);
         assert!(message.ends_with(begins), "{url}: {message}");
     }
 }
 
 #[test]
-fn the_password_of_a_refused_url_is_not_repeated() {
+fn the_password_of_a_rejected_url_is_not_repeated() {
     for url in [
         "https://u:hunter2@x/".to_owned(),
         "https://u:hunter2@x y/".to_owned(),
@@ -203,19 +209,19 @@ fn the_password_of_a_refused_url_is_not_repeated() {
         "https://u:hunter2/@x".to_owned(),
         format!("https://u:hunter2@x/{}", "a".repeat(2_048)),
     ] {
-        let message = refuses(&json!({"url": url}), &["url"]);
+        let message = assert_rejected(&json!({"url": url}), &["url"]);
         assert!(!message.contains("hunter2"), "{message}");
     }
 }
 
-/// A URL of so many bytes.
+/// Returns a URL of this many bytes.
 fn url_of(bytes: usize) -> String {
     let start = "https://example.com/";
     format!("{start}{}", "a".repeat(bytes - start.len()))
 }
 
 #[test]
-fn urls_are_kept_as_given() {
+fn urls_are_stored_as_given() {
     for url in [
         "http://x",
         "HTTPS://EXAMPLE.com",
@@ -227,31 +233,33 @@ fn urls_are_kept_as_given() {
         "https://例え.jp/päth",
         &url_of(2_048),
     ] {
-        admits(&json!({"url": url}));
+        assert_accepted(&json!({"url": url}));
     }
 }
 
 #[test]
-fn the_number_of_events_is_judged_as_given() {
+fn the_number_of_events_is_validated_before_deduplication() {
     let none: [&str; 0] = [];
-    refuses(&json!({"events": none}), &["events"]);
+    assert_rejected(&json!({"events": none}), &["events"]);
     let many = |count: usize| (0..count).map(|n| format!("e{n}")).collect::<Vec<_>>();
-    admits(&json!({"events": many(256), "allowUnknownEvents": true}));
-    let message = refuses(&json!({"events": many(257), "allowUnknownEvents": true}), &["events"]);
+    assert_accepted(&json!({"events": many(256), "allowUnknownEvents": true}));
+    let message =
+        assert_rejected(&json!({"events": many(257), "allowUnknownEvents": true}), &["events"]);
     assert!(message.contains("at most 256 events, not 257"), "{message}");
-    refuses(&json!({"events": vec!["**"; 257]}), &["events"]);
-    refuses(&json!({"events": vec!["agent.*"; 257]}), &["events"]);
+    assert_rejected(&json!({"events": vec!["**"; 257]}), &["events"]);
+    assert_rejected(&json!({"events": vec!["agent.*"; 257]}), &["events"]);
 
-    let repeated =
-        contact_center().create(whole(&json!({"events": vec!["agent.*"; 256]}))).unwrap();
+    let repeated = contact_center()
+        .create(new_subscription(&json!({"events": vec!["agent.*"; 256]})))
+        .unwrap();
     assert_eq!(repeated.subscription().events(), ["agent.*"]);
 }
 
 #[test]
-fn exact_repeats_are_dropped_and_the_order_stays() {
+fn exact_duplicate_events_are_dropped_and_the_order_is_kept() {
     let given = json!({"events": ["channel.held.v1", "*", "channel.held.v1", "agent.*", "*"]});
     let registry = contact_center();
-    let created = registry.create(whole(&given)).unwrap();
+    let created = registry.create(new_subscription(&given)).unwrap();
     let kept = ["channel.held.v1", "*", "agent.*"];
     assert_eq!(created.subscription().events(), kept);
     let id = registry.create(new("other")).unwrap().subscription().id();
@@ -259,7 +267,7 @@ fn exact_repeats_are_dropped_and_the_order_stays() {
 }
 
 #[test]
-fn patterns_that_break_a_rule_are_refused_where_they_stand() {
+fn invalid_patterns_are_rejected_with_their_index() {
     let long = "a".repeat(257);
     for (pattern, reason) in [
         ("", "empty"),
@@ -287,9 +295,9 @@ fn patterns_that_break_a_rule_are_refused_where_they_stand() {
         ("[a-~]", "- that is neither first, nor last"),
         (&long, "at most 256 bytes, not 257"),
     ] {
-        // Permission to name unknown events is none to break the syntax.
+        // Allowing unknown events does not allow invalid syntax.
         for allow in [false, true] {
-            let message = refuses(
+            let message = assert_rejected(
                 &json!({"events": ["agent.*", pattern], "allowUnknownEvents": allow}),
                 &["events[1]"],
             );
@@ -297,11 +305,13 @@ fn patterns_that_break_a_rule_are_refused_where_they_stand() {
         }
     }
     let longest = "a".repeat(256);
-    admits(&json!({"events": [longest, "[!a-c-]?:/_-", "[-a]", "*"], "allowUnknownEvents": true}));
+    assert_accepted(
+        &json!({"events": [longest, "[!a-c-]?:/_-", "[-a]", "*"], "allowUnknownEvents": true}),
+    );
 }
 
 #[test]
-fn unknown_events_are_refused_with_the_nearest_name_unless_allowed() {
+fn unknown_events_are_rejected_with_a_suggestion_unless_allowed() {
     for (pattern, reason) in [
         (
             "agent.presencechange.v1",
@@ -314,28 +324,28 @@ fn unknown_events_are_refused_with_the_nearest_name_unless_allowed() {
         ("fax.*", "\"fax.*\" covers no event type"),
     ] {
         let events = json!({"events": [pattern, "*"]});
-        let message = refuses(&events, &["events[0]"]);
+        let message = assert_rejected(&events, &["events[0]"]);
         assert!(message.contains(reason), "{pattern}: {message}");
-        admits(&json!({"events": [pattern, "*"], "allowUnknownEvents": true}));
+        assert_accepted(&json!({"events": [pattern, "*"], "allowUnknownEvents": true}));
     }
-    refuses(
+    assert_rejected(
         &json!({"events": ["a", "*", "b.*"], "allowUnknownEvents": false}),
         &["events[0]", "events[2]"],
     );
 }
 
 #[test]
-fn an_unknown_event_takes_effect_when_the_catalog_learns_it() {
+fn an_unknown_event_takes_effect_once_it_is_registered() {
     let registry = Registry::in_memory().unwrap();
     let body = json!({"events": ["a.b", "c.*"], "allowUnknownEvents": true});
-    registry.create(whole(&body)).unwrap();
+    registry.create(new_subscription(&body)).unwrap();
     registry.register_event_types(["a.b", "c.d", "e.f"]).unwrap();
     let count = |name| registry.subscribers(name).unwrap().len();
     assert_eq!((count("a.b"), count("c.d"), count("e.f")), (1, 1, 0));
 }
 
 #[test]
-fn secrets_are_judged_by_their_bytes_and_not_repeated() {
+fn secrets_are_validated_by_their_bytes_and_not_repeated() {
     let padded = |count: usize| secret_of(128) + &"=".repeat(count - 171);
     for (secret, reason) in [
         (String::new(), "empty"),
@@ -353,10 +363,10 @@ fn secrets_are_judged_by_their_bytes_and_not_repeated() {
         (secret_of(33) + "\u{0}", "standard base64"),
         (format!("{0}={0}", secret_of(33)), "standard base64"),
         (format!("WHSEC_{}", secret_of(33)), "standard base64"),
-        // One character more than whole groups of four is no byte.
+        // One character beyond complete groups of four is not a byte.
         (secret_of(33) + "A", "standard base64"),
     ] {
-        let message = refuses(&json!({"secret": secret}), &["secret"]);
+        let message = assert_rejected(&json!({"secret": secret}), &["secret"]);
         assert!(message.contains(reason), "{secret:?}: {message}");
         assert!(secret.is_empty() || !message.contains(&secret), "{message}");
         assert!(!message.contains("Leaky"), "{message}");
@@ -369,23 +379,23 @@ fn secrets_are_judged_by_their_bytes_and_not_repeated() {
         padded(256),
         format!("whsec_{}", secret_of(32)),
     ] {
-        let created = admits(&json!({"secret": secret}));
+        let created = assert_accepted(&json!({"secret": secret}));
         assert_eq!(created.secret().expose(), secret);
     }
 }
 
 #[test]
-fn descriptions_are_counted_in_bytes_and_kept_also_when_empty() {
+fn descriptions_are_counted_in_bytes_and_stored_even_if_empty() {
     for text in ["", " ", "two\nlines", &"d".repeat(4_096), &"é".repeat(2_048)] {
-        admits(&json!({"description": text}));
+        assert_accepted(&json!({"description": text}));
     }
     for text in ["a\u{0}", &"d".repeat(4_097), &("é".repeat(2_048) + "a")] {
-        refuses(&json!({"description": text}), &["description"]);
+        assert_rejected(&json!({"description": text}), &["description"]);
     }
 }
 
 #[test]
-fn metadata_is_judged_key_by_key() {
+fn metadata_is_validated_key_by_key() {
     let long = |length: usize| "m".repeat(length);
     for metadata in [
         entries(50),
@@ -394,7 +404,7 @@ fn metadata_is_judged_key_by_key() {
         json!({"k": long(1_024)}),
         json!({" ": " \n"}),
     ] {
-        admits(&json!({"metadata": metadata}));
+        assert_accepted(&json!({"metadata": metadata}));
     }
     for (metadata, reason) in [
         (entries(51), "at most 50 keys are kept, not 51"),
@@ -407,17 +417,17 @@ fn metadata_is_judged_key_by_key() {
         (json!({"k": "\u{0}"}), "U+0000"),
         (json!({"": "v", "k": long(1_025)}), "cannot be empty; a value has"),
     ] {
-        let message = refuses(&json!({"metadata": metadata}), &["metadata"]);
+        let message = assert_rejected(&json!({"metadata": metadata}), &["metadata"]);
         assert!(message.contains(reason), "{message}");
     }
 }
 
 #[test]
-fn every_field_at_fault_is_told_at_once() {
+fn validation_reports_every_invalid_field_at_once() {
     let body = json!({
         "name": "", "url": "ftp://x", "events": ["**", "*", "nope"], "secret": secret_of(8),
         "description": "\u{0}", "metadata": {"": ""},
     });
     let fields = ["name", "url", "events[0]", "events[2]", "secret", "description", "metadata"];
-    refuses(&body, &fields);
+    assert_rejected(&body, &fields);
 }

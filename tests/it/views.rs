@@ -1,5 +1,5 @@
-//! The file is an interface too: other programs read the three views, and join them with tables of their own. A column
-//! that moves, or a row that the API would not answer, breaks programs that this crate's users cannot see.
+//! Tests the three views, which other programs read and join with their own tables. A moved column,
+//! or a row that the API would not return, breaks programs that this crate's users cannot see.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -11,7 +11,7 @@ use webhook_registry::{EventType, ListQuery, NewSubscription, Registry, Subscrip
 
 use crate::support::{SEED_SECRET, learn, new};
 
-/// A registry in a file, with a bit of everything.
+/// Creates a file registry with varied content.
 fn filled() -> (tempfile::TempDir, PathBuf, Registry) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("registry.db");
@@ -42,7 +42,7 @@ fn reader(path: &Path) -> Connection {
     Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap()
 }
 
-/// The names of the columns, and every row.
+/// Returns the names of the columns, and every row.
 fn rows(conn: &Connection, sql: &str) -> (Vec<String>, Vec<Vec<Cell>>) {
     let mut statement = conn.prepare(sql).unwrap();
     let width = statement.column_count();
@@ -64,7 +64,7 @@ fn maybe(given: Option<&str>) -> Cell {
 }
 
 #[test]
-fn the_columns_stand_by_name_and_order() {
+fn the_views_have_these_columns_in_this_order() {
     let (_folder, path, _registry) = filled();
     let conn = reader(&path);
     for (view, columns) in [
@@ -85,7 +85,7 @@ fn the_columns_stand_by_name_and_order() {
 }
 
 #[test]
-fn subscriptions_are_what_the_api_answers() {
+fn the_subscriptions_view_equals_the_api() {
     let (_folder, path, registry) = filled();
     let conn = reader(&path);
     let (_, mut found) = rows(&conn, "SELECT * FROM subscriptions ORDER BY id");
@@ -134,7 +134,7 @@ fn subscriptions_are_what_the_api_answers() {
 }
 
 #[test]
-fn event_types_are_what_the_api_answers() {
+fn the_event_types_view_equals_the_api() {
     let (_folder, path, registry) = filled();
     let (_, found) = rows(&reader(&path), "SELECT * FROM event_types ORDER BY name");
     let all = registry.event_types().unwrap();
@@ -153,7 +153,7 @@ fn event_types_are_what_the_api_answers() {
 }
 
 #[track_caller]
-fn subscribers_agree(conn: &Connection, registry: &Registry) -> usize {
+fn assert_subscribers_agree(conn: &Connection, registry: &Registry) -> usize {
     let (_, found) = rows(conn, "SELECT * FROM subscribers ORDER BY event_type, id");
     let mut expected = Vec::new();
     for event_type in registry.event_types().unwrap() {
@@ -171,26 +171,27 @@ fn subscribers_agree(conn: &Connection, registry: &Registry) -> usize {
 }
 
 #[test]
-fn subscribers_are_what_the_api_answers_also_after_changes() {
+fn the_subscribers_view_equals_the_api_also_after_changes() {
     let (_folder, path, registry) = filled();
     let conn = reader(&path);
-    // `plain` gets the seven of `*.v1` and `agent.other`, `many` all eight; `off` and `waits` get none.
-    assert_eq!(subscribers_agree(&conn, &registry), 16);
+    // `plain` receives the seven of `*.v1` and `agent.other`, `many` all eight; `off` and `waits`
+    // none.
+    assert_eq!(assert_subscribers_agree(&conn, &registry), 16);
     registry.register_event_type("fax.sent").unwrap();
-    assert_eq!(subscribers_agree(&conn, &registry), 18);
+    assert_eq!(assert_subscribers_agree(&conn, &registry), 18);
     let many = registry.get_by_name("many").unwrap().unwrap().id();
     registry.update(many, SubscriptionUpdate::new().enabled(false)).unwrap();
-    assert_eq!(subscribers_agree(&conn, &registry), 9);
+    assert_eq!(assert_subscribers_agree(&conn, &registry), 9);
     registry.remove_event_type("channel.connected.v1").unwrap();
-    assert_eq!(subscribers_agree(&conn, &registry), 8);
+    assert_eq!(assert_subscribers_agree(&conn, &registry), 8);
     registry.delete(many).unwrap();
     let off = registry.get_by_name("off").unwrap().unwrap().id();
     registry.update(off, SubscriptionUpdate::new().enabled(true)).unwrap();
-    assert_eq!(subscribers_agree(&conn, &registry), 16);
+    assert_eq!(assert_subscribers_agree(&conn, &registry), 16);
 }
 
 #[test]
-fn no_view_shows_a_secret() {
+fn no_view_contains_a_secret() {
     let (_folder, path, registry) = filled();
     let conn = reader(&path);
     let (_, views) =
@@ -211,7 +212,7 @@ fn no_view_shows_a_secret() {
 }
 
 #[test]
-fn a_program_joins_the_views_with_its_own_tables() {
+fn a_program_can_join_the_views_with_its_own_tables() {
     let (folder, path, _registry) = filled();
     let own = Connection::open(folder.path().join("own.db")).unwrap();
     own.execute_batch(

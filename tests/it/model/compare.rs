@@ -1,4 +1,4 @@
-//! Every question there is, put to a registry and to the model.
+//! Compares every read call of a registry with the model.
 
 use webhook_registry::{Error, ErrorKind, ListQuery, Registry, Subscription};
 
@@ -24,7 +24,7 @@ impl World {
             let name = *self.random.pick(&TYPES);
             query = query.event_type(name);
             known = self.naive.types.contains_key(name);
-            subs.retain(|sub| sub.covers(name));
+            subs.retain(|sub| sub.matches(name));
         }
         if self.random.chance(30) {
             let (key, value) = (*self.random.pick(&KEYS), *self.random.pick(&["1", "2", ""]));
@@ -98,7 +98,7 @@ impl World {
 }
 
 fn compare_dispatch(registry: &Registry, naive: &Naive, name: &str) {
-    let covering = || naive.subs.iter().filter(|sub| sub.covers(name));
+    let matching = || naive.subs.iter().filter(|sub| sub.matches(name));
     let known = naive.types.contains_key(name);
     assert_eq!(registry.event_type(name).unwrap().is_some(), known);
     let found = plain(registry.subscribers(name)).map(|all| {
@@ -119,7 +119,7 @@ fn compare_dispatch(registry: &Registry, naive: &Naive, name: &str) {
         let secrets = vec![sub.secret.clone().unwrap()];
         (sub.id, sub.name.clone(), sub.url.clone(), sub.metadata.clone(), secrets)
     };
-    let expected: Vec<_> = covering().filter(|sub| sub.enabled).map(one).collect();
+    let expected: Vec<_> = matching().filter(|sub| sub.enabled).map(one).collect();
     assert_eq!(
         found,
         if known { Ok(expected) } else { refusal(ErrorKind::NotFound, ["eventType".to_owned()]) },
@@ -134,10 +134,10 @@ fn compare_dispatch(registry: &Registry, naive: &Naive, name: &str) {
     });
     let one = |sub: &Sub| {
         let patterns: Vec<String> =
-            sub.events.iter().filter(|pattern| oracle::covers(pattern, name)).cloned().collect();
+            sub.events.iter().filter(|pattern| oracle::matches(pattern, name)).cloned().collect();
         (sub.id, sub.name.clone(), sub.enabled, patterns)
     };
-    let expected: Vec<_> = covering().map(one).collect();
+    let expected: Vec<_> = matching().map(one).collect();
     assert_eq!(
         found,
         if known { Ok(expected) } else { refusal(ErrorKind::NotFound, ["eventType".to_owned()]) },
@@ -145,20 +145,20 @@ fn compare_dispatch(registry: &Registry, naive: &Naive, name: &str) {
     );
 }
 
-/// What lies in the file in the end, read by a plain connection.
+/// Asserts that the content of the file, read by a plain connection, equals the model.
 pub(super) fn audit(path: &std::path::Path, naive: &Naive) {
     let conn = rusqlite::Connection::open(path).unwrap();
     let text = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
     assert_eq!(text("PRAGMA integrity_check"), "ok");
     assert_eq!(text("SELECT count(*) || '' FROM pragma_foreign_key_check"), "0");
     let orphans = "SELECT count(*) || '' FROM pattern WHERE id NOT IN (SELECT pattern FROM subscription_pattern)";
-    assert_eq!(text(orphans), "0", "patterns that nobody has");
+    assert_eq!(text(orphans), "0", "unused patterns remain");
     let mut statement =
         conn.prepare("SELECT event_type || ' ' || id FROM subscribers ORDER BY 1").unwrap();
     let rows = statement.query_map([], |row| row.get::<_, String>(0)).unwrap();
     let mut expected: Vec<String> = Vec::new();
     for name in naive.types.keys() {
-        let getting = naive.subs.iter().filter(|sub| sub.enabled && sub.covers(name));
+        let getting = naive.subs.iter().filter(|sub| sub.enabled && sub.matches(name));
         expected.extend(getting.map(|sub| format!("{name} {}", sub.id.unwrap())));
     }
     expected.sort();

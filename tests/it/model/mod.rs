@@ -1,6 +1,7 @@
-//! Guards against an answer that is wrong only after a certain history: a wildcard that lost a type when another
-//! pattern went, a filter that forgets the disabled, a cursor that skips a row, an id that falls. Random calls go to the
-//! registry and to a naive model of it; after each, every answer of every handle is compared.
+//! Compares a registry with a naive model under random calls. After each call, every answer of
+//! every handle is compared. This finds answers that are wrong only after a certain history: a
+//! wildcard that lost an event type when another pattern was removed, a filter that ignores
+//! disabled subscriptions, a cursor that skips a row, an id that decreases.
 
 mod compare;
 mod naive;
@@ -50,7 +51,7 @@ pub(crate) struct World {
     steps: usize,
 }
 
-/// Says where a failure was.
+/// Prints the step of a failure.
 impl Drop for World {
     fn drop(&mut self) {
         if std::thread::panicking() {
@@ -90,7 +91,7 @@ fn plain<T>(result: Result<T, Error>) -> Result<T, Refusal> {
 }
 
 impl World {
-    /// Two handles on nothing yet.
+    /// Creates two handles on an empty registry.
     pub(crate) fn new(random: Random, path: Option<PathBuf>) -> World {
         let mut world = World {
             random,
@@ -194,7 +195,7 @@ impl World {
             .collect()
     }
 
-    /// An id: mostly a living one.
+    /// Returns an id, mostly of an existing subscription.
     fn id(&mut self) -> SubscriptionId {
         let living: Vec<_> = self.naive.subs.iter().filter_map(|sub| sub.id).collect();
         if !living.is_empty() && self.random.chance(90) {
@@ -206,7 +207,7 @@ impl World {
         }
     }
 
-    /// Every handle gives the model's answers.
+    /// Asserts that every handle returns the answers of the model.
     pub(crate) fn compare_all(&mut self) {
         for registry in self.handles.clone() {
             self.compare(&registry);
@@ -215,7 +216,7 @@ impl World {
 
     fn made(&mut self, mut sub: Sub, created: &webhook_registry::Created) {
         let subscription = created.subscription();
-        assert!(self.naive.ids.last() < Some(&subscription.id()), "ids rise");
+        assert!(self.naive.ids.last() < Some(&subscription.id()), "ids must increase");
         self.naive.ids.push(subscription.id());
         sub.id = Some(subscription.id());
         sub.secret.get_or_insert_with(|| created.secret().expose().to_owned());
@@ -306,7 +307,7 @@ impl World {
             _ => {
                 drop(registry);
                 if self.path.is_some() && self.random.chance(30) {
-                    // The last handle to close empties the -wal.
+                    // The last handle to close checkpoints the -wal.
                     self.handles.clear();
                 } else {
                     self.handles.remove(handle);
@@ -323,7 +324,7 @@ fn run(path: Option<PathBuf>, steps: usize) {
     let mut world = World::new(Random::new(), path);
     let (mut most, mut seen) = (0, BTreeSet::new());
     for step in 0.. {
-        // Every event type known once and four subscriptions at once: what is poorer proves little.
+        // Runs until every event type was known and four subscriptions existed at once.
         if step >= steps && most >= 4 && seen.len() == TYPES.len() {
             break;
         }
@@ -345,7 +346,7 @@ fn run(path: Option<PathBuf>, steps: usize) {
 }
 
 #[test]
-fn a_file_answers_as_the_model_does_after_any_history() {
+fn a_file_registry_equals_the_model_after_random_operations() {
     for _ in 0..size(1, 20) {
         let folder = tempfile::tempdir().unwrap();
         run(Some(folder.path().join("registry.db")), size(250, 400));
@@ -353,7 +354,7 @@ fn a_file_answers_as_the_model_does_after_any_history() {
 }
 
 #[test]
-fn a_registry_in_memory_answers_as_the_model_does_after_any_history() {
+fn an_in_memory_registry_equals_the_model_after_random_operations() {
     for _ in 0..size(2, 20) {
         run(None, size(250, 400));
     }

@@ -1,4 +1,5 @@
-//! The registry once more, as plain lists and linear scans: what the real one is compared with.
+//! A naive implementation of a registry with plain lists and linear scans, as the reference for
+//! comparison.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +7,7 @@ use webhook_registry::{ErrorKind, NewSubscription, SubscriptionId, SubscriptionU
 
 use crate::support::oracle;
 
-/// A kind, and the fields at fault, sorted and once each.
+/// An error kind and the invalid fields, sorted and deduplicated.
 pub(crate) type Refusal = (ErrorKind, Vec<String>);
 
 pub(crate) fn refusal<T>(
@@ -25,12 +26,13 @@ pub(crate) const SECRETS: [&str; 3] = [
     "Q0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0M=",
 ];
 
-/// What the tests call bad begins with this, or is empty. The rules themselves are tested elsewhere.
+/// Returns true for an invalid text of the tests: empty, or with this prefix. The rules are tested
+/// elsewhere.
 pub(crate) fn is_bad(text: &str) -> bool {
     text.is_empty() || text.starts_with([' ', '\0', '\u{1}'])
 }
 
-/// What a subscription is created from.
+/// The input of a creation.
 #[derive(Clone, Debug)]
 pub(crate) struct Wish {
     pub(crate) name: String,
@@ -61,7 +63,7 @@ impl Wish {
     }
 }
 
-/// One call of an update.
+/// One setter of an update.
 #[derive(Clone, Debug)]
 pub(crate) enum Edit {
     Name(String),
@@ -109,23 +111,27 @@ pub(crate) struct Sub {
 }
 
 impl Sub {
-    pub(crate) fn covers(&self, event_type: &str) -> bool {
-        self.events.iter().any(|pattern| oracle::covers(pattern, event_type))
+    pub(crate) fn matches(&self, event_type: &str) -> bool {
+        self.events.iter().any(|pattern| oracle::matches(pattern, event_type))
     }
 }
 
-/// The whole state.
+/// The complete state.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Naive {
     pub(crate) types: BTreeMap<String, Option<String>>,
     pub(crate) subs: Vec<Sub>,
-    /// Every id that was ever given out, in order.
+    /// Every id that was ever assigned, in order.
     pub(crate) ids: Vec<SubscriptionId>,
 }
 
 impl Naive {
     pub(crate) fn expand(&self, pattern: &str) -> Vec<&str> {
-        self.types.keys().map(String::as_str).filter(|name| oracle::covers(pattern, name)).collect()
+        self.types
+            .keys()
+            .map(String::as_str)
+            .filter(|name| oracle::matches(pattern, name))
+            .collect()
     }
 
     pub(crate) fn find(&self, id: SubscriptionId) -> Option<&Sub> {
@@ -158,7 +164,7 @@ impl Naive {
         kept
     }
 
-    /// What the wish becomes, and its faults.
+    /// Returns the subscription for this input, and the invalid fields.
     fn judge(&self, wish: &Wish, now: u64) -> (Sub, Vec<String>) {
         let mut faults = Vec::new();
         let mut fault = |bad: bool, field: &str| faults.extend(bad.then(|| field.to_owned()));
@@ -188,7 +194,7 @@ impl Naive {
         self.subs.iter().any(|sub| sub.name == name && (but.is_none() || sub.id != but))
     }
 
-    /// What would be made of it, without the ids and the generated secrets.
+    /// Returns the subscriptions to create, without ids and generated secrets.
     pub(crate) fn create(&self, wish: &Wish, now: u64) -> Result<Sub, Refusal> {
         let (sub, faults) = self.judge(wish, now);
         if !faults.is_empty() {
@@ -255,7 +261,7 @@ impl Naive {
         if let Some(given) = events {
             after.events = self.events(&given, &before.events, allow, &mut faults);
         }
-        // Nothing bad is ever kept, so what is bad is a change.
+        // No invalid value is ever stored, so an invalid value is a change.
         let mut fault = |bad: bool, field: &str| faults.extend(bad.then(|| field.to_owned()));
         fault(is_bad(&after.name), "name");
         fault(is_bad(&after.url), "url");

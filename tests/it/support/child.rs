@@ -1,5 +1,6 @@
-//! Other processes: this test binary once more, in a role. A role is a test that returns at once unless it was started
-//! as a child. It talks to its parent over standard error, because libtest writes to standard output.
+//! Child processes: this test binary runs once more in a role. A role is a test that returns at
+//! once unless it was started as a child. It talks to its parent over standard error, because
+//! libtest writes to standard output.
 
 use std::io::{BufRead as _, BufReader, Lines, Write as _};
 use std::path::{Path, PathBuf};
@@ -8,14 +9,14 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 const ROLE: &str = "WEBHOOK_REGISTRY_CHILD";
 const PATH: &str = "WEBHOOK_REGISTRY_CHILD_PATH";
 
-/// In a role: the file, and the other arguments. None where the test runs as one of many.
+/// Returns the file and the other arguments in a role, and None in an ordinary test run.
 pub(crate) fn role() -> Option<(PathBuf, Vec<String>)> {
     let arguments = std::env::var(ROLE).ok()?;
     let path = std::env::var_os(PATH)?;
     Some((path.into(), arguments.split_whitespace().map(str::to_owned).collect()))
 }
 
-/// Tells the parent, in one write.
+/// Sends a line to the parent, in one write.
 pub(crate) fn tell(line: impl std::fmt::Display) {
     let line = format!("@{line}\n");
     std::io::stderr().lock().write_all(line.as_bytes()).unwrap();
@@ -28,14 +29,14 @@ pub(crate) fn await_word() -> String {
     line.trim().to_owned()
 }
 
-/// The command that runs a role, named by its test.
+/// Returns the command that runs a role, named by its test path.
 pub(crate) fn command(role: &str, path: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     in_role(&mut command, role, path, arguments);
     command
 }
 
-/// The same through a shell, which runs `before` first: `trap "" XFSZ`.
+/// Returns the command in a shell that first runs `before`, such as `trap "" XFSZ`.
 #[cfg(unix)]
 pub(crate) fn command_after(before: &str, role: &str, path: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new("sh");
@@ -59,7 +60,7 @@ fn in_role(command: &mut Command, role: &str, path: &Path, arguments: &[&str]) {
 pub(crate) struct Peer {
     child: Child,
     lines: Lines<BufReader<ChildStderr>>,
-    /// What it wrote beside its messages: a panic, for one.
+    /// Its other output, such as a panic message.
     noise: String,
 }
 
@@ -70,13 +71,13 @@ impl Peer {
         Peer { child, lines, noise: String::new() }
     }
 
-    /// Says a word to it.
+    /// Sends a line to the child.
     pub(crate) fn say(&mut self, word: &str) {
         let stdin = self.child.stdin.as_mut().unwrap();
         writeln!(stdin, "{word}").unwrap_or_else(|cause| panic!("{cause}: {}", self.noise));
     }
 
-    /// What it tells next; none at its end.
+    /// Returns its next message, or None at its end.
     pub(crate) fn hear(&mut self) -> Option<String> {
         loop {
             let line = self.lines.next()?.unwrap();
@@ -93,12 +94,12 @@ impl Peer {
         assert_eq!(heard.as_deref(), Some(message), "{}", self.noise);
     }
 
-    /// SIGKILL, now.
+    /// Kills the child with SIGKILL.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
     }
 
-    /// SIGSTOP: it stands still once this returns.
+    /// Stops the child with SIGSTOP, and returns once it is stopped.
     #[cfg(unix)]
     pub(crate) fn stop(&mut self) {
         let pid = rustix::process::Pid::from_child(&self.child);
@@ -106,7 +107,7 @@ impl Peer {
         rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::UNTRACED).unwrap();
     }
 
-    /// All that it still tells, once it has ended well.
+    /// Returns the remaining messages, after asserting a successful exit.
     #[track_caller]
     pub(crate) fn finish(mut self) -> Vec<String> {
         drop(self.child.stdin.take());

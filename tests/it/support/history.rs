@@ -1,5 +1,5 @@
-//! A history that every test knows by heart: what step `n` does, and what there is after it. So what a crash left can be
-//! told to be a prefix of it, and which.
+//! A deterministic history: step `n` always does the same, and the state after it is known. So a
+//! test can tell whether a crash left a prefix of it, and which one.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,22 +8,23 @@ use webhook_registry::{ListQuery, Registry, SubscriptionUpdate};
 
 use crate::support::new;
 
-/// By name: the revision, and the step that made it.
+/// By name: the revision, and the step that created it.
 pub(crate) type State = BTreeMap<String, (u64, String)>;
 
-/// Names of one subscription of step `n`.
+/// Returns the name of a subscription of step `n`.
 fn name(step: usize) -> String {
     format!("name-{step}")
 }
 
-/// Prepares a fresh file; the history begins after it.
+/// Prepares a fresh file, before the history begins.
 pub(crate) fn begin(registry: &Registry) {
     registry.register_event_types(["agent.v1", "agent.v2"]).unwrap();
 }
 
-/// Does step `n`: two creations, a change of the second, a deletion of the first of every other four.
+/// Takes step `n`: two creations, an update of the second, and a deletion of the first of every
+/// other four.
 pub(crate) fn take(registry: &Registry, step: usize) -> webhook_registry::Result<()> {
-    let id = |name: &str| Ok(registry.get_by_name(name)?.expect("it was created").id());
+    let id = |name: &str| Ok(registry.get_by_name(name)?.expect("the step created it").id());
     match step % 4 {
         0 | 1 => {
             let filler = "x".repeat(step * 37 % 900);
@@ -43,7 +44,7 @@ pub(crate) fn take(registry: &Registry, step: usize) -> webhook_registry::Result
     }
 }
 
-/// What there is after the first `steps` steps.
+/// Returns the state after the first `steps` steps.
 pub(crate) fn after(steps: usize) -> State {
     let mut state = State::new();
     for step in 0..steps {
@@ -57,7 +58,7 @@ pub(crate) fn after(steps: usize) -> State {
     state
 }
 
-/// What there is in the registry, with every answer that can be had checked against the others.
+/// Returns the state of the registry, and asserts that all answers agree.
 pub(crate) fn state(registry: &Registry) -> webhook_registry::Result<State> {
     let mut state = State::new();
     let mut ids = Vec::new();
@@ -67,7 +68,7 @@ pub(crate) fn state(registry: &Registry) -> webhook_registry::Result<State> {
         state.insert(found.name().to_owned(), (found.revision(), found.metadata()["step"].clone()));
     }
     let getting: Vec<_> = registry.subscribers("agent.v1")?.iter().map(|one| one.id()).collect();
-    assert_eq!(getting, ids, "all of them get agent.v1");
+    assert_eq!(getting, ids, "every subscription receives agent.v1");
     for found in registry.event_types()? {
         if found.name().starts_with("agent.step") {
             state.insert(found.name().to_owned(), (0, String::new()));
@@ -76,7 +77,7 @@ pub(crate) fn state(registry: &Registry) -> webhook_registry::Result<State> {
     Ok(state)
 }
 
-/// What SQLite itself says of the file.
+/// Asserts that SQLite finds the file intact.
 #[track_caller]
 pub(crate) fn assert_whole(path: &Path) {
     let conn = rusqlite::Connection::open(path).unwrap();

@@ -1,4 +1,4 @@
-//! What many tests begin with.
+//! Shared fixtures and helpers.
 
 pub(crate) mod child;
 pub(crate) mod history;
@@ -22,30 +22,31 @@ pub(crate) const STRIPE: &str = include_str!("../../fixtures/stripe-event-types.
 pub(crate) const SEED_SECRET: &str =
     "OFd4WHqXISxMAgoYneiFhgdGrOgYeToYPN3HjIO4xAxDvWd/oIKTW1P4A6GLXN0McDGlLtnTn1KCGCa+W5Gu=";
 
-/// A registry in memory that knows the contact centre's event types.
+/// Returns an in-memory registry with the event types of the contact center.
 pub(crate) fn contact_center() -> Registry {
     let registry = Registry::in_memory().unwrap();
     learn(&registry);
     registry
 }
 
-/// Teaches a registry the contact centre's event types.
+/// Registers the event types of the contact center.
 pub(crate) fn learn(registry: &Registry) {
     let catalog: Catalog = serde_json::from_str(CONTACT_CENTER).unwrap();
     registry.register_event_types(catalog).unwrap();
 }
 
-/// For many that write at once where it is not the waiting that is tested: on a loaded machine it takes as long as it takes.
+/// Returns options with a long timeout, for concurrent writers on a loaded machine whose waiting is
+/// not under test.
 pub(crate) fn patient() -> RegistryOptions {
     Registry::options().busy_timeout(Duration::from_secs(300)).durability(Durability::Relaxed)
 }
 
-/// A subscription that keeps every rule.
+/// Returns a valid subscription.
 pub(crate) fn new(name: &str) -> NewSubscription {
     NewSubscription::new(name, "https://example.com/hook", ["agent.*"])
 }
 
-/// The error of a call that has to fail, with its kind and its fields checked.
+/// Returns the error of a call, after asserting its kind and fields.
 #[track_caller]
 pub(crate) fn refused<T: std::fmt::Debug>(
     result: Result<T, Error>,
@@ -59,13 +60,13 @@ pub(crate) fn refused<T: std::fmt::Debug>(
     error
 }
 
-/// A clock that stands still until it is set, in milliseconds since 1970. Clones are the same clock.
+/// A clock that stands still until it is set, in milliseconds since 1970. Clones share the clock.
 #[derive(Clone, Debug)]
-pub(crate) struct Hands(Arc<AtomicU64>);
+pub(crate) struct Clock(Arc<AtomicU64>);
 
-impl Hands {
-    pub(crate) fn at(millis: u64) -> Hands {
-        Hands(Arc::new(AtomicU64::new(millis)))
+impl Clock {
+    pub(crate) fn at(millis: u64) -> Clock {
+        Clock(Arc::new(AtomicU64::new(millis)))
     }
 
     pub(crate) fn set(&self, millis: u64) {
@@ -73,8 +74,8 @@ impl Hands {
     }
 
     pub(crate) fn options(&self) -> RegistryOptions {
-        let hands = self.0.clone();
-        Registry::options().clock(move || time(hands.load(Ordering::SeqCst)))
+        let clock = self.0.clone();
+        Registry::options().clock(move || time(clock.load(Ordering::SeqCst)))
     }
 }
 
@@ -82,9 +83,9 @@ pub(crate) fn time(millis: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(millis)
 }
 
-/// The names of the files in a folder whose raw bytes hold this.
+/// Returns the names of the files in a folder whose raw bytes contain this.
 pub(crate) fn files_with(folder: &Path, sought: &[u8]) -> Vec<String> {
-    // As text, a character a byte: the search of `str` is quick also in a debug build.
+    // As text, one character per byte: searching a `str` is fast even in a debug build.
     let text = |bytes: &[u8]| -> String { bytes.iter().map(|byte| char::from(*byte)).collect() };
     let sought = text(sought);
     let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
@@ -95,7 +96,7 @@ pub(crate) fn files_with(folder: &Path, sought: &[u8]) -> Vec<String> {
     names
 }
 
-/// Says that it is over, once it is dropped: to other threads, also where this one has failed.
+/// Sets the flag when dropped, so that other threads end even if this one panics.
 pub(crate) struct End<'a>(pub(crate) &'a AtomicBool);
 
 impl Drop for End<'_> {
@@ -104,12 +105,12 @@ impl Drop for End<'_> {
     }
 }
 
-/// What an error says stands behind it, the nearest first.
+/// Returns the causes of an error, the nearest first.
 pub(crate) fn causes(error: &Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
     std::iter::successors(std::error::Error::source(error), |cause| cause.source())
 }
 
-/// How much of a suite runs: a few seconds' worth, or all of it with `WEBHOOK_REGISTRY_FULL=1`.
+/// Returns the size of a suite: a few seconds, or the full one with `WEBHOOK_REGISTRY_FULL=1`.
 pub(crate) fn size<T>(small: T, full: T) -> T {
     if std::env::var_os("WEBHOOK_REGISTRY_FULL").is_some_and(|value| value == "1") {
         full
@@ -118,12 +119,13 @@ pub(crate) fn size<T>(small: T, full: T) -> T {
     }
 }
 
-/// A seeded generator (splitmix64), so that a failure can be run again.
+/// A seeded generator (splitmix64), so that a failure can be reproduced.
 #[derive(Clone, Debug)]
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    /// The seed of `WEBHOOK_REGISTRY_SEED`, else a new one; printed, and so shown with a failure.
+    /// Uses the seed of `WEBHOOK_REGISTRY_SEED`, or a new one, and prints it so that a failure
+    /// shows it.
     pub(crate) fn new() -> Random {
         use std::hash::{BuildHasher as _, RandomState};
         let seed = std::env::var("WEBHOOK_REGISTRY_SEED")

@@ -1,4 +1,5 @@
-//! Patterns once more, as slowly and as plainly as the contract puts them: what the crate is compared with.
+//! An independent implementation of patterns, as slow and simple as the documentation describes
+//! them, to compare the crate with.
 
 use std::collections::BTreeSet;
 
@@ -10,25 +11,25 @@ enum Part {
     Class { negated: bool, members: Vec<(char, char)> },
 }
 
-/// Whether the text is a pattern at all.
+/// Returns true if the text is a valid pattern.
 pub(crate) fn accepts(pattern: &str) -> bool {
     parse(pattern).is_some()
 }
 
-/// Whether the text is a pattern with a wildcard in it.
+/// Returns true if the text is a pattern with a wildcard.
 pub(crate) fn is_wildcard(pattern: &str) -> bool {
     parse(pattern).is_some_and(|parts| !parts.iter().all(|part| matches!(part, Part::Literal(_))))
 }
 
-/// Whether the text is the name of an event type.
+/// Returns true if the text is a valid name of an event type.
 pub(crate) fn is_name(text: &str) -> bool {
     (1..=256).contains(&text.len()) && text.chars().all(is_name_char)
 }
 
-/// Whether the pattern covers the name; false where either is none.
-pub(crate) fn covers(pattern: &str, name: &str) -> bool {
+/// Returns true if the pattern matches the name, and false if either is invalid.
+pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     let name_chars: Vec<char> = name.chars().collect();
-    is_name(name) && parse(pattern).is_some_and(|parts| matches(&parts, &name_chars))
+    is_name(name) && parse(pattern).is_some_and(|parts| matches_parts(&parts, &name_chars))
 }
 
 fn is_name_char(c: char) -> bool {
@@ -60,7 +61,8 @@ fn parse(pattern: &str) -> Option<Vec<Part>> {
     Some(parts)
 }
 
-/// A set: `-` at either end, and between them characters and rising ranges, none of which is a `-`.
+/// Parses a set: `-` at either end, and between them characters and ascending ranges, none of which
+/// is a `-`.
 fn members(class: &str) -> Option<Vec<(char, char)>> {
     if class.is_empty() {
         return None;
@@ -106,8 +108,8 @@ fn fits(part: &Part, c: char) -> bool {
     }
 }
 
-/// Follows every way through the name at once: after each part, the places that it can have led to.
-fn matches(parts: &[Part], name: &[char]) -> bool {
+/// Follows every way through the name at once: after each part, the set of reachable positions.
+fn matches_parts(parts: &[Part], name: &[char]) -> bool {
     let mut places = BTreeSet::from([0]);
     for part in parts {
         places = if matches!(part, Part::Run) {

@@ -1,4 +1,4 @@
-//! The registry beside async-sqlite.
+//! Uses the registry in one program with async-sqlite.
 
 #[path = "../../rusqlite_jobs.rs"]
 mod jobs;

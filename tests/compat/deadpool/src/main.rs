@@ -1,4 +1,4 @@
-//! The registry beside deadpool-sqlite.
+//! Uses the registry in one program with deadpool-sqlite.
 
 #[path = "../../rusqlite_jobs.rs"]
 mod jobs;
@@ -8,7 +8,7 @@ mod shared;
 use deadpool_sqlite::{Config, Pool, Runtime, rusqlite};
 use shared::{Program, Result};
 
-/// Does a job on a connection of the pool.
+/// Runs a job on a connection of the pool.
 async fn on<T: Send + 'static>(
     pool: &Pool,
     job: impl FnOnce(&mut rusqlite::Connection) -> rusqlite::Result<T> + Send + 'static,

@@ -1,4 +1,4 @@
-//! The registry beside diesel.
+//! Uses the registry in one program with diesel.
 
 #[path = "../../shared.rs"]
 mod shared;
@@ -14,7 +14,7 @@ diesel::table! {
     }
 }
 
-// A view of the registry's file.
+// A view in the file of the registry.
 diesel::table! {
     subscribers (id) {
         event_type -> Text,

@@ -1,4 +1,4 @@
-//! The registry beside r2d2_sqlite.
+//! Uses the registry in one program with r2d2_sqlite.
 
 #[path = "../../rusqlite_jobs.rs"]
 mod jobs;

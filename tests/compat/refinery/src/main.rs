@@ -1,4 +1,5 @@
-//! The registry beside refinery, which makes the tables of the program's own file.
+//! Uses the registry in one program with refinery, which creates the tables of the own file of the
+//! program.
 
 #[path = "../../rusqlite_jobs.rs"]
 mod jobs;

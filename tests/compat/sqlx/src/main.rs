@@ -1,4 +1,4 @@
-//! The registry beside sqlx.
+//! Uses the registry in one program with sqlx.
 
 #[path = "../../shared.rs"]
 mod shared;

@@ -1,4 +1,4 @@
-//! The registry beside tokio-rusqlite.
+//! Uses the registry in one program with tokio-rusqlite.
 
 #[path = "../../rusqlite_jobs.rs"]
 mod jobs;

@@ -1,7 +1,9 @@
-//! The registry in an async program: many tasks ask whom an event goes to, while another changes it.
+//! Uses the registry in an async program: many tasks look up the subscribers of an event while
+//! another task changes them.
 //!
-//! A call that may wait for the file belongs into `spawn_blocking`. One whose answer is remembered takes microseconds, and
-//! can be made from the task itself: that of an event that was asked for before, unless something has changed since.
+//! A call that may wait for the file belongs in `spawn_blocking`. A look-up with a cached answer
+//! takes microseconds and can be made in the task itself. An answer is cached after the first
+//! look-up of an event, until something changes.
 
 #[path = "../../shared.rs"]
 mod shared;
@@ -12,11 +14,11 @@ use webhook_registry::{Registry, SubscriptionUpdate};
 
 const TASKS: usize = 200;
 
-/// One task's question, whatever lock it may have to wait for.
-async fn ask(registry: Registry, task: usize) -> Result {
+/// Looks up an event in a task, where the call may wait for a lock.
+async fn look_up(registry: Registry, task: usize) -> Result {
     let event = [EVENT, "channel.ended.v1", "agent.paused.v1"][task % 3];
     let answer = spawn_blocking(move || registry.subscribers(event)).await??;
-    // `crm` comes and goes; the others stay.
+    // `crm` is enabled and disabled meanwhile; the others stay enabled.
     let names: Vec<&str> =
         answer.iter().map(|one| one.name()).filter(|name| *name != "crm").collect();
     let expected: &[&str] = if task % 3 == 2 { &["bi", "wfm"] } else { &["bi"] };
@@ -28,10 +30,10 @@ async fn main() -> Result {
     let program = Program::new()?;
     let registry = &program.registry;
 
-    // Cold or not, through `spawn_blocking`; meanwhile the registry changes.
+    // Look-ups through `spawn_blocking` while the registry changes, cached or not.
     let mut tasks = JoinSet::new();
     for task in 0..TASKS {
-        tasks.spawn(ask(registry.clone(), task));
+        tasks.spawn(look_up(registry.clone(), task));
     }
     let writer = registry.clone();
     let crm = registry.get_by_name("crm")?.ok_or("no crm")?.id();
@@ -47,7 +49,7 @@ async fn main() -> Result {
     }
     changes.await??;
 
-    // Warm, from the tasks themselves; a change is seen by whoever asks after it.
+    // Cached look-ups in the tasks themselves; a look-up after a change sees it.
     let before = registry.subscribers(EVENT)?.len();
     let mut tasks = JoinSet::new();
     for _ in 0..TASKS {
@@ -56,7 +58,7 @@ async fn main() -> Result {
     }
     while let Some(task) = tasks.join_next().await {
         if task?? != before {
-            return Err("a warm answer differs".into());
+            return Err("a cached answer differs".into());
         }
         done += 1;
     }

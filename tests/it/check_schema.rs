@@ -1,0 +1,136 @@
+//! Tests that `check` reports missing and altered parts of the schema, and advises about foreign
+//! triggers, indexes, views and tables that interfere with it.
+
+use webhook_registry::Finding;
+
+use crate::check::{check, execute, file, finds};
+
+#[test]
+fn check_finds_missing_and_altered_parts_of_the_schema() {
+    let view = "SELECT event_type, id, name, url FROM subscribers_of_old";
+    for (sql, said) in [
+        ("DROP VIEW subscribers", "the view subscribers is missing; export the registry"),
+        (
+            "DROP VIEW event_types; CREATE VIEW event_types AS SELECT name FROM event_type",
+            "the view event_types is not as",
+        ),
+        (
+            &*format!("DROP VIEW subscribers; CREATE VIEW subscribers AS {view}"),
+            "the view subscribers is not as",
+        ),
+        (
+            "DROP VIEW event_types; CREATE TABLE event_types (name)",
+            "the view event_types is missing",
+        ),
+        (
+            "DROP INDEX pattern_wildcard",
+            "the index pattern_wildcard is missing; export the registry",
+        ),
+        ("DROP INDEX expansion_pattern", "the index expansion_pattern is missing"),
+        (
+            "DROP INDEX subscription_pattern_route",
+            "the index subscription_pattern_route is missing",
+        ),
+        (
+            "DROP INDEX expansion_pattern; CREATE INDEX expansion_pattern ON expansion (event_type)",
+            "the index expansion_pattern is not as this crate writes it",
+        ),
+        (
+            "DROP INDEX expansion_pattern; CREATE INDEX expansion_pattern ON event_type (name)",
+            "the index expansion_pattern is not as this crate writes it",
+        ),
+        (
+            "ALTER TABLE subscription ADD COLUMN note TEXT",
+            "the table subscription is not as this crate writes it",
+        ),
+        (
+            "ALTER TABLE change RENAME COLUMN subject TO of",
+            "the table change is not as this crate writes it",
+        ),
+        ("ALTER TABLE change RENAME TO away", "the table change is missing"),
+        (
+            "ALTER TABLE event_type RENAME TO away",
+            "the view event_types is not as this crate writes it",
+        ),
+        ("DROP TABLE change", "the table change is missing; restore a backup"),
+        (
+            "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, 'CHECK (enabled IN (0, 1))', '')",
+            "the table subscription_pattern is not as this crate writes it",
+        ),
+        (
+            "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, 'NULL: none', 'NULL: None')",
+            "the table event_type is not as this crate writes it",
+        ),
+    ] {
+        finds(sql, said, None);
+    }
+}
+
+#[test]
+fn check_advises_about_foreign_objects_that_interfere_with_its_tables() {
+    let advises = |sql: &str, said: Option<&str>| {
+        let file = file();
+        execute(&file.path, sql);
+        let report = check(&file.path);
+        assert!(report.is_sound(), "{sql}: {report}");
+        let advice: Vec<&str> = report.advice().iter().map(Finding::message).collect();
+        match said {
+            Some(said) => {
+                assert_eq!(advice.len(), 1, "{sql}: {advice:?}");
+                assert!(
+                    advice[0].starts_with(said) && advice[0].contains("; drop it"),
+                    "{sql}: {advice:?}"
+                );
+            }
+            None => assert!(advice.is_empty(), "{sql}: {advice:?}"),
+        }
+    };
+    let mine = "CREATE TABLE mine (id INTEGER PRIMARY KEY, event_type TEXT, secret TEXT)";
+    for (sql, said) in [
+        (
+            "CREATE TRIGGER t AFTER INSERT ON subscription BEGIN DELETE FROM secret; END",
+            r#"the trigger "t" is another program's and runs inside every change of subscription"#,
+        ),
+        (
+            "CREATE TRIGGER t AFTER INSERT ON SUBSCRIPTION BEGIN SELECT 1; END",
+            r#"the trigger "t" is another program's and runs inside every change of"#,
+        ),
+        (
+            "CREATE TRIGGER t INSTEAD OF DELETE ON subscribers BEGIN SELECT 1; END",
+            r#"the trigger "t" is another program's and runs inside every change of subscribers"#,
+        ),
+        (
+            "{mine}; CREATE TRIGGER t AFTER INSERT ON mine BEGIN UPDATE OR IGNORE subscription SET enabled = 0; END",
+            r#"the trigger "t" is another program's and uses the registry's tables"#,
+        ),
+        (
+            "CREATE UNIQUE INDEX i ON subscription (url)",
+            r#"the index "i" is another program's and takes part in"#,
+        ),
+        (
+            "CREATE VIEW v AS SELECT url FROM main.[Subscription]",
+            r#"the view "v" is another program's and reads"#,
+        ),
+        (
+            "CREATE VIEW v AS SELECT 1 FROM subscribers JOIN \"secret\"",
+            r#"the view "v" is another program's and reads the registry's tables"#,
+        ),
+        (
+            "CREATE TABLE t (of INTEGER REFERENCES subscription (seq))",
+            r#"the table "t" is another program's and has a foreign key to subscription"#,
+        ),
+    ] {
+        advises(&sql.replace("{mine}", mine), Some(said));
+    }
+    // Objects that do not use the private tables, or read only the public views, get no advice.
+    for sql in [
+        "{mine}; CREATE INDEX i ON mine (secret); CREATE TABLE other (of REFERENCES mine (id))",
+        "{mine}; CREATE TRIGGER t AFTER UPDATE OF event_type ON mine BEGIN UPDATE mine SET secret = 1; END",
+        "CREATE VIEW v AS SELECT event_type, name FROM subscribers",
+        "{mine}; CREATE VIEW v AS SELECT m.id, event_type, secret FROM mine m, subscriptions s",
+        "ANALYZE",
+        "ALTER TABLE subscription RENAME TO away; ALTER TABLE away RENAME TO subscription",
+    ] {
+        advises(&sql.replace("{mine}", mine), None);
+    }
+}

@@ -1,0 +1,105 @@
+//! Tests rows of the catalog and the history that do not decode: every call that reads them must
+//! return `Corrupt`.
+
+use webhook_registry::{ChangeKind, ErrorKind};
+
+use crate::support::refused;
+use crate::undecodable_rows::{Call::*, Damaged, EVENT, assert_corrupt, call};
+
+#[test]
+fn a_schema_that_is_not_json_is_corrupt() {
+    let damaged =
+        Damaged::new("UPDATE event_type SET json_schema = '{' WHERE name = 'agent.v1'", true);
+    refused(damaged.registry.event_type(EVENT), ErrorKind::Corrupt, &[]);
+    refused(damaged.registry.event_types(), ErrorKind::Corrupt, &[]);
+    assert_eq!(damaged.registry.subscribers(EVENT).unwrap().len(), 1);
+}
+
+#[test]
+fn an_invalid_stored_event_type_is_corrupt_until_it_is_registered_again() {
+    for set in [
+        "json_schema = '{'",
+        "json_schema = 'null'",
+        "json_schema = CAST(x'ff' AS TEXT)",
+        "json_schema = printf('%.*c', 126, '[') || printf('%.*c', 126, ']')",
+        r#"json_schema = '"' || printf('%.*c', 262144, 'x') || '"'"#,
+        "description = CAST(x'ff' AS TEXT)",
+        "description = 'a' || char(0)",
+        "description = printf('%.*c', 4097, 'x')",
+    ] {
+        let sql = format!("UPDATE event_type SET {set} WHERE name = 'agent.v1'");
+        assert_corrupt(&sql, &[EventTypes, Export]);
+        let Damaged { registry, .. } = &Damaged::new(&sql, true);
+        refused(registry.event_type(EVENT), ErrorKind::Corrupt, &[]);
+        refused(registry.remove_event_type(EVENT), ErrorKind::Corrupt, &[]);
+        // All names are valid.
+        assert_eq!(registry.expand("*").unwrap(), [EVENT, "queue.v1"]);
+        let seen = registry.last_change().unwrap();
+        registry.register_event_type(EVENT).unwrap();
+        assert_eq!(registry.event_type(EVENT).unwrap().unwrap().description(), None);
+        assert_eq!(registry.subscribers(EVENT).unwrap().len(), 1);
+        let change = &registry.changes(seen, 100).unwrap()[0];
+        assert_eq!((change.kind(), change.subject()), (ChangeKind::EventTypeReplaced, EVENT));
+        assert!(registry.check().unwrap().is_sound(), "{set}");
+    }
+}
+
+#[test]
+fn a_history_value_that_no_call_would_accept_is_corrupt() {
+    // Change 1 registers an event type, change 3 creates a subscription.
+    let fields = |sequence: u8, fields: &str| {
+        format!("UPDATE change SET fields = '{fields}' WHERE sequence = {sequence}")
+    };
+    let one = |name: &str, value: &str| format!(r#"[{{"name":"{name}","after":{value}}}]"#);
+    let mut damages = vec![
+        "UPDATE change SET subject = '' WHERE sequence = 3".to_owned(),
+        "UPDATE change SET subject = lower(subject) WHERE sequence = 3".to_owned(),
+        "UPDATE change SET subject = 'agent.v1' WHERE sequence = 3".to_owned(),
+        "UPDATE change SET subject = 'a b' WHERE sequence = 1".to_owned(),
+        "UPDATE change SET subject = CAST(x'ff' AS TEXT) WHERE sequence = 1".to_owned(),
+        "UPDATE change SET at = -1 WHERE sequence = 1".to_owned(),
+        "UPDATE change SET kind = 'Created' WHERE sequence = 3".to_owned(),
+        fields(3, r#"[{"name":"name","after":"a"},{"name":"name","after":"b"}]"#),
+        fields(3, r#"[{"name":"name","after":"a","then":"b"}]"#),
+        fields(3, r#"[{"name":"name","before":null,"after":"b"}]"#),
+        fields(3, r#"[{"name":"name","before":" a","after":"b"}]"#),
+        fields(3, r#"{"name":"name","after":"a"}"#),
+    ];
+    let long = |length: usize| format!("\"{}\"", "x".repeat(length));
+    for (name, value) in [
+        ("name", "\"\""),
+        ("name", "\"a\\u0000\""),
+        ("name", "1"),
+        ("url", "\"xttps://example.com/\""),
+        ("url", "\"https://[::1/\""),
+        ("events", "[]"),
+        ("events", "[\"**\"]"),
+        ("events", "[\"a\",\"a\"]"),
+        ("events", "\"a\""),
+        ("enabled", "1"),
+        ("description", &*long(4_097)),
+        ("metadata", "{\"\":\"1\"}"),
+        ("metadata", "{\"a\":1}"),
+        ("metadata", "[]"),
+        ("secret", "\"c2VjcmV0c2VjcmV0\""),
+        ("jsonSchema", "true"),
+        ("revision", "1"),
+    ] {
+        damages.push(fields(3, &one(name, value)));
+    }
+    for (name, value) in [
+        ("name", "\"a b\""),
+        ("description", "\"\\u0000\""),
+        ("jsonSchema", "null"),
+        ("jsonSchema", &*long(262_144)),
+        ("url", "\"https://example.com/\""),
+        ("secret", "null"),
+    ] {
+        damages.push(fields(1, &one(name, value)));
+    }
+    for sql in damages {
+        assert_corrupt(&sql, &[Changes]);
+    }
+    let damaged = Damaged::new(&fields(3, &one("url", "\"https://other.example/\"")), true);
+    call(&damaged, Changes).unwrap();
+}
