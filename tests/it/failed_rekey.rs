@@ -216,11 +216,11 @@ fn child_may_open_no_more() {
         |number| {
             step.set(number);
             let next = std::os::fd::AsRawFd::as_raw_fd(&std::fs::File::open("/dev/null").unwrap());
-            limit_file_size(Some(u64::try_from(next).unwrap() + number as u64 - 1));
+            limit(Some(u64::try_from(next).unwrap() + number as u64 - 1));
         },
         || {
             // As many as it takes are open by then: one more would not have been.
-            limit_file_size(before);
+            limit(before);
             step.get() < 20
         },
     );
