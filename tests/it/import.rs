@@ -84,7 +84,7 @@ fn every_invalid_value_of_an_import_is_reported_with_its_position() {
         ("subscriptionId", json!(""), "has 26 characters, not 0"),
         ("subscriptionId", json!("81ARZ3NDEKTSV4RRFFQ69G5FAV"), "a digit from 0 to 7"),
         ("subscriptionId", json!("01ARZ3NDEKTSV4RRFFQ69G5FAU"), "letters other than"),
-        ("subscriptionId", json!("00000000000000000000000000"), "ids must increase"),
+        ("subscriptionId", json!("00000000000000000000000000"), "ids rise"),
         ("name", json!(""), "needs a name"),
         ("name", json!(" b"), "white space"),
         ("name", json!("a"), r#""a" stands in this list already, at [0]"#),
