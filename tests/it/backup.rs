@@ -308,7 +308,7 @@ fn child_backs_up_with_a_file_size_limit() {
     );
     assert_eq!(contents(&registry), before);
     registry.backup(&copy).unwrap();
-    child::tell(format_args!("refused: {}", error.to_string().len() > 10));
+    child::tell(format_args!("rejected: {}", error.to_string().len() > 10));
 }
 
 #[cfg(unix)]
@@ -320,7 +320,7 @@ fn a_backup_that_runs_out_of_disk_space_leaves_no_file_and_can_be_retried() {
         drop(registry_with_50(&path));
         let role = "backup::child_backs_up_with_a_file_size_limit";
         let peer = Peer::spawn(&mut child::command_after("trap '' XFSZ", role, &path, &[bytes]));
-        assert_eq!(peer.finish(), ["refused: true"], "with {bytes} bytes");
+        assert_eq!(peer.finish(), ["rejected: true"], "with {bytes} bytes");
     }
 }
 
@@ -334,7 +334,7 @@ fn a_backup_into_an_unwritable_directory_is_a_storage_error() {
     std::fs::create_dir(&shut).unwrap();
     std::fs::set_permissions(&shut, std::fs::Permissions::from_mode(0o500)).unwrap();
     if std::fs::write(shut.join("probe"), "").is_ok() {
-        println!("skipped: this user may write anywhere");
+        println!("skipped: this user may write to any directory");
         return;
     }
     refused(registry.backup(shut.join("copy.db")), ErrorKind::Storage, &[]);

@@ -98,7 +98,7 @@ fn check_finds_pages_that_belong_to_no_table() {
 #[test]
 fn the_page_of_the_lock_bytes_is_not_reported_as_lost() {
     if !size(false, true) {
-        println!("skipped: the file has to have a gigabyte");
+        println!("skipped: the test needs a file of one gigabyte");
         return;
     }
     const BEFORE: i64 = (1 << 30) / 4_096;

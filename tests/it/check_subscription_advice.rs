@@ -13,7 +13,7 @@ use crate::support::{contact_center, learn, new, size};
 fn assert_advised(registry: &Registry, about: SubscriptionId, message: &str) {
     let report = registry.check().unwrap();
     assert!(report.is_sound(), "{report}");
-    let [advice] = report.advice() else { panic!("one piece of advice: {report}") };
+    let [advice] = report.advice() else { panic!("not exactly one piece of advice: {report}") };
     assert_eq!((advice.message(), advice.subscription_id()), (message, Some(about)));
     assert_eq!(report.to_string(), format!("advice: {message}"));
 }
@@ -86,7 +86,7 @@ fn duplicate_advice_names_the_first_subscription_and_the_first_shared_event_in_a
     create(&registry, "second", url, &["a"]);
     let third = create(&registry, "third", url, &["a", "b", "c"]);
     let report = registry.check().unwrap();
-    let [advice] = report.advice() else { panic!("one piece of advice: {report}") };
+    let [advice] = report.advice() else { panic!("not exactly one piece of advice: {report}") };
     assert_eq!(advice.subscription_id(), Some(third));
     let said = format!("the same URL as subscription \"first\" ({first}), and both match \"b\"");
     assert!(advice.message().contains(&said), "{advice}");

@@ -119,8 +119,8 @@ type Answers = [Result<String, ErrorKind>];
 #[derive(Default, Debug)]
 struct Tally {
     right: usize,
-    told_at_open: usize,
-    told_by_a_call: usize,
+    errors_at_open: usize,
+    errors_of_calls: usize,
 }
 
 /// Opens a damaged file, calls every read call and one write, and checks each answer.
@@ -160,7 +160,7 @@ fn assert_answers(file: &[u8], wal: &[u8], allowed: &[&Answers], what: &str, tal
     );
     let Some(found) = found else {
         assert!(!opened);
-        tally.told_at_open += 1;
+        tally.errors_at_open += 1;
         return;
     };
     let mut told = false;
@@ -185,7 +185,7 @@ fn assert_answers(file: &[u8], wal: &[u8], allowed: &[&Answers], what: &str, tal
         }
     }
     if told {
-        tally.told_by_a_call += 1;
+        tally.errors_of_calls += 1;
     } else {
         tally.right += 1;
     }
@@ -219,7 +219,7 @@ fn a_missing_page_is_reported_as_corrupt() {
         assert_answers(&file, &[], &[], &format!("page {other} instead of {page}"), &mut tally);
     }
     println!("{tally:?}");
-    assert!(tally.told_at_open > 0 && tally.told_by_a_call > pages / 2, "{tally:?}");
+    assert!(tally.errors_at_open > 0 && tally.errors_of_calls > pages / 2, "{tally:?}");
 }
 
 #[test]
@@ -267,7 +267,7 @@ fn damaged_bytes_cause_no_panic_and_no_hang() {
         }
     }
     println!("{tally:?}");
-    assert!(tally.right > 0 && tally.told_by_a_call > 0, "{tally:?}");
+    assert!(tally.right > 0 && tally.errors_of_calls > 0, "{tally:?}");
 }
 
 #[test]

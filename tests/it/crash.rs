@@ -82,7 +82,7 @@ fn acknowledged_changes_survive_a_kill() {
         drop(registry);
         history::assert_whole(&path);
     }
-    println!("{killed} kills, {in_flight} with a change in flight that had been committed");
+    println!("{killed} kills, {in_flight} of them with a committed change in flight");
 }
 
 /// Creates a folder for thousands of short-lived files, in memory if possible.

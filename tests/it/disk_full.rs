@@ -228,7 +228,7 @@ impl Drop for Mounted {
 fn a_full_disk_is_a_storage_error_and_loses_no_other_change() {
     for _ in 0..size(1, 20) {
         let Some(disk) = Mounted::tmpfs("size=6m") else {
-            println!("skipped: no file system may be mounted here");
+            println!("skipped: mounting a file system is not permitted");
             return;
         };
         let path = disk.path().join("registry.db");
@@ -283,7 +283,7 @@ fn child_opens_on_a_full_disk() {
 #[test]
 fn opening_on_a_full_disk_reads_existing_files_and_rejects_new_ones_with_a_storage_error() {
     let Some(disk) = Mounted::tmpfs("size=1m") else {
-        println!("skipped: no file system may be mounted here");
+        println!("skipped: mounting a file system is not permitted");
         return;
     };
     let path = disk.0.path().join("registry.db");

@@ -103,8 +103,8 @@ fn wildcards_match_the_hand_counted_stripe_events() {
         ("v*", 0),
         ("account", 0),
     ] {
-        let covered = registry.expand(pattern).unwrap();
-        assert_eq!(covered.len(), expected, "{pattern}: {covered:?}");
+        let matched = registry.expand(pattern).unwrap();
+        assert_eq!(matched.len(), expected, "{pattern}: {matched:?}");
     }
     assert_eq!(
         registry.expand("payout.*ed").unwrap(),

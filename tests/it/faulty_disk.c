@@ -1,7 +1,8 @@
-/* A disk that fails on command, loaded before libc into a child process by faulty_disk.rs.
+/* Simulates a failing disk. It is loaded before libc into a child process by faulty_disk.rs.
  *
- * FAULTY_DISK names a file with one line: which call, on files whose path ends so, fails with which errno, from which
- * offset on, and which time: 0 for every time, or n for the nth alone. Without that file nothing fails. */
+ * FAULTY_DISK names a file with one line: the call that fails, the suffix of the paths on which it
+ * fails, the errno, the offset from which on it fails, and the occurrence that fails: 0 for every
+ * one, or n for the nth only. Without that file nothing fails. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>

@@ -310,5 +310,5 @@ fn an_accepted_mutation_imports_soundly_and_a_rejected_one_leaves_the_registry_e
             }
         }
     }
-    assert!(taken > 50 && refusals > 50, "{taken} taken, {refusals} refused");
+    assert!(taken > 50 && refusals > 50, "{taken} accepted, {refusals} rejected");
 }

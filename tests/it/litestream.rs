@@ -29,7 +29,7 @@ impl Litestream {
     /// Configures a checkpoint every 50 pages and every second, or none during a test.
     fn new(checkpoints: bool) -> Option<Litestream> {
         let Some(program) = std::env::var_os("WEBHOOK_REGISTRY_LITESTREAM") else {
-            println!("WEBHOOK_REGISTRY_LITESTREAM does not say where Litestream is: skipped");
+            println!("skipped: WEBHOOK_REGISTRY_LITESTREAM is not set");
             return None;
         };
         let litestream =

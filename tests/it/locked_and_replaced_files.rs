@@ -386,7 +386,7 @@ fn a_file_without_read_permission_is_a_storage_error() {
     ] {
         chmod(mode);
         let Some(found) = open_as_another_user(&path, how) else {
-            println!("skipped: only root can become somebody else");
+            println!("skipped: only root can run as another user");
             return;
         };
         assert_eq!(found, expected, "{mode:o} {how}");

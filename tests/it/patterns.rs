@@ -135,7 +135,7 @@ fn the_crate_and_the_oracle_accept_the_same_patterns() {
     let outcome = runner().run(&(arbitrary_text(), name()), |(text, name)| {
         match text.parse::<EventPattern>() {
             Err(error) => {
-                prop_assert!(!oracle::accepts(&text), "refused {:?}: {}", text, error);
+                prop_assert!(!oracle::accepts(&text), "rejected {:?}: {}", text, error);
                 prop_assert_eq!(error.kind(), ErrorKind::Invalid);
                 prop_assert_eq!(error.problems()[0].field(), "pattern");
                 prop_assert_eq!(error.problems().len(), 1);

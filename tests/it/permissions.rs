@@ -284,7 +284,7 @@ fn a_database_of_another_application_is_incompatible_without_write_permission() 
 fn left_by_another(suffixes: &[&str]) -> Option<(tempfile::TempDir, PathBuf)> {
     let (folder, path) = prepared();
     if fs::metadata(&path).unwrap().uid() != 0 {
-        println!("skipped: only root can be two users");
+        println!("skipped: only root can run as two users");
         return None;
     }
     std::os::unix::fs::chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();

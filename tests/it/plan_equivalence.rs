@@ -192,7 +192,7 @@ fn applying_a_plan_equals_calling_ensure_for_each_entry() {
         assert!(planned.plan(declared, prune).unwrap().is_empty());
         done += 1;
     }
-    assert!(refusals > 10 && done > 10, "{refusals} refused, {done} done");
+    assert!(refusals > 10 && done > 10, "{refusals} rejected, {done} applied");
 }
 
 #[test]
@@ -267,7 +267,7 @@ fn concurrent_applications_of_plans_are_serialized_or_rejected() {
             .collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).sum()
     });
-    println!("{again} were made anew");
+    println!("{again} plans were retried");
     assert!(peer.finish().is_empty());
     let registry = Registry::open(&path).unwrap();
     let all = 3 * count as u64;

@@ -364,7 +364,7 @@ fn signatures_of_an_independent_sender_verify_and_vice_versa() {
             "webhook-id" => Some("msg_1".to_owned()),
             "webhook-timestamp" => Some(seconds.to_string()),
             "webhook-signature" => Some(theirs.clone()),
-            other => panic!("{other} is no header of Standard Webhooks"),
+            other => panic!("{other} is not a header of Standard Webhooks"),
         };
         let signature = Signature::from_headers(get).unwrap();
         signature.verify(&secret, b"{}", now, TOLERANCE).unwrap();

@@ -119,7 +119,7 @@ const REFUSED_IPV6: &[(&str, &str)] = &[
 #[track_caller]
 fn assert_rejected(policy: &UrlPolicy, url: &str) -> Error {
     match policy.check(url) {
-        Ok(()) => panic!("{url:?} has to be refused by {policy:?}"),
+        Ok(()) => panic!("{policy:?} must reject {url:?}"),
         error => refused(error, ErrorKind::Invalid, &["url"]),
     }
 }
@@ -127,7 +127,7 @@ fn assert_rejected(policy: &UrlPolicy, url: &str) -> Error {
 #[track_caller]
 fn assert_accepted(policy: &UrlPolicy, url: &str) {
     if let Err(error) = policy.check(url) {
-        panic!("{url:?} has to pass {policy:?}, but: {error}");
+        panic!("{policy:?} must accept {url:?}: {error}");
     }
 }
 

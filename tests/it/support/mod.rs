@@ -53,7 +53,7 @@ pub(crate) fn refused<T: std::fmt::Debug>(
     kind: ErrorKind,
     fields: &[&str],
 ) -> Error {
-    let error = result.expect_err("this has to be refused");
+    let error = result.expect_err("the call must be rejected");
     assert_eq!(error.kind(), kind, "{error}");
     let found: Vec<&str> = error.problems().iter().map(|problem| problem.field()).collect();
     assert_eq!(found, fields, "{error}");
