@@ -18,9 +18,10 @@ impl Store {
             counter.fetch_add(1, Ordering::Relaxed);
             false
         };
-        self.main.lock().unwrap().progress_handler(1, Some(count)).unwrap();
+        // Before rusqlite 0.38 the method returns `()`, which has no `unwrap`.
+        let _ = self.main.lock().unwrap().progress_handler(1, Some(count));
         let result = job();
-        self.main.lock().unwrap().progress_handler(0, None::<fn() -> bool>).unwrap();
+        let _ = self.main.lock().unwrap().progress_handler(0, None::<fn() -> bool>);
         (result, steps.load(Ordering::Relaxed))
     }
 
