@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::fallible_streaming_iterator::FallibleStreamingIterator as _;
+// The trait that has `Rows::get`. rusqlite re-exports it only since 0.33.
+use fallible_streaming_iterator::FallibleStreamingIterator as _;
 use rusqlite::types::ValueRef;
 use rusqlite::{Row, Rows};
 

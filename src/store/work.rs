@@ -9,6 +9,13 @@ use super::Store;
 pub(crate) type Statistics<'s> = &'s mut dyn FnMut(&str, Option<(&str, usize)>) -> String;
 
 impl Store {
+    /// Returns whether SQLite plans the statements of foreign keys with the statistics of tables, as
+    /// 3.49 does. No SQL of this crate can change that. SQLite 3.50 finds the rows that refer to a
+    /// deleted one by their index, whatever the statistics are.
+    pub(crate) fn statistics_slow_foreign_keys() -> bool {
+        rusqlite::version_number() < 3_050_000
+    }
+
     /// Does a job on a store in memory, and returns how many instructions of SQLite's virtual machine it took.
     pub(crate) fn steps<T>(&self, job: impl FnOnce() -> T) -> (T, u64) {
         assert!(self.shared.is_none(), "another connection can have done the work");
@@ -18,9 +25,10 @@ impl Store {
             counter.fetch_add(1, Ordering::Relaxed);
             false
         };
-        self.main.lock().unwrap().progress_handler(1, Some(count)).unwrap();
+        // Before rusqlite 0.38 the method returns `()`, which has no `unwrap`.
+        let _ = self.main.lock().unwrap().progress_handler(1, Some(count));
         let result = job();
-        self.main.lock().unwrap().progress_handler(0, None::<fn() -> bool>).unwrap();
+        let _ = self.main.lock().unwrap().progress_handler(0, None::<fn() -> bool>);
         (result, steps.load(Ordering::Relaxed))
     }
 

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use rusqlite::Connection;
 use rusqlite::config::DbConfig;
+use rusqlite::{Connection, MAIN_DB};
 
 use super::checkpoint;
 use super::error::MapSqliteErr as _;
@@ -55,7 +55,7 @@ impl Writer {
     /// Opens a connection, and reads nothing yet: it holds no lock on the file, and whoever wants the file alone has it.
     pub(super) fn connect(self, path: &Path) -> Result<Connection> {
         let conn = connect(path, Access::Write)?;
-        if conn.is_readonly("main").map_sqlite_err()? {
+        if conn.is_readonly(MAIN_DB).map_sqlite_err()? {
             return Err(Error::new(
                 ErrorKind::Storage,
                 format!("{} cannot be written to", path.display()),
@@ -111,7 +111,7 @@ impl Writer {
 pub(super) fn can_write(conn: &Connection) -> Result<()> {
     let asked = conn.execute_batch("BEGIN IMMEDIATE; ROLLBACK").map_sqlite_err();
     // The header makes it read-only once it has been read, and BEGIN then succeeds all the same.
-    if conn.is_readonly("main").map_sqlite_err()? {
+    if conn.is_readonly(MAIN_DB).map_sqlite_err()? {
         return Err(Error::corrupt("its header forbids SQLite to write to it"));
     }
     match asked {
