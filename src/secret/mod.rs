@@ -117,10 +117,22 @@ impl SigningSecret {
         self.text.as_bytes().ct_eq(text.as_bytes()).into()
     }
 
-    /// Whether both decode to the same key, and so make the same signatures, whatever their texts. Compared in constant
-    /// time, of keys of the same length.
+    /// Returns whether both make the same signatures, whatever their texts. Compared in constant
+    /// time.
     pub(crate) fn has_key_of(&self, other: &SigningSecret) -> bool {
-        self.key.ct_eq(&other.key).into()
+        self.hmac_block().ct_eq(&*other.hmac_block()).into()
+    }
+
+    /// The key as HMAC-SHA-256 uses it (RFC 2104): filled up with zeros to a block of 64 bytes, of a
+    /// longer key its digest. So keys that differ only in zeros at their end sign alike.
+    fn hmac_block(&self) -> Zeroizing<[u8; 64]> {
+        let mut block = Zeroizing::new([0; 64]);
+        let key = match self.key.len() {
+            0..=64 => self.key.clone(),
+            _ => Zeroizing::new(Sha256::digest(&*self.key).to_vec()),
+        };
+        block.iter_mut().zip(key.iter()).for_each(|(to, from)| *to = *from);
+        block
     }
 
     /// Parses; the error is the reason alone, for whoever knows the field.
