@@ -169,6 +169,8 @@ impl<'de> Visitor<'de> for Reader<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Json, A::Error> {
         let inner = self.inner()?;
+        // serde tells the length of what it has buffered, and serde_json's parser does not know it.
+        let buffered = entries.size_hint().is_some();
         let mut object = Vec::new();
         match entries.next_key_seed(FirstKey::of(&Key::root()))? {
             None => return Ok(Json::Object(object)),
@@ -177,10 +179,12 @@ impl<'de> Visitor<'de> for Reader<'_> {
                 let borrowed = Cell::new(false);
                 let value =
                     entries.next_value_seed(Reader { borrowed: Some(&borrowed), ..inner })?;
-                // A number that serde has buffered, for `flatten` or an untagged enum. Only there is the key borrowed and
-                // the text not: in a document that is read directly both are, or neither, unless the text is escaped,
-                // and digits are not.
-                if key_borrowed
+                // A number that serde has buffered, for `flatten` or an untagged enum. Its key is borrowed and its text
+                // is not. Of an object that is buffered both are, or neither, unless the text is escaped, and digits
+                // need not be.
+                if has_arbitrary_precision()
+                    && buffered
+                    && key_borrowed
                     && !borrowed.get()
                     && name == NUMBER
                     && let Json::Text(text) = &value
@@ -196,6 +200,11 @@ impl<'de> Visitor<'de> for Reader<'_> {
         }
         Ok(Json::Object(object))
     }
+}
+
+/// Returns whether this program's serde_json keeps the digits of a number as they were written.
+fn has_arbitrary_precision() -> bool {
+    "1.00".parse::<Number>().is_ok_and(|number| number.to_string() == "1.00")
 }
 
 /// As precise as this program's serde_json is.

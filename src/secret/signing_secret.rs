@@ -115,10 +115,22 @@ impl SigningSecret {
         self.text.as_bytes().ct_eq(text.as_bytes()).into()
     }
 
-    /// Returns whether both secrets have the same key, and therefore the same signatures, whatever
-    /// their texts are. Comparing takes constant time for keys of the same length.
+    /// Returns whether both secrets make the same signatures, whatever their texts. The comparison
+    /// takes constant time.
     pub(crate) fn has_key_of(&self, other: &SigningSecret) -> bool {
-        self.key.ct_eq(&other.key).into()
+        self.hmac_block().ct_eq(&*other.hmac_block()).into()
+    }
+
+    /// Returns the key as HMAC-SHA-256 uses it (RFC 2104): padded with zeros to a block of 64 bytes;
+    /// of a longer key, the digest. Keys that differ only in zeros at their end sign alike.
+    fn hmac_block(&self) -> Zeroizing<[u8; 64]> {
+        let mut block = Zeroizing::new([0; 64]);
+        let key = match self.key.len() {
+            0..=64 => self.key.clone(),
+            _ => Zeroizing::new(Sha256::digest(&*self.key).to_vec()),
+        };
+        block.iter_mut().zip(key.iter()).for_each(|(to, from)| *to = *from);
+        block
     }
 
     /// Parses a secret. The error is the reason without the field, which the caller knows.

@@ -120,6 +120,25 @@ fn a_schema_round_trips_with_any_keys() {
     }
 }
 
+#[test]
+fn an_object_stays_one_also_where_its_digits_are_escaped() {
+    for (text, value) in [(r"\u0031", "1"), (r"1\u002e5", "1.5"), (r"-\u0030", "-0")] {
+        for key in KEYS {
+            let schema = format!(r#"{{"a":[{{"{key}":"{text}"}}]}}"#);
+            let text = format!(r#"{{"name":"a","jsonSchema":{schema}}}"#);
+            let document =
+                format!(r#"{{"eventTypes":[{text}],"subscriptions":[],"formatVersion":1}}"#);
+            let expected = json!({"a": [{key: value}]});
+            let read: EventType = serde_json::from_str(&text).unwrap();
+            assert_eq!(read.json_schema(), Some(&expected), "{text}");
+            let registry = Registry::in_memory().unwrap();
+            registry.import(serde_json::from_str(&document).unwrap()).unwrap();
+            let there = registry.event_type("a").unwrap().unwrap();
+            assert_eq!(there.json_schema(), Some(&expected), "{document}");
+        }
+    }
+}
+
 /// A catalog inside a document of another program: serde buffers flattened content.
 #[derive(serde::Deserialize)]
 struct Answer {

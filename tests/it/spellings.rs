@@ -2,6 +2,9 @@
 //! registry that compared texts would rotate to the key that it already has: two equal signatures,
 //! and the old key would survive its revocation.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest as _, Sha256};
 use webhook_registry::{
     Ensured, ErrorKind, NewSubscription, Prune, Registry, Rotation, SigningSecret, SubscriptionId,
     SubscriptionUpdate,
@@ -88,6 +91,28 @@ fn a_live_key_is_rejected_as_a_new_one_in_any_spelling() {
         }
     }
     assert_eq!(case.live(), [secret_of_digit('b'), first]);
+}
+
+/// HMAC-SHA-256 fills a key up with zeros to 64 bytes, and takes the digest of a longer one.
+#[test]
+fn a_live_key_cannot_be_rotated_to_with_zeros_at_its_end_or_as_its_digest() {
+    let clock = Clock::at(START);
+    let case = Case::new(&clock);
+    let encode = |key: &[u8]| STANDARD.encode(key);
+    let (short, long) = ([7; 40], [8; 100]);
+    for (live, alike) in [
+        (&short[..], [&short[..], &[0]].concat()),
+        (&short, [&short[..], &[0; 24]].concat()),
+        (&long, Sha256::digest(long).to_vec()),
+        (&long, [&Sha256::digest(long)[..], &[0; 3]].concat()),
+    ] {
+        case.registry.update(case.id, SubscriptionUpdate::new().secret(encode(live))).unwrap();
+        refused(case.rotate_to(&encode(&alike)), ErrorKind::Invalid, &["secret"]);
+        assert_eq!(case.live(), [encode(live)]);
+    }
+    // Zeros count where they make the key longer than a block, and anywhere but at the end.
+    case.rotate_to(&encode(&[&short[..], &[0; 25]].concat())).unwrap();
+    case.rotate_to(&encode(&[&[0], &long[..]].concat())).unwrap();
 }
 
 #[test]
