@@ -131,7 +131,6 @@ mod plan;
 mod random;
 mod registry;
 mod report;
-mod scope;
 mod secret;
 mod store;
 mod subscription;

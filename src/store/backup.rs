@@ -13,13 +13,12 @@ use super::writer::journal_mode;
 use super::{Access, Store, open, secret_codec};
 use crate::error::{Error, ErrorKind, Result, quoted};
 use crate::random::RandomSource;
-use crate::scope::Scope;
 
 impl Store {
     /// Copies the file to a path where nothing is. It appears there whole and durable, or not at all.
     pub(crate) fn backup(&self, path: &Path) -> Result<()> {
         unoccupied(path)?;
-        let part = self.read(&Scope::Every, |read| Part::copied(read.conn, path))?;
+        let part = self.read(|read| Part::copied(read.conn, path))?;
         part.settle(path)
     }
 
@@ -27,7 +26,7 @@ impl Store {
     #[cfg(feature = "test-util")]
     pub(crate) fn fork(&self) -> Result<Store> {
         use std::sync::{Mutex, RwLock, atomic::AtomicU64};
-        self.read(&Scope::Every, |read| {
+        self.read(|read| {
             let main = into_memory(read.conn)?;
             secret_codec::set_apart(&main)?;
             Ok(Store {

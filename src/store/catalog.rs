@@ -366,7 +366,7 @@ mod tests {
         let pattern = |text| EventPattern::compile(text).unwrap();
         let store = Store::in_memory(&settings).unwrap();
         let (row, met) = store
-            .write(&crate::scope::Scope::Every, |tx| {
+            .write(|tx| {
                 tx.add_event_type(&EventType::new("agent.created.v1"), None, &[])?;
                 tx.intern(&pattern("order.*"))?;
                 let row = tx.intern(&pattern("agent.*"))?;

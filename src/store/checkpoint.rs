@@ -158,9 +158,7 @@ mod tests {
         let name = format!("type.{number}");
         let description = "x".repeat(3_000);
         store
-            .write(&crate::scope::Scope::Every, |tx| {
-                tx.add_event_type(&EventType::new(&name), Some(&description), &[])
-            })
+            .write(|tx| tx.add_event_type(&EventType::new(&name), Some(&description), &[]))
             .unwrap();
     }
 
@@ -183,11 +181,7 @@ mod tests {
             "the -wal had {longest} bytes"
         );
         assert!(length(&path, "") > 2 * WAL_LIMIT, "the file itself grew");
-        let found: i64 = store
-            .read(&crate::scope::Scope::Every, |read| {
-                read.number("SELECT count(*) FROM event_type")
-            })
-            .unwrap();
+        let found: i64 = store.read(|read| read.number("SELECT count(*) FROM event_type")).unwrap();
         assert_eq!(found, 3_000);
     }
 

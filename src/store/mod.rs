@@ -42,7 +42,6 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::random::RandomSource;
-use crate::scope::Scope;
 use crate::secret::EncryptionKey;
 use checkpoint::Guard;
 use data_version::DataVersion;
@@ -179,9 +178,9 @@ impl Store {
             entropy: entropy.clone(),
         };
         if let Some(keep) = settings.keep_changes
-            && !store.read(&Scope::Every, |tx| tx.keeps_changes(keep))?
+            && !store.read(|tx| tx.keeps_changes(keep))?
         {
-            store.write(&Scope::Every, |tx| tx.keep_changes(keep))?;
+            store.write(|tx| tx.keep_changes(keep))?;
         }
         Ok(store)
     }
@@ -216,8 +215,8 @@ impl Store {
     }
 
     /// Reads, all from one moment of the file. A job that meets another's lock is done again.
-    pub(crate) fn read<T>(&self, scope: &Scope, job: impl Fn(&Read<'_>) -> Result<T>) -> Result<T> {
-        self.on_reader(scope, |read| {
+    pub(crate) fn read<T>(&self, job: impl Fn(&Read<'_>) -> Result<T>) -> Result<T> {
+        self.on_reader(|read| {
             let conn = read.conn;
             run(conn, "BEGIN")?;
             let result = job(read);
@@ -231,11 +230,7 @@ impl Store {
     }
 
     /// Reads with one statement, which sees one moment without a transaction around it.
-    pub(crate) fn read_autocommit<T>(
-        &self,
-        scope: &Scope,
-        job: impl Fn(&Read<'_>) -> Result<T>,
-    ) -> Result<T> {
+    pub(crate) fn read_autocommit<T>(&self, job: impl Fn(&Read<'_>) -> Result<T>) -> Result<T> {
         if let Some(Shared { warm, .. }) = &self.shared
             && warm.load(Ordering::Relaxed)
             && warm.swap(false, Ordering::Relaxed)
@@ -243,47 +238,41 @@ impl Store {
             // The vault before the connection, as everywhere.
             let vault = self.vault(false)?;
             if let Ok(conn) = self.main.try_lock() {
-                return self.retry(scope, &conn, &vault, &job);
+                return self.retry(&conn, &vault, &job);
             }
         }
-        self.on_reader(scope, job)
+        self.on_reader(job)
     }
 
-    fn on_reader<T>(&self, scope: &Scope, job: impl Fn(&Read<'_>) -> Result<T>) -> Result<T> {
+    fn on_reader<T>(&self, job: impl Fn(&Read<'_>) -> Result<T>) -> Result<T> {
         match &self.shared {
             Some(Shared { readers, .. }) => self.on_current_file(|| {
                 let vault = self.vault(false)?;
                 let conn = retry::retry_while_busy(self.busy_timeout, || readers.take())?;
-                let result = self.retry(scope, &conn, &vault, &job);
+                let result = self.retry(&conn, &vault, &job);
                 readers.give_back(conn);
                 result
             }),
             None => {
                 let vault = self.vault(false)?;
                 let conn = self.lock()?;
-                self.retry(scope, &conn, &vault, &job)
+                self.retry(&conn, &vault, &job)
             }
         }
     }
 
     fn retry<T>(
         &self,
-        scope: &Scope,
         conn: &Connection,
         vault: &SecretCodec,
         job: impl Fn(&Read<'_>) -> Result<T>,
     ) -> Result<T> {
-        let result =
-            retry::retry_while_busy(self.busy_timeout, || job(&Read { conn, vault, scope }));
+        let result = retry::retry_while_busy(self.busy_timeout, || job(&Read { conn, vault }));
         result.map_err(|error| disk::diagnose(conn, error))
     }
 
     /// Changes the file: all that the job does, or nothing where it fails.
-    pub(crate) fn write<T>(
-        &self,
-        scope: &Scope,
-        job: impl FnOnce(&Write<'_>) -> Result<T>,
-    ) -> Result<T> {
+    pub(crate) fn write<T>(&self, job: impl FnOnce(&Write<'_>) -> Result<T>) -> Result<T> {
         if self.read_only {
             return Err(Error::read_only());
         }
@@ -301,7 +290,7 @@ impl Store {
         #[cfg(feature = "test-util")]
         let turn = self.entropy.script().map(|script| script.turn());
         let write =
-            Write { read: Read { conn: &tx, vault: &vault, scope }, ledger: ChangeRecorder::new() };
+            Write { read: Read { conn: &tx, vault: &vault }, ledger: ChangeRecorder::new() };
         let result = job(&write)
             .and_then(|result| write.settle().map(|()| result))
             .map_err(|error| disk::diagnose(&tx, error))?;
@@ -367,8 +356,6 @@ fn run(conn: &Connection, sql: &str) -> Result<()> {
 pub(crate) struct Read<'c> {
     conn: &'c Connection,
     vault: &'c SecretCodec,
-    /// Which subscriptions the call reaches.
-    scope: &'c Scope,
 }
 
 impl Read<'_> {

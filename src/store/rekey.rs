@@ -24,7 +24,6 @@ use super::writer::{REKEY, journal_mode};
 use super::{Access, Read, Shared, Store, Write, retry};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::SubscriptionId;
-use crate::scope::Scope;
 use crate::secret::EncryptionKey;
 
 /// How many subscriptions are rewritten from one look: what of their secrets is in memory at once.
@@ -347,11 +346,8 @@ fn rewrite(
     let tx = Transaction::new_unchecked(conn, TransactionBehavior::Exclusive).map_sqlite_err()?;
     let vault = &*new.insert(SecretCodec::set_key(&tx, key)?);
     let (from, to) = (
-        Read { conn: &tx, vault: old, scope: &Scope::Every },
-        Write {
-            read: Read { conn: &tx, vault, scope: &Scope::Every },
-            ledger: ChangeRecorder::new(),
-        },
+        Read { conn: &tx, vault: old },
+        Write { read: Read { conn: &tx, vault }, ledger: ChangeRecorder::new() },
     );
     let mut after = 0;
     loop {
