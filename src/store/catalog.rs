@@ -7,7 +7,7 @@ use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::error::MapSqliteErr as _;
 use super::rows::{decode_pattern, id_of, name_of};
-use super::{Read, Write};
+use super::transaction::{Read, Write};
 use crate::error::{Error, Result};
 use crate::event_type::{EventType, is_name};
 use crate::id::SubscriptionId;
@@ -136,14 +136,7 @@ impl Read<'_> {
         pattern: &str,
         most: u8,
     ) -> Result<(Vec<(SubscriptionId, String)>, u64)> {
-        let mut count = self
-            .conn
-            .prepare_cached(
-                "SELECT count(*) FROM subscription_pattern INDEXED BY subscription_pattern_route \
-                 WHERE pattern = (SELECT id FROM pattern WHERE text = ?1)",
-            )
-            .map_sqlite_err()?;
-        let count: i64 = count.query_row([pattern], |row| row.get(0)).map_sqlite_err()?;
+        let count = self.pattern_uses(pattern)?;
         let mut statement = self
             .conn
             .prepare_cached(

@@ -5,24 +5,17 @@ use std::collections::HashSet;
 
 use rusqlite::Connection;
 
-use super::Read;
 use super::disk;
 use super::error::MapSqliteErr as _;
-use super::rows::{UNREACHED, description_of, id_of, metadata_of, text_of};
-use crate::error::{Error, ErrorKind, Result};
+use super::findings::{DELETE, REBUILD, RESTORE, told, tolerant, unless_damaged};
+use super::registry_row;
+use super::rows::{UNREACHED, description_of, metadata_of, text_of};
+use super::transaction::Read;
+use crate::error::{Error, Result};
 use crate::id::SubscriptionId;
 use crate::report::{Finding, Report, SubscriptionLabel};
 use crate::secret::IssuedSecret;
 use crate::subscription::{StoredParts, Subscription};
-
-/// What to do where the file itself is damaged.
-pub(super) const RESTORE: &str =
-    "restore a backup, or, if it can still be exported, import that into a new file";
-/// What to do where a subscription does not decode.
-const DELETE: &str = "restore a backup, or delete it by its id and create it anew";
-/// What to do where only what is derived from other rows is wrong.
-pub(super) const REBUILD: &str =
-    "export the registry and import it into a new file, which derives it anew";
 
 /// Behind SQLite's page at this offset, which no table uses, its locks lie.
 const LOCKS: i64 = 0x4000_0000;
@@ -51,7 +44,8 @@ impl Read<'_> {
     ) -> Result<()> {
         // Where it does not decode, that was told with the file.
         let last_deleted =
-            tolerant(self.conn, &mut Report::default(), |_| self.last_deleted())?.flatten();
+            tolerant(self.conn, &mut Report::default(), |_| registry_row::last_deleted(self.conn))?
+                .flatten();
         let bare = "SELECT seq FROM subscription s \
                      WHERE NOT EXISTS (SELECT 1 FROM subscription_pattern r \
                                        INDEXED BY sqlite_autoindex_subscription_pattern_1 \
@@ -206,7 +200,7 @@ impl Read<'_> {
             );
             report.find(Finding::of_file(message));
         }
-        self.last_deleted().map(drop)
+        registry_row::last_deleted(self.conn).map(drop)
     }
 
     fn history(&self, report: &mut Report) -> Result<()> {
@@ -225,24 +219,9 @@ impl Read<'_> {
         })
     }
 
-    fn last_deleted(&self) -> Result<Option<SubscriptionId>> {
-        let sql = "SELECT last_id FROM registry WHERE last_id IS NOT NULL";
-        let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
-        let mut rows = statement.query([]).map_sqlite_err()?;
-        match rows.next().map_sqlite_err()? {
-            Some(row) => id_of(row, 0).map(Some),
-            None => Ok(None),
-        }
-    }
-
     fn all_secrets(&self, seq: i64, who: &SubscriptionLabel) -> Result<Vec<IssuedSecret>> {
         // A sealed secret opens for its subscription alone, so where that has no id, neither has this.
         who.id().map_or_else(|| Ok(Vec::new()), |id| self.secrets(seq, id))
-    }
-
-    pub(super) fn number(&self, sql: &str) -> Result<i64> {
-        let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
-        statement.query_row([], |row| row.get(0)).map_sqlite_err()
     }
 
     /// In order, and once each.
@@ -311,66 +290,4 @@ fn references(conn: &Connection, report: &mut Report) -> Result<()> {
         report.find(Finding::of_file(message));
     }
     Ok(())
-}
-
-/// Goes on where the file is damaged, which is told. None where it was.
-pub(super) fn tolerant<T>(
-    conn: &Connection,
-    report: &mut Report,
-    read: impl FnOnce(&mut Report) -> Result<T>,
-) -> Result<Option<T>> {
-    let result = read(report);
-    unless_damaged(conn, result, |error| {
-        report.find(Finding::of_file(format!("{error}; {RESTORE}")))
-    })
-}
-
-/// The same of what belongs to one subscription.
-fn told<T>(
-    conn: &Connection,
-    report: &mut Report,
-    who: &SubscriptionLabel,
-    read: impl FnOnce() -> Result<T>,
-) -> Result<Option<T>> {
-    unless_damaged(conn, read(), |error| {
-        let what_to_do = if who.id().is_some() { DELETE } else { RESTORE };
-        report.find(Finding::of(who, format_args!("{error}; {what_to_do}")));
-    })
-}
-
-/// What was read, or none where that is damaged. Whatever else stands in the way is no finding, and ends the check.
-pub(super) fn unless_damaged<T>(
-    conn: &Connection,
-    result: Result<T>,
-    tell: impl FnOnce(Error),
-) -> Result<Option<T>> {
-    match result.map_err(|error| disk::diagnose(conn, error)) {
-        Err(error) if error.kind() == ErrorKind::Corrupt => {
-            tell(error);
-            Ok(None)
-        }
-        result => result.map(Some),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn damage_alone_is_a_finding() {
-        let mut told = Vec::new();
-        let conn = Connection::open_in_memory().unwrap();
-        let mut judge = |result: Result<i32>| {
-            unless_damaged(&conn, result, |error| told.push(error.to_string()))
-        };
-        assert_eq!(judge(Ok(1)).unwrap(), Some(1));
-        assert_eq!(judge(Err(Error::corrupt("a row"))).unwrap(), None);
-        let other = judge(Err(Error::new(ErrorKind::Storage, "no such disk"))).unwrap_err();
-        assert_eq!(
-            (other.kind(), other.to_string()),
-            (ErrorKind::Storage, "no such disk".to_owned())
-        );
-        assert_eq!(told, ["the file is damaged: a row"]);
-    }
 }

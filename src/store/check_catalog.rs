@@ -4,10 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use rusqlite::Row;
 
-use super::Read;
-use super::check::{REBUILD, tolerant, unless_damaged};
 use super::error::MapSqliteErr as _;
+use super::findings::{REBUILD, tolerant, unless_damaged};
 use super::rows::decode_pattern;
+use super::transaction::Read;
 use crate::diagnostics::PatternMatches;
 use crate::error::{Result, quoted};
 use crate::event_type::is_name;

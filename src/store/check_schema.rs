@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashSet};
 
 use rusqlite::Connection;
 
-use super::Read;
-use super::check::{REBUILD, RESTORE};
 use super::error::MapSqliteErr as _;
+use super::findings::{REBUILD, RESTORE};
 use super::migrate;
+use super::transaction::Read;
 use crate::error::{Result, quoted};
 use crate::report::{Finding, Report};
 

@@ -17,13 +17,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+use super::connection::connect;
 use super::error::MapSqliteErr as _;
-use super::open::connect;
-use super::paths::beside;
-use super::reader_pool::{FileId, same_file};
-use super::writer::WAL_LIMIT;
-use super::{Access, Store};
+use super::paths::{FileId, beside, check_same_file};
+use super::settings::Access;
 use crate::error::Result;
+
+/// The length in bytes to which the `-wal` is cut once all of it is in the file. It is the length at which
+/// SQLite makes a checkpoint by itself. What a long read of another program or one large change adds is given back.
+pub(super) const WAL_LIMIT: u64 = 4 << 20;
 
 /// How many rows are changed before the next try, where a reader needs what is in the `-wal`.
 const ROWS: u64 = 50;
@@ -52,26 +54,24 @@ fn advice(version: i32, name: &str) -> Option<String> {
     })
 }
 
-impl Store {
-    /// What is known of the SQLite that is linked and endangers a file.
-    pub(crate) fn sqlite_advice(&self) -> Option<String> {
-        self.path.as_ref().and_then(|_| advice(rusqlite::version_number(), rusqlite::version()))
-    }
+/// Returns advice on the linked SQLite, where it has the bug.
+pub(super) fn sqlite_advice() -> Option<String> {
+    advice(rusqlite::version_number(), rusqlite::version())
 }
 
 /// When a checkpoint is due, and of what.
 ///
 /// `journal_size_limit` cuts the `-wal` as it is begun anew, so that it is longer than that only where so much is in it, or
 /// where it has just been copied.
-pub(super) struct Guard {
+pub(super) struct GuardedCheckpoints {
     wal: PathBuf,
     /// From how many rows on, of all that the connection has changed.
     due: AtomicU64,
 }
 
-impl Guard {
-    pub(super) fn new(path: &Path) -> Result<Guard> {
-        Ok(Guard { wal: beside(path, "-wal")?, due: AtomicU64::new(0) })
+impl GuardedCheckpoints {
+    pub(super) fn new(path: &Path) -> Result<GuardedCheckpoints> {
+        Ok(GuardedCheckpoints { wal: beside(path, "-wal")?, due: AtomicU64::new(0) })
     }
 
     /// Another connection writes from now on, and counts from nothing.
@@ -98,7 +98,7 @@ fn checkpoint(conn: &Connection, path: &Path, file: Option<FileId>) -> Result<bo
     let second = connect(path, Access::Write)?;
     second.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_sqlite_err()?;
     let lock = Transaction::new_unchecked(conn, TransactionBehavior::Immediate).map_sqlite_err()?;
-    same_file(path, file)?;
+    check_same_file(path, file)?;
     let number = |row: &rusqlite::Row<'_>, at| row.get::<_, i64>(at);
     let is_whole = second.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
         Ok(number(row, 0)? == 0 && number(row, 1)? == number(row, 2)?)
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
     use crate::event_type::EventType;
     use crate::random::RandomSource;
-    use crate::store::{Durability, Settings};
+    use crate::store::{Durability, Settings, Store};
     use std::sync::atomic::AtomicBool;
     use std::thread;
     use std::time::Duration;
@@ -149,7 +149,7 @@ mod tests {
             entropy: RandomSource::System,
         };
         let mut store = Store::open(path.to_owned(), &settings).unwrap();
-        store.guard = Some(Guard::new(path).unwrap());
+        store.checkpoints = Some(GuardedCheckpoints::new(path).unwrap());
         store.lock().unwrap().pragma_update(None, "wal_autocheckpoint", 0).unwrap();
         store
     }

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use rusqlite::Row;
 use rusqlite::types::ValueRef;
 
-use super::Read;
 use super::error::MapSqliteErr as _;
 use super::rows::{
     breaks_a_rule, decode_flag, decode_pattern, id_of, metadata_of, name_of, text_of,
 };
 use super::secrets::{is_still, secret_columns};
+use super::transaction::Read;
 use crate::error::Result;
 use crate::id::SubscriptionId;
 use crate::pattern::EventPattern;

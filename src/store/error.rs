@@ -14,11 +14,11 @@ pub(super) trait MapSqliteErr<T> {
 
 impl<T> MapSqliteErr<T> for rusqlite::Result<T> {
     fn map_sqlite_err(self) -> Result<T> {
-        self.map_err(fault)
+        self.map_err(sqlite_error)
     }
 }
 
-pub(super) fn fault(cause: SqlError) -> Error {
+pub(super) fn sqlite_error(cause: SqlError) -> Error {
     let kind = kind(&cause);
     let what = match kind {
         ErrorKind::Busy => "another process kept the file locked past the busy timeout",
@@ -104,7 +104,7 @@ mod tests {
             (ffi::SQLITE_READONLY_ROLLBACK, ErrorKind::Storage),
         ] {
             let failure = SqlError::SqliteFailure(ffi::Error::new(code), None);
-            assert_eq!(fault(failure).kind(), expected, "{code}");
+            assert_eq!(sqlite_error(failure).kind(), expected, "{code}");
         }
     }
 }

@@ -1,15 +1,15 @@
 //! The history of changes: written in the transaction of the change.
 
-use std::cell::Cell;
-
 use rusqlite::{Row, params};
 use serde::de::MapAccess;
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::Value;
 
-use super::error::{MapSqliteErr as _, fault};
+use super::change_recorder::HistoryRange;
+use super::error::{MapSqliteErr as _, sqlite_error};
+use super::registry_row;
 use super::rows::{counted, integer, millis, natural};
-use super::{Read, Write, secret_codec};
+use super::transaction::{Read, Write};
 use crate::change::{Change, ChangeKind, FieldChange};
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::{self, JsonObject, JsonType, Key};
@@ -18,49 +18,8 @@ use crate::time::Millis;
 /// What is no longer kept is deleted so many at a time: one a change would cost every change a page.
 const BATCH: u64 = 64;
 
-/// How far the history goes.
-#[derive(Clone, Copy)]
-struct HistoryRange {
-    keep: u64,
-    /// The first that is there; 0 where none is.
-    first: u64,
-    last: u64,
-}
-
-impl HistoryRange {
-    /// What comes after this one can be read back.
-    fn begins(self) -> u64 {
-        // There is less than is to be kept where fewer were to be kept before.
-        let there = if self.first == 0 { self.last } else { self.first.saturating_sub(1) };
-        self.last.saturating_sub(self.keep).max(there)
-    }
-}
-
-/// What a transaction adds to the history.
-pub(super) struct ChangeRecorder {
-    /// As the transaction found it, but for its last.
-    extent: Cell<Option<HistoryRange>>,
-    /// How many changes are still to come that leave no room for those before. Such as are not kept anyway are counted
-    /// and not written.
-    to_come: Cell<u64>,
-    /// Whether some were counted only. Then those before go at once, because behind them is a gap.
-    skipped: Cell<bool>,
-}
-
-impl ChangeRecorder {
-    pub(super) fn new() -> ChangeRecorder {
-        ChangeRecorder { extent: Cell::new(None), to_come: Cell::new(0), skipped: Cell::new(false) }
-    }
-
-    /// Whether a change was recorded, kept or not.
-    #[cfg(feature = "test-util")]
-    pub(super) fn has_entries(&self) -> bool {
-        self.extent.get().is_some()
-    }
-}
-
 impl Read<'_> {
-    fn extent(&self) -> Result<HistoryRange> {
+    fn range(&self) -> Result<HistoryRange> {
         let sql = "SELECT keep_changes, max(last_change, coalesce((SELECT max(sequence) FROM change), 0)), \
                           coalesce((SELECT min(sequence) FROM change), 0) FROM registry";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
@@ -71,23 +30,23 @@ impl Read<'_> {
 
     /// Whether the file keeps so many changes already.
     pub(crate) fn keeps_changes(&self, keep: u64) -> Result<bool> {
-        Ok(self.extent()?.keep == storable(keep))
+        Ok(self.range()?.keep == storable(keep))
     }
 
     /// The sequence of the last change; 0 when there was none.
     pub(crate) fn last_change(&self) -> Result<u64> {
-        Ok(self.extent()?.last)
+        Ok(self.range()?.last)
     }
 
-    /// What tells this file from others.
+    /// Returns the random bytes that identify the file.
     pub(crate) fn file_id(&self) -> Result<Vec<u8>> {
-        secret_codec::file_id(self.conn)
+        registry_row::file_id(self.conn)
     }
 
     /// The changes after that sequence, at most `limit`.
     pub(crate) fn changes(&self, after: u64, limit: usize) -> Result<Vec<Change>> {
-        let extent = self.extent()?;
-        let (begins, last) = (extent.begins(), extent.last);
+        let range = self.range()?;
+        let (begins, last) = (range.begins(), range.last);
         let gone = |why: String| Err(Error::new(ErrorKind::Gone, why));
         if after > last {
             return gone(format!(
@@ -132,7 +91,7 @@ impl Read<'_> {
 impl Write<'_> {
     /// Says that so many changes will be recorded, no more and no fewer.
     pub(crate) fn expect_changes(&self, count: usize) {
-        self.ledger.to_come.set(u64::try_from(count).unwrap_or(u64::MAX));
+        self.recorder.expected.set(u64::try_from(count).unwrap_or(u64::MAX));
     }
 
     /// Adds a change to the history. Its fields are worked out only if it is kept.
@@ -143,16 +102,16 @@ impl Write<'_> {
         subject: &str,
         fields: impl FnOnce() -> Vec<FieldChange>,
     ) -> Result<()> {
-        let extent = match self.ledger.extent.get() {
-            Some(extent) => extent,
-            None => self.extent()?,
+        let range = match self.recorder.range.get() {
+            Some(range) => range,
+            None => self.range()?,
         };
-        let sequence = extent.last.saturating_add(1);
-        self.ledger.extent.set(Some(HistoryRange { last: sequence, ..extent }));
-        let to_come = self.ledger.to_come.get().saturating_sub(1);
-        self.ledger.to_come.set(to_come);
-        if to_come >= extent.keep {
-            self.ledger.skipped.set(true);
+        let sequence = range.last.saturating_add(1);
+        self.recorder.range.set(Some(HistoryRange { last: sequence, ..range }));
+        let to_come = self.recorder.expected.get().saturating_sub(1);
+        self.recorder.expected.set(to_come);
+        if to_come >= range.keep {
+            self.recorder.skipped.set(true);
             return Ok(());
         }
         self.execute(
@@ -162,16 +121,16 @@ impl Write<'_> {
     }
 
     /// Deletes what is no longer kept, now and then, before the transaction is committed.
-    pub(super) fn settle(&self) -> Result<()> {
-        let Some(HistoryRange { keep, first, last }) = self.ledger.extent.get() else {
+    pub(super) fn finish_history(&self) -> Result<()> {
+        let Some(HistoryRange { keep, first, last }) = self.recorder.range.get() else {
             return Ok(());
         };
         if keep == 0 {
             // None is there: whoever lowered it to this has trimmed the rest.
-            return self.execute("UPDATE registry SET last_change = ?1", params![integer(last)?]);
+            return registry_row::set_last_change(self.conn, last);
         }
         let surplus = last.saturating_sub(keep).saturating_add(1).saturating_sub(first);
-        let due = surplus >= BATCH || keep < BATCH || self.ledger.skipped.get();
+        let due = surplus >= BATCH || keep < BATCH || self.recorder.skipped.get();
         if due { self.trim(last, keep) } else { Ok(()) }
     }
 
@@ -184,15 +143,12 @@ impl Write<'_> {
 
     /// Keeps from now on so many changes in this file.
     pub(crate) fn keep_changes(&self, keep: u64) -> Result<()> {
-        let HistoryRange { keep: before, first: _, last } = self.extent()?;
+        let HistoryRange { keep: before, first: _, last } = self.range()?;
         let keep = storable(keep);
         if keep == before {
             return Ok(());
         }
-        self.execute(
-            "UPDATE registry SET keep_changes = ?1, last_change = ?2",
-            params![integer(keep)?, integer(last)?],
-        )?;
+        registry_row::set_history_limit(self.conn, keep, last)?;
         self.trim(last, keep)
     }
 }
@@ -265,7 +221,7 @@ fn encode(fields: &[FieldChange]) -> Result<String> {
 }
 
 fn decode(row: &Row<'_>) -> Result<Change> {
-    let sequence = row.get(0).map_err(fault).and_then(counted)?;
+    let sequence = row.get(0).map_err(sqlite_error).and_then(counted)?;
     let damaged = || {
         Error::corrupt(format_args!("change {sequence} of the history is not as it was written"))
     };

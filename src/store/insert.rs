@@ -4,18 +4,17 @@ use std::collections::HashMap;
 
 use rusqlite::{CachedStatement, params};
 
-use super::Write;
 use super::catalog::CatalogLookup;
 use super::error::{MapSqliteErr as _, is_taken};
 use super::rows::{encode_metadata, integer, millis};
 use super::secrets::INSERT_SECRET;
-use super::subscriptions::NameTaken;
+use super::subscription_patterns::INSERT_PATTERN;
+use super::subscriptions::{INSERT_SUBSCRIPTION, NameTaken};
+use super::transaction::Write;
 use crate::error::Result;
 use crate::pattern::EventPattern;
 use crate::secret::IssuedSecret;
 use crate::subscription::Subscription;
-
-pub(super) const INSERT_EVENT: &str = "INSERT INTO subscription_pattern (subscription, position, pattern, enabled) VALUES (?1, ?2, ?3, ?4)";
 
 /// Holds what each of many subscriptions needs: the statements, and the rows of the patterns that they share. While it
 /// is there, no pattern may be dropped.
@@ -35,12 +34,8 @@ impl Write<'_> {
         knowledge: Option<&'w CatalogLookup<'w>>,
     ) -> Result<Inserter<'w>> {
         let prepare = |sql| self.conn.prepare_cached(sql).map_sqlite_err();
-        let subscription = prepare(
-            "INSERT INTO subscription \
-             (id, name, url, enabled, description, metadata, created_at, updated_at, revision) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-        )?;
-        let (event, secret) = (prepare(INSERT_EVENT)?, prepare(INSERT_SECRET)?);
+        let subscription = prepare(INSERT_SUBSCRIPTION)?;
+        let (event, secret) = (prepare(INSERT_PATTERN)?, prepare(INSERT_SECRET)?);
         Ok(Inserter {
             write: self,
             knowledge,

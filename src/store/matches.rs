@@ -6,9 +6,9 @@ use std::collections::binary_heap::PeekMut;
 
 use rusqlite::{OptionalExtension as _, params};
 
-use super::Read;
 use super::error::MapSqliteErr as _;
 use super::rows::rising;
+use super::transaction::Read;
 use crate::error::Result;
 
 /// The patterns that match an event type.

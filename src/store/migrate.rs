@@ -30,7 +30,7 @@ pub(super) enum Content {
 
 impl Content {
     /// Reads it, in the transaction that is open.
-    pub(super) fn of(conn: &Connection) -> rusqlite::Result<Content> {
+    pub(super) fn read(conn: &Connection) -> rusqlite::Result<Content> {
         Content::among(STEPS.len(), conn)
     }
 
@@ -233,7 +233,7 @@ mod tests {
         run(&steps(Some(0)), &mut conn).unwrap();
         assert!(dump(&conn) == after);
         // To the version of today it is a file from the future.
-        assert_eq!(Content::of(&conn).unwrap(), Content::Newer(3));
+        assert_eq!(Content::read(&conn).unwrap(), Content::Newer(3));
         drop(conn);
         assert_eq!(Registry::open(&path).unwrap_err().kind(), ErrorKind::Incompatible);
     }

@@ -5,22 +5,19 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
-use super::backup;
+use super::connection::{configure, connect, path_bytes};
+use super::copy;
 use super::disk;
-use super::error::{self, MapSqliteErr as _, fault};
+use super::error::{self, MapSqliteErr as _, sqlite_error};
 use super::migrate::{self, Content};
 use super::paths::{self, beside, not_a_registry, nothing_at, size_beside};
 use super::retry;
 use super::secret_codec::SecretCodec;
+use super::settings::{Access, Settings};
 use super::writer::{self, Writer};
-use super::{Access, Settings};
 use crate::error::{Error, ErrorKind, Result};
-
-/// Every statement of the crate fits, so that none is prepared twice.
-const STATEMENTS: usize = 128;
 
 /// An open file.
 pub(super) struct Opened {
@@ -28,12 +25,12 @@ pub(super) struct Opened {
     /// The connection through which the file was looked at first.
     pub(super) reader: Option<Connection>,
     /// Whether others can change the file, and are followed.
-    pub(super) follows: bool,
+    pub(super) sees_changes: bool,
 }
 
 pub(super) fn memory() -> Result<Connection> {
     let mut conn = Connection::open_in_memory().map_sqlite_err()?;
-    set_up(&mut conn)?;
+    configure(&mut conn)?;
     migrate::migrate(&mut conn, None)?;
     Ok(conn)
 }
@@ -45,7 +42,7 @@ const TRIES: usize = 3;
 
 pub(super) fn file(path: &Path, how: &Settings) -> Result<Opened> {
     // Rejected before `prepare` makes a file that SQLite could not open.
-    name_bytes(path)?;
+    path_bytes(path)?;
     if how.read_only {
         return retry::retry_while_busy(how.busy_timeout, || to_read(path, how));
     }
@@ -93,7 +90,7 @@ fn to_write(path: &Path, how: &Settings, has_content: bool) -> Result<Opened> {
             tx.and_then(rusqlite::Transaction::commit).map_sqlite_err()
         })?;
     }
-    Ok(Opened { conn, reader, follows: !how.exclusive })
+    Ok(Opened { conn, reader, sees_changes: !how.exclusive })
 }
 
 /// What lies at the path, whoever made it, and the connection that saw it if it can see what comes.
@@ -103,7 +100,7 @@ fn look(path: &Path, how: &Settings) -> Result<(Content, Option<Connection>)> {
         // A rollback journal that a killed program left, or a folder without room for a `-shm`: a look that needs
         // neither sees the file as it stood before what is in the journal or the `-wal`.
         Err(error) if error.kind() == ErrorKind::Storage => {
-            let (_, found) = frozen_look(path, how, &error)?;
+            let (_, found) = look_without_wal(path, how, &error)?;
             if found != Content::Nothing {
                 Ok((found, None))
             } else if journal_restores(path)? {
@@ -124,8 +121,8 @@ fn look(path: &Path, how: &Settings) -> Result<(Content, Option<Connection>)> {
 }
 
 /// Looks at the file without its `-wal`, where SQLite could not read both.
-fn frozen_look(path: &Path, how: &Settings, why: &Error) -> Result<(Connection, Content)> {
-    let file = connect(path, Access::Frozen)?;
+fn look_without_wal(path: &Path, how: &Settings, why: &Error) -> Result<(Connection, Content)> {
+    let file = connect(path, Access::Immutable)?;
     match content(&file, path, how) {
         Ok(found) => Ok((file, found)),
         // With the changes in the `-wal` it may be whole.
@@ -171,14 +168,18 @@ fn content(conn: &Connection, path: &Path, how: &Settings) -> Result<Content> {
 
 fn judge(conn: &Connection, path: &Path, how: &Settings) -> Result<Content> {
     conn.execute_batch("BEGIN").map_sqlite_err()?;
-    let found = Content::of(conn).map_err(|cause| {
-        if error::is(&cause, ErrorCode::NotADatabase) { not_a_registry(path) } else { fault(cause) }
+    let found = Content::read(conn).map_err(|cause| {
+        if error::is(&cause, ErrorCode::NotADatabase) {
+            not_a_registry(path)
+        } else {
+            sqlite_error(cause)
+        }
     })?;
     if matches!(found, Content::Current | Content::Older(_)) && ends_within_a_page(conn, path)? {
         return Err(Error::corrupt("it ends in the middle of a page"));
     }
     if found == Content::Current {
-        SecretCodec::of(conn, how.key.as_ref())?;
+        SecretCodec::load(conn, how.key.as_ref())?;
     }
     Ok(found)
 }
@@ -208,17 +209,17 @@ fn to_read(path: &Path, how: &Settings) -> Result<Opened> {
     match followed {
         Ok((found, conn)) => {
             readable(found, path)?;
-            Ok(Opened { conn, reader: None, follows: true })
+            Ok(Opened { conn, reader: None, sees_changes: true })
         }
-        Err(error) if error.kind() == ErrorKind::Storage => frozen(path, how, error),
+        Err(error) if error.kind() == ErrorKind::Storage => read_copy(path, how, error),
         Err(error) => Err(error),
     }
 }
 
 /// Reads a file where SQLite can make neither `-wal` nor `-shm`: copied into memory as it stands, so that nothing that
 /// happens to it later can be seen half.
-fn frozen(path: &Path, how: &Settings, why: Error) -> Result<Opened> {
-    let (file, found) = frozen_look(path, how, &why)?;
+fn read_copy(path: &Path, how: &Settings, why: Error) -> Result<Opened> {
+    let (file, found) = look_without_wal(path, how, &why)?;
     let found = found.admit()?;
     // Judged before the rest: what seems empty or older here can be whole and current with what is left unread.
     for left in ["-wal", "-journal"] {
@@ -231,9 +232,9 @@ fn frozen(path: &Path, how: &Settings, why: Error) -> Result<Opened> {
         }
     }
     readable(found, path)?;
-    let conn = backup::into_memory(&file).map_err(|error| disk::diagnose(&file, error))?;
+    let conn = copy::into_memory(&file).map_err(|error| disk::diagnose(&file, error))?;
     conn.pragma_update(None, "query_only", true).map_sqlite_err()?;
-    Ok(Opened { conn, reader: None, follows: false })
+    Ok(Opened { conn, reader: None, sees_changes: false })
 }
 
 fn readable(found: Content, path: &Path) -> Result<()> {
@@ -246,72 +247,6 @@ fn readable(found: Content, path: &Path) -> Result<()> {
             ),
         )),
         _ => Ok(()),
-    }
-}
-
-/// Opens a connection, and sets on it what every connection needs.
-pub(super) fn connect(path: &Path, access: Access) -> Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let opened = match access {
-        Access::Write => {
-            Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_READ_WRITE)
-        }
-        Access::Read => Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_READ_ONLY),
-        Access::Frozen => Connection::open_with_flags(
-            frozen_uri(path)?,
-            flags | OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI,
-        ),
-    };
-    let mut conn = opened.map_err(|cause| {
-        let error = fault(cause);
-        Error::new(error.kind(), format!("{} could not be opened", path.display()))
-            .with_source(error)
-    })?;
-    set_up(&mut conn)?;
-    Ok(conn)
-}
-
-pub(super) fn set_up(conn: &mut Connection) -> Result<()> {
-    conn.set_prepared_statement_cache_capacity(STATEMENTS);
-    let set = |config, value| conn.set_db_config(config, value).map(drop).map_sqlite_err();
-    // With STAT4, which the bundled SQLite has, a statement is planned anew whenever a bound value could change the
-    // plan. That is nine tenths of the time of a look-up.
-    set(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    set(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
-    set(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
-    set(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
-    set(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false)?;
-    // Waiting is done in retry.rs. A damaged page is told, not followed; a replaced secret is overwritten, not only unlinked.
-    conn.execute_batch(
-        "PRAGMA busy_timeout = 0; PRAGMA foreign_keys = ON; PRAGMA cell_size_check = ON; PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY",
-    )
-    .map_sqlite_err()
-}
-
-/// The address at which SQLite reads a file without locks, `-wal` and `-shm`.
-fn frozen_uri(path: &Path) -> Result<String> {
-    let mut uri = "file:".to_owned();
-    for &byte in name_bytes(path)? {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'.' | b'-' | b'_') {
-            uri.push(char::from(byte));
-        } else {
-            uri.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    Ok(uri + "?immutable=1")
-}
-
-/// Returns the path as SQLite takes it: any bytes on Unix, and UTF-8 elsewhere.
-fn name_bytes(path: &Path) -> Result<&[u8]> {
-    #[cfg(unix)]
-    {
-        Ok(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()))
-    }
-    #[cfg(not(unix))]
-    {
-        let what =
-            || format!("{} is not valid Unicode, and SQLite needs a path that is", path.display());
-        path.to_str().map(str::as_bytes).ok_or_else(|| Error::new(ErrorKind::Storage, what()))
     }
 }
 

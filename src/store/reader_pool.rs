@@ -5,8 +5,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
 
-use super::{Access, open};
-use crate::error::{Error, ErrorKind, Result};
+use super::connection::connect;
+use super::paths::{FileId, check_same_file};
+use super::settings::Access;
+use crate::error::Result;
 
 /// How many connections are kept for the next readers. More are opened while more threads read at once.
 const KEPT: usize = 8;
@@ -20,9 +22,6 @@ struct Open {
     file: Option<FileId>,
     idle: Vec<Connection>,
 }
-
-/// Which file a path leads to, where the platform tells.
-pub(super) type FileId = (u64, u64);
 
 impl ReaderPool {
     /// `first` is a connection that is open already.
@@ -48,8 +47,8 @@ impl ReaderPool {
         match idle {
             Some(conn) => Ok(conn),
             None => {
-                let conn = open::connect(&self.path, Access::Read)?;
-                same_file(&self.path, file)?;
+                let conn = connect(&self.path, Access::Read)?;
+                check_same_file(&self.path, file)?;
                 Ok(conn)
             }
         }
@@ -78,37 +77,10 @@ impl ReaderPool {
     }
 }
 
-/// Refuses a path that leads elsewhere since it was opened: two connections of one registry must not read two files, and
-/// a change of a file that is gone would be lost.
-pub(super) fn same_file(path: &Path, opened: Option<FileId>) -> Result<()> {
-    if file_id(path) == opened {
-        return Ok(());
-    }
-    let what =
-        format!("{} was replaced or removed since it was opened; open it anew", path.display());
-    Err(Error::new(ErrorKind::Storage, what))
-}
-
-/// Returns the identity of the file that the path leads to.
-///
-/// Elsewhere than on Unix it is always `None`, which equals itself, so no file counts as replaced.
-/// Windows lets nobody replace a file that SQLite has open.
-pub(super) fn file_id(path: &Path) -> Option<FileId> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt as _;
-        std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = path;
-        None
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::paths::file_id;
 
     fn readers() -> (tempfile::TempDir, ReaderPool) {
         let folder = tempfile::tempdir().unwrap();

@@ -4,60 +4,35 @@ use std::fs;
 use std::io;
 use std::mem;
 use std::path::Path;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLockReadGuard};
+use std::sync::atomic::Ordering;
+use std::sync::{PoisonError, RwLockReadGuard};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::backup::{self, Part};
+use super::connection::{connect, journal_mode};
+use super::copy::{self, Part, cannot};
 use super::error::MapSqliteErr as _;
-use super::history::ChangeRecorder;
-use super::open::connect;
-use super::paths::beside;
-use super::reader_pool::same_file;
-use super::rows::{id_of, rising};
+use super::handle::{Shared, Store};
+use super::paths::{beside, check_same_file};
+use super::pending_rekey::{DETERMINE_KEY, DONE, ENTER_WAL};
+use super::retry;
 use super::secret_codec::SecretCodec;
-use super::writer::{REKEY, journal_mode};
-use super::{Access, Read, Shared, Store, Write, retry};
+use super::settings::Access;
+use super::transaction::{Read, Write};
+use super::writer::REKEY;
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::SubscriptionId;
 use crate::secret::EncryptionKey;
 
 /// How many subscriptions are rewritten from one look: what of their secrets is in memory at once.
 const BATCH: u16 = 1_000;
 
-const NOTHING: u8 = 0;
-const WAL_MODE: u8 = 1;
-const KEY: u8 = 2;
-
-/// What a change of key has left to do: each includes what stands before it.
-#[derive(Default)]
-pub(super) struct Unfinished {
-    /// `NOTHING`, to enter WAL mode before the next change (`WAL_MODE`), or to find out which key the file has before
-    /// anything else (`KEY`).
-    step: AtomicU8,
-    /// The vault of the other key that the file can have.
-    other: Mutex<Option<SecretCodec>>,
-}
-
-impl Unfinished {
-    /// Whether something has to be done before anything is read, or written.
-    pub(super) fn stands_before(&self, writing: bool) -> bool {
-        self.step.load(Ordering::Acquire) > if writing { NOTHING } else { WAL_MODE }
-    }
-
-    fn leave(&self, step: u8) {
-        self.step.store(step, Ordering::Release);
-    }
-}
-
 /// How far a change of key came that failed.
 struct Failed {
     error: Error,
-    /// The vault of the new key, where the file may have that.
+    /// The codec of the new key, where the file may have that.
     new: Option<SecretCodec>,
 }
 
@@ -76,22 +51,22 @@ impl Store {
             return Err(Error::new(ErrorKind::Storage, "there is no file"));
         };
         // In this order, as everywhere: no reader of this store is under way, and none begins.
-        let mut vault = self.vault.write().unwrap_or_else(PoisonError::into_inner);
-        let _watch = self.shared.as_ref().map(|shared| shared.watch.stop());
+        let mut codec = self.codec.write().unwrap_or_else(PoisonError::into_inner);
+        let _probe = self.shared.as_ref().map(|shared| shared.data_version.stop());
         let mut conn = self.lock()?;
-        if self.unfinished.stands_before(true) {
+        if self.pending_rekey.blocks(true) {
             self.reconnect(&mut conn, path)?;
-            self.settle(&conn, &mut vault, true, self.busy_timeout)?;
+            self.determine_key(&conn, &mut codec, true, self.busy_timeout)?;
         }
         let successor = self.writer.connect(path)?;
-        same_file(path, self.file)?;
+        check_same_file(path, self.file)?;
         let changed = self
             .take(&conn)
             .map_err(|error| Failed { error, new: None })
-            .and_then(|()| self.change(&mut conn, path, &vault, key));
+            .and_then(|()| self.change(&mut conn, path, &codec, key));
         let failed = match changed {
             Ok(new) => {
-                *vault = new;
+                *codec = new;
                 // While nobody else is there: whoever comes next finds the file in WAL mode, and has nothing to write.
                 let is_in_wal_mode = journal_mode(&conn, "WAL").is_ok_and(|mode| mode == "wal");
                 let keeps_lock = self.writer.exclusive && is_in_wal_mode;
@@ -101,15 +76,15 @@ impl Store {
                 None
             }
             Err(Failed { error, new }) => {
-                *self.other() = new;
+                *self.pending_rekey.other() = new;
                 Some(error)
             }
         };
-        self.unfinished.leave(KEY);
+        self.pending_rekey.set(DETERMINE_KEY);
         self.replace(&mut conn, successor);
         // By this look the file is held open again. Who has waited for a lock and failed has waited long enough.
         let timeout = if failed.is_some() { Duration::ZERO } else { self.busy_timeout };
-        let held = self.settle(&conn, &mut vault, false, timeout);
+        let held = self.determine_key(&conn, &mut codec, false, timeout);
         failed.map_or_else(|| unless_other_key(held), Err)
     }
 
@@ -168,7 +143,7 @@ impl Store {
     /// it is closed, which has to be next: the file is as it was.
     fn undo(&self, conn: &Connection, path: &Path) -> Result<()> {
         conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_sqlite_err()?;
-        same_file(path, self.file)?;
+        check_same_file(path, self.file)?;
         let wal = beside(path, "-wal")?;
         // It has no locks that a second descriptor could drop.
         remove(&wal).or_else(|error| {
@@ -177,66 +152,65 @@ impl Store {
             emptied.map_err(|_| error)
         })?;
         // After a loss of power the `-wal` could be there again.
-        let _ = backup::sync_folder(path);
+        let _ = copy::sync_folder(path);
         Ok(())
     }
 
-    /// The vault of the key that the file has, to read or to write with.
-    pub(super) fn vault(&self, writing: bool) -> Result<RwLockReadGuard<'_, SecretCodec>> {
+    /// The codec of the key that the file has, to read or to write with.
+    pub(super) fn lock_codec(&self, writing: bool) -> Result<RwLockReadGuard<'_, SecretCodec>> {
         loop {
-            let vault = self.vault.read().unwrap_or_else(PoisonError::into_inner);
+            let codec = self.codec.read().unwrap_or_else(PoisonError::into_inner);
             // Looked at behind the lock, which a change of key holds until it has said how it ended.
-            if !self.unfinished.stands_before(writing) {
-                return Ok(vault);
+            if !self.pending_rekey.blocks(writing) {
+                return Ok(codec);
             }
-            drop(vault);
-            self.settle_key(writing)?;
+            drop(codec);
+            self.finish_rekey(writing)?;
         }
     }
 
     /// Does what a change of key has left to do.
-    pub(super) fn settle_key(&self, writing: bool) -> Result<()> {
-        let mut vault = self.vault.write().unwrap_or_else(PoisonError::into_inner);
-        let _watch = self.shared.as_ref().map(|shared| shared.watch.stop());
+    pub(super) fn finish_rekey(&self, writing: bool) -> Result<()> {
+        let mut codec = self.codec.write().unwrap_or_else(PoisonError::into_inner);
+        let _probe = self.shared.as_ref().map(|shared| shared.data_version.stop());
         let mut conn = self.lock()?;
-        let Some(path) = self.path.as_ref().filter(|_| self.unfinished.stands_before(writing))
-        else {
+        let Some(path) = self.path.as_ref().filter(|_| self.pending_rekey.blocks(writing)) else {
             return Ok(());
         };
         self.reconnect(&mut conn, path)?;
-        self.settle(&conn, &mut vault, writing, self.busy_timeout)
+        self.determine_key(&conn, &mut codec, writing, self.busy_timeout)
     }
 
     /// A connection that could not enter WAL mode can take itself to be in it when it is asked again, and the file not: what
     /// it wrote to a `-wal` then would be nowhere.
     fn reconnect(&self, conn: &mut Connection, path: &Path) -> Result<()> {
         let fresh = self.writer.connect(path)?;
-        same_file(path, self.file)?;
+        check_same_file(path, self.file)?;
         self.replace(conn, fresh);
         Ok(())
     }
 
     fn replace(&self, conn: &mut Connection, by: Connection) {
         drop(mem::replace(conn, by));
-        if let Some(guard) = &self.guard {
-            guard.begin_anew();
+        if let Some(checkpoints) = &self.checkpoints {
+            checkpoints.begin_anew();
         }
     }
 
     /// Finds out which key the file has, and brings it back into WAL mode, through a connection that has done nothing yet.
-    fn settle(
+    fn determine_key(
         &self,
         conn: &Connection,
-        vault: &mut SecretCodec,
+        codec: &mut SecretCodec,
         writing: bool,
         timeout: Duration,
     ) -> Result<()> {
-        let mut other = self.other();
+        let mut other = self.pending_rekey.other();
         let is_other = retry::retry_while_busy(timeout, || {
             if self.writer.exclusive {
                 conn.execute_batch("BEGIN IMMEDIATE; COMMIT").map_sqlite_err()?;
             }
-            if vault.fits(conn)? {
+            if codec.fits(conn)? {
                 Ok(false)
             } else if other.as_ref().map_or(Ok(false), |other| other.fits(conn))? {
                 Ok(true)
@@ -248,7 +222,7 @@ impl Store {
             }
         })?;
         match other.take() {
-            Some(other) if is_other => *vault = other,
+            Some(other) if is_other => *codec = other,
             _ => {}
         }
         // With the file let go for a moment, another can have changed it.
@@ -258,26 +232,22 @@ impl Store {
         };
         match retry::retry_while_busy(timeout, || self.writer.enter_wal(conn, path)) {
             Ok(()) => {
-                self.unfinished.leave(NOTHING);
+                self.pending_rekey.set(DONE);
                 Ok(())
             }
             Err(error) if writing => {
-                self.unfinished.leave(KEY);
+                self.pending_rekey.set(DETERMINE_KEY);
                 Err(error)
             }
             // On a full disk this fails and reading does not; but a journal that it has left has to be rolled back, which
             // takes a connection that can write.
             Err(_) => {
-                self.unfinished.leave(KEY);
-                vault.fits(conn)?;
-                self.unfinished.leave(WAL_MODE);
+                self.pending_rekey.set(DETERMINE_KEY);
+                codec.fits(conn)?;
+                self.pending_rekey.set(ENTER_WAL);
                 Ok(())
             }
         }
-    }
-
-    fn other(&self) -> MutexGuard<'_, Option<SecretCodec>> {
-        self.unfinished.other.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -328,12 +298,12 @@ fn renew(conn: &mut Connection, path: &Path) -> Result<()> {
     let path = beside(path, REKEY)?;
     // A killed one may have left it, and nobody else has the file now.
     remove(&path)?;
-    let part = Part::empty(path)?;
+    let part = Part::create(path.clone()).map_err(|cause| cannot(&path, "be written", cause))?;
     // As bytes: a path need not be UTF-8.
     let name = ToSqlOutput::Borrowed(ValueRef::Text(part.path().as_os_str().as_encoded_bytes()));
     conn.execute("VACUUM INTO ?1", [name]).map_sqlite_err()?;
     let from = connect(part.path(), Access::Read)?;
-    backup::copy(&from, conn)
+    copy::copy(&from, conn)
 }
 
 /// Seals every secret with the new key; `new` is what the file has once that is committed, or has in spite of an error.
@@ -344,14 +314,12 @@ fn rewrite(
     new: &mut Option<SecretCodec>,
 ) -> Result<()> {
     let tx = Transaction::new_unchecked(conn, TransactionBehavior::Exclusive).map_sqlite_err()?;
-    let vault = &*new.insert(SecretCodec::set_key(&tx, key)?);
-    let (from, to) = (
-        Read { conn: &tx, vault: old },
-        Write { read: Read { conn: &tx, vault }, ledger: ChangeRecorder::new() },
-    );
+    let codec = &*new.insert(SecretCodec::set_key(&tx, key)?);
+    let from = Read { conn: &tx, codec: old };
+    let to = Write::new(&tx, codec);
     let mut after = 0;
     loop {
-        let batch = subscriptions(&tx, after)?;
+        let batch = from.ids_after(after, BATCH)?;
         let Some(&(last, _)) = batch.last() else {
             break;
         };
@@ -361,18 +329,6 @@ fn rewrite(
         after = last;
     }
     tx.commit().map_sqlite_err()
-}
-
-fn subscriptions(conn: &Connection, after: i64) -> Result<Vec<(i64, SubscriptionId)>> {
-    let sql = "SELECT seq, id FROM subscription INDEXED BY subscription_seq WHERE seq > ?1 ORDER BY seq LIMIT ?2";
-    let mut statement = conn.prepare_cached(sql).map_sqlite_err()?;
-    let mut rows = statement.query(params![after, BATCH]).map_sqlite_err()?;
-    let (mut batch, mut last) = (Vec::new(), after);
-    while let Some(row) = rows.next().map_sqlite_err()? {
-        last = rising(last, row.get(0).map_sqlite_err()?)?;
-        batch.push((last, id_of(row, 1)?));
-    }
-    Ok(batch)
 }
 
 #[cfg(test)]

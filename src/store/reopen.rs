@@ -4,10 +4,12 @@
 use std::path::Path;
 use std::sync::PoisonError;
 
+use super::handle::{Shared, Store};
 use super::open::{self, Opened};
-use super::reader_pool::file_id;
+use super::paths::file_id;
+use super::retry;
 use super::secret_codec::SecretCodec;
-use super::{Settings, Shared, Store, retry};
+use super::settings::Settings;
 use crate::error::{Error, ErrorKind, Result};
 
 impl Store {
@@ -32,13 +34,13 @@ impl Store {
     /// What it takes to open the file anew; none for a registry that writes, or that has a copy of its own.
     fn followed(&self) -> Option<(&Shared, &Path, &Settings)> {
         let shared = self.shared.as_ref()?;
-        Some((shared, self.path.as_deref()?, shared.again.as_ref()?))
+        Some((shared, self.path.as_deref()?, shared.reopen.as_ref()?))
     }
 
     fn open_again(&self, shared: &Shared, path: &Path, how: &Settings) -> Result<()> {
         // In this order, as everywhere: no reader of this store is under way, and none begins.
-        let mut vault = self.vault.write().unwrap_or_else(PoisonError::into_inner);
-        let _watch = shared.watch.stop();
+        let mut codec = self.codec.write().unwrap_or_else(PoisonError::into_inner);
+        let _probe = shared.data_version.stop();
         let mut main = self.lock()?;
         // Before it is opened: what was opened in between is then told from it at the next call.
         let file = file_id(path);
@@ -52,15 +54,16 @@ impl Store {
                 if cause.kind() == ErrorKind::NotFound { ErrorKind::Storage } else { cause.kind() };
             Error::new(kind, what).with_source(cause)
         };
-        let Opened { conn, reader: _, follows } = open::file(path, how).map_err(gone)?;
-        if !follows {
+        let Opened { conn, reader: _, sees_changes } = open::file(path, how).map_err(gone)?;
+        if !sees_changes {
             let what =
                 "nothing can be written beside it, so that it could only be read as it stands now";
             return Err(gone(Error::new(ErrorKind::Storage, what)));
         }
-        *vault =
-            retry::retry_while_busy(how.busy_timeout, || SecretCodec::of(&conn, how.key.as_ref()))
-                .map_err(gone)?;
+        *codec = retry::retry_while_busy(how.busy_timeout, || {
+            SecretCodec::load(&conn, how.key.as_ref())
+        })
+        .map_err(gone)?;
         *main = conn;
         shared.readers.begin_anew(file);
         Ok(())

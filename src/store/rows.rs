@@ -6,7 +6,7 @@ use rusqlite::fallible_streaming_iterator::FallibleStreamingIterator as _;
 use rusqlite::types::ValueRef;
 use rusqlite::{Row, Rows};
 
-use super::error::{MapSqliteErr as _, fault};
+use super::error::{MapSqliteErr as _, sqlite_error};
 use crate::error::{Error, Problem, Result};
 use crate::id::SubscriptionId;
 use crate::json;
@@ -139,7 +139,7 @@ fn decode(row: &Row<'_>) -> Result<Subscription> {
         metadata: metadata_of(row, 6, id)?,
         created_at: time(7)?,
         updated_at: time(8)?,
-        revision: match row.get(9).map_err(fault).and_then(counted)? {
+        revision: match row.get(9).map_err(sqlite_error).and_then(counted)? {
             0 => return Err(damaged("the revision 0")),
             revision => revision,
         },

@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 use super::encryption::Cipher;
-use super::error::MapSqliteErr as _;
+use super::registry_row;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::SubscriptionId;
 use crate::random::RandomSource;
@@ -41,10 +41,8 @@ impl Place {
 
 impl SecretCodec {
     /// The vault of the file that is open, if the key (or that there is none) fits it.
-    pub(super) fn of(conn: &Connection, key: Option<&EncryptionKey>) -> Result<SecretCodec> {
-        let check: Option<Vec<u8>> = conn
-            .query_row("SELECT key_check FROM registry", [], |row| row.get(0))
-            .map_sqlite_err()?;
+    pub(super) fn load(conn: &Connection, key: Option<&EncryptionKey>) -> Result<SecretCodec> {
+        let check = registry_row::key_check(conn)?;
         let refuse = |why: &'static str| Err(Error::new(ErrorKind::Incompatible, why));
         match (key, check) {
             (None, None) => Ok(SecretCodec { cipher: None }),
@@ -66,9 +64,7 @@ impl SecretCodec {
     /// Whether this is the vault of the file that is open.
     #[cfg(feature = "encryption")]
     pub(super) fn fits(&self, conn: &Connection) -> Result<bool> {
-        let check: Option<Vec<u8>> = conn
-            .query_row("SELECT key_check FROM registry", [], |row| row.get(0))
-            .map_sqlite_err()?;
+        let check = registry_row::key_check(conn)?;
         Ok(match (&self.cipher, check) {
             (None, None) => true,
             (Some(cipher), Some(check)) => cipher.open(KEY_CHECK, &check).is_some(),
@@ -80,7 +76,7 @@ impl SecretCodec {
     pub(super) fn set_key(conn: &Connection, key: Option<&EncryptionKey>) -> Result<SecretCodec> {
         let cipher = key.map(|key| Ok(Cipher::new(key, sealed_to(conn)?))).transpose()?;
         let check = cipher.as_ref().map(|cipher| cipher.seal(KEY_CHECK, b"")).transpose()?;
-        conn.execute("UPDATE registry SET key_check = ?1", [check]).map_sqlite_err()?;
+        registry_row::set_key_check(conn, check.as_deref())?;
         Ok(SecretCodec { cipher })
     }
 
@@ -120,15 +116,9 @@ impl SecretCodec {
 
 /// What the secrets of the file that is open are bound to. A copy has it from its origin, so that they open there too.
 fn sealed_to(conn: &Connection) -> Result<Vec<u8>> {
-    let mut id = file_id(conn)?;
+    let mut id = registry_row::file_id(conn)?;
     id.truncate(FILE_ID);
     Ok(id)
-}
-
-/// What tells the file that is open from every other, also from those that it was copied from or to by [`set_apart`].
-pub(super) fn file_id(conn: &Connection) -> Result<Vec<u8>> {
-    let mut id = conn.prepare_cached("SELECT file_id FROM registry").map_sqlite_err()?;
-    id.query_row([], |row| row.get(0)).map_sqlite_err()
 }
 
 /// Makes a copy another file than its origin, by as many random bytes more behind what its secrets are bound to.
@@ -136,5 +126,5 @@ pub(super) fn set_apart(copy: &Connection) -> Result<()> {
     let mut own = [0; FILE_ID];
     RandomSource::System.fill(&mut own)?;
     let id = [sealed_to(copy)?.as_slice(), &own].concat();
-    copy.execute("UPDATE registry SET file_id = ?1", [id]).map(drop).map_sqlite_err()
+    registry_row::set_file_id(copy, &id)
 }

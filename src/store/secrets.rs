@@ -4,14 +4,12 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Row, Statement, params};
 
 use super::error::MapSqliteErr as _;
-use super::rows::{Decoder, millis};
+use super::rows::millis;
 use super::secret_codec::Place;
-use super::subscriptions::EVERY;
-use super::{Read, Write};
+use super::transaction::{Read, Write};
 use crate::error::{Error, Result};
 use crate::id::SubscriptionId;
 use crate::secret::IssuedSecret;
-use crate::subscription::Subscription;
 use crate::time::Millis;
 
 /// The columns of a secret, behind those of its subscription: what [`Read::issued`] decodes.
@@ -39,43 +37,6 @@ impl Read<'_> {
             secrets.push(self.issued(row, 0, id)?);
         }
         if secrets.is_empty() { Err(no_secret(id)) } else { Ok(secrets) }
-    }
-
-    /// Hands over every subscription in order, with all its secrets, newest first.
-    pub(crate) fn everything(
-        &self,
-        mut each: impl FnMut(Subscription, Vec<IssuedSecret>),
-    ) -> Result<()> {
-        let sql = concat!(
-            "SELECT k.subscription, ",
-            secret_columns!(),
-            " FROM secret k INDEXED BY sqlite_autoindex_secret_1 ORDER BY k.subscription, k.serial"
-        );
-        let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
-        let mut rows = statement.query([]).map_sqlite_err()?;
-        let mut row = rows.next().map_sqlite_err()?;
-        let mut subscriptions = self.conn.prepare_cached(EVERY).map_sqlite_err()?;
-        let mut subscriptions = Decoder::new(subscriptions.query([]).map_sqlite_err()?)?;
-        while let Some((seq, subscription)) = subscriptions.next()? {
-            let mut secrets = Vec::with_capacity(1);
-            // Both come in the order of `seq`. What belongs to no subscription is passed over: `check` tells of it.
-            while let Some(of) = row {
-                let owner: i64 = of.get(0).map_sqlite_err()?;
-                if owner > seq {
-                    break;
-                }
-                if owner == seq {
-                    secrets.push(self.issued(of, 1, subscription.id)?);
-                }
-                row = rows.next().map_sqlite_err()?;
-            }
-            if secrets.is_empty() {
-                return Err(no_secret(subscription.id));
-            }
-            secrets.reverse();
-            each(subscription, secrets);
-        }
-        Ok(())
     }
 
     /// Decodes the [columns](secret_columns) that begin at `first`.
@@ -108,7 +69,7 @@ impl Read<'_> {
             .get_ref(column(2))
             .and_then(|sealed| Ok(sealed.as_blob_or_null()?))
             .map_sqlite_err()?;
-        let secret = self.vault.open(text, sealed, &place)?;
+        let secret = self.codec.open(text, sealed, &place)?;
         let Place { id: _, serial: _, created_at, expires_at } = place;
         Ok(IssuedSecret { secret, created_at, expires_at })
     }
@@ -141,7 +102,7 @@ impl Write<'_> {
         for (serial, issued) in (1_i64..).zip(secrets.iter().rev()) {
             let &IssuedSecret { ref secret, created_at, expires_at } = issued;
             let (text, sealed) =
-                self.vault.seal(secret, &Place { id, serial, created_at, expires_at })?;
+                self.codec.seal(secret, &Place { id, serial, created_at, expires_at })?;
             let until = expires_at.map(millis).transpose()?;
             insert
                 .execute(params![seq, serial, text, sealed, millis(created_at)?, until])

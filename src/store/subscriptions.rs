@@ -2,17 +2,16 @@
 
 use rusqlite::{OptionalExtension as _, Row, ToSql, named_params, params};
 
-use super::error::{MapSqliteErr as _, fault, is_taken};
-use super::insert::INSERT_EVENT;
+use super::error::{MapSqliteErr as _, is_taken, sqlite_error};
+use super::registry_row;
 use super::rows::{
     Decoder, counted, decode_id, encode_metadata, holds, integer, judged_metadata, millis, natural,
     rising,
 };
 use super::secrets::no_secret;
-use super::{Read, Write};
+use super::transaction::{Read, Write};
 use crate::error::{Error, Result};
 use crate::id::SubscriptionId;
-use crate::pattern::EventPattern;
 use crate::secret::IssuedSecret;
 use crate::subscription::{ListQuery, Subscription};
 use crate::time::Millis;
@@ -58,6 +57,11 @@ macro_rules! counted {
 
 /// Every subscription, in order.
 pub(super) const EVERY: &str = select!("1");
+
+/// Inserts a row, whose `seq` SQLite chooses.
+pub(super) const INSERT_SUBSCRIPTION: &str = "INSERT INTO subscription \
+     (id, name, url, enabled, description, metadata, created_at, updated_at, revision) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
 
 /// A subscription to change, with what only the store knows of it.
 pub(crate) struct Current {
@@ -204,7 +208,7 @@ impl Read<'_> {
         let mut count = 0_u64;
         while let Some(row) = rows.next().map_sqlite_err()? {
             if wanted.is_empty() {
-                return row.get(0).map_err(fault).and_then(natural);
+                return row.get(0).map_err(sqlite_error).and_then(natural);
             }
             let metadata = judged_metadata(
                 row.get_ref(0).and_then(|text| Ok(text.as_str()?)).map_sqlite_err()?,
@@ -212,6 +216,21 @@ impl Read<'_> {
             count = count.saturating_add(u64::from(holds(&metadata, wanted)));
         }
         Ok(count)
+    }
+
+    /// Returns the next `limit` rows after this position: their positions and ids.
+    #[cfg(feature = "encryption")]
+    pub(super) fn ids_after(&self, after: i64, limit: u16) -> Result<Vec<(i64, SubscriptionId)>> {
+        let sql = "SELECT seq, id FROM subscription INDEXED BY subscription_seq \
+                   WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+        let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
+        let mut rows = statement.query(params![after, limit]).map_sqlite_err()?;
+        let (mut batch, mut last) = (Vec::new(), after);
+        while let Some(row) = rows.next().map_sqlite_err()? {
+            last = rising(last, row.get(0).map_sqlite_err()?)?;
+            batch.push((last, super::rows::id_of(row, 1)?));
+        }
+        Ok(batch)
     }
 
     /// The `seq` that an id has, or had, or would have.
@@ -238,7 +257,7 @@ impl Read<'_> {
     pub(crate) fn len(&self) -> Result<u64> {
         let mut count =
             self.conn.prepare_cached("SELECT count(*) FROM subscription").map_sqlite_err()?;
-        count.query_row([], |row| row.get(0)).map_err(fault).and_then(natural)
+        count.query_row([], |row| row.get(0)).map_err(sqlite_error).and_then(natural)
     }
 
     pub(crate) fn is_empty(&self) -> Result<bool> {
@@ -313,15 +332,9 @@ impl Write<'_> {
             result => result.map_sqlite_err()?,
         };
         if *events != current.subscription.events {
-            let before = self.pattern_ids(current.seq)?;
-            self.execute("DELETE FROM subscription_pattern INDEXED BY sqlite_autoindex_subscription_pattern_1 WHERE subscription = ?1", params![current.seq])?;
-            self.set_events(current.seq, events, *enabled)?;
-            self.drop_unused(&before)?;
+            self.replace_patterns(current.seq, events, *enabled)?;
         } else if *enabled != current.subscription.enabled {
-            self.execute(
-                "UPDATE subscription_pattern INDEXED BY sqlite_autoindex_subscription_pattern_1 SET enabled = ?2 WHERE subscription = ?1",
-                params![current.seq, enabled],
-            )?;
+            self.set_patterns_enabled(current.seq, *enabled)?;
         }
         if let Some(secrets) = secrets {
             self.set_secrets(current.seq, current.subscription.id, secrets)?;
@@ -346,35 +359,15 @@ impl Write<'_> {
     }
 
     fn delete_row(&self, seq: i64, id: SubscriptionId) -> Result<()> {
-        let patterns = self.pattern_ids(seq)?;
+        let patterns = self.pattern_rows(seq)?;
         self.execute("DELETE FROM subscription WHERE seq = ?1", params![seq])?;
         self.drop_unused(&patterns)?;
-        // No id would be left after one that no registry gives out.
-        if id.is_unreached() {
-            return Ok(());
-        }
-        self.execute(
-            "UPDATE registry SET last_id = ?1 WHERE coalesce(last_id, '') < ?1 \
-             AND NOT EXISTS (SELECT 1 FROM subscription INDEXED BY sqlite_autoindex_subscription_1 WHERE id > ?1)",
-            params![id.to_string()],
-        )
+        registry_row::store_deleted_id(self.conn, id)
     }
 
-    /// Forgets the greatest id that was deleted, where there is one again that is as great.
+    /// Clears the stored id of a deleted subscription, where a subscription has an id that is as great.
     pub(crate) fn forget_deleted(&self) -> Result<()> {
-        self.execute(
-            "UPDATE registry SET last_id = NULL WHERE last_id <= \
-             (SELECT max(id) FROM subscription INDEXED BY sqlite_autoindex_subscription_1)",
-            params![],
-        )
-    }
-
-    pub(super) fn execute(&self, sql: &str, params: impl rusqlite::Params) -> Result<()> {
-        self.conn
-            .prepare_cached(sql)
-            .and_then(|mut statement| statement.execute(params))
-            .map(drop)
-            .map_sqlite_err()
+        registry_row::forget_deleted_id(self.conn)
     }
 
     pub(super) fn holder(&self, name: &str) -> Result<NameTaken> {
@@ -384,23 +377,6 @@ impl Write<'_> {
             .map_sqlite_err()?;
         let id: String = holder.query_row([name], |row| row.get(0)).map_sqlite_err()?;
         decode_id(&id).map(NameTaken)
-    }
-
-    fn set_events(&self, seq: i64, events: &[EventPattern], enabled: bool) -> Result<()> {
-        let mut insert = self.conn.prepare_cached(INSERT_EVENT).map_sqlite_err()?;
-        for (position, pattern) in (0_i64..).zip(events) {
-            insert
-                .execute(params![seq, position, self.intern(pattern)?, enabled])
-                .map_sqlite_err()?;
-        }
-        Ok(())
-    }
-
-    fn pattern_ids(&self, seq: i64) -> Result<Vec<i64>> {
-        let sql = "SELECT pattern FROM subscription_pattern INDEXED BY sqlite_autoindex_subscription_pattern_1 \
-                   WHERE subscription = ?1";
-        let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
-        statement.query_map([seq], |row| row.get(0)).and_then(Iterator::collect).map_sqlite_err()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::Store;
+use super::handle::Store;
 
 /// What statistics say of a table, or of an index with so many columns: the text of `sqlite_stat1.stat`.
 pub(crate) type Statistics<'s> = &'s mut dyn FnMut(&str, Option<(&str, usize)>) -> String;

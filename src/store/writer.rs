@@ -6,16 +6,12 @@ use std::path::Path;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
-use super::checkpoint;
+use super::checkpoint::{WAL_LIMIT, has_wal_reset_bug};
+use super::connection::{connect, journal_mode};
 use super::error::MapSqliteErr as _;
-use super::open::connect;
 use super::paths::beside;
-use super::{Access, Durability, Settings};
+use super::settings::{Access, Durability, Settings};
 use crate::error::{Error, ErrorKind, Result};
-
-/// How many bytes of the `-wal` are kept for the next changes once all of them are in the file: as many as it has when
-/// SQLite makes a checkpoint by itself. What a long read of another program or one large change adds is given back.
-pub(super) const WAL_LIMIT: u64 = 4 << 20;
 
 /// The end of the name of the copy that a change of key makes beside the file.
 pub(super) const REKEY: &str = "-rekey";
@@ -44,7 +40,7 @@ impl Writer {
         let &Settings { exclusive, durability, leave_checkpoints, .. } = settings;
         let checkpoints = if leave_checkpoints {
             Checkpoints::Left
-        } else if !exclusive && checkpoint::has_wal_reset_bug() {
+        } else if !exclusive && has_wal_reset_bug() {
             Checkpoints::Guarded
         } else {
             Checkpoints::Automatic
@@ -118,18 +114,4 @@ pub(super) fn can_write(conn: &Connection) -> Result<()> {
         Err(error) if error.kind() == ErrorKind::Busy => Ok(()),
         asked => asked,
     }
-}
-
-/// Asks SQLite to take this mode, and answers the one that it is in.
-///
-/// What it writes for that is committed only behind the row of the answer, so the statement has to run to its end: an error
-/// there would be lost, with a journal that later brings back the mode of before.
-pub(super) fn journal_mode(conn: &Connection, mode: &str) -> Result<String> {
-    let mut statement = conn.prepare(&format!("PRAGMA journal_mode = {mode}")).map_sqlite_err()?;
-    let mut rows = statement.query([]).map_sqlite_err()?;
-    let mut found = String::new();
-    while let Some(row) = rows.next().map_sqlite_err()? {
-        found = row.get(0).map_sqlite_err()?;
-    }
-    Ok(found)
 }
