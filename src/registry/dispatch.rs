@@ -1,7 +1,5 @@
-use std::cell::Cell;
-
 use super::{Inner, Registry, known_event_type};
-use crate::dispatch::{Explanation, Subscriber, Subscribers};
+use crate::dispatch::{Explanation, Revalidated, Revalidation, Subscribers};
 use crate::error::Result;
 use crate::store::Read;
 
@@ -34,43 +32,39 @@ impl Registry {
     /// # Ok::<(), webhook_registry::Error>(())
     /// ```
     pub fn subscribers(&self, event_type: &str) -> Result<Subscribers> {
-        let Inner { store, memo, clock, .. } = &*self.inner;
+        let Inner { store, cache, .. } = &*self.inner;
         let version = store.version()?;
-        if let Some(answer) = memo.get(version, event_type) {
+        if let Some(answer) = cache.get(version, event_type) {
             return Ok(answer);
         }
-        let make = |recipient| Subscriber::new(recipient, clock.clone());
-        let before = memo.before(version, event_type).unwrap_or_default();
-        let (any, shared) = (memo.knows_subscribers(version), Cell::new(false));
-        let known = |place| {
-            let known = if any { memo.subscriber(version, place) } else { None };
-            known.inspect(|_| shared.set(true))
-        };
-        let list =
-            self.recipients(event_type, |read| read.recipients(event_type, known, &before, make))?;
-        // What is shared with other answers was read at another moment. That is the same moment unless somebody has
-        // changed the file since; then this answer has to be of one moment, and is not for others.
-        if shared.get() && store.version()? != version {
-            let list = self
-                .recipients(event_type, |read| read.recipients(event_type, |_| None, &[], make))?;
-            return Ok(Subscribers::of(list));
+        let revalidation = Revalidation::new(cache, version, event_type);
+        let Revalidated { list, shares } = self.read_subscribers(event_type, &revalidation)?;
+        // The subscribers of other answers were read earlier. The file said the same at that moment
+        // and at this one, unless its version has changed since. Then this answer would mix two
+        // snapshots: it is read again from one, and not cached.
+        if shares && store.version()? != version {
+            let uncached = Revalidation::without_cache();
+            let Revalidated { list, .. } = self.read_subscribers(event_type, &uncached)?;
+            return Ok(Subscribers::new(list.into()));
         }
-        Ok(memo.keep(version, event_type, list))
+        Ok(cache.insert(version, event_type, list))
     }
 
-    fn recipients(
+    fn read_subscribers(
         &self,
         event_type: &str,
-        recipients: impl Fn(&Read<'_>) -> Result<Vec<Subscriber>>,
-    ) -> Result<Vec<Subscriber>> {
-        let list = self.read_autocommit(&recipients)?;
-        if !list.is_empty() {
-            return Ok(list);
+        revalidation: &Revalidation<'_>,
+    ) -> Result<Revalidated> {
+        let job = |read: &Read<'_>| revalidation.read(read, event_type, &self.inner.clock);
+        let answer = self.read_autocommit(job)?;
+        if !answer.list.is_empty() {
+            return Ok(answer);
         }
-        // Nobody, or no such event type: asked of one moment.
+        // Either nobody subscribes, or the catalog does not have the event type. Both questions have
+        // to be asked of one snapshot.
         self.read_or_suggest(|tx| {
             known_event_type(tx, event_type)?;
-            recipients(tx)
+            job(tx)
         })
     }
 

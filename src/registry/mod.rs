@@ -44,7 +44,7 @@ pub struct Registry {
 
 struct Inner {
     store: Store,
-    memo: DispatchCache,
+    cache: DispatchCache,
     clock: Clock,
     rules: Rules,
 }
@@ -53,7 +53,7 @@ impl Registry {
     pub(crate) fn new(store: Store, clock: Clock, rules: Rules) -> Registry {
         #[cfg(feature = "test-util")]
         let clock = store.entropy().script().and_then(|script| script.clock()).unwrap_or(clock);
-        let inner = Inner { store, memo: DispatchCache::new(), clock, rules };
+        let inner = Inner { store, cache: DispatchCache::new(), clock, rules };
         Registry { inner: Arc::new(inner) }
     }
 

@@ -45,7 +45,7 @@ mod work;
 mod writer;
 
 pub(crate) use catalog::CatalogLookup;
-pub(crate) use dispatch::{Made, Recipient, Routed};
+pub(crate) use dispatch::{RouteRow, SubscriberRow};
 pub(crate) use handle::Store;
 pub(crate) use insert::Inserter;
 pub use settings::Durability;

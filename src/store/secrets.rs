@@ -114,7 +114,11 @@ impl Write<'_> {
 
 /// Whether the [columns](secret_columns) that begin at `first` say this of a secret. Not of a sealed one, which is opened
 /// anew: that it opens is what proves it. And not where there was none.
-pub(super) fn is_still(row: &Row<'_>, first: usize, secret: Option<&IssuedSecret>) -> Result<bool> {
+pub(super) fn has_secret(
+    row: &Row<'_>,
+    first: usize,
+    secret: Option<&IssuedSecret>,
+) -> Result<bool> {
     let Some(IssuedSecret { secret, created_at, expires_at }) = secret else {
         return Ok(false);
     };
