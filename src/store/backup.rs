@@ -1,4 +1,4 @@
-//! Copies of the whole file, of one moment, by SQLite's online backup: nobody who writes meanwhile waits.
+//! Backups of one snapshot of the file, by SQLite's online backup. Writers do not wait for it.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -19,9 +19,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::random::RandomSource;
 
 impl Store {
-    /// Copies the file to a path where nothing is. It appears there whole and durable, or not at all.
+    /// Copies the file to an unused path. The copy appears there complete and durable, or not at all.
     pub(crate) fn backup(&self, path: &Path) -> Result<()> {
-        unoccupied(path)?;
+        check_unused(path)?;
         let part = self.read(|read| Part::copied(read.conn, path))?;
         part.publish(path)
     }
@@ -31,30 +31,30 @@ impl Store {
     pub(crate) fn fork(&self) -> Result<Store> {
         self.read(|read| {
             let main = into_memory(read.conn)?;
-            secret_codec::set_apart(&main)?;
+            secret_codec::set_new_file_id(&main)?;
             Ok(self.with_copy(main, read.codec.clone()))
         })
     }
 }
 
 impl Part {
-    /// Under a name of its own, in the folder where it is to lie.
+    /// Copies the database into a file with a random name, in the folder of the path.
     fn copied(from: &Connection, path: &Path) -> Result<Part> {
         let mut random = [0; 8];
         RandomSource::System.fill(&mut random)?;
         let name = format!(".webhook-registry-{:016x}.part", u64::from_be_bytes(random));
         let part = path.with_file_name(name);
-        // Closed again before SQLite has it, as paths.rs says why; and nobody else knows the name.
+        // It is closed again before SQLite opens it (paths.rs says why). Nobody else knows the name.
         let part = Part::create(part).map_err(|cause| cannot(path, "be written", cause))?;
         let mut to = connect(part.path(), Access::Write)?;
-        // What becomes of a file that fails half-way is that it is removed, and it is made durable as a whole.
+        // An unfinished copy is removed, and a finished one is synced as a whole, so SQLite need do neither.
         to.execute_batch(
             "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF",
         )
         .map_sqlite_err()?;
         copy(from, &mut to)?;
-        secret_codec::set_apart(&to)?;
-        // In memory the journal is another, and is noted in the file.
+        secret_codec::set_new_file_id(&to)?;
+        // The copy of a database in memory has another journal mode in its header.
         let mode = journal_mode(&to, "WAL")?;
         if mode != "wal" {
             let why = format!("{} lies where SQLite's WAL mode does not work", quoted_path(path));
@@ -64,7 +64,7 @@ impl Part {
         Ok(part)
     }
 
-    /// Gives it its name, unless something has got that meanwhile.
+    /// Gives the copy its name, unless the path has been taken meanwhile.
     fn publish(self, path: &Path) -> Result<()> {
         let failed = |cause| cannot(path, "be written", cause);
         if with(self.path(), "-wal").try_exists().map_err(failed)? {
@@ -78,7 +78,7 @@ impl Part {
             .open(self.path())
             .and_then(|file| file.sync_all())
             .map_err(failed)?;
-        // A link replaces nothing, where a rename would.
+        // Unlike a rename, a hard link replaces nothing.
         fs::hard_link(self.path(), path).map_err(|cause| match cause.kind() {
             io::ErrorKind::AlreadyExists => occupied(path),
             io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported => {
@@ -94,8 +94,8 @@ impl Part {
     }
 }
 
-/// Refuses a path where something is; also where something lies beside it that SQLite would take for the copy's own.
-fn unoccupied(path: &Path) -> Result<()> {
+/// Rejects a path that is in use, or beside which is a file that SQLite would use with the copy.
+fn check_unused(path: &Path) -> Result<()> {
     if path.file_name().is_none() {
         return Err(Error::new(ErrorKind::Storage, format!("{} names no file", quoted_path(path))));
     }

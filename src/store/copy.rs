@@ -12,9 +12,10 @@ use super::error::MapSqliteErr as _;
 use super::paths::{BESIDE, create_private, with};
 use crate::error::{Error, ErrorKind, Result, quoted};
 
+/// Copies a database into memory.
 pub(super) fn into_memory(from: &Connection) -> Result<Connection> {
     let mut to = Connection::open_in_memory().map_sqlite_err()?;
-    // A database in memory cannot take another size later.
+    // SQLite cannot change the page size of a database in memory later.
     let page: i64 = from.query_row("PRAGMA page_size", [], |row| row.get(0)).map_sqlite_err()?;
     to.pragma_update(None, "page_size", page).map_sqlite_err()?;
     copy(from, &mut to)?;
@@ -22,7 +23,8 @@ pub(super) fn into_memory(from: &Connection) -> Result<Connection> {
     Ok(to)
 }
 
-/// In one step: in more, whatever another process changes in between would make it begin anew.
+/// Copies one database into another, in one step. With more steps, a change by another process in between
+/// would restart the copy.
 pub(super) fn copy(from: &Connection, to: &mut Connection) -> Result<()> {
     match Backup::new(from, to).and_then(|backup| backup.step(-1)).map_sqlite_err()? {
         StepResult::Done => Ok(()),
@@ -30,11 +32,11 @@ pub(super) fn copy(from: &Connection, to: &mut Connection) -> Result<()> {
     }
 }
 
-/// A copy that has not got its name yet. It goes when it is dropped.
+/// An unfinished copy, which is removed when it is dropped.
 pub(super) struct Part(PathBuf);
 
 impl Part {
-    /// An empty file of mode 0600 at this path, where nothing is.
+    /// Creates an empty file of mode 0600 at an unused path.
     pub(super) fn create(path: PathBuf) -> io::Result<Part> {
         create_private(&path)?;
         Ok(Part(path))
@@ -55,13 +57,13 @@ impl Drop for Part {
     }
 }
 
-/// Makes the name of the file at the path durable. Windows has no such call.
+/// Syncs the folder of a file, so that its name is durable. Windows has no such call.
 pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     {
         let folder = path.parent().unwrap_or(path);
         match fs::File::open(folder).and_then(|folder| folder.sync_all()) {
-            // Some file systems have no such call for a folder.
+            // Some file systems cannot sync a folder.
             Err(cause)
                 if matches!(
                     cause.kind(),

@@ -1,4 +1,17 @@
-//! Giving the file another key, or none, so that nothing of what was readable before is left in it.
+//! Changes the file's encryption key, so that nothing that the old key or no key opens is left in it.
+//!
+//! # The hazard
+//!
+//! Every secret has to change from one key to the other at once, also for readers and after a kill. And
+//! the old bytes have to go, wherever SQLite keeps them: in free pages and in the `-wal`. So the file has
+//! to belong to this connection alone, and `locking_mode = EXCLUSIVE` gives that. The lock is the
+//! operating system's, on the file, and belongs to the connection. To give it up, SQLite needs a statement
+//! that reads the file, which can fail on a full or broken disk. So the connection is closed in every case
+//! of failure, and the operating system then gives up the lock.
+//!
+//! Inside this process, the codec is held for writing meanwhile (see `handle.rs`): no call may decrypt
+//! with the old key what is encrypted with the new one. Where the outcome is not known at the end, the
+//! next call finds out before anything else ([`PendingRekey`](super::pending_rekey::PendingRekey)).
 
 use std::fs;
 use std::io;
@@ -26,23 +39,23 @@ use super::writer::REKEY;
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::EncryptionKey;
 
-/// How many subscriptions are rewritten from one look: what of their secrets is in memory at once.
+/// How many subscriptions one query reads. It bounds how many of them are in memory at once.
 const BATCH: u16 = 1_000;
 
-/// How far a change of key came that failed.
+/// A change of key that failed.
 struct Failed {
     error: Error,
-    /// The codec of the new key, where the file may have that.
+    /// The codec of the new key, where the file may have it now.
     new: Option<SecretCodec>,
 }
 
 impl Store {
-    /// Seals every secret with this key, or lays it open where there is none. The file has to be this store's alone.
+    /// Encrypts every secret with this key, or decrypts it where there is none. Nobody else may have the file
+    /// open.
     ///
-    /// The new state is in the `-wal` alone until all of it is there. Up to then a failure is undone by removing the `-wal`,
-    /// which needs no room and writes nothing. Whatever happens, the connection that has the file locked is closed: the
-    /// system then gives up the lock, where a statement that was to do so could fail. Its successor is opened before the
-    /// lock is taken, for the same reason.
+    /// The new state is in the `-wal` only, until it is complete. Up to that moment a failure is undone by
+    /// removing the `-wal`, which needs no disk space. The next connection is opened before the file is
+    /// locked, because opening one can fail too.
     pub(crate) fn rekey(&self, key: Option<&EncryptionKey>) -> Result<()> {
         if self.read_only {
             return Err(Error::read_only());
@@ -50,7 +63,7 @@ impl Store {
         let Some(path) = &self.path else {
             return Err(Error::new(ErrorKind::Storage, "there is no file"));
         };
-        // In this order, as everywhere: no reader of this store is under way, and none begins.
+        // In the order of handle.rs. No call of this store is under way now, and none begins.
         let mut codec = self.codec.write().unwrap_or_else(PoisonError::into_inner);
         let _probe = self.shared.as_ref().map(|shared| shared.data_version.stop());
         let mut conn = self.lock()?;
@@ -61,13 +74,13 @@ impl Store {
         let successor = self.writer.connect(path)?;
         check_same_file(path, self.file)?;
         let changed = self
-            .take(&conn)
+            .lock_file(&conn)
             .map_err(|error| Failed { error, new: None })
             .and_then(|()| self.change(&mut conn, path, &codec, key));
         let failed = match changed {
             Ok(new) => {
                 *codec = new;
-                // While nobody else is there: whoever comes next finds the file in WAL mode, and has nothing to write.
+                // While the file is locked: the next process finds it in WAL mode and need not change it.
                 let is_in_wal_mode = journal_mode(&conn, "WAL").is_ok_and(|mode| mode == "wal");
                 let keeps_lock = self.writer.exclusive && is_in_wal_mode;
                 if keeps_lock && self.writer.set_automatic_checkpoints(&conn).is_ok() {
@@ -81,21 +94,21 @@ impl Store {
             }
         };
         self.pending_rekey.set(DETERMINE_KEY);
-        self.replace(&mut conn, successor);
-        // By this look the file is held open again. Who has waited for a lock and failed has waited long enough.
+        self.replace_connection(&mut conn, successor);
+        // This keeps the file open again. After a failure the caller has waited for a lock long enough.
         let timeout = if failed.is_some() { Duration::ZERO } else { self.busy_timeout };
         let held = self.determine_key(&conn, &mut codec, false, timeout);
         failed.map_or_else(|| unless_other_key(held), Err)
     }
 
-    /// Takes the file once nobody else has it open.
-    fn take(&self, conn: &Connection) -> Result<()> {
+    /// Locks the file as soon as nobody else has it open.
+    fn lock_file(&self, conn: &Connection) -> Result<()> {
         retry::retry_while_busy(self.busy_timeout, || {
             if let Some(Shared { readers, .. }) = &self.shared {
                 readers.close();
             }
-            alone(conn).inspect_err(|_| {
-                // Tried again, or given up: either way the others are let in meanwhile.
+            lock_exclusively(conn).inspect_err(|_| {
+                // The others can use the file until the next attempt, or from now on.
                 if !self.writer.exclusive {
                     let _ = conn.pragma_update(None, "locking_mode", "NORMAL");
                 }
@@ -103,7 +116,7 @@ impl Store {
         })
     }
 
-    /// Changes the key of a file that is this connection's alone, and leaves no `-wal`.
+    /// Changes the key of a file that this connection has locked, and leaves no `-wal`.
     fn change(
         &self,
         conn: &mut Connection,
@@ -111,13 +124,13 @@ impl Store {
         old: &SecretCodec,
         key: Option<&EncryptionKey>,
     ) -> Result<SecretCodec, Failed> {
-        // SQLite is not to bring anything into the file before all of it is there.
+        // SQLite must not copy anything into the file before the new state is complete.
         let mut new = None;
         let written = conn
             .pragma_update(None, "wal_autocheckpoint", 0)
             .map_sqlite_err()
-            .and_then(|()| rewrite(conn, old, key, &mut new))
-            .and_then(|()| renew(conn, path));
+            .and_then(|()| rewrite_secrets(conn, old, key, &mut new))
+            .and_then(|()| rewrite_pages(conn, path));
         if let Err(error) = written {
             if self.undo(conn, path).is_ok() {
                 return Err(Failed { error, new: None });
@@ -125,7 +138,7 @@ impl Store {
             let what = "the change of key could neither be finished nor undone, and the file may have its new key";
             return Err(Failed { error: Error::new(error.kind(), what).with_source(error), new });
         }
-        // From here on the file itself is written to, and what the `-wal` holds is needed.
+        // From here on SQLite writes to the file itself, and needs the content of the `-wal`.
         let left = journal_mode(conn, "DELETE").and_then(|mode| match mode.as_str() {
             "delete" => Ok(()),
             _ => Err(Error::new(ErrorKind::Busy, format!("the file stays in the mode {mode:?}"))),
@@ -139,28 +152,30 @@ impl Store {
         }
     }
 
-    /// Removes or empties the `-wal` under the connection that has the file locked, and keeps that from bringing it into the file when
-    /// it is closed, which has to be next: the file is as it was.
+    /// Removes or empties the `-wal` of the connection that has the file locked, so that the file is as before.
+    ///
+    /// The connection has to be closed next. It must not copy its `-wal` into the file then, so that is switched
+    /// off here.
     fn undo(&self, conn: &Connection, path: &Path) -> Result<()> {
         conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_sqlite_err()?;
         check_same_file(path, self.file)?;
         let wal = beside(path, "-wal")?;
-        // It has no locks that a second descriptor could drop.
+        // SQLite has no locks on the `-wal` that closing a second descriptor could drop.
         remove(&wal).or_else(|error| {
             let emptied =
                 fs::OpenOptions::new().write(true).open(&wal).and_then(|wal| wal.set_len(0));
             emptied.map_err(|_| error)
         })?;
-        // After a loss of power the `-wal` could be there again.
+        // Without this the `-wal` could be there again after a power loss.
         let _ = copy::sync_folder(path);
         Ok(())
     }
 
-    /// The codec of the key that the file has, to read or to write with.
+    /// Locks the codec for a call, after finishing what a change of key has left to do.
     pub(super) fn lock_codec(&self, writing: bool) -> Result<RwLockReadGuard<'_, SecretCodec>> {
         loop {
             let codec = self.codec.read().unwrap_or_else(PoisonError::into_inner);
-            // Looked at behind the lock, which a change of key holds until it has said how it ended.
+            // Read while the lock is held: a change of key stores its outcome before it gives up the lock.
             if !self.pending_rekey.blocks(writing) {
                 return Ok(codec);
             }
@@ -169,7 +184,7 @@ impl Store {
         }
     }
 
-    /// Does what a change of key has left to do.
+    /// Finishes what a change of key has left to do.
     pub(super) fn finish_rekey(&self, writing: bool) -> Result<()> {
         let mut codec = self.codec.write().unwrap_or_else(PoisonError::into_inner);
         let _probe = self.shared.as_ref().map(|shared| shared.data_version.stop());
@@ -181,23 +196,25 @@ impl Store {
         self.determine_key(&conn, &mut codec, writing, self.busy_timeout)
     }
 
-    /// A connection that could not enter WAL mode can take itself to be in it when it is asked again, and the file not: what
-    /// it wrote to a `-wal` then would be nowhere.
+    /// Replaces the connection that writes.
+    ///
+    /// A connection that failed to enter WAL mode can report at the next attempt that it is in it, while the
+    /// file is not. What it then wrote to a `-wal` would be lost.
     fn reconnect(&self, conn: &mut Connection, path: &Path) -> Result<()> {
         let fresh = self.writer.connect(path)?;
         check_same_file(path, self.file)?;
-        self.replace(conn, fresh);
+        self.replace_connection(conn, fresh);
         Ok(())
     }
 
-    fn replace(&self, conn: &mut Connection, by: Connection) {
+    fn replace_connection(&self, conn: &mut Connection, by: Connection) {
         drop(mem::replace(conn, by));
         if let Some(checkpoints) = &self.checkpoints {
-            checkpoints.begin_anew();
+            checkpoints.reset();
         }
     }
 
-    /// Finds out which key the file has, and brings it back into WAL mode, through a connection that has done nothing yet.
+    /// Determines which key the file has, and brings it back into WAL mode, through a new connection.
     fn determine_key(
         &self,
         conn: &Connection,
@@ -225,7 +242,7 @@ impl Store {
             Some(other) if is_other => *codec = other,
             _ => {}
         }
-        // With the file let go for a moment, another can have changed it.
+        // Another process can have changed the file while it was unlocked.
         self.version.fetch_add(1, Ordering::SeqCst);
         let Some(path) = &self.path else {
             return Ok(());
@@ -239,8 +256,8 @@ impl Store {
                 self.pending_rekey.set(DETERMINE_KEY);
                 Err(error)
             }
-            // On a full disk this fails and reading does not; but a journal that it has left has to be rolled back, which
-            // takes a connection that can write.
+            // On a full disk this fails and reading does not. But a rollback journal that it has left has to
+            // be rolled back first, and only a connection that can write does that.
             Err(_) => {
                 self.pending_rekey.set(DETERMINE_KEY);
                 codec.fits(conn)?;
@@ -251,8 +268,8 @@ impl Store {
     }
 }
 
-/// What the first look after a change says. Whoever was quicker may have given the file yet another key. Whatever else
-/// stands in the way undoes nothing, and is met again by the next call.
+/// Drops the error of the first read after a change, unless it says that another process has already given
+/// the file yet another key. The change itself stands, and the next call meets every other error again.
 fn unless_other_key(look: Result<()>) -> Result<()> {
     match look {
         Err(error) if error.kind() == ErrorKind::Incompatible => Err(error),
@@ -260,11 +277,11 @@ fn unless_other_key(look: Result<()>) -> Result<()> {
     }
 }
 
-/// Takes the file, with its `-wal` emptied into it and removed, for as long as the connection says.
+/// Locks the file for this connection alone, after copying the `-wal` into it and removing it.
 ///
-/// It is left in WAL mode all the same. A rollback journal would hold what is to go, and a kill would leave the file half
-/// written beside it, so that no key fits until it is rolled back; a `-wal` holds the new pages alone.
-fn alone(conn: &Connection) -> Result<()> {
+/// The file then returns to WAL mode. A rollback journal would hold the old bytes, and after a kill it would lie
+/// beside a half-written file that no key opens until the rollback. A `-wal` holds only the new pages.
+fn lock_exclusively(conn: &Connection) -> Result<()> {
     conn.pragma_update(None, "locking_mode", "EXCLUSIVE").map_sqlite_err()?;
     match journal_mode(conn, "DELETE")?.as_str() {
         "delete" => journal_mode(conn, "WAL").map(drop),
@@ -290,24 +307,26 @@ fn remove(path: &Path) -> Result<()> {
     }
 }
 
-/// Writes every page anew, so that what the old ones held goes with them.
+/// Rewrites every page, so that the old bytes are overwritten.
 ///
-/// As `VACUUM` does, but with the copy in a file beside this one and not in memory, where it would take as much as the file
-/// has. It is not in the folder for temporary files either, which can be on another disk, with secrets in it as text.
-fn renew(conn: &mut Connection, path: &Path) -> Result<()> {
+/// `VACUUM` does the same, but keeps its copy in memory, where it would take as much as the file, or in the
+/// folder for temporary files, which can be on another disk. The copy can hold secrets as text, so it is
+/// beside the file.
+fn rewrite_pages(conn: &mut Connection, path: &Path) -> Result<()> {
     let path = beside(path, REKEY)?;
-    // A killed one may have left it, and nobody else has the file now.
+    // A change of key that was killed may have left it. Nobody else has the file open now.
     remove(&path)?;
     let part = Part::create(path.clone()).map_err(|cause| cannot(&path, "be written", cause))?;
-    // As bytes: a path need not be UTF-8.
+    // As bytes, because a path need not be UTF-8.
     let name = ToSqlOutput::Borrowed(ValueRef::Text(part.path().as_os_str().as_encoded_bytes()));
     conn.execute("VACUUM INTO ?1", [name]).map_sqlite_err()?;
     let from = connect(part.path(), Access::Read)?;
     copy::copy(&from, conn)
 }
 
-/// Seals every secret with the new key; `new` is what the file has once that is committed, or has in spite of an error.
-fn rewrite(
+/// Encrypts every secret with the new key. `new` is set to the new codec before the commit, because an error can
+/// hide that the commit took place.
+fn rewrite_secrets(
     conn: &Connection,
     old: &SecretCodec,
     key: Option<&EncryptionKey>,
@@ -336,13 +355,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lock_after_the_change_undoes_nothing_and_another_key_is_told() {
-        let told = |kind| {
-            unless_other_key(Err(Error::new(kind, "met on the first look")))
+    fn only_another_key_is_an_error_after_the_change() {
+        let result = |kind| {
+            unless_other_key(Err(Error::new(kind, "met by the first read")))
                 .map_err(|error| error.kind())
         };
-        assert_eq!(told(ErrorKind::Busy), Ok(()));
-        assert_eq!(told(ErrorKind::Storage), Ok(()));
-        assert_eq!(told(ErrorKind::Incompatible), Err(ErrorKind::Incompatible));
+        assert_eq!(result(ErrorKind::Busy), Ok(()));
+        assert_eq!(result(ErrorKind::Storage), Ok(()));
+        assert_eq!(result(ErrorKind::Incompatible), Err(ErrorKind::Incompatible));
     }
 }

@@ -74,7 +74,7 @@ impl Store {
         })
         .map_err(gone)?;
         *main = conn;
-        shared.readers.begin_anew(file);
+        shared.readers.reset(file);
         Ok(())
     }
 }

@@ -5,14 +5,14 @@ use rusqlite::{Row, Statement, params};
 
 use super::error::MapSqliteErr as _;
 use super::rows::millis;
-use super::secret_codec::Place;
+use super::secret_codec::SecretBinding;
 use super::transaction::{Read, Write};
 use crate::error::{Error, Result};
 use crate::id::SubscriptionId;
 use crate::secret::IssuedSecret;
 use crate::time::Millis;
 
-/// The columns of a secret, behind those of its subscription: what [`Read::issued`] decodes.
+/// The columns of a secret, in the order in which [`Read::issued`] decodes them.
 macro_rules! secret_columns {
     () => {
         "k.serial, k.text, k.sealed, k.created_at, k.expires_at"
@@ -23,7 +23,7 @@ pub(super) use secret_columns;
 pub(super) const INSERT_SECRET: &str = "INSERT INTO secret (subscription, serial, text, sealed, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 
 impl Read<'_> {
-    /// Every secret of a subscription, newest first, also those that have expired.
+    /// Returns every secret of a subscription, newest first, also those that have expired.
     pub(super) fn secrets(&self, seq: i64, id: SubscriptionId) -> Result<Vec<IssuedSecret>> {
         let sql = concat!(
             "SELECT ",
@@ -53,7 +53,7 @@ impl Read<'_> {
                 Error::corrupt(format_args!("a secret of {id} has a time that no registry writes"))
             })
         };
-        let place = Place {
+        let binding = SecretBinding {
             id,
             serial: serial.ok_or_else(|| no_secret(id))?,
             created_at: time(row.get(column(3)).map_sqlite_err()?)?,
@@ -69,14 +69,14 @@ impl Read<'_> {
             .get_ref(column(2))
             .and_then(|sealed| Ok(sealed.as_blob_or_null()?))
             .map_sqlite_err()?;
-        let secret = self.codec.open(text, sealed, &place)?;
-        let Place { id: _, serial: _, created_at, expires_at } = place;
+        let secret = self.codec.open(text, sealed, &binding)?;
+        let SecretBinding { id: _, serial: _, created_at, expires_at } = binding;
         Ok(IssuedSecret { secret, created_at, expires_at })
     }
 }
 
 impl Write<'_> {
-    /// Makes these, newest first, the secrets of a subscription; what was there is overwritten.
+    /// Replaces the secrets of a subscription by these, newest first. The old ones are overwritten.
     pub(super) fn set_secrets(
         &self,
         seq: i64,
@@ -91,7 +91,7 @@ impl Write<'_> {
         self.add_secrets(&mut insert, seq, id, secrets)
     }
 
-    /// Adds these, newest first, to a subscription that has none, by [`INSERT_SECRET`].
+    /// Adds these secrets, newest first, to a subscription that has none, by [`INSERT_SECRET`].
     pub(super) fn add_secrets(
         &self,
         insert: &mut Statement<'_>,
@@ -102,7 +102,7 @@ impl Write<'_> {
         for (serial, issued) in (1_i64..).zip(secrets.iter().rev()) {
             let &IssuedSecret { ref secret, created_at, expires_at } = issued;
             let (text, sealed) =
-                self.codec.seal(secret, &Place { id, serial, created_at, expires_at })?;
+                self.codec.seal(secret, &SecretBinding { id, serial, created_at, expires_at })?;
             let until = expires_at.map(millis).transpose()?;
             insert
                 .execute(params![seq, serial, text, sealed, millis(created_at)?, until])
@@ -112,8 +112,10 @@ impl Write<'_> {
     }
 }
 
-/// Whether the [columns](secret_columns) that begin at `first` say this of a secret. Not of a sealed one, which is opened
-/// anew: that it opens is what proves it. And not where there was none.
+/// Returns whether the [columns](secret_columns) from `first` on hold exactly this secret as text.
+///
+/// It returns false for an encrypted secret. That one has to be decrypted again, because only decryption proves
+/// that it is intact and belongs to this row.
 pub(super) fn has_secret(
     row: &Row<'_>,
     first: usize,
