@@ -153,7 +153,8 @@ impl DispatchCache {
         cached
     }
 
-    /// Inserts an answer of the pool into the thread's shard. The caller holds the lock of the pool.
+    /// Inserts an answer of the pool into the thread's shard. The caller holds the lock of the
+    /// pool.
     fn insert_into_shard(
         &self,
         version: u64,

@@ -19,7 +19,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::random::RandomSource;
 
 impl Store {
-    /// Copies the file to an unused path. The copy appears there complete and durable, or not at all.
+    /// Copies the file to an unused path. The copy appears there complete and durable, or not at
+    /// all.
     pub(crate) fn backup(&self, path: &Path) -> Result<()> {
         check_unused(path)?;
         let part = self.read(|read| Part::copied(read.conn, path))?;
@@ -44,10 +45,12 @@ impl Part {
         RandomSource::System.fill(&mut random)?;
         let name = format!(".webhook-registry-{:016x}.part", u64::from_be_bytes(random));
         let part = path.with_file_name(name);
-        // It is closed again before SQLite opens it (paths.rs says why). Nobody else knows the name.
+        // It is closed again before SQLite opens it (paths.rs says why). Nobody else knows the
+        // name.
         let part = Part::create(part).map_err(|cause| cannot(path, "be written", cause))?;
         let mut to = connect(part.path(), Access::Write)?;
-        // An unfinished copy is removed, and a finished one is synced as a whole, so SQLite need do neither.
+        // An unfinished copy is removed, and a finished one is synced as a whole, so SQLite need do
+        // neither.
         to.execute_batch(
             "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF",
         )

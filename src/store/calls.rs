@@ -40,8 +40,8 @@ impl Store {
     /// Returns a version that increases whenever any process commits. What is read afterwards is at
     /// least as new as the version.
     pub(crate) fn version(&self) -> Result<u64> {
-        // After a failed change of key another process may have had the file, or a journal has to be
-        // rolled back before anything can be read.
+        // After a failed change of key another process may have had the file, or a journal has to
+        // be rolled back before anything can be read.
         #[cfg(feature = "encryption")]
         if self.pending_rekey.blocks(false) {
             self.finish_rekey(false)?;
@@ -118,8 +118,8 @@ impl Store {
         }
         let codec = self.lock_codec(true)?;
         let conn = self.lock()?;
-        // IMMEDIATE, because a transaction that first reads and then writes would fail at once where
-        // another process wrote in between, whatever the timeout.
+        // IMMEDIATE, because a transaction that first reads and then writes would fail at once
+        // where another process wrote in between, whatever the timeout.
         let tx = retry_while_busy(self.busy_timeout, || {
             Transaction::new_unchecked(&conn, TransactionBehavior::Immediate).map_sqlite_err()
         })

@@ -1,5 +1,5 @@
-//! Whether the file is what it should be: SQLite's own checks, and what the tables say of each other. Damage that can still
-//! be read is told, and what lies behind it is read on.
+//! Checks the file: by SQLite's own checks, and by comparing the tables. Damage that can still be
+//! read is a finding, and the check reads on after it.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use super::disk;
 use super::error::MapSqliteErr as _;
-use super::findings::{DELETE, REBUILD, RESTORE, told, tolerant, unless_damaged};
+use super::findings::{DELETE, REBUILD, RESTORE, tolerant, tolerant_of, unless_damaged};
 use super::registry_row;
 use super::rows::{UNREACHED, description_of, metadata_of, text_of};
 use super::transaction::Read;
@@ -17,11 +17,11 @@ use crate::report::{Finding, Report, SubscriptionLabel};
 use crate::secret::IssuedSecret;
 use crate::subscription::{StoredParts, Subscription};
 
-/// Behind SQLite's page at this offset, which no table uses, its locks lie.
+/// The offset of the page that SQLite uses for locks. No table uses that page.
 const LOCKS: i64 = 0x4000_0000;
 
 impl Read<'_> {
-    /// What SQLite says of its pages and references, and what belongs to the file as a whole.
+    /// Checks the schema, the pages, the references, and what belongs to the file as a whole.
     pub(crate) fn check_file(&self, report: &mut Report) -> Result<()> {
         // Where not even this can be read, there is nothing to report on.
         self.number("SELECT count(*) FROM sqlite_master")?;
@@ -36,7 +36,8 @@ impl Read<'_> {
         Ok(())
     }
 
-    /// Reads every subscription and its secrets, in the order of creation, and hands over those that decode.
+    /// Reads every subscription and its secrets, in the order of creation, and passes those that
+    /// decode to `see`.
     pub(crate) fn check_subscriptions(
         &self,
         report: &mut Report,
@@ -55,7 +56,8 @@ impl Read<'_> {
                         INDEXED BY sqlite_autoindex_subscription_pattern_1 ON r.subscription = s.seq \
                          WHERE r.enabled <> s.enabled";
         let disagree = tolerant(self.conn, report, |_| self.numbers(disagree))?.unwrap_or_default();
-        // A connection that only reads leaves out the CHECKs when it reads the schema, also from its integrity check.
+        // A connection that only reads leaves out the CHECKs when it reads the schema, also from
+        // its integrity check.
         let unchecked = "SELECT seq FROM subscription WHERE enabled NOT IN (0, 1) OR revision < 1";
         let unchecked =
             tolerant(self.conn, report, |_| self.numbers(unchecked))?.unwrap_or_default();
@@ -97,7 +99,7 @@ impl Read<'_> {
                          other value and back";
                     report.find(Finding::of(&who, message));
                 }
-                let secrets = told(self.conn, report, &who, || self.all_secrets(seq, &who))?
+                let secrets = tolerant_of(self.conn, report, &who, || self.all_secrets(seq, &who))?
                     .unwrap_or_default();
                 current_secret(report, &who, &secrets);
                 let bare = bare.binary_search(&seq).is_ok();
@@ -110,7 +112,7 @@ impl Read<'_> {
         Ok(())
     }
 
-    /// Reads a subscription, and tells of each part that does not decode or that breaks a rule.
+    /// Reads a subscription, and reports each part that does not decode or that breaks a rule.
     fn one_of(
         &self,
         seq: i64,
@@ -141,7 +143,7 @@ impl Read<'_> {
         Ok(found)
     }
 
-    /// What is wrong with each text of a subscription.
+    /// Returns the problems of each text of a subscription.
     fn texts(&self, seq: i64, id: SubscriptionId) -> Result<Vec<String>> {
         let sql = "SELECT name, url, description, metadata FROM subscription WHERE seq = ?1";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
@@ -163,8 +165,9 @@ impl Read<'_> {
     }
 
     fn unused_pages(&self, report: &mut Report) -> Result<()> {
-        // The integrity check says nothing of them once a schema has views. The table that knows of every page is not in
-        // every build of SQLite; and where pages can move, there are some besides.
+        // The integrity check says nothing of them once a schema has views. The table that knows of
+        // every page is not in every build of SQLite; and where pages can move, there are some
+        // besides.
         let known = "SELECT count(*) FROM pragma_module_list WHERE name = 'dbstat'";
         if self.number(known)? == 0 || self.number("PRAGMA auto_vacuum")? != 0 {
             return Ok(());
@@ -220,11 +223,12 @@ impl Read<'_> {
     }
 
     fn all_secrets(&self, seq: i64, who: &SubscriptionLabel) -> Result<Vec<IssuedSecret>> {
-        // A sealed secret opens for its subscription alone, so where that has no id, neither has this.
+        // A sealed secret opens for its subscription alone, so where that has no id, neither has
+        // this.
         who.id().map_or_else(|| Ok(Vec::new()), |id| self.secrets(seq, id))
     }
 
-    /// In order, and once each.
+    /// Returns the distinct numbers of a query, in order.
     fn numbers(&self, sql: &str) -> Result<Vec<i64>> {
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let numbers = statement.query_map([], |row| row.get(0)).and_then(Iterator::collect);
@@ -235,7 +239,8 @@ impl Read<'_> {
     }
 }
 
-/// Exactly one secret does not expire, and it is the newest. None are seen where they could not be read.
+/// Reports secrets other than these: the newest does not expire, and all others do. An empty list
+/// could not be read.
 fn current_secret(report: &mut Report, who: &SubscriptionLabel, secrets: &[IssuedSecret]) {
     let Some((newest, older)) = secrets.split_first() else {
         return;
@@ -251,12 +256,12 @@ fn current_secret(report: &mut Report, who: &SubscriptionLabel, secrets: &[Issue
     }
 }
 
-/// What of a subscription breaks a rule.
+/// Returns the parts of a subscription that break a rule.
 fn named(parts: StoredParts<'_>) -> impl Iterator<Item = String> {
     parts.faults().into_iter().map(|problem| format!("its {problem}"))
 }
 
-/// Whether SQLite finds every page, row and index whole.
+/// Runs SQLite's integrity check, and returns whether it found nothing.
 fn integrity(conn: &Connection, report: &mut Report) -> Result<bool> {
     let mut statement = conn.prepare("PRAGMA integrity_check").map_sqlite_err()?;
     let mut rows = statement.query([]).map_sqlite_err()?;

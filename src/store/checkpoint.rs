@@ -2,20 +2,20 @@
 //!
 //! # The hazard
 //!
-//! In SQLite 3.7.0 to 3.51.2 a checkpoint can start with the state of the `-wal` from before another
-//! connection restarted it. It then records changes as copied that are not. They are lost, or the file is
-//! damaged. This happens if a change is committed between two steps of a checkpoint. SQLite's own
-//! checkpoints after a commit hold no lock against that. A FULL or TRUNCATE checkpoint falls back to the
-//! same behaviour where another connection is writing.
+//! In SQLite 3.7.0 to 3.51.2 a checkpoint can start with the state of the `-wal` from before
+//! another connection restarted it. It then records changes as copied that are not. They are lost,
+//! or the file is damaged. This happens if a change is committed between two steps of a checkpoint.
+//! SQLite's own checkpoints after a commit hold no lock against that. A FULL or TRUNCATE checkpoint
+//! falls back to the same behaviour where another connection is writing.
 //!
 //! # The lock
 //!
-//! With such a version SQLite's automatic checkpoints are switched off. This crate makes a checkpoint
-//! through a second connection, while the first one holds SQLite's write lock, so that nobody can commit
-//! meanwhile. It takes two connections because SQLite makes no checkpoint inside a transaction. The
-//! checkpoint of the last connection that closes is still SQLite's: that connection has the whole file
-//! locked. The bug is in the program that makes the checkpoint, so a program with another version beside
-//! this one endangers the file only by its own checkpoints.
+//! With such a version SQLite's automatic checkpoints are switched off. This crate makes a
+//! checkpoint through a second connection, while the first one holds SQLite's write lock, so that
+//! nobody can commit meanwhile. It takes two connections because SQLite makes no checkpoint inside
+//! a transaction. The checkpoint of the last connection that closes is still SQLite's: that
+//! connection has the whole file locked. The bug is in the program that makes the checkpoint, so a
+//! program with another version beside this one endangers the file only by its own checkpoints.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,8 +30,9 @@ use super::paths::{FileId, beside, check_same_file};
 use super::settings::Access;
 use crate::error::Result;
 
-/// The length in bytes to which the `-wal` is cut once all of it is in the file. It is the length at which
-/// SQLite makes a checkpoint by itself. What a long read of another program or one large change adds is given back.
+/// The length in bytes to which the `-wal` is cut once all of it is in the file. It is the length
+/// at which SQLite makes a checkpoint by itself. What a long read of another program or one large
+/// change adds is given back.
 pub(super) const WAL_LIMIT: u64 = 4 << 20;
 
 /// How many rows are changed before the next attempt, where a reader still needs the `-wal`.
@@ -68,8 +69,8 @@ pub(super) fn sqlite_advice() -> Option<String> {
 
 /// The checkpoints that this crate makes after a commit.
 ///
-/// `journal_size_limit` cuts the `-wal` when SQLite restarts it. So the `-wal` is longer than the limit only where
-/// it holds that much, or where it has just been copied.
+/// `journal_size_limit` cuts the `-wal` when SQLite restarts it. So the `-wal` is longer than the
+/// limit only where it holds that much, or where it has just been copied.
 pub(super) struct GuardedCheckpoints {
     wal: PathBuf,
     /// The number of changed rows of the connection at which the next attempt is due.
@@ -87,8 +88,8 @@ impl GuardedCheckpoints {
         self.due.store(0, Ordering::Relaxed);
     }
 
-    /// Makes a checkpoint where one is due. Its failure is ignored, because the commit stands, and the next
-    /// commit tries again.
+    /// Makes a checkpoint where one is due. Its failure is ignored, because the commit stands, and
+    /// the next commit tries again.
     pub(super) fn after_commit(&self, conn: &Connection, path: &Path, file: Option<FileId>) {
         let changed = conn.total_changes();
         if changed >= self.due.load(Ordering::Relaxed)
@@ -100,7 +101,8 @@ impl GuardedCheckpoints {
     }
 }
 
-/// Copies the `-wal` into the file, as far as no reader still needs it. Returns whether everything was copied.
+/// Copies the `-wal` into the file, as far as no reader still needs it. Returns whether everything
+/// was copied.
 fn checkpoint(conn: &Connection, path: &Path, file: Option<FileId>) -> Result<bool> {
     // SQLite makes no checkpoint through a connection that is inside a transaction.
     let second = connect(path, Access::Write)?;

@@ -23,8 +23,8 @@ pub(super) fn into_memory(from: &Connection) -> Result<Connection> {
     Ok(to)
 }
 
-/// Copies one database into another, in one step. With more steps, a change by another process in between
-/// would restart the copy.
+/// Copies one database into another, in one step. With more steps, a change by another process in
+/// between would restart the copy.
 pub(super) fn copy(from: &Connection, to: &mut Connection) -> Result<()> {
     match Backup::new(from, to).and_then(|backup| backup.step(-1)).map_sqlite_err()? {
         StepResult::Done => Ok(()),

@@ -4,16 +4,16 @@
 //!
 //! SQLite's `PRAGMA data_version` returns a number that differs from the last one of the same
 //! connection if another connection has committed in between. A cached answer is valid only if the
-//! number is asked for after the call began: a number from before could hide a commit that the caller
-//! already knows of.
+//! number is asked for after the call began: a number from before could hide a commit that the
+//! caller already knows of.
 //!
 //! # The lock
 //!
 //! The pragma takes two microseconds, and longer where two threads run it at once, because both
-//! contend for locks inside SQLite. So a `Mutex` lets one thread at a time ask, by one connection. A
-//! thread that has to wait for it uses the other thread's result, if that check *began* after its own
-//! call. The counters `started` and `done` tell: a check that began earlier may have read the number
-//! before the commit that the waiting thread knows of.
+//! contend for locks inside SQLite. So a `Mutex` lets one thread at a time ask, by one connection.
+//! A thread that has to wait for it uses the other thread's result, if that check *began* after its
+//! own call. The counters `started` and `done` tell: a check that began earlier may have read the
+//! number before the commit that the waiting thread knows of.
 //!
 //! A waiting thread spins before it sleeps, because waking a thread takes longer than a check.
 

@@ -1,4 +1,5 @@
-//! The join that everything is for: event type, the patterns that cover it, the subscriptions that have them.
+//! The join of dispatch: an event type, the patterns that match it, and the subscriptions that have
+//! them.
 
 use std::collections::BTreeMap;
 
@@ -28,10 +29,11 @@ macro_rules! select_subscribers {
     };
 }
 
-/// `x.pattern = x.pattern` is a 1 that depends on `x`. Compared with a constant, some statistics make SQLite read the whole
-/// index first, for a Bloom filter.
+/// Selects many subscribers. SQLite keeps the set of an IN sorted, so each subscription appears
+/// once and in order.
 ///
-/// The set of an IN is kept sorted, so the subscriptions come in order and once each.
+/// `x.pattern = x.pattern` is a 1 that depends on `x`. With a constant instead, some statistics
+/// make SQLite read the whole index first, to build a Bloom filter.
 const SELECT_MANY: &str = select_subscribers!(
     " FROM subscription s INDEXED BY subscription_seq \
      LEFT JOIN secret k INDEXED BY sqlite_autoindex_secret_1 ON k.subscription = s.seq \
@@ -41,7 +43,8 @@ const SELECT_MANY: &str = select_subscribers!(
                          ON r.pattern = x.pattern AND r.enabled = (x.pattern = x.pattern) \
                       WHERE x.event_type = (SELECT id FROM event_type WHERE name = ?1))"
 );
-/// For a few a sort of the rows takes less than that set. A subscription comes once for each of its patterns.
+/// For a few subscribers, sorting the rows is faster than building that set. A subscription appears
+/// once for each of its patterns.
 const SELECT_FEW: &str = select_subscribers!(
     " FROM expansion x INDEXED BY sqlite_autoindex_expansion_1 \
      CROSS JOIN subscription_pattern r INDEXED BY subscription_pattern_route \
@@ -100,7 +103,8 @@ impl Read<'_> {
         Ok(SubscriberQuery { read: self, statement, repeats })
     }
 
-    /// Every subscription with a pattern that covers this event, in id order, with those patterns in theirs.
+    /// Returns every subscription with a pattern that matches this event type, in the order of ids,
+    /// with those patterns in their order.
     pub(crate) fn routes(&self, event_type: &str) -> Result<Vec<RouteRow>> {
         let mut statement = self
             .conn

@@ -27,7 +27,8 @@ impl Read<'_> {
         let mut subscriptions = Decoder::new(subscriptions.query([]).map_sqlite_err()?)?;
         while let Some((seq, subscription)) = subscriptions.next()? {
             let mut secrets = Vec::with_capacity(1);
-            // Both come in the order of `seq`. What belongs to no subscription is passed over: `check` tells of it.
+            // Both come in the order of `seq`. What belongs to no subscription is passed over:
+            // `check` tells of it.
             while let Some(of) = row {
                 let owner: i64 = of.get(0).map_sqlite_err()?;
                 if owner > seq {

@@ -6,16 +6,16 @@ use super::disk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::report::{Finding, Report, SubscriptionLabel};
 
-/// What to do where the file itself is damaged.
+/// The remedy for a damaged file.
 pub(super) const RESTORE: &str =
     "restore a backup, or, if it can still be exported, import that into a new file";
-/// What to do where a subscription does not decode.
+/// The remedy for a subscription that does not decode.
 pub(super) const DELETE: &str = "restore a backup, or delete it by its id and create it anew";
-/// What to do where only what is derived from other rows is wrong.
+/// The remedy for wrong rows that are derived from others.
 pub(super) const REBUILD: &str =
     "export the registry and import it into a new file, which derives it anew";
 
-/// Goes on where the file is damaged, which is told. None where it was.
+/// Reports damage of the file as a finding, and returns None for it.
 pub(super) fn tolerant<T>(
     conn: &Connection,
     report: &mut Report,
@@ -27,8 +27,8 @@ pub(super) fn tolerant<T>(
     })
 }
 
-/// The same of what belongs to one subscription.
-pub(super) fn told<T>(
+/// Reports damage of one subscription as a finding, and returns None for it.
+pub(super) fn tolerant_of<T>(
     conn: &Connection,
     report: &mut Report,
     who: &SubscriptionLabel,
@@ -40,7 +40,7 @@ pub(super) fn told<T>(
     })
 }
 
-/// What was read, or none where that is damaged. Whatever else stands in the way is no finding, and ends the check.
+/// Passes damage to `tell`, and returns None for it. Every other error ends the check.
 pub(super) fn unless_damaged<T>(
     conn: &Connection,
     result: Result<T>,

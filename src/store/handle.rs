@@ -5,13 +5,13 @@
 //! A call takes the locks in this order, so that two calls cannot deadlock: [`Store::codec`], the
 //! probe of [`DataVersion`], [`Store::main`], and the list of the [`ReaderPool`].
 //!
-//! - `codec` protects more than the key: every call holds it for reading while it uses a connection.
-//!   Whoever replaces the connections (a change of key, or a read-only registry that opens the file
-//!   anew) holds it for writing, and so knows that no call is under way. It is a `RwLock` because
-//!   readers run in parallel and a replacement is rare.
-//! - `main` is a `Mutex` because a connection is not `Sync`. It also makes the writers of this process
-//!   wait in the operating system's queue. SQLite's own lock has no queue, so a writer that waits for
-//!   another process has to poll.
+//! - `codec` protects more than the key: every call holds it for reading while it uses a
+//!   connection. Whoever replaces the connections (a change of key, or a read-only registry that
+//!   opens the file anew) holds it for writing, and so knows that no call is under way. It is a
+//!   `RwLock` because readers run in parallel and a replacement is rare.
+//! - `main` is a `Mutex` because a connection is not `Sync`. It also makes the writers of this
+//!   process wait in the operating system's queue. SQLite's own lock has no queue, so a writer that
+//!   waits for another process has to poll.
 //! - The locks of other processes are not here: `retry.rs` waits for them.
 
 use std::path::{Path, PathBuf};
@@ -67,8 +67,8 @@ pub(crate) struct Store {
 pub(super) struct Shared {
     pub(super) data_version: DataVersion,
     pub(super) readers: ReaderPool,
-    /// Whether `main` has written since it was last read through. Then the new pages are in the page
-    /// cache of `main` only, and a read through `main` is faster than one through a reader.
+    /// Whether `main` has written since it was last read through. Then the new pages are in the
+    /// page cache of `main` only, and a read through `main` is faster than one through a reader.
     pub(super) main_is_fresh: AtomicBool,
     /// How to open the file that takes the place of this one. None for a store that writes, because
     /// nobody could tell which of the two files a change went to.
@@ -83,8 +83,8 @@ impl Store {
 
     /// Opens the file at an absolute path, and leaves the history's limit as it is.
     pub(super) fn open_file(path: PathBuf, settings: &Settings) -> Result<Store> {
-        // Asked before the file is opened: a file that takes its place in between is then recognised
-        // at the first call.
+        // Asked before the file is opened: a file that takes its place in between is then
+        // recognised at the first call.
         let before = settings.read_only.then(|| paths::file_id(&path)).flatten();
         let Opened { conn, reader, sees_changes } = open::file(&path, settings)?;
         let shared = sees_changes.then(|| Shared {

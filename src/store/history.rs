@@ -1,4 +1,4 @@
-//! The history of changes: written in the transaction of the change.
+//! The statements for the table `change`, which a change writes to in its own transaction.
 
 use rusqlite::{Row, params};
 use serde::de::MapAccess;
@@ -15,7 +15,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::json::{self, JsonObject, JsonType, Key};
 use crate::time::Millis;
 
-/// What is no longer kept is deleted so many at a time: one a change would cost every change a page.
+/// The number of changes that are deleted at once. Deleting one with each change would write
+/// another page each time.
 const BATCH: u64 = 64;
 
 impl Read<'_> {
@@ -28,12 +29,12 @@ impl Read<'_> {
         Ok(HistoryRange { keep: natural(keep)?, first: natural(first)?, last: counted(last)? })
     }
 
-    /// Whether the file keeps so many changes already.
+    /// Returns whether the file already keeps this number of changes.
     pub(crate) fn keeps_changes(&self, keep: u64) -> Result<bool> {
         Ok(self.range()?.keep == storable(keep))
     }
 
-    /// The sequence of the last change; 0 when there was none.
+    /// Returns the sequence number of the last change; 0 when there was none.
     pub(crate) fn last_change(&self) -> Result<u64> {
         Ok(self.range()?.last)
     }
@@ -43,7 +44,7 @@ impl Read<'_> {
         registry_row::file_id(self.conn)
     }
 
-    /// The changes after that sequence, at most `limit`.
+    /// Returns the changes after a sequence number, at most `limit`.
     pub(crate) fn changes(&self, after: u64, limit: usize) -> Result<Vec<Change>> {
         let range = self.range()?;
         let (begins, last) = (range.begins(), range.last);
@@ -58,7 +59,7 @@ impl Read<'_> {
                 "the changes after {after} are no longer kept; the history begins after {begins}"
             ));
         }
-        // One by one: SQLite plans a range by its statistics, and scans the table where they say that it is small.
+        // One by one: for a range, SQLite scans the table where statistics say that it is small.
         let sql = "SELECT sequence, at, kind, subject, fields FROM change WHERE sequence = ?1";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let until = after.saturating_add(u64::try_from(limit).unwrap_or(u64::MAX)).min(last);
@@ -73,7 +74,7 @@ impl Read<'_> {
         Ok(changes)
     }
 
-    /// Hands over why each change does not decode that does not.
+    /// Passes the error of each change that does not decode to `tell`.
     pub(super) fn decode_changes(&self, mut tell: impl FnMut(Error)) -> Result<()> {
         let sql = "SELECT sequence, at, kind, subject, fields FROM change ORDER BY sequence";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
@@ -89,12 +90,12 @@ impl Read<'_> {
 }
 
 impl Write<'_> {
-    /// Says that so many changes will be recorded, no more and no fewer.
+    /// Announces that exactly this number of changes will be recorded.
     pub(crate) fn expect_changes(&self, count: usize) {
         self.recorder.expected.set(u64::try_from(count).unwrap_or(u64::MAX));
     }
 
-    /// Adds a change to the history. Its fields are worked out only if it is kept.
+    /// Adds a change to the history. Its fields are computed only if it is kept.
     pub(crate) fn record(
         &self,
         now: Millis,
@@ -120,13 +121,14 @@ impl Write<'_> {
         )
     }
 
-    /// Deletes what is no longer kept, now and then, before the transaction is committed.
+    /// Deletes changes that are no longer kept, once enough of them have accumulated. Called before
+    /// the commit.
     pub(super) fn finish_history(&self) -> Result<()> {
         let Some(HistoryRange { keep, first, last }) = self.recorder.range.get() else {
             return Ok(());
         };
         if keep == 0 {
-            // None is there: whoever lowered it to this has trimmed the rest.
+            // The table is empty: lowering the limit to 0 has deleted everything.
             return registry_row::set_last_change(self.conn, last);
         }
         let surplus = last.saturating_sub(keep).saturating_add(1).saturating_sub(first);
@@ -141,7 +143,7 @@ impl Write<'_> {
         )
     }
 
-    /// Keeps from now on so many changes in this file.
+    /// Sets how many changes the file keeps.
     pub(crate) fn keep_changes(&self, keep: u64) -> Result<()> {
         let HistoryRange { keep: before, first: _, last } = self.range()?;
         let keep = storable(keep);
@@ -153,12 +155,14 @@ impl Write<'_> {
     }
 }
 
-/// The number of changes to keep as the file can hold it. A number past SQLite's greatest integer keeps every change.
+/// Returns the limit that the file can store. A number past SQLite's greatest integer keeps every
+/// change.
 fn storable(keep: u64) -> u64 {
     keep.min(i64::MAX.unsigned_abs())
 }
 
-/// How a field is written: as it stands, because a tree of values would take longer than the row.
+/// A field in its stored form. Serializing it directly is faster than building a tree of values
+/// first.
 struct Written<'f>(&'f FieldChange);
 
 impl Serialize for Written<'_> {
@@ -176,7 +180,7 @@ impl Serialize for Written<'_> {
     }
 }
 
-/// A field as it is read back.
+/// A field that was read from its stored form.
 struct Stored(FieldChange);
 
 #[derive(Default)]

@@ -1,5 +1,5 @@
-//! From a path to a connection: what lies there is looked at through a connection that cannot write, before anything
-//! is written.
+//! Opens the file at a path. Its content is checked through a connection that cannot write, before
+//! anything is written.
 
 use std::fs;
 use std::io::{self, Read as _};
@@ -22,12 +22,13 @@ use crate::error::{Error, ErrorKind, Result};
 /// An open file.
 pub(super) struct Opened {
     pub(super) conn: Connection,
-    /// The connection through which the file was looked at first.
+    /// The connection by which the content was checked.
     pub(super) reader: Option<Connection>,
-    /// Whether others can change the file, and are followed.
+    /// Whether the connection sees what other processes change later.
     pub(super) sees_changes: bool,
 }
 
+/// Creates a database in memory.
 pub(super) fn memory() -> Result<Connection> {
     let mut conn = Connection::open_in_memory().map_sqlite_err()?;
     configure(&mut conn)?;
@@ -35,11 +36,12 @@ pub(super) fn memory() -> Result<Connection> {
     Ok(conn)
 }
 
-/// How often a file is opened before a read-only `-wal` or `-shm` is an error. SQLite falls back to
-/// opening them for reading, whatever the cause. With no descriptor free for a moment, the
-/// connection could never write.
+/// The number of attempts to open a file before a read-only `-wal` or `-shm` is an error. SQLite
+/// falls back to opening them for reading, whatever the cause. With no descriptor free for a
+/// moment, the connection could never write.
 const TRIES: usize = 3;
 
+/// Opens the file at a path, to read or to write.
 pub(super) fn file(path: &Path, how: &Settings) -> Result<Opened> {
     // Rejected before `prepare` makes a file that SQLite could not open.
     path_bytes(path)?;
@@ -72,7 +74,7 @@ fn to_write(path: &Path, how: &Settings, has_content: bool) -> Result<Opened> {
     if found.admit()? == Content::Nothing && !how.create {
         return Err(nothing_at(path));
     }
-    // A connection that only looks is in the way of one that wants the file for itself.
+    // Another connection would keep this one from locking the whole file.
     let reader = reader.filter(|_| !how.exclusive);
     let writer = Writer::new(how);
     let mut conn = writer.connect(path)?;
@@ -84,7 +86,7 @@ fn to_write(path: &Path, how: &Settings, has_content: bool) -> Result<Opened> {
             .map_err(|error| disk::diagnose(&conn, error))?;
     }
     if how.exclusive {
-        // The lock is taken by the first that is read, and then kept.
+        // SQLite takes the lock with the first access, and then keeps it.
         retry::retry_while_busy(how.busy_timeout, || {
             let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate);
             tx.and_then(rusqlite::Transaction::commit).map_sqlite_err()
@@ -93,18 +95,18 @@ fn to_write(path: &Path, how: &Settings, has_content: bool) -> Result<Opened> {
     Ok(Opened { conn, reader, sees_changes: !how.exclusive })
 }
 
-/// What lies at the path, whoever made it, and the connection that saw it if it can see what comes.
+/// Returns the content of the file, and the connection that read it, if it sees later changes.
 fn look(path: &Path, how: &Settings) -> Result<(Content, Option<Connection>)> {
     match connect(path, Access::Read).and_then(|conn| Ok((content(&conn, path, how)?, Some(conn))))
     {
-        // A rollback journal that a killed program left, or a folder without room for a `-shm`: a look that needs
-        // neither sees the file as it stood before what is in the journal or the `-wal`.
+        // A killed program left a rollback journal, or a `-shm` cannot be created. A connection
+        // that ignores both reads the file without the content of the journal or the `-wal`.
         Err(error) if error.kind() == ErrorKind::Storage => {
             let (_, found) = look_without_wal(path, how, &error)?;
             if found != Content::Nothing {
                 Ok((found, None))
             } else if journal_restores(path)? {
-                // Not ours: a registry is made from no pages at all, and from then on has no such journal.
+                // A registry starts without any page, and never has such a journal afterwards.
                 let why = format!(
                     "{} is not a registry: the journal beside it holds what another program was about to remove",
                     path.display()
@@ -120,12 +122,12 @@ fn look(path: &Path, how: &Settings) -> Result<(Content, Option<Connection>)> {
     }
 }
 
-/// Looks at the file without its `-wal`, where SQLite could not read both.
+/// Reads the content of the file without its `-wal`, where SQLite could not read both.
 fn look_without_wal(path: &Path, how: &Settings, why: &Error) -> Result<(Connection, Content)> {
     let file = connect(path, Access::Immutable)?;
     match content(&file, path, how) {
         Ok(found) => Ok((file, found)),
-        // With the changes in the `-wal` it may be whole.
+        // With the changes in the `-wal` it may be intact.
         Err(error) if error.kind() == ErrorKind::Corrupt && size_beside(path, "-wal")? > 0 => {
             let what = format!(
                 "{} could not be read with the changes in its `-wal`: {why}",
@@ -137,7 +139,8 @@ fn look_without_wal(path: &Path, how: &Settings, why: &Error) -> Result<(Connect
     }
 }
 
-/// Whether a rollback journal lies beside the file that would bring back pages: its header tells how many there were.
+/// Returns whether a rollback journal beside the file would restore pages. Its header holds their
+/// number.
 fn journal_restores(path: &Path) -> Result<bool> {
     let journal = beside(path, "-journal")?;
     let mut header = [0; 20];
@@ -152,21 +155,21 @@ fn journal_restores(path: &Path) -> Result<bool> {
     }
 }
 
-/// What the file holds, once the key fits it.
+/// Returns the content of the file, and rejects a key that does not fit it.
 fn content(conn: &Connection, path: &Path, how: &Settings) -> Result<Content> {
-    let judged = judge(conn, path, how);
+    let inspected = inspect(conn, path, how);
     // A failure may have ended the transaction already. The first error tells more than that of the
     // ROLLBACK, and nothing was written.
     if !conn.is_autocommit() {
         let ended = conn.execute_batch("ROLLBACK").map_sqlite_err();
-        if judged.is_ok() {
+        if inspected.is_ok() {
             ended?;
         }
     }
-    judged.map_err(|error| disk::diagnose(conn, error))
+    inspected.map_err(|error| disk::diagnose(conn, error))
 }
 
-fn judge(conn: &Connection, path: &Path, how: &Settings) -> Result<Content> {
+fn inspect(conn: &Connection, path: &Path, how: &Settings) -> Result<Content> {
     conn.execute_batch("BEGIN").map_sqlite_err()?;
     let found = Content::read(conn).map_err(|cause| {
         if error::is(&cause, ErrorCode::NotADatabase) {
@@ -184,13 +187,15 @@ fn judge(conn: &Connection, path: &Path, how: &Settings) -> Result<Content> {
     Ok(found)
 }
 
-/// SQLite fills up the last page of a file that was cut with zeros, and rows are missing without a word.
+/// Returns whether the file was cut within a page. SQLite would fill up that page with zeros and
+/// report nothing.
 ///
-/// With changes in the `-wal` a file may end so: a killed program was bringing them into it, and SQLite will again.
+/// With changes in the `-wal` a file may end so: a program was killed while it copied them into the
+/// file, and SQLite copies them again.
 fn ends_within_a_page(conn: &Connection, path: &Path) -> Result<bool> {
     let page: u32 = conn.query_row("PRAGMA page_size", [], |row| row.get(0)).map_sqlite_err()?;
     let is_cut = || Ok(!paths::length(path)?.is_multiple_of(page.into()));
-    // Asked again, because another process can have finished what it was doing in between.
+    // Asked twice, because another process can have finished its checkpoint in between.
     Ok(is_cut()? && size_beside(path, "-wal")? == 0 && is_cut()?)
 }
 
@@ -216,12 +221,13 @@ fn to_read(path: &Path, how: &Settings) -> Result<Opened> {
     }
 }
 
-/// Reads a file where SQLite can make neither `-wal` nor `-shm`: copied into memory as it stands, so that nothing that
-/// happens to it later can be seen half.
+/// Copies a file into memory, where SQLite can create neither `-wal` nor `-shm`. Without locks a
+/// later change could be read half.
 fn read_copy(path: &Path, how: &Settings, why: Error) -> Result<Opened> {
     let (file, found) = look_without_wal(path, how, &why)?;
     let found = found.admit()?;
-    // Judged before the rest: what seems empty or older here can be whole and current with what is left unread.
+    // Before the other checks: with the unread changes, a file that seems empty or older can be a
+    // current one.
     for left in ["-wal", "-journal"] {
         if size_beside(path, left)? > 0 {
             let what = format!(
@@ -254,9 +260,9 @@ fn readable(found: Content, path: &Path) -> Result<()> {
 mod tests {
     use super::*;
 
-    /// There is one version yet, so that no file is of an older one.
+    /// There is only one version yet, so no file has an older one.
     #[test]
-    fn what_only_reads_brings_nothing_up_to_date() {
+    fn a_read_only_open_migrates_nothing() {
         let refused = |content| readable(content, Path::new("/a/file.db")).unwrap_err();
         let older = refused(Content::Older(1));
         assert_eq!(older.kind(), ErrorKind::Incompatible);

@@ -206,8 +206,8 @@ pub(super) fn unwritable_shm(path: &Path) -> Result<Error> {
     })
 }
 
-/// Refuses a path that leads elsewhere since it was opened: two connections of one registry must not read two files, and
-/// a change of a file that is gone would be lost.
+/// Refuses a path that leads elsewhere since it was opened: two connections of one registry must
+/// not read two files, and a change of a file that is gone would be lost.
 pub(super) fn check_same_file(path: &Path, opened: Option<FileId>) -> Result<()> {
     if file_id(path) == opened {
         return Ok(());

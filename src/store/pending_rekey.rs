@@ -14,9 +14,9 @@ pub(super) const DETERMINE_KEY: u8 = 2;
 
 /// What a change of key has left to do.
 ///
-/// Every call reads the step, so it is an atomic and not behind a lock. A call reads it while it holds the
-/// store's codec for reading, and a change of key stores it while it holds the codec for writing. So no call
-/// can miss a step that was set before it began.
+/// Every call reads the step, so it is an atomic and not behind a lock. A call reads it while it
+/// holds the store's codec for reading, and a change of key stores it while it holds the codec for
+/// writing. So no call can miss a step that was set before it began.
 #[derive(Default)]
 pub(super) struct PendingRekey {
     step: AtomicU8,
@@ -25,7 +25,8 @@ pub(super) struct PendingRekey {
 }
 
 impl PendingRekey {
-    /// Returns whether something has to be done before anything is read, or before anything is written.
+    /// Returns whether something has to be done before anything is read, or before anything is
+    /// written.
     pub(super) fn blocks(&self, writing: bool) -> bool {
         self.step.load(Ordering::Acquire) > if writing { DONE } else { ENTER_WAL }
     }

@@ -1,4 +1,5 @@
-//! A pool of connections that only read, so that readers wait neither for each other nor for a writer.
+//! A pool of connections that only read, so that readers wait neither for each other nor for a
+//! writer.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -72,7 +73,8 @@ impl ReaderPool {
         self.open().idle.clear();
     }
 
-    /// Closes the idle connections, and reads this file from now on. No other connection may be in use.
+    /// Closes the idle connections, and reads this file from now on. No other connection may be in
+    /// use.
     pub(super) fn reset(&self, file: Option<FileId>) {
         *self.open() = Open { file, idle: Vec::new() };
     }

@@ -1,17 +1,19 @@
-//! Changes the file's encryption key, so that nothing that the old key or no key opens is left in it.
+//! Changes the file's encryption key, so that nothing that the old key or no key opens is left in
+//! it.
 //!
 //! # The hazard
 //!
-//! Every secret has to change from one key to the other at once, also for readers and after a kill. And
-//! the old bytes have to go, wherever SQLite keeps them: in free pages and in the `-wal`. So the file has
-//! to belong to this connection alone, and `locking_mode = EXCLUSIVE` gives that. The lock is the
-//! operating system's, on the file, and belongs to the connection. To give it up, SQLite needs a statement
-//! that reads the file, which can fail on a full or broken disk. So the connection is closed in every case
-//! of failure, and the operating system then gives up the lock.
+//! Every secret has to change from one key to the other at once, also for readers and after a kill.
+//! And the old bytes have to go, wherever SQLite keeps them: in free pages and in the `-wal`. So
+//! the file has to belong to this connection alone, and `locking_mode = EXCLUSIVE` gives that. The
+//! lock is the operating system's, on the file, and belongs to the connection. To give it up,
+//! SQLite needs a statement that reads the file, which can fail on a full or broken disk. So the
+//! connection is closed in every case of failure, and the operating system then gives up the lock.
 //!
-//! Inside this process, the codec is held for writing meanwhile (see `handle.rs`): no call may decrypt
-//! with the old key what is encrypted with the new one. Where the outcome is not known at the end, the
-//! next call finds out before anything else ([`PendingRekey`](super::pending_rekey::PendingRekey)).
+//! Inside this process, the codec is held for writing meanwhile (see `handle.rs`): no call may
+//! decrypt with the old key what is encrypted with the new one. Where the outcome is not known at
+//! the end, the next call finds out before anything else
+//! ([`PendingRekey`](super::pending_rekey::PendingRekey)).
 
 use std::fs;
 use std::io;
@@ -50,12 +52,12 @@ struct Failed {
 }
 
 impl Store {
-    /// Encrypts every secret with this key, or decrypts it where there is none. Nobody else may have the file
-    /// open.
+    /// Encrypts every secret with this key, or decrypts it where there is none. Nobody else may
+    /// have the file open.
     ///
-    /// The new state is in the `-wal` only, until it is complete. Up to that moment a failure is undone by
-    /// removing the `-wal`, which needs no disk space. The next connection is opened before the file is
-    /// locked, because opening one can fail too.
+    /// The new state is in the `-wal` only, until it is complete. Up to that moment a failure is
+    /// undone by removing the `-wal`, which needs no disk space. The next connection is opened
+    /// before the file is locked, because opening one can fail too.
     pub(crate) fn rekey(&self, key: Option<&EncryptionKey>) -> Result<()> {
         if self.read_only {
             return Err(Error::read_only());
@@ -80,7 +82,8 @@ impl Store {
         let failed = match changed {
             Ok(new) => {
                 *codec = new;
-                // While the file is locked: the next process finds it in WAL mode and need not change it.
+                // While the file is locked: the next process finds it in WAL mode and need not
+                // change it.
                 let is_in_wal_mode = journal_mode(&conn, "WAL").is_ok_and(|mode| mode == "wal");
                 let keeps_lock = self.writer.exclusive && is_in_wal_mode;
                 if keeps_lock && self.writer.set_automatic_checkpoints(&conn).is_ok() {
@@ -95,7 +98,8 @@ impl Store {
         };
         self.pending_rekey.set(DETERMINE_KEY);
         self.replace_connection(&mut conn, successor);
-        // This keeps the file open again. After a failure the caller has waited for a lock long enough.
+        // This keeps the file open again. After a failure the caller has waited for a lock long
+        // enough.
         let timeout = if failed.is_some() { Duration::ZERO } else { self.busy_timeout };
         let held = self.determine_key(&conn, &mut codec, false, timeout);
         failed.map_or_else(|| unless_other_key(held), Err)
@@ -152,10 +156,11 @@ impl Store {
         }
     }
 
-    /// Removes or empties the `-wal` of the connection that has the file locked, so that the file is as before.
+    /// Removes or empties the `-wal` of the connection that has the file locked, so that the file
+    /// is as before.
     ///
-    /// The connection has to be closed next. It must not copy its `-wal` into the file then, so that is switched
-    /// off here.
+    /// The connection has to be closed next. It must not copy its `-wal` into the file then, so
+    /// that is switched off here.
     fn undo(&self, conn: &Connection, path: &Path) -> Result<()> {
         conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_sqlite_err()?;
         check_same_file(path, self.file)?;
@@ -175,7 +180,8 @@ impl Store {
     pub(super) fn lock_codec(&self, writing: bool) -> Result<RwLockReadGuard<'_, SecretCodec>> {
         loop {
             let codec = self.codec.read().unwrap_or_else(PoisonError::into_inner);
-            // Read while the lock is held: a change of key stores its outcome before it gives up the lock.
+            // Read while the lock is held: a change of key stores its outcome before it gives up
+            // the lock.
             if !self.pending_rekey.blocks(writing) {
                 return Ok(codec);
             }
@@ -198,8 +204,8 @@ impl Store {
 
     /// Replaces the connection that writes.
     ///
-    /// A connection that failed to enter WAL mode can report at the next attempt that it is in it, while the
-    /// file is not. What it then wrote to a `-wal` would be lost.
+    /// A connection that failed to enter WAL mode can report at the next attempt that it is in it,
+    /// while the file is not. What it then wrote to a `-wal` would be lost.
     fn reconnect(&self, conn: &mut Connection, path: &Path) -> Result<()> {
         let fresh = self.writer.connect(path)?;
         check_same_file(path, self.file)?;
@@ -214,7 +220,8 @@ impl Store {
         }
     }
 
-    /// Determines which key the file has, and brings it back into WAL mode, through a new connection.
+    /// Determines which key the file has, and brings it back into WAL mode, through a new
+    /// connection.
     fn determine_key(
         &self,
         conn: &Connection,
@@ -256,8 +263,8 @@ impl Store {
                 self.pending_rekey.set(DETERMINE_KEY);
                 Err(error)
             }
-            // On a full disk this fails and reading does not. But a rollback journal that it has left has to
-            // be rolled back first, and only a connection that can write does that.
+            // On a full disk this fails and reading does not. But a rollback journal that it has
+            // left has to be rolled back first, and only a connection that can write does that.
             Err(_) => {
                 self.pending_rekey.set(DETERMINE_KEY);
                 codec.fits(conn)?;
@@ -268,8 +275,9 @@ impl Store {
     }
 }
 
-/// Drops the error of the first read after a change, unless it says that another process has already given
-/// the file yet another key. The change itself stands, and the next call meets every other error again.
+/// Drops the error of the first read after a change, unless it says that another process has
+/// already given the file yet another key. The change itself stands, and the next call meets every
+/// other error again.
 fn unless_other_key(look: Result<()>) -> Result<()> {
     match look {
         Err(error) if error.kind() == ErrorKind::Incompatible => Err(error),
@@ -279,8 +287,9 @@ fn unless_other_key(look: Result<()>) -> Result<()> {
 
 /// Locks the file for this connection alone, after copying the `-wal` into it and removing it.
 ///
-/// The file then returns to WAL mode. A rollback journal would hold the old bytes, and after a kill it would lie
-/// beside a half-written file that no key opens until the rollback. A `-wal` holds only the new pages.
+/// The file then returns to WAL mode. A rollback journal would hold the old bytes, and after a kill
+/// it would lie beside a half-written file that no key opens until the rollback. A `-wal` holds
+/// only the new pages.
 fn lock_exclusively(conn: &Connection) -> Result<()> {
     conn.pragma_update(None, "locking_mode", "EXCLUSIVE").map_sqlite_err()?;
     match journal_mode(conn, "DELETE")?.as_str() {
@@ -309,9 +318,9 @@ fn remove(path: &Path) -> Result<()> {
 
 /// Rewrites every page, so that the old bytes are overwritten.
 ///
-/// `VACUUM` does the same, but keeps its copy in memory, where it would take as much as the file, or in the
-/// folder for temporary files, which can be on another disk. The copy can hold secrets as text, so it is
-/// beside the file.
+/// `VACUUM` does the same, but keeps its copy in memory, where it would take as much as the file,
+/// or in the folder for temporary files, which can be on another disk. The copy can hold secrets as
+/// text, so it is beside the file.
 fn rewrite_pages(conn: &mut Connection, path: &Path) -> Result<()> {
     let path = beside(path, REKEY)?;
     // A change of key that was killed may have left it. Nobody else has the file open now.
@@ -324,8 +333,8 @@ fn rewrite_pages(conn: &mut Connection, path: &Path) -> Result<()> {
     copy::copy(&from, conn)
 }
 
-/// Encrypts every secret with the new key. `new` is set to the new codec before the commit, because an error can
-/// hide that the commit took place.
+/// Encrypts every secret with the new key. `new` is set to the new codec before the commit, because
+/// an error can hide that the commit took place.
 fn rewrite_secrets(
     conn: &Connection,
     old: &SecretCodec,

@@ -1,11 +1,11 @@
 //! Lets a read-only store continue with the file that takes the place of the one it opened, for
 //! example a backup that was restored.
 //!
-//! The hazard is to mix two files in one answer: SQLite keeps reading the replaced file through the open
-//! connections, and opens the new one for the next connection. So each call compares the identity of
-//! the file at the path with that of the file that is open, before the call and, where the call fails,
-//! after it. To change over, this thread holds the codec for writing, so that no other call is under
-//! way, and replaces every connection and the codec together.
+//! The hazard is to mix two files in one answer: SQLite keeps reading the replaced file through the
+//! open connections, and opens the new one for the next connection. So each call compares the
+//! identity of the file at the path with that of the file that is open, before the call and, where
+//! the call fails, after it. To change over, this thread holds the codec for writing, so that no
+//! other call is under way, and replaces every connection and the codec together.
 
 use std::path::Path;
 use std::sync::PoisonError;
@@ -19,8 +19,8 @@ use super::settings::Settings;
 use crate::error::{Error, ErrorKind, Result};
 
 impl Store {
-    /// Makes a call on the file that is at the path now. Where the call fails because another file took its
-    /// place, it is made again on that file.
+    /// Makes a call on the file that is at the path now. Where the call fails because another file
+    /// took its place, it is made again on that file.
     pub(super) fn on_current_file<T>(&self, call: impl Fn() -> Result<T>) -> Result<T> {
         let Some((shared, path, how)) = self.reopenable() else {
             return call();
@@ -31,15 +31,16 @@ impl Store {
             }
             let opened = shared.readers.file();
             let result = call();
-            // Another thread may have opened the new file meanwhile, so that the identities agree again.
+            // Another thread may have opened the new file meanwhile, so that the identities agree
+            // again.
             if result.is_ok() || (shared.readers.file() == opened && opened == file_id(path)) {
                 return result;
             }
         }
     }
 
-    /// Returns what is needed to open the file again. None for a store that writes, or that reads a copy
-    /// in memory.
+    /// Returns what is needed to open the file again. None for a store that writes, or that reads a
+    /// copy in memory.
     fn reopenable(&self) -> Option<(&Shared, &Path, &Settings)> {
         let shared = self.shared.as_ref()?;
         Some((shared, self.path.as_deref()?, shared.reopen.as_ref()?))
@@ -50,8 +51,8 @@ impl Store {
         let mut codec = self.codec.write().unwrap_or_else(PoisonError::into_inner);
         let _probe = shared.data_version.stop();
         let mut main = self.lock()?;
-        // Asked before the file is opened: one that takes its place in between is then recognised at the
-        // next call.
+        // Asked before the file is opened: one that takes its place in between is then recognised
+        // at the next call.
         let file = file_id(path);
         if shared.readers.file() == file {
             return Ok(());

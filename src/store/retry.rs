@@ -1,10 +1,10 @@
 //! Waits for the lock of another process.
 //!
-//! SQLite's own busy handler is switched off, for two reasons. It sleeps longer each time, up to 100 ms,
-//! so that a writer in a tight loop starves the others. And some operations, such as the change into
-//! WAL mode, return `SQLITE_BUSY` without calling it. So every call that can meet a lock is repeated
-//! here at random intervals of a few milliseconds, until the timeout. A lock in the file has no queue;
-//! the random intervals keep two processes from asking in step.
+//! SQLite's own busy handler is switched off, for two reasons. It sleeps longer each time, up to
+//! 100 ms, so that a writer in a tight loop starves the others. And some operations, such as the
+//! change into WAL mode, return `SQLITE_BUSY` without calling it. So every call that can meet a
+//! lock is repeated here at random intervals of a few milliseconds, until the timeout. A lock in
+//! the file has no queue; the random intervals keep two processes from asking in step.
 //!
 //! A busy handler of our own would need SQLite 3.44: rusqlite 0.41 registers it by
 //! `sqlite3_set_clientdata`.
@@ -17,12 +17,13 @@ use crate::error::{ErrorKind, Result};
 
 const FIRST_PAUSE: Duration = Duration::from_micros(50);
 const MAX_PAUSE: Duration = Duration::from_millis(3);
-/// After this wait a caller asks more often than those that came later. So it is the likeliest to find
-/// the gap between two of their changes.
+/// After this wait a caller asks more often than those that came later. So it is the likeliest to
+/// find the gap between two of their changes.
 const LONG_WAIT: Duration = Duration::from_millis(200);
 const MAX_PAUSE_AFTER_LONG_WAIT: Duration = Duration::from_micros(200);
 
-/// Repeats a call while it returns `Busy`, until the timeout. A call that fails must leave nothing behind.
+/// Repeats a call while it returns `Busy`, until the timeout. A call that fails must leave nothing
+/// behind.
 pub(super) fn retry_while_busy<T>(
     timeout: Duration,
     mut call: impl FnMut() -> Result<T>,

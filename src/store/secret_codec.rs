@@ -23,7 +23,8 @@ pub(super) struct SecretCodec {
     cipher: Option<Cipher>,
 }
 
-/// The associated data of an encrypted secret. In another row, or with another time, it does not decrypt.
+/// The associated data of an encrypted secret. In another row, or with another time, it does not
+/// decrypt.
 pub(super) struct SecretBinding {
     pub(super) id: SubscriptionId,
     pub(super) serial: i64,
@@ -40,7 +41,8 @@ impl SecretBinding {
 }
 
 impl SecretCodec {
-    /// Returns the codec of an open file, if the key fits it. None fits a file whose secrets are text.
+    /// Returns the codec of an open file, if the key fits it. None fits a file whose secrets are
+    /// text.
     pub(super) fn load(conn: &Connection, key: Option<&EncryptionKey>) -> Result<SecretCodec> {
         let check = registry_row::key_check(conn)?;
         let refuse = |why: &'static str| Err(Error::new(ErrorKind::Incompatible, why));
@@ -117,15 +119,16 @@ impl SecretCodec {
     }
 }
 
-/// Returns the part of the file's identity that secrets are bound to. A copy has it from its original, so that
-/// they decrypt there too.
+/// Returns the part of the file's identity that secrets are bound to. A copy has it from its
+/// original, so that they decrypt there too.
 fn binding_id(conn: &Connection) -> Result<Vec<u8>> {
     let mut id = registry_row::file_id(conn)?;
     id.truncate(FILE_ID);
     Ok(id)
 }
 
-/// Gives a copy an identity of its own, by appending random bytes to the part that secrets are bound to.
+/// Gives a copy an identity of its own, by appending random bytes to the part that secrets are
+/// bound to.
 pub(super) fn set_new_file_id(copy: &Connection) -> Result<()> {
     let mut own = [0; FILE_ID];
     RandomSource::System.fill(&mut own)?;

@@ -114,8 +114,8 @@ impl Write<'_> {
 
 /// Returns whether the [columns](secret_columns) from `first` on hold exactly this secret as text.
 ///
-/// It returns false for an encrypted secret. That one has to be decrypted again, because only decryption proves
-/// that it is intact and belongs to this row.
+/// It returns false for an encrypted secret. That one has to be decrypted again, because only
+/// decryption proves that it is intact and belongs to this row.
 pub(super) fn has_secret(
     row: &Row<'_>,
     first: usize,

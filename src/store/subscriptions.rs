@@ -1,12 +1,12 @@
-//! Statements for subscriptions.
+//! The statements for the table `subscription`.
 
 use rusqlite::{OptionalExtension as _, Row, ToSql, named_params, params};
 
 use super::error::{MapSqliteErr as _, is_taken, sqlite_error};
 use super::registry_row;
 use super::rows::{
-    Decoder, counted, decode_id, encode_metadata, holds, integer, judged_metadata, millis, natural,
-    rising,
+    Decoder, counted, decode_id, encode_metadata, holds, integer, millis, natural, rising,
+    valid_metadata,
 };
 use super::secrets::no_secret;
 use super::transaction::{Read, Write};
@@ -29,14 +29,14 @@ macro_rules! select {
     };
 }
 
-/// What a query asks of every row, but for its metadata, which is judged once it is decoded.
+/// The conditions of a query, except those on metadata, which are tested after decoding.
 macro_rules! matching {
     () => {
         "(:enabled IS NULL OR s.enabled = :enabled) AND (:name IS NULL OR instr(s.name, :name) > 0)"
     };
 }
 
-/// The subscriptions to count: all, or those with a pattern that matches an event type.
+/// Selects from all subscriptions, or from those with a pattern that matches an event type.
 macro_rules! counted {
     ($what:literal) => {
         concat!("SELECT ", $what, " FROM subscription s WHERE :event_type IS NULL AND ", matching!())
@@ -55,7 +55,7 @@ macro_rules! counted {
     };
 }
 
-/// Every subscription, in order.
+/// Selects every subscription, in order.
 pub(super) const EVERY: &str = select!("1");
 
 /// Inserts a row, whose `seq` SQLite chooses.
@@ -63,7 +63,7 @@ pub(super) const INSERT_SUBSCRIPTION: &str = "INSERT INTO subscription \
      (id, name, url, enabled, description, metadata, created_at, updated_at, revision) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
 
-/// A subscription to change, with what only the store knows of it.
+/// A subscription that is to be changed, with its position and its secrets.
 pub(crate) struct Current {
     seq: i64,
     pub(crate) subscription: Subscription,
@@ -71,16 +71,16 @@ pub(crate) struct Current {
     pub(crate) secrets: Vec<IssuedSecret>,
 }
 
-/// The name belongs to this subscription already.
+/// The subscription that already has the name.
 pub(crate) struct NameTaken(pub(crate) SubscriptionId);
 
 impl Current {
-    /// The current secret.
+    /// Returns the current secret.
     pub(crate) fn secret(&self) -> Result<&IssuedSecret> {
         self.secrets.first().ok_or_else(|| no_secret(self.subscription.id))
     }
 
-    /// Whether a secret that was replaced lives still.
+    /// Returns whether a replaced secret has not expired yet.
     pub(crate) fn has_old(&self, now: Millis) -> bool {
         self.secrets.iter().any(|secret| secret.expires_at.is_some() && secret.is_live(now))
     }
@@ -95,7 +95,7 @@ impl Read<'_> {
         Ok(self.by_name(name)?.map(|(_, subscription)| subscription))
     }
 
-    /// What lies at this place of the file, also where it breaks a rule.
+    /// Returns the subscription at a position, even if it breaks a rule.
     pub(super) fn at(&self, seq: i64) -> Result<Option<Subscription>> {
         let mut statement = self.conn.prepare_cached(select!("s.seq = ?1")).map_sqlite_err()?;
         let found = Decoder::without_rules(statement.query([seq]).map_sqlite_err()?)?.next()?;
@@ -116,10 +116,11 @@ impl Read<'_> {
         })
     }
 
-    /// The subscription of a key. An index that leads to a row with another key must not pass that off as the one.
+    /// Returns the subscription with a key, and rejects a damaged index that leads to a row with
+    /// another key.
     ///
-    /// SQLite reads a column of the index that it seeks in from there, not from the row. So the statement looks up the
-    /// position by the index, and then the row by its position.
+    /// SQLite takes the value of an indexed column from the index, not from the row. So the
+    /// statement looks up the position in the index, and then the row by its position.
     fn one(
         &self,
         sql: &str,
@@ -129,7 +130,7 @@ impl Read<'_> {
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let found = Decoder::new(statement.query([key]).map_sqlite_err()?)?.next()?;
         match found {
-            Some((_, subscription)) if !has_key(&subscription) => Err(misled()),
+            Some((_, subscription)) if !has_key(&subscription) => Err(wrong_index()),
             found => Ok(found),
         }
     }
@@ -150,13 +151,13 @@ impl Read<'_> {
         found.map(current).transpose()
     }
 
-    /// At most `most` of the subscriptions that the query asks for, in the order of creation.
+    /// Returns at most `most` of the subscriptions that match the query, in the order of creation.
     pub(crate) fn list(&self, query: &ListQuery, most: usize) -> Result<Vec<Subscription>> {
         let ListQuery { enabled, name_contains, event_type, .. } = query;
         let after = self.position(query.after)?;
         let wanted = |subscription: &Subscription| holds(&subscription.metadata, &query.metadata);
         let page = match (enabled, name_contains, event_type) {
-            // Most often: conditions that hold of every row take their time too.
+            // The most frequent case. Conditions that are always true would take time for each row.
             (None, None, None) => {
                 let mut statement =
                     self.conn.prepare_cached(select!("s.seq > ?1")).map_sqlite_err()?;
@@ -188,12 +189,12 @@ impl Read<'_> {
                 page
             }
         };
-        // Whoever goes on after the last of them has to come closer to the end.
+        // A caller that continues after the last id has to come closer to the end.
         page.iter().try_fold(query.after, |before, one| rising(before, Some(one.id)))?;
         Ok(page)
     }
 
-    /// How many subscriptions the query asks for, wherever it begins.
+    /// Returns the number of subscriptions that match the query, ignoring its start.
     pub(crate) fn count(&self, query: &ListQuery) -> Result<u64> {
         let ListQuery { enabled, name_contains, event_type, metadata: wanted, .. } = query;
         let sql = match (wanted.is_empty(), event_type.is_some()) {
@@ -210,7 +211,7 @@ impl Read<'_> {
             if wanted.is_empty() {
                 return row.get(0).map_err(sqlite_error).and_then(natural);
             }
-            let metadata = judged_metadata(
+            let metadata = valid_metadata(
                 row.get_ref(0).and_then(|text| Ok(text.as_str()?)).map_sqlite_err()?,
             )?;
             count = count.saturating_add(u64::from(holds(&metadata, wanted)));
@@ -233,7 +234,7 @@ impl Read<'_> {
         Ok(batch)
     }
 
-    /// The `seq` that an id has, or had, or would have.
+    /// Returns the position that an id has, had, or would have.
     fn position(&self, id: Option<SubscriptionId>) -> Result<i64> {
         let Some(id) = id else {
             return Ok(0);
@@ -249,7 +250,7 @@ impl Read<'_> {
         let found = last.query_row([id.to_string()], |row| Ok((row.get(0)?, row.get(1)?)));
         match found.optional().map_sqlite_err()? {
             Some((seq, true)) => Ok(seq),
-            Some((_, false)) => Err(misled()),
+            Some((_, false)) => Err(wrong_index()),
             None => Ok(0),
         }
     }
@@ -268,7 +269,7 @@ impl Read<'_> {
         any.query_row([], |row| row.get(0)).map_sqlite_err()
     }
 
-    /// The greatest id that the file has ever given out.
+    /// Returns the greatest id that was ever issued from the file.
     pub(crate) fn last_id(&self) -> Result<Option<SubscriptionId>> {
         let mut greatest = self
             .conn
@@ -281,7 +282,8 @@ impl Read<'_> {
         let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
         let (living, deleted, seq): (Option<String>, Option<String>, i64) =
             greatest.query_row([], row).map_sqlite_err()?;
-        // Behind the greatest `seq` SQLite would take any that is free, and the order would be lost.
+        // After the greatest integer SQLite would choose any free `seq`, and the order would be
+        // lost.
         counted(seq)?;
         let living = living.map(|text| decode_id(&text)).transpose()?;
         Ok(living.max(deleted.map(|text| decode_id(&text)).transpose()?))
@@ -289,7 +291,7 @@ impl Read<'_> {
 }
 
 impl Write<'_> {
-    /// Writes what a subscription has become; `secrets` are none where they stay.
+    /// Updates a subscription. `secrets` is None where they do not change.
     pub(crate) fn replace(
         &self,
         current: &Current,
@@ -342,14 +344,15 @@ impl Write<'_> {
         Ok(Ok(()))
     }
 
-    /// Deletes a subscription with all that belongs to it, and remembers its id if it was the greatest.
+    /// Deletes a subscription with everything that belongs to it, and stores its id if it was the
+    /// greatest.
     pub(crate) fn delete(&self, current: &Current) -> Result<()> {
         self.delete_row(current.seq, current.subscription.id)
     }
 
-    /// The same of one that does not decode; false where no row has the id.
+    /// Deletes a subscription that does not decode. Returns false where no row has the id.
     pub(crate) fn delete_unread(&self, id: SubscriptionId) -> Result<bool> {
-        // The index alone may not say which row is deleted.
+        // A damaged index alone must not decide which row is deleted.
         let sql = "SELECT seq FROM subscription WHERE seq = (SELECT seq FROM subscription WHERE id = ?1) AND +id = ?1";
         let mut row = self.conn.prepare_cached(sql).map_sqlite_err()?;
         match row.query_row([id.to_string()], |row| row.get(0)).optional().map_sqlite_err()? {
@@ -365,11 +368,13 @@ impl Write<'_> {
         registry_row::store_deleted_id(self.conn, id)
     }
 
-    /// Clears the stored id of a deleted subscription, where a subscription has an id that is as great.
+    /// Clears the stored id of a deleted subscription, where a subscription has an id that is as
+    /// great.
     pub(crate) fn forget_deleted(&self) -> Result<()> {
         registry_row::forget_deleted_id(self.conn)
     }
 
+    /// Returns the subscription that has a name.
     pub(super) fn holder(&self, name: &str) -> Result<NameTaken> {
         let mut holder = self
             .conn
@@ -380,6 +385,6 @@ impl Write<'_> {
     }
 }
 
-fn misled() -> Error {
+fn wrong_index() -> Error {
     Error::corrupt("an index leads to another subscription than it says")
 }

@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::handle::Store;
 
-/// What statistics say of a table, or of an index with so many columns: the text of `sqlite_stat1.stat`.
+/// What statistics say of a table, or of an index with so many columns: the text of
+/// `sqlite_stat1.stat`.
 pub(crate) type Statistics<'s> = &'s mut dyn FnMut(&str, Option<(&str, usize)>) -> String;
 
 impl Store {
-    /// Does a job on a store in memory, and returns how many instructions of SQLite's virtual machine it took.
+    /// Does a job on a store in memory, and returns how many instructions of SQLite's virtual
+    /// machine it took.
     pub(crate) fn steps<T>(&self, job: impl FnOnce() -> T) -> (T, u64) {
         assert!(self.shared.is_none(), "another connection can have done the work");
         let steps = Arc::new(AtomicU64::new(0));
@@ -24,7 +26,8 @@ impl Store {
         (result, steps.load(Ordering::Relaxed))
     }
 
-    /// Runs `ANALYZE`, as another program may, so that plans are made with what the tables hold now.
+    /// Runs `ANALYZE`, as another program may, so that plans are made with what the tables hold
+    /// now.
     pub(crate) fn analyze(&self) {
         self.main.lock().unwrap().execute_batch("ANALYZE").unwrap();
     }
@@ -63,7 +66,8 @@ impl Store {
         conn.execute_batch("ANALYZE sqlite_schema").unwrap();
     }
 
-    /// Adds two tables, and returns which of them SQLite reads first in a join that can begin with either.
+    /// Adds two tables, and returns which of them SQLite reads first in a join that can begin with
+    /// either.
     pub(crate) fn first_of_two(&self) -> String {
         let conn = self.main.lock().unwrap();
         conn.execute_batch(

@@ -48,8 +48,8 @@ impl Writer {
         Writer { exclusive, durability, checkpoints }
     }
 
-    /// Opens a connection that has read nothing yet. So it holds no lock, and does not hinder a connection that
-    /// locks the whole file.
+    /// Opens a connection that has read nothing yet. So it holds no lock, and does not hinder a
+    /// connection that locks the whole file.
     pub(super) fn connect(self, path: &Path) -> Result<Connection> {
         let conn = connect(path, Access::Write)?;
         if conn.is_readonly("main").map_sqlite_err()? {
@@ -62,8 +62,8 @@ impl Writer {
             conn.pragma_update(None, "locking_mode", "EXCLUSIVE").map_sqlite_err()?;
         }
         if self.checkpoints == Checkpoints::External {
-            // Only connections that write make checkpoints. The `-wal` is not cut either, because Litestream
-            // assumes that it has lost track of a `-wal` that is shorter than before.
+            // Only connections that write make checkpoints. The `-wal` is not cut either, because
+            // Litestream assumes that it has lost track of a `-wal` that is shorter than before.
             conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
                 .map_sqlite_err()?;
         } else {
@@ -95,8 +95,8 @@ impl Writer {
             Durability::Relaxed => "NORMAL",
         };
         conn.pragma_update(None, "synchronous", synchronous).map_sqlite_err()?;
-        // A change of key that was killed can have left this copy, with secrets as text. None is under way,
-        // because it would have the file locked.
+        // A change of key that was killed can have left this copy, with secrets as text. None is
+        // under way, because it would have the file locked.
         if let Ok(left) = beside(path, REKEY) {
             let _ = fs::remove_file(left);
         }
