@@ -52,7 +52,8 @@ impl Part {
         // An unfinished copy is removed, and a finished one is synced as a whole, so SQLite need do
         // neither.
         to.execute_batch(
-            "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF",
+            "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = MEMORY; PRAGMA synchronous = \
+             OFF",
         )
         .map_sqlite_err()?;
         copy(from, &mut to)?;

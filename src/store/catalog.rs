@@ -118,7 +118,8 @@ impl Read<'_> {
         // Not with EXISTS: SQLite can turn that into a join, and start at the other end of it.
         let sql = "SELECT id FROM pattern AS p WHERE text = ?1 AND \
                    (SELECT 1 FROM expansion e INDEXED BY expansion_pattern \
-                     WHERE e.pattern = p.id AND (SELECT 1 FROM event_type WHERE id = e.event_type))";
+                     WHERE e.pattern = p.id AND (SELECT 1 FROM event_type WHERE id = \
+                     e.event_type))";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         statement.query_row([pattern.as_str()], |row| row.get(0)).optional().map_sqlite_err()
     }
@@ -143,9 +144,11 @@ impl Read<'_> {
         let mut statement = self
             .conn
             .prepare_cached(
-                "SELECT s.id, s.name FROM subscription_pattern sp INDEXED BY subscription_pattern_route \
+                "SELECT s.id, s.name FROM subscription_pattern sp INDEXED BY \
+                 subscription_pattern_route \
                  CROSS JOIN subscription s INDEXED BY subscription_seq ON s.seq = sp.subscription \
-                 WHERE sp.pattern = (SELECT id FROM pattern WHERE text = ?1) ORDER BY s.seq LIMIT ?2",
+                 WHERE sp.pattern = (SELECT id FROM pattern WHERE text = ?1) ORDER BY s.seq \
+                 LIMIT ?2",
             )
             .map_sqlite_err()?;
         let mut rows = statement.query(params![pattern, most]).map_sqlite_err()?;
@@ -173,7 +176,8 @@ impl Write<'_> {
         let mut insert = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let id = insert.insert(params![name, description, schema]).map_sqlite_err()?;
         self.execute(
-            "INSERT INTO expansion (event_type, pattern) SELECT ?1, id FROM pattern WHERE text = ?2",
+            "INSERT INTO expansion (event_type, pattern) SELECT ?1, id FROM pattern WHERE text = \
+             ?2",
             params![id, name],
         )?;
         for (pattern, _) in wildcards.iter().filter(|(_, pattern)| pattern.matches(name)) {
@@ -200,7 +204,8 @@ impl Write<'_> {
         let mut statement = self
             .conn
             .prepare_cached(
-                "SELECT id, text FROM pattern INDEXED BY pattern_wildcard WHERE wildcard = 1 ORDER BY text",
+                "SELECT id, text FROM pattern INDEXED BY pattern_wildcard WHERE wildcard = 1 \
+                 ORDER BY text",
             )
             .map_sqlite_err()?;
         let mut rows = statement.query([]).map_sqlite_err()?;
@@ -249,7 +254,8 @@ impl Write<'_> {
         patterns.iter().try_for_each(|pattern| {
             self.execute(
                 "DELETE FROM pattern WHERE id = ?1 \
-                 AND NOT EXISTS (SELECT 1 FROM subscription_pattern INDEXED BY subscription_pattern_route WHERE pattern = ?1)",
+                 AND NOT EXISTS (SELECT 1 FROM subscription_pattern INDEXED BY \
+                 subscription_pattern_route WHERE pattern = ?1)",
                 params![pattern],
             )
         })

@@ -53,7 +53,8 @@ impl Read<'_> {
                                         WHERE r.subscription = s.seq)";
         let bare = tolerant(self.conn, report, |_| self.numbers(bare))?.unwrap_or_default();
         let disagree = "SELECT s.seq FROM subscription s CROSS JOIN subscription_pattern r \
-                        INDEXED BY sqlite_autoindex_subscription_pattern_1 ON r.subscription = s.seq \
+                        INDEXED BY sqlite_autoindex_subscription_pattern_1 ON r.subscription = \
+                        s.seq \
                          WHERE r.enabled <> s.enabled";
         let disagree = tolerant(self.conn, report, |_| self.numbers(disagree))?.unwrap_or_default();
         // A connection that only reads leaves out the CHECKs when it reads the schema, also from
@@ -86,7 +87,8 @@ impl Read<'_> {
                 }
                 before = who.id().max(before);
                 if seq >= UNREACHED {
-                    let message = "nothing can be created after it, for its row has a number to which no registry counts";
+                    let message = "nothing can be created after it, for its row has a number to \
+                        which no registry counts";
                     report.find(Finding::of(&who, format_args!("{message}; {DELETE}")));
                 }
                 if unchecked.binary_search(&seq).is_ok() {
@@ -95,7 +97,8 @@ impl Read<'_> {
                     report.find(Finding::of(&who, message));
                 }
                 if disagree.binary_search(&seq).is_ok() {
-                    let message = "its patterns are kept as enabled where it is not, or the other way round; set `enabled` to the \
+                    let message = "its patterns are kept as enabled where it is not, or the \
+                        other way round; set `enabled` to the \
                          other value and back";
                     report.find(Finding::of(&who, message));
                 }
@@ -184,7 +187,8 @@ impl Read<'_> {
         let unused = pages.saturating_sub(used.iter().sum());
         if unused != 0 {
             let message = format!(
-                "pages belong to nothing ({unused}), and what they hold is never overwritten; {REBUILD}"
+                "pages belong to nothing ({unused}), and what they hold is never overwritten; \
+                 {REBUILD}"
             );
             report.find(Finding::of_file(message));
         }
@@ -251,7 +255,8 @@ fn current_secret(report: &mut Report, who: &SubscriptionLabel, secrets: &[Issue
         report.find(Finding::of(who, message));
     }
     if older.iter().any(|secret| secret.expires_at.is_none()) {
-        let message = "a secret besides its newest never expires; end it with revoke_old_secrets, or rotate_secret";
+        let message = "a secret besides its newest never expires; end it with \
+            revoke_old_secrets, or rotate_secret";
         report.find(Finding::of(who, message));
     }
 }
@@ -282,7 +287,8 @@ fn integrity(conn: &Connection, report: &mut Report) -> Result<bool> {
 }
 
 fn references(conn: &Connection, report: &mut Report) -> Result<()> {
-    let sql = "SELECT \"table\", parent, count(*) FROM pragma_foreign_key_check GROUP BY 1, 2 ORDER BY 1, 2";
+    let sql = "SELECT \"table\", parent, count(*) FROM pragma_foreign_key_check GROUP BY 1, 2 \
+        ORDER BY 1, 2";
     let mut statement = conn.prepare(sql).map_sqlite_err()?;
     let mut rows = statement.query([]).map_sqlite_err()?;
     while let Some(row) = rows.next().map_sqlite_err()? {

@@ -55,9 +55,12 @@ fn is_affected(version: i32) -> bool {
 fn advice(version: i32, name: &str) -> Option<String> {
     is_affected(version).then(|| {
         format!(
-            "this program links SQLite {name}, in which checkpoints of two connections can lose a committed change or damage \
-             the file (SQLite's WAL-reset bug); the registry's own checkpoints avoid that, but not those of Litestream and of \
-             whatever else writes to the file; link SQLite 3.51.3 or later (or 3.50.7 or 3.44.6), there too"
+            "this program links SQLite {name}, in which checkpoints of two connections can lose \
+             a committed change or damage \
+             the file (SQLite's WAL-reset bug); the registry's own checkpoints avoid that, but \
+             not those of Litestream and of \
+             whatever else writes to the file; link SQLite 3.51.3 or later (or 3.50.7 or \
+             3.44.6), there too"
         )
     })
 }

@@ -111,7 +111,8 @@ impl Read<'_> {
             .prepare_cached(
                 "SELECT s.id, s.name, s.enabled, (SELECT text FROM pattern WHERE id = r.pattern) \
                    FROM expansion x INDEXED BY sqlite_autoindex_expansion_1 \
-                   CROSS JOIN subscription_pattern r INDEXED BY subscription_pattern_route ON r.pattern = x.pattern \
+                   CROSS JOIN subscription_pattern r INDEXED BY subscription_pattern_route ON \
+                   r.pattern = x.pattern \
                    CROSS JOIN subscription s INDEXED BY subscription_seq ON s.seq = r.subscription \
                   WHERE x.event_type = (SELECT id FROM event_type WHERE name = ?1) \
                   ORDER BY s.seq, r.position",

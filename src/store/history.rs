@@ -21,7 +21,8 @@ const BATCH: u64 = 64;
 
 impl Read<'_> {
     fn range(&self) -> Result<HistoryRange> {
-        let sql = "SELECT keep_changes, max(last_change, coalesce((SELECT max(sequence) FROM change), 0)), \
+        let sql = "SELECT keep_changes, max(last_change, coalesce((SELECT max(sequence) FROM \
+            change), 0)), \
                           coalesce((SELECT min(sequence) FROM change), 0) FROM registry";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));

@@ -60,7 +60,8 @@ impl Content {
             Content::Newer(version) => Err(Error::new(
                 ErrorKind::Incompatible,
                 format!(
-                    "the file was written by a newer version of webhook-registry: its schema is {version}, the newest \
+                    "the file was written by a newer version of webhook-registry: its schema is \
+                     {version}, the newest \
                      that this one knows is {}",
                     STEPS.len()
                 ),
@@ -356,7 +357,8 @@ mod tests {
             assert!(!stands || dump(&conn) == before, "killed before {at}");
             let all: Vec<&str> = STEPS.iter().copied().chain(LATER.concat()).collect();
             migrate_by(all.into_iter(), &mut conn, None).unwrap();
-            let noted = "SELECT count(*) FROM subscription s JOIN owners o ON o.name = s.name || '!' \
+            let noted = "SELECT count(*) FROM subscription s JOIN owners o ON o.name = s.name || \
+                '!' \
                 WHERE note LIKE s.name || ' 00%' || s.name || ' 00%'";
             let found: i64 = conn.query_row(noted, [], |row| row.get(0)).unwrap();
             assert_eq!(found, 100);

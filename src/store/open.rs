@@ -108,7 +108,8 @@ fn look(path: &Path, how: &Settings) -> Result<(Content, Option<Connection>)> {
             } else if journal_restores(path)? {
                 // A registry starts without any page, and never has such a journal afterwards.
                 let why = format!(
-                    "{} is not a registry: the journal beside it holds what another program was about to remove",
+                    "{} is not a registry: the journal beside it holds what another program was \
+                     about to remove",
                     path.display()
                 );
                 Err(Error::new(ErrorKind::Incompatible, why).with_source(error))
@@ -249,7 +250,8 @@ fn readable(found: Content, path: &Path) -> Result<()> {
         Content::Older(version) => Err(Error::new(
             ErrorKind::Incompatible,
             format!(
-                "the file's schema is version {version}; open it for writing once, and it is brought up to date"
+                "the file's schema is version {version}; open it for writing once, and it is \
+                 brought up to date"
             ),
         )),
         _ => Ok(()),

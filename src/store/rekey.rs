@@ -139,7 +139,8 @@ impl Store {
             if self.undo(conn, path).is_ok() {
                 return Err(Failed { error, new: None });
             }
-            let what = "the change of key could neither be finished nor undone, and the file may have its new key";
+            let what = "the change of key could neither be finished nor undone, and the file may \
+                have its new key";
             return Err(Failed { error: Error::new(error.kind(), what).with_source(error), new });
         }
         // From here on SQLite writes to the file itself, and needs the content of the `-wal`.

@@ -50,7 +50,8 @@ impl SecretCodec {
             (None, None) => Ok(SecretCodec { cipher: None }),
             (None, Some(_)) => refuse("the file is encrypted, and no key was given"),
             (Some(_), None) => refuse(
-                "a key was given, but the file is not encrypted; open it without one, then `rekey` it",
+                "a key was given, but the file is not encrypted; open it without one, then \
+                 `rekey` it",
             ),
             (Some(key), Some(check)) => {
                 let cipher = Cipher::fitting(key, binding_id(conn)?, KEY_CHECK, &check);

@@ -20,7 +20,8 @@ macro_rules! secret_columns {
 }
 pub(super) use secret_columns;
 
-pub(super) const INSERT_SECRET: &str = "INSERT INTO secret (subscription, serial, text, sealed, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+pub(super) const INSERT_SECRET: &str = "INSERT INTO secret (subscription, serial, text, sealed, \
+    created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 
 impl Read<'_> {
     /// Returns every secret of a subscription, newest first, also those that have expired.
@@ -28,7 +29,8 @@ impl Read<'_> {
         let sql = concat!(
             "SELECT ",
             secret_columns!(),
-            " FROM secret k INDEXED BY sqlite_autoindex_secret_1 WHERE k.subscription = ?1 ORDER BY k.serial DESC"
+            " FROM secret k INDEXED BY sqlite_autoindex_secret_1 WHERE k.subscription = ?1 ORDER \
+             BY k.serial DESC"
         );
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let mut rows = statement.query([seq]).map_sqlite_err()?;

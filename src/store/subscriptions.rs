@@ -20,8 +20,10 @@ use crate::time::Millis;
 macro_rules! select {
     ($($conditions:tt)*) => {
         concat!(
-            "SELECT s.seq, s.id, s.name, s.url, s.enabled, s.description, s.metadata, s.created_at, s.updated_at, ",
-            "s.revision, (SELECT text FROM pattern WHERE id = sp.pattern) FROM subscription s INDEXED BY subscription_seq ",
+            "SELECT s.seq, s.id, s.name, s.url, s.enabled, s.description, s.metadata, \
+             s.created_at, s.updated_at, ",
+            "s.revision, (SELECT text FROM pattern WHERE id = sp.pattern) FROM subscription s \
+             INDEXED BY subscription_seq ",
             "LEFT JOIN subscription_pattern sp INDEXED BY sqlite_autoindex_subscription_pattern_1 ",
             "ON sp.subscription = s.seq WHERE ", $($conditions)*,
             " ORDER BY s.seq, sp.position"
@@ -39,17 +41,25 @@ macro_rules! matching {
 /// Selects from all subscriptions, or from those with a pattern that matches an event type.
 macro_rules! counted {
     ($what:literal) => {
-        concat!("SELECT ", $what, " FROM subscription s WHERE :event_type IS NULL AND ", matching!())
+        concat!(
+            "SELECT ",
+            $what,
+            " FROM subscription s WHERE :event_type IS NULL \
+            AND ",
+            matching!()
+        )
     };
     ($what:literal, event_type) => {
         concat!(
             "SELECT ",
             $what,
-            " FROM (SELECT DISTINCT r.subscription FROM expansion x INDEXED BY sqlite_autoindex_expansion_1 \
+            " FROM (SELECT DISTINCT r.subscription FROM expansion x INDEXED BY \
+             sqlite_autoindex_expansion_1 \
                      CROSS JOIN subscription_pattern r INDEXED BY subscription_pattern_route \
                      WHERE x.event_type = (SELECT id FROM event_type WHERE name = :event_type) \
                        AND r.pattern = x.pattern) AS m \
-              CROSS JOIN subscription s INDEXED BY subscription_seq ON s.seq = m.subscription WHERE ",
+              CROSS JOIN subscription s INDEXED BY subscription_seq ON s.seq = m.subscription \
+              WHERE ",
             matching!()
         )
     };
@@ -274,9 +284,11 @@ impl Read<'_> {
         let mut greatest = self
             .conn
             .prepare_cached(
-                "SELECT (SELECT max(id) FROM subscription INDEXED BY sqlite_autoindex_subscription_1), \
+                "SELECT (SELECT max(id) FROM subscription INDEXED BY \
+                 sqlite_autoindex_subscription_1), \
                         (SELECT last_id FROM registry), \
-                        coalesce((SELECT max(seq) FROM subscription INDEXED BY subscription_seq), 0)",
+                        coalesce((SELECT max(seq) FROM subscription INDEXED BY \
+                        subscription_seq), 0)",
             )
             .map_sqlite_err()?;
         let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
@@ -313,7 +325,8 @@ impl Write<'_> {
         let mut update = self
             .conn
             .prepare_cached(
-                "UPDATE subscription SET name = ?2, url = ?3, enabled = ?4, description = ?5, metadata = ?6, \
+                "UPDATE subscription SET name = ?2, url = ?3, enabled = ?4, description = ?5, \
+                 metadata = ?6, \
                  updated_at = ?7, revision = ?8 WHERE seq = ?1",
             )
             .map_sqlite_err()?;
@@ -353,7 +366,8 @@ impl Write<'_> {
     /// Deletes a subscription that does not decode. Returns false where no row has the id.
     pub(crate) fn delete_unread(&self, id: SubscriptionId) -> Result<bool> {
         // A damaged index alone must not decide which row is deleted.
-        let sql = "SELECT seq FROM subscription WHERE seq = (SELECT seq FROM subscription WHERE id = ?1) AND +id = ?1";
+        let sql = "SELECT seq FROM subscription WHERE seq = (SELECT seq FROM subscription WHERE \
+            id = ?1) AND +id = ?1";
         let mut row = self.conn.prepare_cached(sql).map_sqlite_err()?;
         match row.query_row([id.to_string()], |row| row.get(0)).optional().map_sqlite_err()? {
             Some(seq) => self.delete_row(seq, id).map(|()| true),

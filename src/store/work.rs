@@ -71,8 +71,10 @@ impl Store {
     pub(crate) fn first_of_two(&self) -> String {
         let conn = self.main.lock().unwrap();
         conn.execute_batch(
-            "CREATE TABLE IF NOT EXISTS probe_a (x INTEGER); CREATE INDEX IF NOT EXISTS probe_a_x ON probe_a (x); \
-             CREATE TABLE IF NOT EXISTS probe_b (x INTEGER); CREATE INDEX IF NOT EXISTS probe_b_x ON probe_b (x)",
+            "CREATE TABLE IF NOT EXISTS probe_a (x INTEGER); CREATE INDEX IF NOT EXISTS \
+             probe_a_x ON probe_a (x); \
+             CREATE TABLE IF NOT EXISTS probe_b (x INTEGER); CREATE INDEX IF NOT EXISTS \
+             probe_b_x ON probe_b (x)",
         )
         .unwrap();
         let sql = "EXPLAIN QUERY PLAN SELECT * FROM probe_a JOIN probe_b ON probe_a.x = probe_b.x";
