@@ -5,16 +5,18 @@ use crate::store::Read;
 
 /// # Dispatch
 impl Registry {
-    /// Which enabled subscriptions get this event: each once, however many of its patterns cover it, in the order of
-    /// creation. There may be none.
+    /// Returns the enabled subscriptions that get this event, in the order of creation. Each
+    /// appears once, however many of its patterns match. The list can be empty.
     ///
-    /// Answers are remembered until anybody changes the file, which is asked at every call: in memory and with
-    /// [`exclusive(true)`](crate::RegistryOptions::exclusive) by a look at a counter, else by one of SQLite's
-    /// (`PRAGMA data_version`, about 2 µs). At most 96 MiB are remembered; then it begins anew.
+    /// Answers are cached until any process commits a change. Every call checks for that: in memory
+    /// and with [`exclusive(true)`](crate::RegistryOptions::exclusive) it reads a counter,
+    /// otherwise it asks SQLite (`PRAGMA data_version`, about 2 µs). The cache holds at most 96
+    /// MiB, and is emptied before it exceeds them.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound), with a suggestion, for a name outside the catalog.
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound), with a suggestion, for a name outside
+    /// the catalog.
     ///
     /// # Examples
     ///
@@ -60,20 +62,21 @@ impl Registry {
         if !answer.list.is_empty() {
             return Ok(answer);
         }
-        // Either nobody subscribes, or the catalog does not have the event type. Both questions have
-        // to be asked of one snapshot.
+        // Either nobody subscribes, or the catalog does not have the event type. Both questions
+        // have to be asked of one snapshot.
         self.read_or_suggest(|tx| {
             known_event_type(tx, event_type)?;
             job(tx)
         })
     }
 
-    /// Why an event goes where it goes: every subscription with a pattern that covers it, also the disabled ones, in the
-    /// order of creation, each with those patterns.
+    /// Returns every subscription with a pattern that matches this event type, also the disabled
+    /// ones, in the order of creation, each with those patterns.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound), with a suggestion, for a name outside the catalog.
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound), with a suggestion, for a name outside
+    /// the catalog.
     ///
     /// # Examples
     ///

@@ -214,7 +214,11 @@ impl Read<'_> {
             (false, true) => counted!("s.metadata", event_type),
         };
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
-        let given = named_params! { ":enabled": enabled, ":name": name_contains, ":event_type": event_type };
+        let given = named_params! {
+            ":enabled": enabled,
+            ":name": name_contains,
+            ":event_type": event_type,
+        };
         let mut rows = statement.query(given).map_sqlite_err()?;
         let mut count = 0_u64;
         while let Some(row) = rows.next().map_sqlite_err()? {

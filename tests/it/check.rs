@@ -178,7 +178,7 @@ fn secrets_that_are_missing_or_too_many_are_found() {
     finds("UPDATE secret SET text = '*' WHERE subscription = 3", "cannot be decoded", Some(2));
     finds(
         "UPDATE secret SET text = NULL, sealed = x'00' WHERE subscription = 3",
-        "is none",
+        "cannot be decoded",
         Some(2),
     );
     finds(
