@@ -142,7 +142,6 @@ mod plan;
 mod random;
 mod registry;
 mod report;
-mod scope;
 mod secret;
 mod store;
 mod subscription;

@@ -1,8 +1,25 @@
-//! Answers that were given before, each good for one version of the file.
+//! Caches the answers of dispatch, each for one version of the file.
 //!
-//! A thread reads a shard of its own, because one lock or one count of references pulled to and fro between two threads
-//! makes both slower than one. A shard holds no more than a pointer an answer: the lists, and the subscribers in them,
-//! stand in the pool once for all shards and all answers.
+//! # The hazard
+//!
+//! An answer must never be older than the last commit of any process. So every answer belongs to a
+//! version of the file, and a call asks for the version before it looks here. A thread can be
+//! delayed between its read and [`DispatchCache::insert`], while others go on to a later version.
+//! So the cache only moves forward: it rejects an answer of an earlier version, and an answer of a
+//! later version removes all others.
+//!
+//! # Locks
+//!
+//! The pool holds every answer of one version, and a `Mutex` protects it. A look-up in it would
+//! make two threads slower than one: they would pass the cache line of the lock, and that of the
+//! list's reference count, to and fro. So each thread first looks into a shard of its own. A shard
+//! holds one pointer for each answer, and the lists and subscribers in them are in the pool once.
+//! A shard is a `RwLock` because the thread that moves the cache to a later version empties the
+//! shards of the others. Its own thread nearly always finds it free.
+//!
+//! The pool is locked before a shard, never the other way round. While a thread copies an answer
+//! from the pool to its shard, it keeps the pool locked: otherwise another thread could empty the
+//! shards in between, and an old answer would get into a shard that has just been emptied.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -11,24 +28,25 @@ use std::mem;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use super::{Subscriber, Subscribers};
-use crate::store::Made as _;
+use super::subscriber::Subscriber;
+use super::subscribers::Subscribers;
 
-/// The most that is kept, in bytes as counted here. What would go beyond it empties the memo first.
-const MOST: usize = 96 << 20;
+/// The limit of the cache in bytes, as [`Subscriber::bytes`] counts them. An answer that would
+/// exceed it empties the cache first.
+const MAX_BYTES: usize = 96 << 20;
 
-/// What an answer takes besides its list: its keys and counts in the pool and in a shard.
-const ANSWER: usize = 256;
+/// The size of an answer without its list: its keys and counts in the pool and in a shard.
+const ANSWER_BYTES: usize = 256;
 
 const SHARDS: usize = 16;
 
 pub(crate) struct DispatchCache {
     shards: [RwLock<Shard>; SHARDS],
     pool: Mutex<Pool>,
-    most: usize,
+    max_bytes: usize,
 }
 
-/// What one thread of `SHARDS` reads, on cache lines of its own.
+/// The answers that one of `SHARDS` threads reads, on cache lines of their own.
 #[derive(Default)]
 #[repr(align(128))]
 struct Shard {
@@ -36,30 +54,31 @@ struct Shard {
     answers: HashMap<Arc<str>, Subscribers>,
 }
 
-/// Everything that is known of one version of the file.
+/// Every cached answer of one version of the file.
 #[derive(Default)]
 struct Pool {
     version: u64,
     answers: HashMap<Arc<str>, Arc<[Subscriber]>>,
-    /// By their place in the file.
+    /// The subscribers of all answers by their positions.
     subscribers: HashMap<i64, Subscriber>,
-    weight: usize,
-    /// The answers of the last version before that gave any: what the next are made of, where the file still says it.
-    before: Before,
+    bytes: usize,
+    previous: PreviousAnswers,
 }
 
+/// The answers of the last earlier version that had any. New answers are built from them, after
+/// each subscriber has been compared with the file.
 #[derive(Default)]
-struct Before {
+struct PreviousAnswers {
     answers: HashMap<Arc<str>, Arc<[Subscriber]>>,
-    weight: usize,
+    bytes: usize,
 }
 
 impl DispatchCache {
     pub(crate) fn new() -> DispatchCache {
-        DispatchCache { shards: Default::default(), pool: Mutex::default(), most: MOST }
+        DispatchCache { shards: Default::default(), pool: Mutex::default(), max_bytes: MAX_BYTES }
     }
 
-    /// The answer of this very version, if it was given before.
+    /// Returns the answer of exactly this version, if it is cached.
     pub(crate) fn get(&self, version: u64, event_type: &str) -> Option<Subscribers> {
         {
             let shard = self.shard()?.read().unwrap_or_else(PoisonError::into_inner);
@@ -74,66 +93,74 @@ impl DispatchCache {
             return None;
         }
         let (name, list) = pool.answers.get_key_value(event_type)?;
-        Some(self.put(version, name.clone(), list.clone()))
+        Some(self.insert_into_shard(version, name.clone(), list.clone()))
     }
 
-    /// Whether a look for a [subscriber](DispatchCache::subscriber) of this version can find any.
-    pub(crate) fn knows_subscribers(&self, version: u64) -> bool {
+    /// Returns whether any answer of this version holds a
+    /// [subscriber](DispatchCache::subscriber).
+    pub(super) fn has_subscribers(&self, version: u64) -> bool {
         let pool = self.pool();
         pool.version == version && !pool.subscribers.is_empty()
     }
 
-    /// A subscriber that an answer of this version holds already.
-    pub(crate) fn subscriber(&self, version: u64, place: i64) -> Option<Subscriber> {
+    /// Returns the subscriber at a position, if any answer of this version holds it.
+    pub(super) fn subscriber(&self, version: u64, position: i64) -> Option<Subscriber> {
         let pool = self.pool();
-        if pool.version == version { pool.subscribers.get(&place).cloned() } else { None }
+        if pool.version == version { pool.subscribers.get(&position).cloned() } else { None }
     }
 
-    /// What the answer was before this version. Nothing in it is true until the file has said so again.
-    pub(crate) fn before(&self, version: u64, event_type: &str) -> Option<Arc<[Subscriber]>> {
+    /// Returns the previous answer. Its entries must be revalidated before use.
+    pub(super) fn previous(&self, version: u64, event_type: &str) -> Option<Arc<[Subscriber]>> {
         let pool = self.pool();
-        let answers = if pool.version < version { &pool.answers } else { &pool.before.answers };
+        let answers = if pool.version < version { &pool.answers } else { &pool.previous.answers };
         answers.get(event_type).cloned()
     }
 
-    /// Keeps an answer that was read no earlier than `version` was the file's.
-    pub(crate) fn keep(
+    /// Caches an answer that was read after the file had this version, and returns it.
+    pub(crate) fn insert(
         &self,
         version: u64,
         event_type: &str,
         list: Vec<Subscriber>,
     ) -> Subscribers {
         let (name, answer): (Arc<str>, Arc<[Subscriber]>) = (event_type.into(), list.into());
-        // Dropped last, when nobody waits: it can be as large as the memo.
-        let mut old = Vec::new();
+        // Declared before the lock, so that it is dropped after it: freeing a whole cache takes
+        // long, and nobody has to wait for that.
+        let mut removed = Vec::new();
         let mut pool = self.pool();
         if pool.version > version {
             return Subscribers::new(answer);
         }
         if pool.version < version {
             self.empty_shards();
-            old.push(pool.turn_to(version));
+            removed.push(pool.start_version(version));
         }
         pool.add(&name, &answer);
-        if pool.whole_weight() > self.most {
-            old.push(pool.forget_before());
+        if pool.total_bytes() > self.max_bytes {
+            removed.push(pool.remove_previous());
         }
-        if pool.whole_weight() > self.most {
+        if pool.total_bytes() > self.max_bytes {
             self.empty_shards();
-            old.push(pool.empty());
+            removed.push(pool.empty());
             pool.add(&name, &answer);
         }
-        if pool.whole_weight() > self.most {
-            old.push(pool.empty());
+        if pool.total_bytes() > self.max_bytes {
+            removed.push(pool.empty());
             return Subscribers::new(answer);
         }
-        let kept = self.put(version, name, answer);
+        let cached = self.insert_into_shard(version, name, answer);
         drop(pool);
-        kept
+        cached
     }
 
-    /// Puts a pool's answer into the thread's shard. The pool is locked meanwhile, so that no older one can follow.
-    fn put(&self, version: u64, name: Arc<str>, list: Arc<[Subscriber]>) -> Subscribers {
+    /// Inserts an answer of the pool into the thread's shard. The caller holds the lock of the
+    /// pool.
+    fn insert_into_shard(
+        &self,
+        version: u64,
+        name: Arc<str>,
+        list: Arc<[Subscriber]>,
+    ) -> Subscribers {
         let answer = Subscribers::new(list);
         if let Some(shard) = self.shard() {
             let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
@@ -148,7 +175,7 @@ impl DispatchCache {
 
     fn empty_shards(&self) {
         for shard in &self.shards {
-            // A reader of another thread holds it for no longer than a look-up.
+            // Another thread holds the lock of its shard only for the time of a look-up.
             shard.write().unwrap_or_else(PoisonError::into_inner).answers.clear();
         }
     }
@@ -162,44 +189,44 @@ impl DispatchCache {
         thread_local! {
             static THREAD: usize = THREADS.fetch_add(1, Ordering::Relaxed) % SHARDS;
         }
-        // None only while the thread is being torn down; it goes on without.
+        // None only while the thread is being torn down. The call then goes on without a shard.
         THREAD.try_with(|thread| self.shards.get(*thread)).ok().flatten()
     }
 }
 
 impl Pool {
-    /// Begins a version with nothing but what the one before answered, and hands over what is of no use any more.
-    fn turn_to(&mut self, version: u64) -> Pool {
+    /// Starts a version that has only the previous answers. Returns what is no longer needed.
+    fn start_version(&mut self, version: u64) -> Pool {
         let old = mem::replace(self, Pool { version, ..Pool::default() });
-        self.before = Before { answers: old.answers, weight: old.weight };
-        Pool { subscribers: old.subscribers, before: old.before, ..Pool::default() }
+        self.previous = PreviousAnswers { answers: old.answers, bytes: old.bytes };
+        Pool { subscribers: old.subscribers, previous: old.previous, ..Pool::default() }
     }
 
-    /// Leaves nothing but the version, and hands over the rest.
+    /// Removes everything but the version, and returns it.
     fn empty(&mut self) -> Pool {
         let version = self.version;
         mem::replace(self, Pool { version, ..Pool::default() })
     }
 
-    fn forget_before(&mut self) -> Pool {
-        Pool { before: mem::take(&mut self.before), ..Pool::default() }
+    fn remove_previous(&mut self) -> Pool {
+        Pool { previous: mem::take(&mut self.previous), ..Pool::default() }
     }
 
     fn add(&mut self, name: &Arc<str>, answer: &Arc<[Subscriber]>) {
         self.answers.insert(name.clone(), answer.clone());
-        let mut weight = [ANSWER, name.len(), size_of_val(&**answer)].iter().sum::<usize>();
+        let mut bytes = [ANSWER_BYTES, name.len(), size_of_val(&**answer)].iter().sum::<usize>();
         self.subscribers.reserve(answer.len());
         for subscriber in &**answer {
-            if let Entry::Vacant(free) = self.subscribers.entry(subscriber.of().place) {
-                weight = weight.saturating_add(subscriber.weight());
+            if let Entry::Vacant(free) = self.subscribers.entry(subscriber.fields().position) {
+                bytes = bytes.saturating_add(subscriber.bytes());
                 free.insert(subscriber.clone());
             }
         }
-        self.weight = self.weight.saturating_add(weight);
+        self.bytes = self.bytes.saturating_add(bytes);
     }
 
-    fn whole_weight(&self) -> usize {
-        self.weight.saturating_add(self.before.weight)
+    fn total_bytes(&self) -> usize {
+        self.bytes.saturating_add(self.previous.bytes)
     }
 }
 
@@ -208,7 +235,7 @@ impl fmt::Debug for DispatchCache {
         let pool = self.pool();
         f.debug_struct("DispatchCache")
             .field("answers", &pool.answers.len())
-            .field("weight", &pool.weight)
+            .field("bytes", &pool.bytes)
             .finish()
     }
 }
@@ -216,16 +243,16 @@ impl fmt::Debug for DispatchCache {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dispatch::subscriber::SubscriberFields;
     use crate::id::SubscriptionId;
     use crate::secret::{IssuedSecret, SigningSecret};
-    use crate::store::Recipient;
     use crate::time::Clock;
 
-    fn subscriber(place: i64) -> Subscriber {
-        let recipient = Recipient {
-            place,
+    fn subscriber(position: i64) -> Subscriber {
+        let fields = SubscriberFields {
+            position,
             id: "01K9V3T0Z2B4C6D8E0F2G4H6J8".parse::<SubscriptionId>().unwrap(),
-            name: format!("s{place}"),
+            name: format!("s{position}"),
             url: "https://example.com/".to_owned(),
             metadata: Default::default(),
             secrets: vec![IssuedSecret::current(
@@ -233,177 +260,188 @@ mod tests {
                 Clock::default().now(),
             )],
         };
-        Subscriber::new(recipient, Clock::default())
+        Subscriber::new(fields, Clock::default())
     }
 
     fn names(answer: Option<Subscribers>) -> Option<Vec<String>> {
         answer.map(|answer| answer.iter().map(|subscriber| subscriber.name().to_owned()).collect())
     }
 
-    fn elsewhere(memo: &DispatchCache, version: u64, event_type: &str) -> Option<Subscribers> {
-        std::thread::scope(|scope| scope.spawn(|| memo.get(version, event_type)).join().unwrap())
+    fn get_from_another_thread(
+        cache: &DispatchCache,
+        version: u64,
+        event_type: &str,
+    ) -> Option<Subscribers> {
+        std::thread::scope(|scope| scope.spawn(|| cache.get(version, event_type)).join().unwrap())
     }
 
     #[test]
-    fn an_answer_is_good_for_its_version_only() {
-        let memo = DispatchCache::new();
-        memo.keep(1, "a", vec![subscriber(1)]);
-        assert_eq!(names(memo.get(1, "a")), Some(vec!["s1".to_owned()]));
-        assert_eq!(names(memo.get(0, "a")), None);
-        assert_eq!(names(memo.get(2, "a")), None);
-        memo.keep(2, "b", vec![subscriber(2)]);
-        assert_eq!(names(memo.get(1, "a")), None);
-        assert_eq!(names(memo.get(2, "a")), None);
-        assert_eq!(names(memo.get(2, "b")), Some(vec!["s2".to_owned()]));
+    fn an_answer_is_returned_for_its_version_only() {
+        let cache = DispatchCache::new();
+        cache.insert(1, "a", vec![subscriber(1)]);
+        assert_eq!(names(cache.get(1, "a")), Some(vec!["s1".to_owned()]));
+        assert_eq!(names(cache.get(0, "a")), None);
+        assert_eq!(names(cache.get(2, "a")), None);
+        cache.insert(2, "b", vec![subscriber(2)]);
+        assert_eq!(names(cache.get(1, "a")), None);
+        assert_eq!(names(cache.get(2, "a")), None);
+        assert_eq!(names(cache.get(2, "b")), Some(vec!["s2".to_owned()]));
     }
 
     #[test]
-    fn an_answer_that_comes_late_is_not_kept() {
-        let memo = DispatchCache::new();
-        memo.keep(2, "a", vec![subscriber(2)]);
+    fn a_late_answer_of_an_earlier_version_is_not_cached() {
+        let cache = DispatchCache::new();
+        cache.insert(2, "a", vec![subscriber(2)]);
         assert_eq!(
-            names(Some(memo.keep(1, "a", vec![subscriber(1)]))),
+            names(Some(cache.insert(1, "a", vec![subscriber(1)]))),
             Some(vec!["s1".to_owned()])
         );
-        assert_eq!(names(memo.get(1, "a")), None);
-        assert_eq!(names(memo.get(2, "a")), Some(vec!["s2".to_owned()]));
+        assert_eq!(names(cache.get(1, "a")), None);
+        assert_eq!(names(cache.get(2, "a")), Some(vec!["s2".to_owned()]));
     }
 
     #[test]
     fn another_thread_gets_the_same_list_and_not_a_copy() {
-        let memo = DispatchCache::new();
-        let here = memo.keep(1, "a", vec![subscriber(1)]);
-        let there = elsewhere(&memo, 1, "a").unwrap();
+        let cache = DispatchCache::new();
+        let here = cache.insert(1, "a", vec![subscriber(1)]);
+        let there = get_from_another_thread(&cache, 1, "a").unwrap();
         assert!(std::ptr::eq(&raw const *here, &raw const *there));
         assert!(
-            Arc::ptr_eq(&here.0, &memo.get(1, "a").unwrap().0),
+            here.is_clone_of(&cache.get(1, "a").unwrap()),
             "the pointer is made once for a thread"
         );
     }
 
-    /// A list of whom each carries this much text four times.
-    fn heavy(places: std::ops::Range<i64>, text: usize) -> Vec<Subscriber> {
-        let heavy = |place: i64| {
-            let recipient = Recipient {
-                place,
+    /// Returns a list of subscribers that each hold this much text four times.
+    fn heavy(positions: std::ops::Range<i64>, text: usize) -> Vec<Subscriber> {
+        let heavy = |position: i64| {
+            let fields = SubscriberFields {
+                position,
                 id: "01K9V3T0Z2B4C6D8E0F2G4H6J8".parse::<SubscriptionId>().unwrap(),
                 name: "n".repeat(text),
                 url: "u".repeat(text),
                 metadata: [("k".repeat(text), "v".repeat(text))].into(),
                 secrets: Vec::new(),
             };
-            Subscriber::new(recipient, Clock::default())
+            Subscriber::new(fields, Clock::default())
         };
-        places.map(heavy).collect()
+        positions.map(heavy).collect()
     }
 
     #[test]
-    fn what_is_kept_weighs_its_text_each_subscriber_once_and_a_pointer_for_each_answer() {
-        let memo = DispatchCache::new();
-        let weigh = |event_type: &str, list| {
-            let before = memo.pool().weight;
-            memo.keep(1, event_type, list);
-            memo.pool().weight - before
+    fn each_subscriber_is_counted_once_and_each_answer_adds_a_pointer() {
+        let cache = DispatchCache::new();
+        let bytes_of = |event_type: &str, list| {
+            let before = cache.pool().bytes;
+            cache.insert(1, event_type, list);
+            cache.pool().bytes - before
         };
-        let (none, some) = (weigh("a", heavy(1..2, 0)), weigh("b", heavy(2..3, 10_000)));
+        let (none, some) = (bytes_of("a", heavy(1..2, 0)), bytes_of("b", heavy(2..3, 10_000)));
         assert_eq!(some - none, 40_000);
-        assert_eq!(weigh("c", heavy(1..3, 10_000)), ANSWER + 1 + 2 * size_of::<Subscriber>());
-        assert_eq!(weigh("dddd", heavy(1..2, 0)), ANSWER + 4 + size_of::<Subscriber>());
+        assert_eq!(
+            bytes_of("c", heavy(1..3, 10_000)),
+            ANSWER_BYTES + 1 + 2 * size_of::<Subscriber>()
+        );
+        assert_eq!(bytes_of("dddd", heavy(1..2, 0)), ANSWER_BYTES + 4 + size_of::<Subscriber>());
         let secret = subscriber(3);
         let keys = secret
             .secrets()
             .map(|secret| secret.expose().len() + secret.key().len())
             .sum::<usize>();
-        assert!((keys..keys + 500).contains(&(secret.weight() - heavy(4..5, 0)[0].weight())));
-        // Another version begins with nothing.
-        memo.keep(2, "a", heavy(1..2, 0));
-        assert_eq!(memo.pool().weight, none);
+        assert!((keys..keys + 500).contains(&(secret.bytes() - heavy(4..5, 0)[0].bytes())));
+        // Another version starts with nothing.
+        cache.insert(2, "a", heavy(1..2, 0));
+        assert_eq!(cache.pool().bytes, none);
     }
 
     #[test]
-    fn a_subscriber_is_known_at_its_place_in_its_version_only() {
-        let memo = DispatchCache::new();
-        assert!(!memo.knows_subscribers(0));
-        memo.keep(1, "a", vec![subscriber(1), subscriber(2)]);
-        assert_eq!([0, 1, 2].map(|version| memo.knows_subscribers(version)), [false, true, false]);
-        let known =
-            |version, place| memo.subscriber(version, place).map(|found| found.name().to_owned());
+    fn a_subscriber_is_found_by_its_position_in_its_version_only() {
+        let cache = DispatchCache::new();
+        assert!(!cache.has_subscribers(0));
+        cache.insert(1, "a", vec![subscriber(1), subscriber(2)]);
+        assert_eq!([0, 1, 2].map(|version| cache.has_subscribers(version)), [false, true, false]);
+        let known = |version, position| {
+            cache.subscriber(version, position).map(|found| found.name().to_owned())
+        };
         assert_eq!(known(1, 2), Some("s2".to_owned()));
         assert_eq!(known(1, 3), None);
         assert_eq!(known(0, 2), None);
         assert_eq!(known(2, 2), None);
-        // The one that is there stays, so that all answers hold the same.
-        let first = memo.subscriber(1, 1).unwrap();
-        memo.keep(1, "b", vec![subscriber(1)]);
-        assert!(Arc::ptr_eq(&memo.subscriber(1, 1).unwrap().0, &first.0));
-        memo.keep(2, "b", vec![subscriber(1)]);
+        // The first one stays, so that all answers share it.
+        let first = cache.subscriber(1, 1).unwrap();
+        cache.insert(1, "b", vec![subscriber(1)]);
+        assert!(cache.subscriber(1, 1).unwrap().is_clone_of(&first));
+        cache.insert(2, "b", vec![subscriber(1)]);
         assert_eq!(known(1, 2), None);
         assert_eq!(known(2, 2), None);
     }
 
     #[test]
-    fn what_was_answered_in_the_version_before_is_there_to_be_made_use_of_and_no_longer() {
-        let memo = DispatchCache::new();
-        let before =
-            |version, event_type: &str| memo.before(version, event_type).map(|list| list.len());
-        memo.keep(1, "a", vec![subscriber(1)]);
-        assert_eq!(before(1, "a"), None, "it is of this version");
-        assert_eq!(before(2, "a"), Some(1));
-        memo.keep(2, "b", vec![subscriber(1), subscriber(2)]);
-        assert_eq!((before(2, "a"), before(2, "b")), (Some(1), None));
-        memo.keep(5, "c", vec![subscriber(1)]);
-        assert_eq!((before(5, "a"), before(5, "b")), (None, Some(2)));
+    fn only_the_answers_of_the_last_version_are_previous_answers() {
+        let cache = DispatchCache::new();
+        let previous =
+            |version, event_type: &str| cache.previous(version, event_type).map(|list| list.len());
+        cache.insert(1, "a", vec![subscriber(1)]);
+        assert_eq!(previous(1, "a"), None, "it is of this version");
+        assert_eq!(previous(2, "a"), Some(1));
+        cache.insert(2, "b", vec![subscriber(1), subscriber(2)]);
+        assert_eq!((previous(2, "a"), previous(2, "b")), (Some(1), None));
+        cache.insert(5, "c", vec![subscriber(1)]);
+        assert_eq!((previous(5, "a"), previous(5, "b")), (None, Some(2)));
     }
 
     #[test]
-    fn what_is_of_no_use_any_more_is_handed_over_to_be_dropped_when_nobody_waits() {
-        let memo = DispatchCache::new();
-        memo.keep(1, "a", vec![subscriber(1)]);
-        memo.keep(2, "b", vec![subscriber(2), subscriber(3)]);
-        let old = memo.pool().turn_to(3);
-        assert_eq!((old.subscribers.len(), old.before.answers.len()), (2, 1));
+    fn what_a_new_version_removes_is_returned_so_that_it_is_freed_without_the_lock() {
+        let cache = DispatchCache::new();
+        cache.insert(1, "a", vec![subscriber(1)]);
+        cache.insert(2, "b", vec![subscriber(2), subscriber(3)]);
+        let old = cache.pool().start_version(3);
+        assert_eq!((old.subscribers.len(), old.previous.answers.len()), (2, 1));
     }
 
     #[test]
-    fn what_was_answered_before_counts_and_goes_first() {
+    fn previous_answers_count_and_are_removed_first() {
         let measured = DispatchCache::new();
-        measured.keep(1, "a", vec![subscriber(1)]);
-        let weight = measured.pool().weight;
-        let memo = DispatchCache { most: 2 * weight, ..DispatchCache::new() };
-        memo.keep(1, "a", vec![subscriber(1)]);
-        memo.keep(2, "b", vec![subscriber(2)]);
-        assert_eq!(memo.pool().whole_weight(), 2 * weight);
-        assert!(memo.before(2, "a").is_some() && memo.get(2, "b").is_some());
-        memo.keep(2, "c", vec![subscriber(3)]);
-        assert!(memo.before(2, "a").is_none());
-        assert!(memo.get(2, "b").is_some() && memo.get(2, "c").is_some());
-        assert_eq!(memo.pool().whole_weight(), 2 * weight);
+        measured.insert(1, "a", vec![subscriber(1)]);
+        let bytes = measured.pool().bytes;
+        let cache = DispatchCache { max_bytes: 2 * bytes, ..DispatchCache::new() };
+        cache.insert(1, "a", vec![subscriber(1)]);
+        cache.insert(2, "b", vec![subscriber(2)]);
+        assert_eq!(cache.pool().total_bytes(), 2 * bytes);
+        assert!(cache.previous(2, "a").is_some() && cache.get(2, "b").is_some());
+        cache.insert(2, "c", vec![subscriber(3)]);
+        assert!(cache.previous(2, "a").is_none());
+        assert!(cache.get(2, "b").is_some() && cache.get(2, "c").is_some());
+        assert_eq!(cache.pool().total_bytes(), 2 * bytes);
     }
 
     #[test]
-    fn what_goes_beyond_the_bound_empties_the_memo_and_what_is_larger_is_not_kept() {
+    fn an_answer_over_the_limit_empties_the_cache_and_a_larger_one_is_not_cached() {
         let one = subscriber(1);
-        let weight = one.weight() + size_of::<Subscriber>() + ANSWER + 1;
-        let memo = DispatchCache { most: 2 * weight, ..DispatchCache::new() };
-        memo.keep(1, "a", vec![one]);
-        memo.keep(1, "b", vec![subscriber(2)]);
-        assert!(memo.get(1, "a").is_some() && memo.get(1, "b").is_some());
-        memo.keep(1, "c", vec![subscriber(3)]);
-        assert!(memo.get(1, "a").is_none() && memo.get(1, "b").is_none());
-        assert!(memo.get(1, "c").is_some());
-        assert!(elsewhere(&memo, 1, "c").is_some() && elsewhere(&memo, 0, "c").is_none());
-        let large = memo.keep(1, "d", (10..20).map(subscriber).collect());
+        let bytes = one.bytes() + size_of::<Subscriber>() + ANSWER_BYTES + 1;
+        let cache = DispatchCache { max_bytes: 2 * bytes, ..DispatchCache::new() };
+        cache.insert(1, "a", vec![one]);
+        cache.insert(1, "b", vec![subscriber(2)]);
+        assert!(cache.get(1, "a").is_some() && cache.get(1, "b").is_some());
+        cache.insert(1, "c", vec![subscriber(3)]);
+        assert!(cache.get(1, "a").is_none() && cache.get(1, "b").is_none());
+        assert!(cache.get(1, "c").is_some());
+        assert!(
+            get_from_another_thread(&cache, 1, "c").is_some()
+                && get_from_another_thread(&cache, 0, "c").is_none()
+        );
+        let large = cache.insert(1, "d", (10..20).map(subscriber).collect());
         assert_eq!(large.len(), 10);
-        assert!(memo.get(1, "d").is_none());
-        assert!(memo.pool().weight <= memo.most);
-        assert_eq!(format!("{memo:?}"), "DispatchCache { answers: 0, weight: 0 }");
-        // What just fits is kept, also where it has to have the memo to itself.
+        assert!(cache.get(1, "d").is_none());
+        assert!(cache.pool().bytes <= cache.max_bytes);
+        assert_eq!(format!("{cache:?}"), "DispatchCache { answers: 0, bytes: 0 }");
+        // An answer that just fits is cached, also where everything else has to go.
         let measured = DispatchCache::new();
-        measured.keep(1, "a", vec![subscriber(1)]);
-        let memo = DispatchCache { most: measured.pool().weight, ..DispatchCache::new() };
-        memo.keep(1, "a", vec![subscriber(1)]);
-        assert!(memo.get(1, "a").is_some());
-        memo.keep(1, "b", vec![subscriber(2)]);
-        assert!(memo.get(1, "a").is_none() && memo.get(1, "b").is_some());
+        measured.insert(1, "a", vec![subscriber(1)]);
+        let cache = DispatchCache { max_bytes: measured.pool().bytes, ..DispatchCache::new() };
+        cache.insert(1, "a", vec![subscriber(1)]);
+        assert!(cache.get(1, "a").is_some());
+        cache.insert(1, "b", vec![subscriber(2)]);
+        assert!(cache.get(1, "a").is_none() && cache.get(1, "b").is_some());
     }
 }

@@ -3,7 +3,7 @@ use std::fmt;
 use crate::error::visible;
 use crate::id::SubscriptionId;
 use crate::pattern::EventPattern;
-use crate::store::Routed;
+use crate::store::RouteRow;
 
 /// The subscriptions whose patterns match an event type, with those patterns. Returned by
 /// [`Registry::explain`](crate::Registry::explain).
@@ -26,9 +26,9 @@ pub struct ExplanationEntry {
 }
 
 impl Explanation {
-    pub(crate) fn new(event_type: &str, routes: Vec<Routed>) -> Explanation {
-        let entry = |routed| {
-            let Routed { id, name, enabled, patterns } = routed;
+    pub(crate) fn new(event_type: &str, routes: Vec<RouteRow>) -> Explanation {
+        let entry = |row| {
+            let RouteRow { id, name, enabled, patterns } = row;
             ExplanationEntry { subscription_id: id, name, enabled, patterns }
         };
         Explanation {

@@ -9,7 +9,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use subtle::{Choice, ConstantTimeEq as _};
 
-use super::Subscriber;
+use super::subscriber::Subscriber;
 use crate::error::{Error, Problem, Result};
 use crate::secret::SigningSecret;
 

@@ -69,7 +69,7 @@ impl Registry {
     #[cfg(feature = "test-util")]
     #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
     pub fn fork(&self) -> Result<Registry> {
-        let super::Inner { store, memo: _, clock, rules } = &*self.inner;
+        let super::Inner { store, cache: _, clock, rules } = &*self.inner;
         Ok(Registry::new(store.fork()?, clock.clone(), rules.clone()))
     }
 }

@@ -1,22 +1,22 @@
-use std::cell::Cell;
-
 use super::{Inner, Registry, known_event_type};
-use crate::dispatch::{Explanation, Subscriber, Subscribers};
+use crate::dispatch::{Explanation, Revalidated, Revalidation, Subscribers};
 use crate::error::Result;
 use crate::store::Read;
 
 /// # Dispatch
 impl Registry {
-    /// Which enabled subscriptions get this event: each once, however many of its patterns cover it, in the order of
-    /// creation. There may be none.
+    /// Returns the enabled subscriptions that get this event, in the order of creation. Each
+    /// appears once, however many of its patterns match. The list can be empty.
     ///
-    /// Answers are remembered until anybody changes the file, which is asked at every call: in memory and with
-    /// [`exclusive(true)`](crate::RegistryOptions::exclusive) by a look at a counter, else by one of SQLite's
-    /// (`PRAGMA data_version`, about 2 µs). At most 96 MiB are remembered; then it begins anew.
+    /// Answers are cached until any process commits a change. Every call checks for that: in memory
+    /// and with [`exclusive(true)`](crate::RegistryOptions::exclusive) it reads a counter,
+    /// otherwise it asks SQLite (`PRAGMA data_version`, about 2 µs). The cache holds at most 96
+    /// MiB, and is emptied before it exceeds them.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound), with a suggestion, for a name outside the catalog.
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound), with a suggestion, for a name outside
+    /// the catalog.
     ///
     /// # Examples
     ///
@@ -34,52 +34,49 @@ impl Registry {
     /// # Ok::<(), webhook_registry::Error>(())
     /// ```
     pub fn subscribers(&self, event_type: &str) -> Result<Subscribers> {
-        let Inner { store, memo, clock, .. } = &*self.inner;
+        let Inner { store, cache, .. } = &*self.inner;
         let version = store.version()?;
-        if let Some(answer) = memo.get(version, event_type) {
+        if let Some(answer) = cache.get(version, event_type) {
             return Ok(answer);
         }
-        let make = |recipient| Subscriber::new(recipient, clock.clone());
-        let before = memo.before(version, event_type).unwrap_or_default();
-        let (any, shared) = (memo.knows_subscribers(version), Cell::new(false));
-        let known = |place| {
-            let known = if any { memo.subscriber(version, place) } else { None };
-            known.inspect(|_| shared.set(true))
-        };
-        let list =
-            self.recipients(event_type, |read| read.recipients(event_type, known, &before, make))?;
-        // What is shared with other answers was read at another moment. That is the same moment unless somebody has
-        // changed the file since; then this answer has to be of one moment, and is not for others.
-        if shared.get() && store.version()? != version {
-            let list = self
-                .recipients(event_type, |read| read.recipients(event_type, |_| None, &[], make))?;
-            return Ok(Subscribers::of(list));
+        let revalidation = Revalidation::new(cache, version, event_type);
+        let Revalidated { list, shares } = self.read_subscribers(event_type, &revalidation)?;
+        // The subscribers of other answers were read earlier. The file said the same at that moment
+        // and at this one, unless its version has changed since. Then this answer would mix two
+        // snapshots: it is read again from one, and not cached.
+        if shares && store.version()? != version {
+            let uncached = Revalidation::without_cache();
+            let Revalidated { list, .. } = self.read_subscribers(event_type, &uncached)?;
+            return Ok(Subscribers::new(list.into()));
         }
-        Ok(memo.keep(version, event_type, list))
+        Ok(cache.insert(version, event_type, list))
     }
 
-    fn recipients(
+    fn read_subscribers(
         &self,
         event_type: &str,
-        recipients: impl Fn(&Read<'_>) -> Result<Vec<Subscriber>>,
-    ) -> Result<Vec<Subscriber>> {
-        let list = self.read_autocommit(&recipients)?;
-        if !list.is_empty() {
-            return Ok(list);
+        revalidation: &Revalidation<'_>,
+    ) -> Result<Revalidated> {
+        let job = |read: &Read<'_>| revalidation.read(read, event_type, &self.inner.clock);
+        let answer = self.read_autocommit(job)?;
+        if !answer.list.is_empty() {
+            return Ok(answer);
         }
-        // Nobody, or no such event type: asked of one moment.
+        // Either nobody subscribes, or the catalog does not have the event type. Both questions
+        // have to be asked of one snapshot.
         self.read_or_suggest(|tx| {
             known_event_type(tx, event_type)?;
-            recipients(tx)
+            job(tx)
         })
     }
 
-    /// Why an event goes where it goes: every subscription with a pattern that covers it, also the disabled ones, in the
-    /// order of creation, each with those patterns.
+    /// Returns every subscription with a pattern that matches this event type, also the disabled
+    /// ones, in the order of creation, each with those patterns.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound), with a suggestion, for a name outside the catalog.
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound), with a suggestion, for a name outside
+    /// the catalog.
     ///
     /// # Examples
     ///

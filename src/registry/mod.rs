@@ -20,7 +20,6 @@ use std::sync::Arc;
 
 use crate::dispatch::DispatchCache;
 use crate::error::{Error, Result};
-use crate::scope::Scope;
 use crate::store::{Read, Store, Write};
 use crate::subscription::Rules;
 use crate::time::Clock;
@@ -41,12 +40,11 @@ pub use options::RegistryOptions;
 #[derive(Clone)]
 pub struct Registry {
     inner: Arc<Inner>,
-    scope: Scope,
 }
 
 struct Inner {
     store: Store,
-    memo: DispatchCache,
+    cache: DispatchCache,
     clock: Clock,
     rules: Rules,
 }
@@ -55,8 +53,8 @@ impl Registry {
     pub(crate) fn new(store: Store, clock: Clock, rules: Rules) -> Registry {
         #[cfg(feature = "test-util")]
         let clock = store.entropy().seeded_state().and_then(|state| state.clock()).unwrap_or(clock);
-        let inner = Inner { store, memo: DispatchCache::new(), clock, rules };
-        Registry { inner: Arc::new(inner), scope: Scope::default() }
+        let inner = Inner { store, cache: DispatchCache::new(), clock, rules };
+        Registry { inner: Arc::new(inner) }
     }
 
     /// Opens the file at `path`, or creates it, with mode 0600 on Unix. An existing file of 0 bytes becomes a registry
@@ -112,19 +110,19 @@ impl Registry {
 }
 
 impl Registry {
-    /// Reads the subscriptions in this handle's scope, all of one moment.
+    /// Reads from one snapshot of the file.
     fn read<T>(&self, job: impl Fn(&Read<'_>) -> Result<T>) -> Result<T> {
-        self.inner.store.read(&self.scope, job)
+        self.inner.store.read(job)
     }
 
-    /// The same with one statement.
+    /// Reads with one statement, without a transaction around it.
     fn read_autocommit<T>(&self, job: impl Fn(&Read<'_>) -> Result<T>) -> Result<T> {
-        self.inner.store.read_autocommit(&self.scope, job)
+        self.inner.store.read_autocommit(job)
     }
 
-    /// Changes the subscriptions in this handle's scope.
+    /// Changes the file in one transaction.
     fn write<T>(&self, job: impl FnOnce(&Write<'_>) -> Result<T>) -> Result<T> {
-        self.inner.store.write(&self.scope, job)
+        self.inner.store.write(job)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Statements and row decoders for event types, patterns, and which covers which.
+//! The statements for the tables `event_type`, `pattern` and `expansion`.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -7,7 +7,7 @@ use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::error::MapSqliteErr as _;
 use super::rows::{decode_pattern, id_of, name_of};
-use super::{Read, Write};
+use super::transaction::{Read, Write};
 use crate::error::{Error, Result};
 use crate::event_type::{EventType, is_name};
 use crate::id::SubscriptionId;
@@ -15,7 +15,7 @@ use crate::json::Json;
 use crate::pattern::EventPattern;
 use crate::subscription::EventCatalog;
 
-/// How many names are read for the suggestions of one call.
+/// The maximum number of names that are read for the suggestions of one call.
 const MAX_NAMES: usize = 2_000;
 
 impl Read<'_> {
@@ -50,8 +50,8 @@ impl Read<'_> {
         Ok(names)
     }
 
-    /// Returns the names to compare with these texts. Of a large catalog these are the neighbours of
-    /// each text in byte order, so that a call reads a bounded number of names.
+    /// Returns the names to compare with these texts. Of a large catalog these are the neighbours
+    /// of each text in byte order, so that a call reads a bounded number of names.
     pub(crate) fn names_near<'t>(
         &self,
         texts: impl ExactSizeIterator<Item = &'t str>,
@@ -88,22 +88,23 @@ impl Read<'_> {
             .map_sqlite_err()
     }
 
-    /// Hands over each event type that the pattern covers, by name, until told to stop.
-    fn covered(
+    /// Passes each event type that the pattern matches to `each`, by name, until `each` returns
+    /// false.
+    fn each_matching(
         &self,
         pattern: &EventPattern,
         mut each: impl FnMut(i64, &str) -> Result<bool>,
     ) -> Result<()> {
-        // All that begin like the pattern, also what is no name: damage is told, not passed over.
+        // Every name with the pattern's prefix, also an invalid one, so that damage is reported.
         let from = if pattern.is_wildcard() { pattern.literal_prefix() } else { pattern.as_str() };
         let sql = "SELECT id, name FROM event_type INDEXED BY sqlite_autoindex_event_type_1 \
                    WHERE name >= ?1 AND name < ?2 ORDER BY name";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
-        let mut rows = statement.query(params![from, behind(from)]).map_sqlite_err()?;
+        let mut rows = statement.query(params![from, after_prefix(from)]).map_sqlite_err()?;
         while let Some(row) = rows.next().map_sqlite_err()? {
             let name = decode_name(row, 1)?;
             let go_on = !pattern.matches(name) || each(row.get(0).map_sqlite_err()?, name)?;
-            // A name itself comes before all that begin like it.
+            // The name itself sorts before every name that begins with it.
             if !go_on || !pattern.is_wildcard() {
                 break;
             }
@@ -111,45 +112,43 @@ impl Read<'_> {
         Ok(())
     }
 
-    /// The row of a pattern that a subscription has, where it is expanded into anything: found faster than by the names.
+    /// Returns the row of a pattern that is in use and matches an event type. This is faster than
+    /// comparing names.
     fn expanded(&self, pattern: &EventPattern) -> Result<Option<i64>> {
-        // Not with EXISTS, which SQLite can turn into a join and then begin at its other end.
+        // Not with EXISTS: SQLite can turn that into a join, and start at the other end of it.
         let sql = "SELECT id FROM pattern AS p WHERE text = ?1 AND \
                    (SELECT 1 FROM expansion e INDEXED BY expansion_pattern \
-                     WHERE e.pattern = p.id AND (SELECT 1 FROM event_type WHERE id = e.event_type))";
+                     WHERE e.pattern = p.id AND (SELECT 1 FROM event_type WHERE id = \
+                     e.event_type))";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         statement.query_row([pattern.as_str()], |row| row.get(0)).optional().map_sqlite_err()
     }
 
     pub(crate) fn expand(&self, pattern: &EventPattern) -> Result<Vec<String>> {
         let mut names = Vec::new();
-        self.covered(pattern, |_, name| {
+        self.each_matching(pattern, |_, name| {
             names.push(name.to_owned());
             Ok(true)
         })?;
         Ok(names)
     }
 
-    /// The subscriptions with this very pattern: at most `most` by id and name, and how many there are.
+    /// Returns at most `most` subscriptions with exactly this pattern, by id and name, and their
+    /// number.
     pub(crate) fn namers(
         &self,
         pattern: &str,
         most: u8,
     ) -> Result<(Vec<(SubscriptionId, String)>, u64)> {
-        let mut count = self
-            .conn
-            .prepare_cached(
-                "SELECT count(*) FROM subscription_pattern INDEXED BY subscription_pattern_route \
-                 WHERE pattern = (SELECT id FROM pattern WHERE text = ?1)",
-            )
-            .map_sqlite_err()?;
-        let count: i64 = count.query_row([pattern], |row| row.get(0)).map_sqlite_err()?;
+        let count = self.pattern_uses(pattern)?;
         let mut statement = self
             .conn
             .prepare_cached(
-                "SELECT s.id, s.name FROM subscription_pattern sp INDEXED BY subscription_pattern_route \
+                "SELECT s.id, s.name FROM subscription_pattern sp INDEXED BY \
+                 subscription_pattern_route \
                  CROSS JOIN subscription s INDEXED BY subscription_seq ON s.seq = sp.subscription \
-                 WHERE sp.pattern = (SELECT id FROM pattern WHERE text = ?1) ORDER BY s.seq LIMIT ?2",
+                 WHERE sp.pattern = (SELECT id FROM pattern WHERE text = ?1) ORDER BY s.seq \
+                 LIMIT ?2",
             )
             .map_sqlite_err()?;
         let mut rows = statement.query(params![pattern, most]).map_sqlite_err()?;
@@ -163,7 +162,7 @@ impl Read<'_> {
 }
 
 impl Write<'_> {
-    /// Adds an event type to the catalog and to every pattern that covers it.
+    /// Adds an event type to the catalog, and expands into it every pattern that matches.
     ///
     /// `wildcards` are all [wildcards](Write::wildcards) of the file.
     pub(crate) fn add_event_type(
@@ -177,7 +176,8 @@ impl Write<'_> {
         let mut insert = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let id = insert.insert(params![name, description, schema]).map_sqlite_err()?;
         self.execute(
-            "INSERT INTO expansion (event_type, pattern) SELECT ?1, id FROM pattern WHERE text = ?2",
+            "INSERT INTO expansion (event_type, pattern) SELECT ?1, id FROM pattern WHERE text = \
+             ?2",
             params![id, name],
         )?;
         for (pattern, _) in wildcards.iter().filter(|(_, pattern)| pattern.matches(name)) {
@@ -186,7 +186,7 @@ impl Write<'_> {
         Ok(())
     }
 
-    /// Replaces what is kept under the name of an event type.
+    /// Replaces the description and the schema of an event type.
     pub(crate) fn replace_event_type(
         &self,
         event_type: &EventType,
@@ -199,12 +199,13 @@ impl Write<'_> {
         )
     }
 
-    /// Every wildcard of the file, compiled.
+    /// Returns every wildcard of the file, parsed.
     pub(crate) fn wildcards(&self) -> Result<Vec<(i64, EventPattern)>> {
         let mut statement = self
             .conn
             .prepare_cached(
-                "SELECT id, text FROM pattern INDEXED BY pattern_wildcard WHERE wildcard = 1 ORDER BY text",
+                "SELECT id, text FROM pattern INDEXED BY pattern_wildcard WHERE wildcard = 1 \
+                 ORDER BY text",
             )
             .map_sqlite_err()?;
         let mut rows = statement.query([]).map_sqlite_err()?;
@@ -215,12 +216,12 @@ impl Write<'_> {
         Ok(wildcards)
     }
 
-    /// Takes an event type out of the catalog and of every pattern that covers it.
+    /// Removes an event type from the catalog and from every expansion.
     pub(crate) fn remove_event_type(&self, name: &str) -> Result<()> {
         self.execute("DELETE FROM event_type WHERE name = ?1", params![name])
     }
 
-    /// The row of a pattern. A new one is expanded at once.
+    /// Returns the row of a pattern. A new pattern is inserted and expanded.
     pub(super) fn intern(&self, pattern: &EventPattern) -> Result<i64> {
         let mut statement =
             self.conn.prepare_cached("SELECT id FROM pattern WHERE text = ?1").map_sqlite_err()?;
@@ -235,7 +236,9 @@ impl Write<'_> {
             .map_sqlite_err()?;
         let id =
             insert.insert(params![pattern.as_str(), pattern.is_wildcard()]).map_sqlite_err()?;
-        self.covered(pattern, |event_type, _| self.expand_into(event_type, id).map(|()| true))?;
+        self.each_matching(pattern, |event_type, _| {
+            self.expand_into(event_type, id).map(|()| true)
+        })?;
         Ok(id)
     }
 
@@ -246,12 +249,13 @@ impl Write<'_> {
         )
     }
 
-    /// Drops those of the patterns that no subscription has any more.
+    /// Deletes those of the patterns that no subscription has any more.
     pub(super) fn drop_unused(&self, patterns: &[i64]) -> Result<()> {
         patterns.iter().try_for_each(|pattern| {
             self.execute(
                 "DELETE FROM pattern WHERE id = ?1 \
-                 AND NOT EXISTS (SELECT 1 FROM subscription_pattern INDEXED BY subscription_pattern_route WHERE pattern = ?1)",
+                 AND NOT EXISTS (SELECT 1 FROM subscription_pattern INDEXED BY \
+                 subscription_pattern_route WHERE pattern = ?1)",
                 params![pattern],
             )
         })
@@ -280,64 +284,65 @@ fn decode(row: &Row<'_>) -> Result<EventType> {
     }
 }
 
-/// What sorts behind every text that begins like this, which is of the characters of names.
-fn behind(prefix: &str) -> Value {
+/// Returns a value that sorts after every text with this prefix.
+fn after_prefix(prefix: &str) -> Value {
     let mut text = prefix.to_owned();
     match text.pop().and_then(|last| char::from_u32(u32::from(last).saturating_add(1))) {
         Some(next) => {
             text.push(next);
             Value::Text(text)
         }
-        // Behind every text comes every blob.
+        // Every blob sorts after every text.
         None => Value::Blob(Vec::new()),
     }
 }
 
-/// The name of an event type.
+/// Decodes the name of an event type.
 fn decode_name<'r>(row: &'r Row<'_>, column: usize) -> Result<&'r str> {
     let name = row.get_ref(column).map_sqlite_err()?.as_str().ok().filter(|name| is_name(name));
     name.ok_or_else(|| Error::corrupt("an event type has a name that is none"))
 }
 
-/// The catalog as the rules see it, during one call.
+/// Answers the questions of the validation about the catalog, during one call.
 pub(crate) struct CatalogLookup<'a> {
     read: &'a Read<'a>,
-    /// What was asked before: many subscriptions share few patterns.
-    asked: HashMap<EventPattern, Asked>,
+    /// The earlier answers, because many subscriptions share few patterns.
+    cached: HashMap<EventPattern, CachedMatch>,
 }
 
 #[derive(Clone, Copy)]
-struct Asked {
+struct CachedMatch {
     covers: bool,
-    /// Of the pattern, where it was met.
+    /// The row of the pattern, where it was looked up.
     row: Option<i64>,
 }
 
 impl<'a> CatalogLookup<'a> {
     pub(crate) fn new(read: &'a Read<'a>) -> CatalogLookup<'a> {
-        CatalogLookup { read, asked: HashMap::new() }
+        CatalogLookup { read, cached: HashMap::new() }
     }
 
-    /// The row of a pattern, where it was met. It is there until patterns are dropped.
+    /// Returns the row of a pattern, where it was looked up. It is valid until patterns are
+    /// deleted.
     pub(super) fn row(&self, pattern: &EventPattern) -> Option<i64> {
-        self.asked.get(pattern)?.row
+        self.cached.get(pattern)?.row
     }
 }
 
 impl EventCatalog for CatalogLookup<'_> {
     fn covers(&mut self, pattern: &EventPattern) -> Result<bool> {
-        if let Some(asked) = self.asked.get(pattern) {
-            return Ok(asked.covers);
+        if let Some(cached) = self.cached.get(pattern) {
+            return Ok(cached.covers);
         }
         let row = self.read.expanded(pattern)?;
         let mut covers = row.is_some();
         if !covers {
-            self.read.covered(pattern, |_, _| {
+            self.read.each_matching(pattern, |_, _| {
                 covers = true;
                 Ok(false)
             })?;
         }
-        self.asked.insert(pattern.clone(), Asked { covers, row });
+        self.cached.insert(pattern.clone(), CachedMatch { covers, row });
         Ok(covers)
     }
 }
@@ -351,7 +356,7 @@ mod tests {
     use crate::store::{Durability, Settings, Store};
 
     #[test]
-    fn a_pattern_that_is_in_use_is_met_with_its_row_and_what_covers_nothing_is_not_met() {
+    fn the_lookup_returns_the_row_of_a_pattern_that_is_in_use_and_matches() {
         let settings = Settings {
             read_only: false,
             create: true,
@@ -366,13 +371,13 @@ mod tests {
         let pattern = |text| EventPattern::compile(text).unwrap();
         let store = Store::in_memory(&settings).unwrap();
         let (row, met) = store
-            .write(&crate::scope::Scope::Every, |tx| {
+            .write(|tx| {
                 tx.add_event_type(&EventType::new("agent.created.v1"), None, &[])?;
                 tx.intern(&pattern("order.*"))?;
                 let row = tx.intern(&pattern("agent.*"))?;
-                let mut knowledge = CatalogLookup::new(tx);
+                let mut lookup = CatalogLookup::new(tx);
                 let mut ask =
-                    |text| Ok((knowledge.covers(&pattern(text))?, knowledge.row(&pattern(text))));
+                    |text| Ok((lookup.covers(&pattern(text))?, lookup.row(&pattern(text))));
                 Ok((row, [ask("agent.*")?, ask("agent.*")?, ask("*.v1")?, ask("order.*")?]))
             })
             .unwrap();

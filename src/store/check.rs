@@ -1,34 +1,27 @@
-//! Whether the file is what it should be: SQLite's own checks, and what the tables say of each other. Damage that can still
-//! be read is told, and what lies behind it is read on.
+//! Checks the file: by SQLite's own checks, and by comparing the tables. Damage that can still be
+//! read is a finding, and the check reads on after it.
 
 use std::collections::HashSet;
 
 use rusqlite::Connection;
 
-use super::Read;
 use super::disk;
 use super::error::MapSqliteErr as _;
-use super::rows::{UNREACHED, description_of, id_of, metadata_of, text_of};
-use crate::error::{Error, ErrorKind, Result};
+use super::findings::{DELETE, REBUILD, RESTORE, tolerant, tolerant_of, unless_damaged};
+use super::registry_row;
+use super::rows::{UNREACHED, description_of, metadata_of, text_of};
+use super::transaction::Read;
+use crate::error::{Error, Result};
 use crate::id::SubscriptionId;
 use crate::report::{Finding, Report, SubscriptionLabel};
 use crate::secret::IssuedSecret;
 use crate::subscription::{StoredParts, Subscription};
 
-/// What to do where the file itself is damaged.
-pub(super) const RESTORE: &str =
-    "restore a backup, or, if it can still be exported, import that into a new file";
-/// What to do where a subscription does not decode.
-const DELETE: &str = "restore a backup, or delete it by its id and create it anew";
-/// What to do where only what is derived from other rows is wrong.
-pub(super) const REBUILD: &str =
-    "export the registry and import it into a new file, which derives it anew";
-
-/// Behind SQLite's page at this offset, which no table uses, its locks lie.
+/// The offset of the page that SQLite uses for locks. No table uses that page.
 const LOCKS: i64 = 0x4000_0000;
 
 impl Read<'_> {
-    /// What SQLite says of its pages and references, and what belongs to the file as a whole.
+    /// Checks the schema, the pages, the references, and what belongs to the file as a whole.
     pub(crate) fn check_file(&self, report: &mut Report) -> Result<()> {
         // Where not even this can be read, there is nothing to report on.
         self.number("SELECT count(*) FROM sqlite_master")?;
@@ -43,7 +36,8 @@ impl Read<'_> {
         Ok(())
     }
 
-    /// Reads every subscription and its secrets, in the order of creation, and hands over those that decode.
+    /// Reads every subscription and its secrets, in the order of creation, and passes those that
+    /// decode to `see`.
     pub(crate) fn check_subscriptions(
         &self,
         report: &mut Report,
@@ -51,17 +45,20 @@ impl Read<'_> {
     ) -> Result<()> {
         // Where it does not decode, that was told with the file.
         let last_deleted =
-            tolerant(self.conn, &mut Report::default(), |_| self.last_deleted())?.flatten();
+            tolerant(self.conn, &mut Report::default(), |_| registry_row::last_deleted(self.conn))?
+                .flatten();
         let bare = "SELECT seq FROM subscription s \
                      WHERE NOT EXISTS (SELECT 1 FROM subscription_pattern r \
                                        INDEXED BY sqlite_autoindex_subscription_pattern_1 \
                                         WHERE r.subscription = s.seq)";
         let bare = tolerant(self.conn, report, |_| self.numbers(bare))?.unwrap_or_default();
         let disagree = "SELECT s.seq FROM subscription s CROSS JOIN subscription_pattern r \
-                        INDEXED BY sqlite_autoindex_subscription_pattern_1 ON r.subscription = s.seq \
+                        INDEXED BY sqlite_autoindex_subscription_pattern_1 ON r.subscription = \
+                        s.seq \
                          WHERE r.enabled <> s.enabled";
         let disagree = tolerant(self.conn, report, |_| self.numbers(disagree))?.unwrap_or_default();
-        // A connection that only reads leaves out the CHECKs when it reads the schema, also from its integrity check.
+        // A connection that only reads leaves out the CHECKs when it reads the schema, also from
+        // its integrity check.
         let unchecked = "SELECT seq FROM subscription WHERE enabled NOT IN (0, 1) OR revision < 1";
         let unchecked =
             tolerant(self.conn, report, |_| self.numbers(unchecked))?.unwrap_or_default();
@@ -93,7 +90,8 @@ impl Read<'_> {
                 }
                 before = who.id().max(before);
                 if seq >= UNREACHED {
-                    let message = "nothing can be created after it, for its row has a number to which no registry counts";
+                    let message = "nothing can be created after it, for its row has a number to \
+                        which no registry counts";
                     report.push_finding(Finding::new(&who, format_args!("{message}; {DELETE}")));
                 }
                 if unchecked.binary_search(&seq).is_ok() {
@@ -102,11 +100,12 @@ impl Read<'_> {
                     report.push_finding(Finding::new(&who, message));
                 }
                 if disagree.binary_search(&seq).is_ok() {
-                    let message = "its patterns are kept as enabled where it is not, or the other way round; set `enabled` to the \
+                    let message = "its patterns are kept as enabled where it is not, or the \
+                        other way round; set `enabled` to the \
                          other value and back";
                     report.push_finding(Finding::new(&who, message));
                 }
-                let secrets = told(self.conn, report, &who, || self.all_secrets(seq, &who))?
+                let secrets = tolerant_of(self.conn, report, &who, || self.all_secrets(seq, &who))?
                     .unwrap_or_default();
                 current_secret(report, &who, &secrets);
                 let bare = bare.binary_search(&seq).is_ok();
@@ -119,7 +118,7 @@ impl Read<'_> {
         Ok(())
     }
 
-    /// Reads a subscription, and tells of each part that does not decode or that breaks a rule.
+    /// Reads a subscription, and reports each part that does not decode or that breaks a rule.
     fn one_of(
         &self,
         seq: i64,
@@ -150,7 +149,7 @@ impl Read<'_> {
         Ok(found)
     }
 
-    /// What is wrong with each text of a subscription.
+    /// Returns the problems of each text of a subscription.
     fn texts(&self, seq: i64, id: SubscriptionId) -> Result<Vec<String>> {
         let sql = "SELECT name, url, description, metadata FROM subscription WHERE seq = ?1";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
@@ -172,8 +171,9 @@ impl Read<'_> {
     }
 
     fn unused_pages(&self, report: &mut Report) -> Result<()> {
-        // The integrity check says nothing of them once a schema has views. The table that knows of every page is not in
-        // every build of SQLite; and where pages can move, there are some besides.
+        // The integrity check says nothing of them once a schema has views. The table that knows of
+        // every page is not in every build of SQLite; and where pages can move, there are some
+        // besides.
         let known = "SELECT count(*) FROM pragma_module_list WHERE name = 'dbstat'";
         if self.number(known)? == 0 || self.number("PRAGMA auto_vacuum")? != 0 {
             return Ok(());
@@ -190,7 +190,8 @@ impl Read<'_> {
         let unused = pages.saturating_sub(used.iter().sum());
         if unused != 0 {
             let message = format!(
-                "pages belong to nothing ({unused}), and what they hold is never overwritten; {REBUILD}"
+                "pages belong to nothing ({unused}), and what they hold is never overwritten; \
+                 {REBUILD}"
             );
             report.push_finding(Finding::for_file(message));
         }
@@ -209,7 +210,7 @@ impl Read<'_> {
             );
             report.push_finding(Finding::for_file(message));
         }
-        self.last_deleted().map(drop)
+        registry_row::last_deleted(self.conn).map(drop)
     }
 
     fn history(&self, report: &mut Report) -> Result<()> {
@@ -228,27 +229,13 @@ impl Read<'_> {
         })
     }
 
-    fn last_deleted(&self) -> Result<Option<SubscriptionId>> {
-        let sql = "SELECT last_id FROM registry WHERE last_id IS NOT NULL";
-        let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
-        let mut rows = statement.query([]).map_sqlite_err()?;
-        match rows.next().map_sqlite_err()? {
-            Some(row) => id_of(row, 0).map(Some),
-            None => Ok(None),
-        }
-    }
-
     fn all_secrets(&self, seq: i64, who: &SubscriptionLabel) -> Result<Vec<IssuedSecret>> {
-        // A sealed secret opens for its subscription alone, so where that has no id, neither has this.
+        // A sealed secret opens for its subscription alone, so where that has no id, neither has
+        // this.
         who.id().map_or_else(|| Ok(Vec::new()), |id| self.secrets(seq, id))
     }
 
-    pub(super) fn number(&self, sql: &str) -> Result<i64> {
-        let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
-        statement.query_row([], |row| row.get(0)).map_sqlite_err()
-    }
-
-    /// In order, and once each.
+    /// Returns the distinct numbers of a query, in order.
     fn numbers(&self, sql: &str) -> Result<Vec<i64>> {
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let numbers = statement.query_map([], |row| row.get(0)).and_then(Iterator::collect);
@@ -259,7 +246,8 @@ impl Read<'_> {
     }
 }
 
-/// Exactly one secret does not expire, and it is the newest. None are seen where they could not be read.
+/// Reports secrets other than these: the newest does not expire, and all others do. An empty list
+/// could not be read.
 fn current_secret(report: &mut Report, who: &SubscriptionLabel, secrets: &[IssuedSecret]) {
     let Some((newest, older)) = secrets.split_first() else {
         return;
@@ -270,17 +258,18 @@ fn current_secret(report: &mut Report, who: &SubscriptionLabel, secrets: &[Issue
         report.push_finding(Finding::new(who, message));
     }
     if older.iter().any(|secret| secret.expires_at.is_none()) {
-        let message = "a secret besides its newest never expires; end it with revoke_old_secrets, or rotate_secret";
+        let message = "a secret besides its newest never expires; end it with \
+            revoke_old_secrets, or rotate_secret";
         report.push_finding(Finding::new(who, message));
     }
 }
 
-/// What of a subscription breaks a rule.
+/// Returns the parts of a subscription that break a rule.
 fn named(parts: StoredParts<'_>) -> impl Iterator<Item = String> {
     parts.faults().into_iter().map(|problem| format!("its {problem}"))
 }
 
-/// Whether SQLite finds every page, row and index whole.
+/// Runs SQLite's integrity check, and returns whether it found nothing.
 fn integrity(conn: &Connection, report: &mut Report) -> Result<bool> {
     let mut statement = conn.prepare("PRAGMA integrity_check").map_sqlite_err()?;
     let mut rows = statement.query([]).map_sqlite_err()?;
@@ -301,7 +290,8 @@ fn integrity(conn: &Connection, report: &mut Report) -> Result<bool> {
 }
 
 fn references(conn: &Connection, report: &mut Report) -> Result<()> {
-    let sql = "SELECT \"table\", parent, count(*) FROM pragma_foreign_key_check GROUP BY 1, 2 ORDER BY 1, 2";
+    let sql = "SELECT \"table\", parent, count(*) FROM pragma_foreign_key_check GROUP BY 1, 2 \
+        ORDER BY 1, 2";
     let mut statement = conn.prepare(sql).map_sqlite_err()?;
     let mut rows = statement.query([]).map_sqlite_err()?;
     while let Some(row) = rows.next().map_sqlite_err()? {
@@ -314,66 +304,4 @@ fn references(conn: &Connection, report: &mut Report) -> Result<()> {
         report.push_finding(Finding::for_file(message));
     }
     Ok(())
-}
-
-/// Goes on where the file is damaged, which is told. None where it was.
-pub(super) fn tolerant<T>(
-    conn: &Connection,
-    report: &mut Report,
-    read: impl FnOnce(&mut Report) -> Result<T>,
-) -> Result<Option<T>> {
-    let result = read(report);
-    unless_damaged(conn, result, |error| {
-        report.push_finding(Finding::for_file(format!("{error}; {RESTORE}")))
-    })
-}
-
-/// The same of what belongs to one subscription.
-fn told<T>(
-    conn: &Connection,
-    report: &mut Report,
-    who: &SubscriptionLabel,
-    read: impl FnOnce() -> Result<T>,
-) -> Result<Option<T>> {
-    unless_damaged(conn, read(), |error| {
-        let what_to_do = if who.id().is_some() { DELETE } else { RESTORE };
-        report.push_finding(Finding::new(who, format_args!("{error}; {what_to_do}")));
-    })
-}
-
-/// What was read, or none where that is damaged. Whatever else stands in the way is no finding, and ends the check.
-pub(super) fn unless_damaged<T>(
-    conn: &Connection,
-    result: Result<T>,
-    tell: impl FnOnce(Error),
-) -> Result<Option<T>> {
-    match result.map_err(|error| disk::diagnose(conn, error)) {
-        Err(error) if error.kind() == ErrorKind::Corrupt => {
-            tell(error);
-            Ok(None)
-        }
-        result => result.map(Some),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn damage_alone_is_a_finding() {
-        let mut told = Vec::new();
-        let conn = Connection::open_in_memory().unwrap();
-        let mut judge = |result: Result<i32>| {
-            unless_damaged(&conn, result, |error| told.push(error.to_string()))
-        };
-        assert_eq!(judge(Ok(1)).unwrap(), Some(1));
-        assert_eq!(judge(Err(Error::corrupt("a row"))).unwrap(), None);
-        let other = judge(Err(Error::new(ErrorKind::Storage, "no such disk"))).unwrap_err();
-        assert_eq!(
-            (other.kind(), other.to_string()),
-            (ErrorKind::Storage, "no such disk".to_owned())
-        );
-        assert_eq!(told, ["the file is damaged: a row"]);
-    }
 }

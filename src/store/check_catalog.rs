@@ -1,30 +1,31 @@
-//! Whether the catalog decodes, and each pattern is expanded into what it covers.
+//! Checks that the catalog decodes, and that each pattern is expanded into the event types that it
+//! matches.
 
 use std::collections::{HashMap, HashSet};
 
 use rusqlite::Row;
 
-use super::Read;
-use super::check::{REBUILD, tolerant, unless_damaged};
 use super::error::MapSqliteErr as _;
+use super::findings::{REBUILD, tolerant, unless_damaged};
 use super::rows::decode_pattern;
+use super::transaction::Read;
 use crate::diagnostics::PatternMatches;
 use crate::error::{Result, quoted};
 use crate::event_type::is_name;
 use crate::report::{Finding, Report, SubscriptionLabel};
 
-/// What to do where a pattern is none.
+/// The remedy for an invalid pattern.
 const RECREATE: &str =
     "restore a backup, or delete the subscriptions that have it and create them anew";
 
-/// What to do where an event type is not as it was registered.
+/// The remedy for a changed event type.
 const REGISTER: &str = "restore a backup, or register it anew";
 
-/// How many names a finding tells before it counts the rest.
+/// The number of names that a finding lists before it counts the rest.
 const NAMED: usize = 5;
 
 impl Read<'_> {
-    /// Answers what every pattern covers, by the pattern itself and the names that decode.
+    /// Returns what every pattern matches, by its text and the names that decode.
     pub(crate) fn check_catalog(&self, report: &mut Report) -> Result<PatternMatches> {
         let ids = self.names(report)?;
         let mut covers = PatternMatches::new(ids.keys().cloned().collect());
@@ -46,7 +47,7 @@ impl Read<'_> {
         Ok(covers)
     }
 
-    /// The event types by name, each with its row.
+    /// Returns the event types by name, each with its row.
     fn names(&self, report: &mut Report) -> Result<HashMap<String, i64>> {
         let mut names = HashMap::new();
         tolerant(self.conn, report, |report| {
@@ -80,7 +81,7 @@ impl Read<'_> {
         Ok(names)
     }
 
-    /// By pattern, the event types that it is expanded into, as the file says.
+    /// Returns for each pattern the event types that it is expanded into in the file.
     fn expansions(&self) -> Result<HashMap<i64, HashSet<i64>>> {
         let sql = "SELECT pattern, event_type FROM expansion ORDER BY event_type, pattern";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
@@ -145,7 +146,7 @@ impl Read<'_> {
         Ok(())
     }
 
-    /// The first subscription that has the pattern, and how many others have it.
+    /// Returns the first subscription that has the pattern, and how many others have it.
     fn first_with(&self, pattern: i64) -> Result<Option<(SubscriptionLabel, i64)>> {
         let sql = "SELECT s.id, s.name, \
                           (SELECT count(DISTINCT subscription) FROM subscription_pattern \

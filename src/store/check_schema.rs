@@ -1,26 +1,29 @@
-//! Whether the file's schema is the one that this crate writes, and what other programs have added to it.
+//! Compares the file's schema with the one that this crate writes, and finds what other programs
+//! have added to it.
 
 use std::collections::{BTreeMap, HashSet};
 
 use rusqlite::Connection;
 
-use super::Read;
-use super::check::{REBUILD, RESTORE};
 use super::error::MapSqliteErr as _;
+use super::findings::{REBUILD, RESTORE};
 use super::migrate;
+use super::transaction::Read;
 use crate::error::{Result, quoted};
 use crate::report::{Finding, Report};
 
 /// One row of `sqlite_schema`, without its place: type and name.
 type Key = (String, String);
 
-/// The table that it belongs to, and its SQL as it was written; none for what SQLite makes by itself.
+/// The table that it belongs to, and its SQL as it was written; none for what SQLite makes by
+/// itself.
 type Definition = (String, Option<String>);
 
 impl Read<'_> {
-    /// Compares what is there with a schema that was made for the purpose, text by text: a comment that differs is a
-    /// statement that this crate has not run. Only quotes around the names of tables do not count, because SQLite adds them
-    /// to whatever names a table that is renamed, also when it gets its name back.
+    /// Compares what is there with a schema that was made for the purpose, text by text: a comment
+    /// that differs is a statement that this crate has not run. Only quotes around the names of
+    /// tables do not count, because SQLite adds them to whatever names a table that is renamed,
+    /// also when it gets its name back.
     pub(super) fn check_schema(&self, report: &mut Report) -> Result<()> {
         let written = definitions(&migrate::newest_schema()?)?;
         let mut found = definitions(self.conn)?;
@@ -80,7 +83,7 @@ impl Read<'_> {
         Ok(())
     }
 
-    /// The first of these tables that a foreign key of another leads to.
+    /// Returns the first of these tables that a foreign key of another table refers to.
     fn parent_among(&self, table: &str, tables: &HashSet<String>) -> Result<Option<String>> {
         let sql = "SELECT \"table\" FROM pragma_foreign_key_list(?1) ORDER BY id, seq";
         let mut statement = self.conn.prepare(sql).map_sqlite_err()?;
@@ -113,9 +116,9 @@ fn definitions(conn: &Connection) -> Result<BTreeMap<Key, Definition>> {
     Ok(definitions)
 }
 
-/// Whether a statement reads or writes one of these tables, by the word that stands before the name. The names of our
-/// tables are those of columns too, so the names alone say nothing. It decides over advice only, so that a table behind a
-/// comma is missed is no harm.
+/// Whether a statement reads or writes one of these tables, by the word that stands before the
+/// name. The names of our tables are those of columns too, so the names alone say nothing. It
+/// decides over advice only, so that a table behind a comma is missed is no harm.
 fn uses_any(sql: &str, tables: &HashSet<String>) -> bool {
     const BEFORE: [&str; 9] =
         ["from", "join", "into", "update", "abort", "fail", "ignore", "replace", "rollback"];

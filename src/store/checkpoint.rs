@@ -1,14 +1,21 @@
 //! Checkpoints that cannot meet SQLite's WAL-reset bug.
 //!
-//! From 3.7.0 to 3.51.2 a checkpoint can begin with the state of the `-wal` from before another connection began it anew. It
-//! then notes changes as copied that are not, and they are lost, or the file is damaged. This takes a change that is
-//! committed between two steps of a checkpoint. SQLite's own checkpoints after a commit hold no lock against that, and a
-//! FULL or TRUNCATE one falls back to the same where another connection is writing.
+//! # The hazard
 //!
-//! So with such a version SQLite's own are switched off. This crate makes one through a second connection, while the first
-//! holds the write lock: nobody can commit meanwhile. The checkpoint of the last connection that closes is SQLite's still,
-//! because that one has the file locked as a whole. The bug is in the version of the program that makes the checkpoint, so
-//! a program of another version beside this one puts nothing at risk here, but by checkpoints of its own.
+//! In SQLite 3.7.0 to 3.51.2 a checkpoint can start with the state of the `-wal` from before
+//! another connection restarted it. It then records changes as copied that are not. They are lost,
+//! or the file is damaged. This happens if a change is committed between two steps of a checkpoint.
+//! SQLite's own checkpoints after a commit hold no lock against that. A FULL or TRUNCATE checkpoint
+//! falls back to the same behaviour where another connection is writing.
+//!
+//! # The lock
+//!
+//! With such a version SQLite's automatic checkpoints are switched off. This crate makes a
+//! checkpoint through a second connection, while the first one holds SQLite's write lock, so that
+//! nobody can commit meanwhile. It takes two connections because SQLite makes no checkpoint inside
+//! a transaction. The checkpoint of the last connection that closes is still SQLite's: that
+//! connection has the whole file locked. The bug is in the program that makes the checkpoint, so a
+//! program with another version beside this one endangers the file only by its own checkpoints.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,23 +24,26 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+use super::connection::connect;
 use super::error::MapSqliteErr as _;
-use super::open::connect;
-use super::paths::beside;
-use super::reader_pool::{FileId, same_file};
-use super::writer::WAL_LIMIT;
-use super::{Access, Store};
+use super::paths::{FileId, beside, check_same_file};
+use super::settings::Access;
 use crate::error::Result;
 
-/// How many rows are changed before the next try, where a reader needs what is in the `-wal`.
+/// The length in bytes to which the `-wal` is cut once all of it is in the file. It is the length
+/// at which SQLite makes a checkpoint by itself. What a long read of another program or one large
+/// change adds is given back.
+pub(super) const WAL_LIMIT: u64 = 4 << 20;
+
+/// How many rows are changed before the next attempt, where a reader still needs the `-wal`.
 const ROWS: u64 = 50;
 
-/// Whether the SQLite that is linked has the bug.
+/// Returns whether the linked SQLite has the bug.
 pub(super) fn has_wal_reset_bug() -> bool {
     is_affected(rusqlite::version_number())
 }
 
-/// Two older branches were mended too.
+/// Returns whether a version of SQLite has the bug. Two older branches were fixed too.
 fn is_affected(version: i32) -> bool {
     match version {
         3_044_006..3_045_000 | 3_050_007..3_051_000 => false,
@@ -41,71 +51,74 @@ fn is_affected(version: i32) -> bool {
     }
 }
 
-/// What to say of this version of SQLite, where it has the bug.
+/// Returns the advice on a version of SQLite, where it has the bug.
 fn advice(version: i32, name: &str) -> Option<String> {
     is_affected(version).then(|| {
         format!(
-            "this program links SQLite {name}, in which checkpoints of two connections can lose a committed change or damage \
-             the file (SQLite's WAL-reset bug); the registry's own checkpoints avoid that, but not those of Litestream and of \
-             whatever else writes to the file; link SQLite 3.51.3 or later (or 3.50.7 or 3.44.6), there too"
+            "this program links SQLite {name}, in which checkpoints of two connections can lose \
+             a committed change or damage \
+             the file (SQLite's WAL-reset bug); the registry's own checkpoints avoid that, but \
+             not those of Litestream and of \
+             whatever else writes to the file; link SQLite 3.51.3 or later (or 3.50.7 or \
+             3.44.6), there too"
         )
     })
 }
 
-impl Store {
-    /// What is known of the SQLite that is linked and endangers a file.
-    pub(crate) fn sqlite_advice(&self) -> Option<String> {
-        self.path.as_ref().and_then(|_| advice(rusqlite::version_number(), rusqlite::version()))
-    }
+/// Returns advice on the linked SQLite, where it has the bug.
+pub(super) fn sqlite_advice() -> Option<String> {
+    advice(rusqlite::version_number(), rusqlite::version())
 }
 
-/// When a checkpoint is due, and of what.
+/// The checkpoints that this crate makes after a commit.
 ///
-/// `journal_size_limit` cuts the `-wal` as it is begun anew, so that it is longer than that only where so much is in it, or
-/// where it has just been copied.
-pub(super) struct Guard {
+/// `journal_size_limit` cuts the `-wal` when SQLite restarts it. So the `-wal` is longer than the
+/// limit only where it holds that much, or where it has just been copied.
+pub(super) struct GuardedCheckpoints {
     wal: PathBuf,
-    /// From how many rows on, of all that the connection has changed.
+    /// The number of changed rows of the connection at which the next attempt is due.
     due: AtomicU64,
 }
 
-impl Guard {
-    pub(super) fn new(path: &Path) -> Result<Guard> {
-        Ok(Guard { wal: beside(path, "-wal")?, due: AtomicU64::new(0) })
+impl GuardedCheckpoints {
+    pub(super) fn new(path: &Path) -> Result<GuardedCheckpoints> {
+        Ok(GuardedCheckpoints { wal: beside(path, "-wal")?, due: AtomicU64::new(0) })
     }
 
-    /// Another connection writes from now on, and counts from nothing.
+    /// Starts counting for a new connection.
     #[cfg(feature = "encryption")]
-    pub(super) fn begin_anew(&self) {
+    pub(super) fn reset(&self) {
         self.due.store(0, Ordering::Relaxed);
     }
 
-    /// Makes a checkpoint where one is due. The commit stands, whatever becomes of it: the next one tries again.
+    /// Makes a checkpoint where one is due. Its failure is ignored, because the commit stands, and
+    /// the next commit tries again.
     pub(super) fn after_commit(&self, conn: &Connection, path: &Path, file: Option<FileId>) {
         let changed = conn.total_changes();
         if changed >= self.due.load(Ordering::Relaxed)
             && fs::metadata(&self.wal).is_ok_and(|wal| wal.len() > WAL_LIMIT)
-            && checkpoint(conn, path, file).is_ok_and(|is_whole| !is_whole)
+            && checkpoint(conn, path, file).is_ok_and(|is_complete| !is_complete)
         {
             self.due.store(changed.saturating_add(ROWS), Ordering::Relaxed);
         }
     }
 }
 
-/// Copies what is in the `-wal` into the file, as far as no reader needs it where it is, and answers whether that is all.
+/// Copies the `-wal` into the file, as far as no reader still needs it. Returns whether everything
+/// was copied.
 fn checkpoint(conn: &Connection, path: &Path, file: Option<FileId>) -> Result<bool> {
-    // Inside a transaction no checkpoint can be made by its own connection.
+    // SQLite makes no checkpoint through a connection that is inside a transaction.
     let second = connect(path, Access::Write)?;
     second.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_sqlite_err()?;
     let lock = Transaction::new_unchecked(conn, TransactionBehavior::Immediate).map_sqlite_err()?;
-    same_file(path, file)?;
+    check_same_file(path, file)?;
     let number = |row: &rusqlite::Row<'_>, at| row.get::<_, i64>(at);
-    let is_whole = second.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
+    let is_complete = second.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
         Ok(number(row, 0)? == 0 && number(row, 1)? == number(row, 2)?)
     });
-    let is_whole = is_whole.map_sqlite_err()?;
+    let is_complete = is_complete.map_sqlite_err()?;
     lock.rollback().map_sqlite_err()?;
-    Ok(is_whole)
+    Ok(is_complete)
 }
 
 #[cfg(test)]
@@ -113,13 +126,13 @@ mod tests {
     use super::*;
     use crate::event_type::EventType;
     use crate::random::RandomSource;
-    use crate::store::{Durability, Settings};
+    use crate::store::{Durability, Settings, Store};
     use std::sync::atomic::AtomicBool;
     use std::thread;
     use std::time::Duration;
 
     #[test]
-    fn the_versions_with_the_bug_are_told_from_those_without() {
+    fn the_versions_with_the_bug_are_recognised() {
         for version in [3_007_000, 3_038_000, 3_044_005, 3_045_000, 3_050_006, 3_051_000, 3_051_002]
         {
             assert!(is_affected(version), "{version}");
@@ -127,15 +140,16 @@ mod tests {
         for version in [3_006_023, 3_044_006, 3_050_007, 3_051_003, 3_052_000, 3_054_001] {
             assert!(!is_affected(version), "{version}");
         }
-        let told = advice(3_051_001, "3.51.1").unwrap();
+        let advice_text = advice(3_051_001, "3.51.1").unwrap();
         assert!(
-            told.starts_with("this program links SQLite 3.51.1, ") && told.contains("3.51.3"),
-            "{told}"
+            advice_text.starts_with("this program links SQLite 3.51.1, ")
+                && advice_text.contains("3.51.3"),
+            "{advice_text}"
         );
         assert_eq!(advice(3_051_003, "3.51.3"), None);
     }
 
-    /// As it is opened with a version that has the bug.
+    /// Opens a store as with a version that has the bug.
     fn guarded(path: &Path) -> Store {
         let settings = Settings {
             read_only: false,
@@ -149,7 +163,7 @@ mod tests {
             entropy: RandomSource::System,
         };
         let mut store = Store::open(path.to_owned(), &settings).unwrap();
-        store.guard = Some(Guard::new(path).unwrap());
+        store.checkpoints = Some(GuardedCheckpoints::new(path).unwrap());
         store.lock().unwrap().pragma_update(None, "wal_autocheckpoint", 0).unwrap();
         store
     }
@@ -158,9 +172,7 @@ mod tests {
         let name = format!("type.{number}");
         let description = "x".repeat(3_000);
         store
-            .write(&crate::scope::Scope::Every, |tx| {
-                tx.add_event_type(&EventType::new(&name), Some(&description), &[])
-            })
+            .write(|tx| tx.add_event_type(&EventType::new(&name), Some(&description), &[]))
             .unwrap();
     }
 
@@ -169,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn guarded_checkpoints_bound_the_wal_and_bring_everything_into_the_file() {
+    fn guarded_checkpoints_bound_the_wal_and_copy_everything_into_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("registry.db");
         let store = guarded(&path);
@@ -183,11 +195,7 @@ mod tests {
             "the -wal had {longest} bytes"
         );
         assert!(length(&path, "") > 2 * WAL_LIMIT, "the file itself grew");
-        let found: i64 = store
-            .read(&crate::scope::Scope::Every, |read| {
-                read.number("SELECT count(*) FROM event_type")
-            })
-            .unwrap();
+        let found: i64 = store.read(|read| read.number("SELECT count(*) FROM event_type")).unwrap();
         assert_eq!(found, 3_000);
     }
 
@@ -206,13 +214,13 @@ mod tests {
         other.execute_batch("COMMIT").unwrap();
         assert!(checkpoint(&conn, &path, store.file).unwrap());
         assert!(length(&path, "") > before && conn.is_autocommit());
-        // Neither is another file touched that took the place of this one.
+        // A file that took the place of this one is not touched either.
         assert!(checkpoint(&conn, &path, Some((0, 0))).is_err());
         assert!(conn.is_autocommit());
     }
 
     #[test]
-    fn a_reader_that_stays_puts_a_guarded_checkpoint_off_and_loses_nothing() {
+    fn a_long_read_delays_a_guarded_checkpoint_and_loses_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("registry.db");
         let store = guarded(&path);

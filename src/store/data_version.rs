@@ -1,4 +1,21 @@
-//! Whether anybody has changed the file.
+//! Notices that another connection or process has committed.
+//!
+//! # The hazard
+//!
+//! SQLite's `PRAGMA data_version` returns a number that differs from the last one of the same
+//! connection if another connection has committed in between. A cached answer is valid only if the
+//! number is asked for after the call began: a number from before could hide a commit that the
+//! caller already knows of.
+//!
+//! # The lock
+//!
+//! The pragma takes two microseconds, and longer where two threads run it at once, because both
+//! contend for locks inside SQLite. So a `Mutex` lets one thread at a time ask, by one connection.
+//! A thread that has to wait for it uses the other thread's result, if that check *began* after its
+//! own call. The counters `started` and `done` tell: a check that began earlier may have read the
+//! number before the commit that the waiting thread knows of.
+//!
+//! A waiting thread spins before it sleeps, because waking a thread takes longer than a check.
 
 use std::hint;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -10,69 +27,82 @@ use super::disk;
 use super::error::MapSqliteErr as _;
 use crate::error::Result;
 
-/// How long a thread spins for another's check, which takes two microseconds, before it sleeps.
+/// How many times a thread spins for another thread's check before it sleeps.
 const SPINS: u32 = 200;
 
-/// How long a thread that is about to check spins for another to come along, where one did the last time: those who were
-/// answered together ask again almost together, and alone each would wait for the other's check before its own.
-const SPINS_FOR_COMPANY: u32 = 20;
+/// How many times a thread that is about to check spins for another thread to arrive, where one did
+/// the last time. Threads that were answered together ask again almost together. Without this pause
+/// each of them would wait for the other's check before its own.
+const SPINS_FOR_WAITERS: u32 = 20;
 
-/// Tells the versions of a file apart: one that follows a change, by whichever process, differs from all before it.
-///
-/// SQLite answers through `data_version`, and gets slower when two threads ask at once. So one asks, and whoever came
-/// before that began takes the same answer.
+/// Counts the versions of a file. Whenever any process has committed, the next version is greater.
 #[derive(Default)]
 pub(super) struct DataVersion {
-    /// How many checks have begun, and the last of them that is done.
-    begun: AtomicU64,
+    /// How many checks have started.
+    started: AtomicU64,
+    /// The number of the last check that is done.
     done: AtomicU64,
     version: AtomicU64,
-    /// How many wait for another's check, and whether any did lately.
+    /// How many threads wait for another thread's check.
     waiting: AtomicUsize,
+    /// Whether a thread waited recently.
     crowded: AtomicBool,
-    sentinel: Mutex<VersionProbe>,
+    probe: Mutex<VersionProbe>,
 }
 
-/// The connection that asks. It reads nothing else, because the answer is about the time since it asked last.
+/// The connection that asks. It reads nothing else, because the pragma compares with the last time
+/// that the connection read.
 #[derive(Default)]
 struct VersionProbe {
     conn: Option<Connection>,
-    seen: Option<i64>,
+    last: Option<i64>,
+}
+
+/// What a look at the lock has told.
+enum Probed<'v> {
+    /// This thread has to check.
+    Locked(MutexGuard<'v, VersionProbe>),
+    /// A check that is recent enough is done.
+    Answered,
+    /// Another thread holds the lock.
+    WouldBlock,
 }
 
 impl DataVersion {
-    /// The version that the file has now, or had at a moment since this call began.
+    /// Returns the version that the file has now, or had at a moment since this call began.
     pub(super) fn version(&self, connect: impl FnOnce() -> Result<Connection>) -> Result<u64> {
-        let before = self.begun.load(Ordering::SeqCst);
-        let Some(mut sentinel) = self.sentinel_or_answer(before) else {
+        let before = self.started.load(Ordering::SeqCst);
+        let Some(mut probe) = self.lock_unless_answered(before) else {
             return Ok(self.version.load(Ordering::SeqCst));
         };
-        self.await_company();
-        let check = self.begun.fetch_add(1, Ordering::SeqCst).wrapping_add(1);
-        if sentinel.look(connect)? {
+        self.await_waiters();
+        let check = self.started.fetch_add(1, Ordering::SeqCst).wrapping_add(1);
+        if probe.has_changed(connect)? {
             self.version.fetch_add(1, Ordering::SeqCst);
         }
         self.done.store(check, Ordering::SeqCst);
         Ok(self.version.load(Ordering::SeqCst))
     }
 
-    /// Closes its connection, and lets nobody ask until the guard is dropped.
+    /// Closes the connection, and lets no thread ask until the guard is dropped.
     pub(super) fn stop(&self) -> impl Sized + use<'_> {
-        let mut sentinel = self.sentinel.lock().unwrap_or_else(PoisonError::into_inner);
-        *sentinel = VersionProbe::default();
-        sentinel
+        let mut probe = self.probe.lock().unwrap_or_else(PoisonError::into_inner);
+        *probe = VersionProbe::default();
+        probe
     }
 
-    /// The sentinel to ask, or none where a check that began after `before` is done.
-    fn sentinel_or_answer(&self, before: u64) -> Option<MutexGuard<'_, VersionProbe>> {
-        if let Some(settled) = self.settled(before) {
-            return settled;
+    /// Locks the probe. Returns None where a check that started after `before` is done.
+    fn lock_unless_answered(&self, before: u64) -> Option<MutexGuard<'_, VersionProbe>> {
+        match self.try_probe(before) {
+            Probed::Locked(probe) => return Some(probe),
+            Probed::Answered => return None,
+            Probed::WouldBlock => {}
         }
         self.crowded.store(true, Ordering::Relaxed);
         self.waiting.fetch_add(1, Ordering::SeqCst);
-        let sentinel = self.wait(before);
+        let probe = self.wait(before);
         self.waiting.fetch_sub(1, Ordering::SeqCst);
-        sentinel
+        probe
     }
 
     fn wait(&self, before: u64) -> Option<MutexGuard<'_, VersionProbe>> {
@@ -81,20 +111,22 @@ impl DataVersion {
             if self.has_answered(before) {
                 return None;
             }
-            if let Some(settled) = self.settled(before) {
-                return settled;
+            match self.try_probe(before) {
+                Probed::Locked(probe) => return Some(probe),
+                Probed::Answered => return None,
+                Probed::WouldBlock => {}
             }
         }
-        let sentinel = self.sentinel.lock().unwrap_or_else(PoisonError::into_inner);
-        (!self.has_answered(before)).then_some(sentinel)
+        let probe = self.probe.lock().unwrap_or_else(PoisonError::into_inner);
+        (!self.has_answered(before)).then_some(probe)
     }
 
-    /// What a look at the lock settles; nothing where another thread has it.
-    fn settled(&self, before: u64) -> Option<Option<MutexGuard<'_, VersionProbe>>> {
-        match self.sentinel.try_lock() {
-            Ok(sentinel) => Some((!self.has_answered(before)).then_some(sentinel)),
-            Err(TryLockError::Poisoned(poisoned)) => Some(Some(poisoned.into_inner())),
-            Err(TryLockError::WouldBlock) => None,
+    fn try_probe(&self, before: u64) -> Probed<'_> {
+        match self.probe.try_lock() {
+            Ok(_) if self.has_answered(before) => Probed::Answered,
+            Ok(probe) => Probed::Locked(probe),
+            Err(TryLockError::Poisoned(poisoned)) => Probed::Locked(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => Probed::WouldBlock,
         }
     }
 
@@ -102,11 +134,12 @@ impl DataVersion {
         self.done.load(Ordering::SeqCst) > before
     }
 
-    fn await_company(&self) {
+    /// Spins until another thread waits for the check that is about to start.
+    fn await_waiters(&self) {
         if !self.crowded.load(Ordering::Relaxed) {
             return;
         }
-        for _ in 0..SPINS_FOR_COMPANY {
+        for _ in 0..SPINS_FOR_WAITERS {
             if self.waiting.load(Ordering::SeqCst) > 0 {
                 return;
             }
@@ -117,8 +150,8 @@ impl DataVersion {
 }
 
 impl VersionProbe {
-    /// Whether the file has changed since the last look; true at the first.
-    fn look(&mut self, connect: impl FnOnce() -> Result<Connection>) -> Result<bool> {
+    /// Returns whether the file has changed since the last check. The first check returns true.
+    fn has_changed(&mut self, connect: impl FnOnce() -> Result<Connection>) -> Result<bool> {
         let conn = match self.conn.take() {
             Some(conn) => conn,
             None => connect()?,
@@ -129,7 +162,7 @@ impl VersionProbe {
             .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
             .map_sqlite_err()
             .map_err(|error| disk::diagnose(conn, error))?;
-        Ok(self.seen.replace(found) != Some(found))
+        Ok(self.last.replace(found) != Some(found))
     }
 }
 
@@ -141,63 +174,65 @@ mod tests {
     fn a_version_stays_until_another_connection_changes_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let connect = || Connection::open(folder.path().join("file.db")).map_sqlite_err();
-        let watch = DataVersion::default();
-        let first = watch.version(connect).unwrap();
-        assert_eq!(watch.version(connect).unwrap(), first);
+        let versions = DataVersion::default();
+        let first = versions.version(connect).unwrap();
+        assert_eq!(versions.version(connect).unwrap(), first);
         connect().unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
-        let second = watch.version(connect).unwrap();
+        let second = versions.version(connect).unwrap();
         assert!(second > first);
-        assert_eq!(watch.version(connect).unwrap(), second);
+        assert_eq!(versions.version(connect).unwrap(), second);
     }
 
     #[test]
-    fn a_lock_that_is_free_settles_who_asks_and_one_that_is_held_nothing() {
-        let watch = DataVersion::default();
-        watch.done.store(5, Ordering::SeqCst);
-        assert!(watch.settled(5).is_some_and(|to_ask| to_ask.is_some()));
-        assert!(watch.settled(4).is_some_and(|to_ask| to_ask.is_none()));
-        let held = watch.sentinel.lock().unwrap();
-        assert!(watch.settled(5).is_none());
-        assert!(watch.wait(4).is_none(), "what was answered is not waited for");
+    fn a_thread_checks_unless_a_check_that_began_later_is_done_or_another_thread_checks() {
+        let versions = DataVersion::default();
+        versions.done.store(5, Ordering::SeqCst);
+        assert!(matches!(versions.try_probe(5), Probed::Locked(_)));
+        assert!(matches!(versions.try_probe(4), Probed::Answered));
+        let held = versions.probe.lock().unwrap();
+        assert!(matches!(versions.try_probe(5), Probed::WouldBlock));
+        assert!(versions.wait(4).is_none(), "an answered check is not waited for");
         drop(held);
-        assert!(watch.wait(5).is_some());
+        assert!(versions.wait(5).is_some());
     }
 
     #[test]
-    fn whoever_waited_for_a_check_that_answers_nothing_asks_for_itself() {
-        let watch = DataVersion::default();
+    fn a_thread_that_waited_for_a_failed_check_checks_itself() {
+        let versions = DataVersion::default();
         let version = std::thread::scope(|scope| {
-            let held = watch.sentinel.lock().unwrap();
-            let other = scope
-                .spawn(|| watch.version(|| Connection::open_in_memory().map_sqlite_err()).unwrap());
+            let held = versions.probe.lock().unwrap();
+            let other = scope.spawn(|| {
+                versions.version(|| Connection::open_in_memory().map_sqlite_err()).unwrap()
+            });
             let until = std::time::Instant::now() + std::time::Duration::from_secs(10);
-            while watch.waiting.load(Ordering::SeqCst) != 1 && std::time::Instant::now() < until {
+            while versions.waiting.load(Ordering::SeqCst) != 1 && std::time::Instant::now() < until
+            {
                 std::thread::yield_now();
             }
-            let company =
-                (watch.waiting.load(Ordering::SeqCst), watch.crowded.load(Ordering::SeqCst));
-            // Long enough that it does not spin any more. Were it still spinning, it would pass all the same.
+            let counted =
+                (versions.waiting.load(Ordering::SeqCst), versions.crowded.load(Ordering::SeqCst));
+            // Long enough that the other thread sleeps. The test would also pass if it still spun.
             std::thread::sleep(std::time::Duration::from_millis(50));
             drop(held);
-            assert_eq!(company, (1, true), "it is seen to wait");
+            assert_eq!(counted, (1, true), "the other thread is counted as waiting");
             other.join().unwrap()
         });
-        assert_eq!(version, 1, "the first look tells of a change");
-        assert_eq!(watch.waiting.load(Ordering::SeqCst), 0);
+        assert_eq!(version, 1, "the first check reports a change");
+        assert_eq!(versions.waiting.load(Ordering::SeqCst), 0);
     }
 
     #[test]
-    fn company_is_awaited_only_where_there_was_some() {
-        let watch = DataVersion::default();
-        let crowded = || watch.crowded.load(Ordering::SeqCst);
-        watch.await_company();
+    fn waiters_are_awaited_only_where_a_thread_waited_recently() {
+        let versions = DataVersion::default();
+        let crowded = || versions.crowded.load(Ordering::SeqCst);
+        versions.await_waiters();
         assert!(!crowded());
-        watch.crowded.store(true, Ordering::SeqCst);
-        watch.waiting.store(1, Ordering::SeqCst);
-        watch.await_company();
-        assert!(crowded(), "somebody came");
-        watch.waiting.store(0, Ordering::SeqCst);
-        watch.await_company();
-        assert!(!crowded(), "nobody came");
+        versions.crowded.store(true, Ordering::SeqCst);
+        versions.waiting.store(1, Ordering::SeqCst);
+        versions.await_waiters();
+        assert!(crowded(), "a thread arrived");
+        versions.waiting.store(0, Ordering::SeqCst);
+        versions.await_waiters();
+        assert!(!crowded(), "no thread arrived");
     }
 }

@@ -15,8 +15,9 @@ use std::time::{Duration, Instant};
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, Error as SqlError, ffi};
 
+use super::connection::connect;
 use super::error;
-use super::{Access, open};
+use super::settings::Access;
 use crate::error::{Error, ErrorKind};
 
 /// How SQLite's integrity check reports a page that could not be read. For an overflow page it
@@ -95,7 +96,7 @@ enum Finding {
 /// Checks the file through this connection. Where it cannot read the first page, a new connection
 /// can tell why: it reads the header outside the virtual machine.
 fn look(conn: &Connection) -> Finding {
-    let anew = || match conn.path().map(|path| open::connect(Path::new(path), Access::Read)) {
+    let anew = || match conn.path().map(|path| connect(Path::new(path), Access::Read)) {
         Some(Ok(conn)) => integrity(&conn).or_else(|| copied(&conn)),
         Some(Err(error)) if error::sql_code(&error).is_some_and(error::is_io_code) => {
             Some(Finding::Unreadable(error.to_string()))

@@ -1,4 +1,4 @@
-//! XChaCha20-Poly1305 over one secret, bound to its file and its place in it.
+//! Encrypts single secrets with XChaCha20-Poly1305, bound to their file and their row.
 
 #[cfg(feature = "encryption")]
 mod sealed {
@@ -23,49 +23,50 @@ mod sealed {
             Cipher { aead: XChaCha20Poly1305::new(key.bytes().into()), file }
         }
 
-        /// A cipher with this key, if it opens what was sealed for that place.
+        /// Returns a cipher with this key, if it decrypts a ciphertext with this binding.
         pub(in crate::store) fn fitting(
             key: &EncryptionKey,
             file: Vec<u8>,
-            place: &[u8],
+            binding: &[u8],
             sealed: &[u8],
         ) -> Option<Cipher> {
             let cipher = Cipher::new(key, file);
-            cipher.open(place, sealed).is_some().then_some(cipher)
+            cipher.open(binding, sealed).is_some().then_some(cipher)
         }
 
-        /// A fresh random nonce, and what the text is sealed to.
-        pub(in crate::store) fn seal(&self, place: &[u8], text: &[u8]) -> Result<Vec<u8>> {
+        /// Encrypts a text. Returns a random nonce, followed by the ciphertext.
+        pub(in crate::store) fn seal(&self, binding: &[u8], text: &[u8]) -> Result<Vec<u8>> {
             let mut nonce = [0; NONCE];
             RandomSource::System.fill(&mut nonce)?;
-            let aad = self.bound_to(place);
+            let aad = self.associated_data(binding);
             let sealed = self.aead.encrypt(&XNonce::from(nonce), Payload { msg: text, aad: &aad });
             let sealed = sealed
                 .map_err(|_| Error::new(ErrorKind::Storage, "a secret could not be sealed"))?;
             Ok([&nonce[..], &sealed].concat())
         }
 
-        /// None for what was sealed with another key, for another file or another place, or is damaged.
+        /// Decrypts a ciphertext. Returns None where it is damaged, or belongs to another key, file
+        /// or row.
         pub(in crate::store) fn open(
             &self,
-            place: &[u8],
+            binding: &[u8],
             sealed: &[u8],
         ) -> Option<Zeroizing<Vec<u8>>> {
             let (nonce, sealed) = sealed.split_first_chunk::<NONCE>()?;
-            let aad = self.bound_to(place);
+            let aad = self.associated_data(binding);
             self.aead
                 .decrypt(&XNonce::from(*nonce), Payload { msg: sealed, aad: &aad })
                 .ok()
                 .map(Zeroizing::new)
         }
 
-        fn bound_to(&self, place: &[u8]) -> Vec<u8> {
-            [b"webhook-registry 1\0", self.file.as_slice(), place].concat()
+        fn associated_data(&self, binding: &[u8]) -> Vec<u8> {
+            [b"webhook-registry 1\0", self.file.as_slice(), binding].concat()
         }
     }
 }
 
-/// Without the feature there is none.
+/// The cipher without the feature: no value of it exists.
 #[cfg(not(feature = "encryption"))]
 mod sealed {
     use zeroize::Zeroizing;

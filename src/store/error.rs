@@ -1,4 +1,4 @@
-//! What SQLite says, in the crate's own kinds.
+//! Maps SQLite's errors to the crate's.
 
 use std::error::Error as _;
 use std::iter;
@@ -7,18 +7,19 @@ use rusqlite::{Error as SqlError, ErrorCode, ffi};
 
 use crate::error::{Error, ErrorKind, Result};
 
+/// Maps the error of a call of SQLite.
 pub(super) trait MapSqliteErr<T> {
-    /// Turns SQLite's error into the crate's.
+    /// Maps SQLite's error to the crate's.
     fn map_sqlite_err(self) -> Result<T>;
 }
 
 impl<T> MapSqliteErr<T> for rusqlite::Result<T> {
     fn map_sqlite_err(self) -> Result<T> {
-        self.map_err(fault)
+        self.map_err(sqlite_error)
     }
 }
 
-pub(super) fn fault(cause: SqlError) -> Error {
+pub(super) fn sqlite_error(cause: SqlError) -> Error {
     let kind = kind(&cause);
     let what = match kind {
         ErrorKind::Busy => "another process kept the file locked past the busy timeout",
@@ -58,7 +59,7 @@ pub(super) fn is_io_code(code: i32) -> bool {
     code & 0xff == ffi::SQLITE_IOERR && !is_short(code)
 }
 
-/// Whether a statement failed because this column has to be unique.
+/// Returns whether a statement failed because this column has to be unique.
 pub(super) fn is_taken(cause: &SqlError, column: &str) -> bool {
     matches!(
         cause,
@@ -67,6 +68,7 @@ pub(super) fn is_taken(cause: &SqlError, column: &str) -> bool {
     )
 }
 
+/// Returns whether an error has this code.
 pub(super) fn is(cause: &SqlError, code: ErrorCode) -> bool {
     cause.sqlite_error_code() == Some(code)
 }
@@ -89,7 +91,6 @@ pub(super) fn sql_code(error: &Error) -> Option<i32> {
 mod tests {
     use super::*;
 
-    /// What no disk at hand does.
     #[test]
     fn a_disk_that_answers_short_or_wrong_is_damage_and_one_that_fails_or_is_read_only_is_not() {
         for (code, expected) in [
@@ -104,7 +105,7 @@ mod tests {
             (ffi::SQLITE_READONLY_ROLLBACK, ErrorKind::Storage),
         ] {
             let failure = SqlError::SqliteFailure(ffi::Error::new(code), None);
-            assert_eq!(fault(failure).kind(), expected, "{code}");
+            assert_eq!(sqlite_error(failure).kind(), expected, "{code}");
         }
     }
 }

@@ -1,67 +1,28 @@
-//! The history of changes: written in the transaction of the change.
-
-use std::cell::Cell;
+//! The statements for the table `change`, which a change writes to in its own transaction.
 
 use rusqlite::{Row, params};
 use serde::de::MapAccess;
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::Value;
 
-use super::error::{MapSqliteErr as _, fault};
+use super::change_recorder::HistoryRange;
+use super::error::{MapSqliteErr as _, sqlite_error};
+use super::registry_row;
 use super::rows::{counted, integer, millis, natural};
-use super::{Read, Write, secret_codec};
+use super::transaction::{Read, Write};
 use crate::change::{Change, ChangeKind, FieldChange};
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::{self, JsonObject, JsonType, Key};
 use crate::time::Millis;
 
-/// What is no longer kept is deleted so many at a time: one a change would cost every change a page.
+/// The number of changes that are deleted at once. Deleting one with each change would write
+/// another page each time.
 const BATCH: u64 = 64;
 
-/// How far the history goes.
-#[derive(Clone, Copy)]
-struct HistoryRange {
-    keep: u64,
-    /// The first that is there; 0 where none is.
-    first: u64,
-    last: u64,
-}
-
-impl HistoryRange {
-    /// What comes after this one can be read back.
-    fn begins(self) -> u64 {
-        // There is less than is to be kept where fewer were to be kept before.
-        let there = if self.first == 0 { self.last } else { self.first.saturating_sub(1) };
-        self.last.saturating_sub(self.keep).max(there)
-    }
-}
-
-/// What a transaction adds to the history.
-pub(super) struct ChangeRecorder {
-    /// As the transaction found it, but for its last.
-    extent: Cell<Option<HistoryRange>>,
-    /// How many changes are still to come that leave no room for those before. Such as are not kept anyway are counted
-    /// and not written.
-    to_come: Cell<u64>,
-    /// Whether some were counted only. Then those before go at once, because behind them is a gap.
-    skipped: Cell<bool>,
-}
-
-impl ChangeRecorder {
-    pub(super) fn new() -> ChangeRecorder {
-        ChangeRecorder { extent: Cell::new(None), to_come: Cell::new(0), skipped: Cell::new(false) }
-    }
-
-    /// Whether a change was recorded, kept or not.
-    #[cfg(feature = "test-util")]
-    pub(super) fn has_entries(&self) -> bool {
-        self.extent.get().is_some()
-    }
-}
-
 impl Read<'_> {
-    fn extent(&self) -> Result<HistoryRange> {
-        let sql = "SELECT keep_changes, max(last_change, coalesce((SELECT max(sequence) FROM change), 0)), \
+    fn range(&self) -> Result<HistoryRange> {
+        let sql = "SELECT keep_changes, max(last_change, coalesce((SELECT max(sequence) FROM \
+            change), 0)), \
                           coalesce((SELECT min(sequence) FROM change), 0) FROM registry";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
@@ -69,25 +30,25 @@ impl Read<'_> {
         Ok(HistoryRange { keep: natural(keep)?, first: natural(first)?, last: counted(last)? })
     }
 
-    /// Whether the file keeps so many changes already.
+    /// Returns whether the file already keeps this number of changes.
     pub(crate) fn keeps_changes(&self, keep: u64) -> Result<bool> {
-        Ok(self.extent()?.keep == storable(keep))
+        Ok(self.range()?.keep == storable(keep))
     }
 
-    /// The sequence of the last change; 0 when there was none.
+    /// Returns the sequence number of the last change; 0 when there was none.
     pub(crate) fn last_change(&self) -> Result<u64> {
-        Ok(self.extent()?.last)
+        Ok(self.range()?.last)
     }
 
-    /// What tells this file from others.
+    /// Returns the random bytes that identify the file.
     pub(crate) fn file_id(&self) -> Result<Vec<u8>> {
-        secret_codec::file_id(self.conn)
+        registry_row::file_id(self.conn)
     }
 
-    /// The changes after that sequence, at most `limit`.
+    /// Returns the changes after a sequence number, at most `limit`.
     pub(crate) fn changes(&self, after: u64, limit: usize) -> Result<Vec<Change>> {
-        let extent = self.extent()?;
-        let (begins, last) = (extent.begins(), extent.last);
+        let range = self.range()?;
+        let (begins, last) = (range.begins(), range.last);
         let gone = |why: String| Err(Error::new(ErrorKind::Gone, why));
         if after > last {
             return gone(format!(
@@ -99,7 +60,7 @@ impl Read<'_> {
                 "the changes after {after} are no longer kept; the history begins after {begins}"
             ));
         }
-        // One by one: SQLite plans a range by its statistics, and scans the table where they say that it is small.
+        // One by one: for a range, SQLite scans the table where statistics say that it is small.
         let sql = "SELECT sequence, at, kind, subject, fields FROM change WHERE sequence = ?1";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let until = after.saturating_add(u64::try_from(limit).unwrap_or(u64::MAX)).min(last);
@@ -114,7 +75,7 @@ impl Read<'_> {
         Ok(changes)
     }
 
-    /// Hands over why each change does not decode that does not.
+    /// Passes the error of each change that does not decode to `tell`.
     pub(super) fn decode_changes(&self, mut tell: impl FnMut(Error)) -> Result<()> {
         let sql = "SELECT sequence, at, kind, subject, fields FROM change ORDER BY sequence";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
@@ -130,12 +91,12 @@ impl Read<'_> {
 }
 
 impl Write<'_> {
-    /// Says that so many changes will be recorded, no more and no fewer.
+    /// Announces that exactly this number of changes will be recorded.
     pub(crate) fn expect_changes(&self, count: usize) {
-        self.ledger.to_come.set(u64::try_from(count).unwrap_or(u64::MAX));
+        self.recorder.expected.set(u64::try_from(count).unwrap_or(u64::MAX));
     }
 
-    /// Adds a change to the history. Its fields are worked out only if it is kept.
+    /// Adds a change to the history. Its fields are computed only if it is kept.
     pub(crate) fn record(
         &self,
         now: Millis,
@@ -143,16 +104,16 @@ impl Write<'_> {
         subject: &str,
         fields: impl FnOnce() -> Vec<FieldChange>,
     ) -> Result<()> {
-        let extent = match self.ledger.extent.get() {
-            Some(extent) => extent,
-            None => self.extent()?,
+        let range = match self.recorder.range.get() {
+            Some(range) => range,
+            None => self.range()?,
         };
-        let sequence = extent.last.saturating_add(1);
-        self.ledger.extent.set(Some(HistoryRange { last: sequence, ..extent }));
-        let to_come = self.ledger.to_come.get().saturating_sub(1);
-        self.ledger.to_come.set(to_come);
-        if to_come >= extent.keep {
-            self.ledger.skipped.set(true);
+        let sequence = range.last.saturating_add(1);
+        self.recorder.range.set(Some(HistoryRange { last: sequence, ..range }));
+        let to_come = self.recorder.expected.get().saturating_sub(1);
+        self.recorder.expected.set(to_come);
+        if to_come >= range.keep {
+            self.recorder.skipped.set(true);
             return Ok(());
         }
         self.execute(
@@ -161,17 +122,18 @@ impl Write<'_> {
         )
     }
 
-    /// Deletes what is no longer kept, now and then, before the transaction is committed.
-    pub(super) fn settle(&self) -> Result<()> {
-        let Some(HistoryRange { keep, first, last }) = self.ledger.extent.get() else {
+    /// Deletes changes that are no longer kept, once enough of them have accumulated. Called before
+    /// the commit.
+    pub(super) fn finish_history(&self) -> Result<()> {
+        let Some(HistoryRange { keep, first, last }) = self.recorder.range.get() else {
             return Ok(());
         };
         if keep == 0 {
-            // None is there: whoever lowered it to this has trimmed the rest.
-            return self.execute("UPDATE registry SET last_change = ?1", params![integer(last)?]);
+            // The table is empty: lowering the limit to 0 has deleted everything.
+            return registry_row::set_last_change(self.conn, last);
         }
         let surplus = last.saturating_sub(keep).saturating_add(1).saturating_sub(first);
-        let due = surplus >= BATCH || keep < BATCH || self.ledger.skipped.get();
+        let due = surplus >= BATCH || keep < BATCH || self.recorder.skipped.get();
         if due { self.trim(last, keep) } else { Ok(()) }
     }
 
@@ -182,27 +144,26 @@ impl Write<'_> {
         )
     }
 
-    /// Keeps from now on so many changes in this file.
+    /// Sets how many changes the file keeps.
     pub(crate) fn keep_changes(&self, keep: u64) -> Result<()> {
-        let HistoryRange { keep: before, first: _, last } = self.extent()?;
+        let HistoryRange { keep: before, first: _, last } = self.range()?;
         let keep = storable(keep);
         if keep == before {
             return Ok(());
         }
-        self.execute(
-            "UPDATE registry SET keep_changes = ?1, last_change = ?2",
-            params![integer(keep)?, integer(last)?],
-        )?;
+        registry_row::set_history_limit(self.conn, keep, last)?;
         self.trim(last, keep)
     }
 }
 
-/// The number of changes to keep as the file can hold it. A number past SQLite's greatest integer keeps every change.
+/// Returns the limit that the file can store. A number past SQLite's greatest integer keeps every
+/// change.
 fn storable(keep: u64) -> u64 {
     keep.min(i64::MAX.unsigned_abs())
 }
 
-/// How a field is written: as it stands, because a tree of values would take longer than the row.
+/// A field in its stored form. Serializing it directly is faster than building a tree of values
+/// first.
 struct Written<'f>(&'f FieldChange);
 
 impl Serialize for Written<'_> {
@@ -220,7 +181,7 @@ impl Serialize for Written<'_> {
     }
 }
 
-/// A field as it is read back.
+/// A field that was read from its stored form.
 struct Stored(FieldChange);
 
 #[derive(Default)]
@@ -265,7 +226,7 @@ fn encode(fields: &[FieldChange]) -> Result<String> {
 }
 
 fn decode(row: &Row<'_>) -> Result<Change> {
-    let sequence = row.get(0).map_err(fault).and_then(counted)?;
+    let sequence = row.get(0).map_err(sqlite_error).and_then(counted)?;
     let damaged = || {
         Error::corrupt(format_args!("change {sequence} of the history is not as it was written"))
     };

@@ -1,27 +1,26 @@
-//! Adding subscriptions: one, or a hundred thousand in one transaction.
+//! Inserts subscriptions: one, or a hundred thousand in one transaction.
 
 use std::collections::HashMap;
 
 use rusqlite::{CachedStatement, params};
 
-use super::Write;
 use super::catalog::CatalogLookup;
 use super::error::{MapSqliteErr as _, is_taken};
 use super::rows::{encode_metadata, integer, millis};
 use super::secrets::INSERT_SECRET;
-use super::subscriptions::NameTaken;
+use super::subscription_patterns::INSERT_PATTERN;
+use super::subscriptions::{INSERT_SUBSCRIPTION, NameTaken};
+use super::transaction::Write;
 use crate::error::Result;
 use crate::pattern::EventPattern;
 use crate::secret::IssuedSecret;
 use crate::subscription::Subscription;
 
-pub(super) const INSERT_EVENT: &str = "INSERT INTO subscription_pattern (subscription, position, pattern, enabled) VALUES (?1, ?2, ?3, ?4)";
-
-/// Holds what each of many subscriptions needs: the statements, and the rows of the patterns that they share. While it
-/// is there, no pattern may be dropped.
+/// The statements for inserting many subscriptions, and the rows of the patterns that they share.
+/// No pattern may be deleted while an inserter exists.
 pub(crate) struct Inserter<'w> {
     write: &'w Write<'w>,
-    knowledge: Option<&'w CatalogLookup<'w>>,
+    lookup: Option<&'w CatalogLookup<'w>>,
     subscription: CachedStatement<'w>,
     event: CachedStatement<'w>,
     secret: CachedStatement<'w>,
@@ -29,31 +28,21 @@ pub(crate) struct Inserter<'w> {
 }
 
 impl Write<'_> {
-    /// What the rules asked of the catalog spares looking it up again, if no pattern was dropped since.
+    /// Creates an inserter. The rows that the lookup has found are not looked up again, so no
+    /// pattern may have been deleted since.
     pub(crate) fn inserter<'w>(
         &'w self,
-        knowledge: Option<&'w CatalogLookup<'w>>,
+        lookup: Option<&'w CatalogLookup<'w>>,
     ) -> Result<Inserter<'w>> {
         let prepare = |sql| self.conn.prepare_cached(sql).map_sqlite_err();
-        let subscription = prepare(
-            "INSERT INTO subscription \
-             (id, name, url, enabled, description, metadata, created_at, updated_at, revision) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-        )?;
-        let (event, secret) = (prepare(INSERT_EVENT)?, prepare(INSERT_SECRET)?);
-        Ok(Inserter {
-            write: self,
-            knowledge,
-            subscription,
-            event,
-            secret,
-            patterns: HashMap::new(),
-        })
+        let subscription = prepare(INSERT_SUBSCRIPTION)?;
+        let (event, secret) = (prepare(INSERT_PATTERN)?, prepare(INSERT_SECRET)?);
+        Ok(Inserter { write: self, lookup, subscription, event, secret, patterns: HashMap::new() })
     }
 }
 
 impl Inserter<'_> {
-    /// Adds a subscription, unless its name is taken. Which it is, the database says.
+    /// Inserts a subscription, unless its name is taken, which the unique index decides.
     pub(crate) fn insert(
         &mut self,
         subscription: &Subscription,
@@ -97,8 +86,8 @@ impl Inserter<'_> {
     }
 
     fn row(&mut self, pattern: &EventPattern) -> Result<i64> {
-        let met = || self.knowledge?.row(pattern);
-        if let Some(row) = met().or_else(|| self.patterns.get(pattern.as_str()).copied()) {
+        let found = || self.lookup?.row(pattern);
+        if let Some(row) = found().or_else(|| self.patterns.get(pattern.as_str()).copied()) {
             return Ok(row);
         }
         let row = self.write.intern(pattern)?;

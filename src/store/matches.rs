@@ -6,37 +6,43 @@ use std::collections::binary_heap::PeekMut;
 
 use rusqlite::{OptionalExtension as _, params};
 
-use super::Read;
 use super::error::MapSqliteErr as _;
 use super::rows::rising;
+use super::transaction::Read;
 use crate::error::Result;
 
-/// The patterns that match an event type.
+/// Selects the patterns that match an event type.
 const PATTERNS: &str = "SELECT pattern FROM expansion INDEXED BY sqlite_autoindex_expansion_1 \
                          WHERE event_type = (SELECT id FROM event_type WHERE name = ?1)";
 
-/// Every subscription after a position, and whether one of its patterns is among those.
-const SCAN: &str = "SELECT s.seq, EXISTS (SELECT 1 FROM subscription_pattern r INDEXED BY sqlite_autoindex_subscription_pattern_1 \
+/// Selects every subscription after a position, and whether one of its patterns matches.
+const SCAN: &str = "SELECT s.seq, EXISTS (SELECT 1 FROM subscription_pattern r INDEXED BY \
+    sqlite_autoindex_subscription_pattern_1 \
                                            WHERE r.subscription = s.seq AND \
                                                  (SELECT 1 FROM expansion \
-                                                   WHERE event_type = (SELECT id FROM event_type WHERE name = ?2) \
+                                                   WHERE event_type = (SELECT id FROM event_type \
+                                                   WHERE name = ?2) \
                                                      AND pattern = r.pattern)) \
-                      FROM subscription s INDEXED BY subscription_seq WHERE s.seq > ?1 ORDER BY s.seq";
+                      FROM subscription s INDEXED BY subscription_seq WHERE s.seq > ?1 ORDER BY \
+                      s.seq";
 
-/// The next subscription that has a pattern, by the index that holds them in this order.
-const NEXT: &str = "SELECT subscription FROM subscription_pattern INDEXED BY subscription_pattern_route \
-                     WHERE pattern = ?1 AND enabled = ?2 AND subscription > ?3 ORDER BY subscription LIMIT 1";
+/// Selects the next subscription that has a pattern, by the index that holds them in this order.
+const NEXT: &str = "SELECT subscription FROM subscription_pattern INDEXED BY \
+    subscription_pattern_route \
+                     WHERE pattern = ?1 AND enabled = ?2 AND subscription > ?3 ORDER BY \
+                     subscription LIMIT 1";
 
 impl Read<'_> {
-    /// Passes the position of each subscription after `after` with a pattern that matches this event type to `each`,
-    /// in rising order, once each, until `each` returns false.
+    /// Passes the position of each subscription after `after` with a pattern that matches this
+    /// event type to `each`, in rising order, once each, until `each` returns false.
     ///
-    /// A page must cost no more than its own length, and all pages together no more than the table. The index lists the
-    /// subscriptions of one pattern in order, so a merge of the lists costs one look-up for each pattern and one for each
-    /// match. That is quadratic where each of many subscriptions has a pattern of its own: every page would begin by
-    /// looking up all of them. So as many subscriptions as there are patterns are first scanned one by one. Where that
-    /// fills the page, nothing else is read; where it does not, the merge costs no more than the scan before it, and no
-    /// later page scans these rows again.
+    /// A page must cost no more than its own length, and all pages together no more than the table.
+    /// The index lists the subscriptions of one pattern in order, so a merge of the lists costs one
+    /// look-up for each pattern and one for each match. That is quadratic where each of many
+    /// subscriptions has a pattern of its own: every page would begin by looking up all of them. So
+    /// as many subscriptions as there are patterns are first scanned one by one. Where that fills
+    /// the page, nothing else is read; where it does not, the merge costs no more than the scan
+    /// before it, and no later page scans these rows again.
     pub(super) fn each_match(
         &self,
         event_type: &str,

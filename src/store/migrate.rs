@@ -1,4 +1,4 @@
-//! The schema's versions.
+//! Brings the schema of a file to the current version.
 
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -7,16 +7,17 @@ use super::secret_codec::SecretCodec;
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::EncryptionKey;
 
-/// `application_id` of every registry: "whrg".
+/// The `application_id` of every registry: "whrg".
 const APPLICATION: i64 = 0x7768_7267;
 
-/// What turns each version into the next. Append only: files of every released version are about.
+/// The step from each version to the next. Append only, because files of every released version
+/// exist.
 const STEPS: [&str; 1] = [include_str!("schema.sql")];
 
-/// What a file holds, by its header and its list of tables.
+/// The content of a file, by its header and its list of tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Content {
-    /// Nothing yet: no application has put anything there.
+    /// No application has written anything yet.
     Nothing,
     /// A registry of the version that this crate writes.
     Current,
@@ -24,17 +25,17 @@ pub(super) enum Content {
     Older(usize),
     /// A registry of this later version.
     Newer(i64),
-    /// Somebody else's tables.
+    /// The tables of another application.
     Foreign,
 }
 
 impl Content {
-    /// Reads it, in the transaction that is open.
-    pub(super) fn of(conn: &Connection) -> rusqlite::Result<Content> {
+    /// Determines the content, in the open transaction.
+    pub(super) fn read(conn: &Connection) -> rusqlite::Result<Content> {
         Content::among(STEPS.len(), conn)
     }
 
-    /// The same where the newest version is this.
+    /// Determines the content, where the newest version is this one.
     fn among(newest: usize, conn: &Connection) -> rusqlite::Result<Content> {
         let number = |sql| conn.query_row(sql, [], |row| row.get::<_, i64>(0));
         let application = number("PRAGMA application_id")?;
@@ -49,7 +50,7 @@ impl Content {
         })
     }
 
-    /// Refuses what is no registry, or one that this version cannot read.
+    /// Rejects a file that is not a registry, or that this version cannot read.
     pub(super) fn admit(self) -> Result<Content> {
         match self {
             Content::Foreign => Err(Error::new(
@@ -59,7 +60,8 @@ impl Content {
             Content::Newer(version) => Err(Error::new(
                 ErrorKind::Incompatible,
                 format!(
-                    "the file was written by a newer version of webhook-registry: its schema is {version}, the newest \
+                    "the file was written by a newer version of webhook-registry: its schema is \
+                     {version}, the newest \
                      that this one knows is {}",
                     STEPS.len()
                 ),
@@ -69,19 +71,20 @@ impl Content {
     }
 }
 
-/// Brings the file to the current schema, whole or not at all. A new file gets the key.
+/// Brings the file to the current schema, in one transaction. A new file gets the key.
 pub(super) fn migrate(conn: &mut Connection, key: Option<&EncryptionKey>) -> Result<()> {
     migrate_by(STEPS.iter().copied(), conn, key)
 }
 
-/// A database in memory with the newest schema and nothing else.
+/// Returns a database in memory with the newest schema and no rows.
 pub(super) fn newest_schema() -> Result<Connection> {
     let conn = Connection::open_in_memory().map_sqlite_err()?;
     STEPS.iter().try_for_each(|step| conn.execute_batch(step)).map_sqlite_err()?;
     Ok(conn)
 }
 
-/// What is there is read again inside the transaction: another process may have done the same since it was looked at.
+/// Determines the content again inside the transaction, because another process may have migrated
+/// the file meanwhile.
 fn migrate_by<'s>(
     steps: impl ExactSizeIterator<Item = &'s str>,
     conn: &mut Connection,
@@ -107,8 +110,8 @@ fn migrate_by<'s>(
     tx.commit().map_sqlite_err()
 }
 
-/// Guards against a file that was brought half-way to a later schema. There is one version yet, so the later ones are
-/// made up here.
+/// Guards against a file that was brought half-way to a later schema. There is one version yet, so
+/// the later ones are made up here.
 #[cfg(test)]
 mod tests {
     use std::io::{BufRead as _, BufReader};
@@ -144,7 +147,8 @@ mod tests {
     const NEWEST: usize = 3;
     const CHILD: &str = "WEBHOOK_REGISTRY_MIGRATES";
 
-    /// The steps from the first version to the newest; with a fault before statement `faulty` of the later ones.
+    /// The steps from the first version to the newest; with a fault before statement `faulty` of
+    /// the later ones.
     fn steps(faulty: Option<usize>) -> Vec<String> {
         let mut number = 0..;
         let later = LATER.iter().map(|statements| {
@@ -233,7 +237,7 @@ mod tests {
         run(&steps(Some(0)), &mut conn).unwrap();
         assert!(dump(&conn) == after);
         // To the version of today it is a file from the future.
-        assert_eq!(Content::of(&conn).unwrap(), Content::Newer(3));
+        assert_eq!(Content::read(&conn).unwrap(), Content::Newer(3));
         drop(conn);
         assert_eq!(Registry::open(&path).unwrap_err().kind(), ErrorKind::Incompatible);
     }
@@ -283,7 +287,8 @@ mod tests {
         }
     }
 
-    /// Runs the step of each statement by itself, tells of each, and stands still before the one that it is told.
+    /// Runs the step of each statement by itself, tells of each, and stands still before the one
+    /// that it is told.
     #[test]
     fn child_migrates() {
         let Some(path) = std::env::var_os(CHILD) else { return };
@@ -352,7 +357,8 @@ mod tests {
             assert!(!stands || dump(&conn) == before, "killed before {at}");
             let all: Vec<&str> = STEPS.iter().copied().chain(LATER.concat()).collect();
             migrate_by(all.into_iter(), &mut conn, None).unwrap();
-            let noted = "SELECT count(*) FROM subscription s JOIN owners o ON o.name = s.name || '!' \
+            let noted = "SELECT count(*) FROM subscription s JOIN owners o ON o.name = s.name || \
+                '!' \
                 WHERE note LIKE s.name || ' 00%' || s.name || ' 00%'";
             let found: i64 = conn.query_row(noted, [], |row| row.get(0)).unwrap();
             assert_eq!(found, 100);

@@ -1,51 +1,50 @@
-//! From a path to a connection: what lies there is looked at through a connection that cannot write, before anything
-//! is written.
+//! Opens the file at a path. Its content is checked through a connection that cannot write, before
+//! anything is written.
 
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
-use super::backup;
+use super::connection::{configure, connect, path_bytes};
+use super::copy;
 use super::disk;
-use super::error::{self, MapSqliteErr as _, fault};
+use super::error::{self, MapSqliteErr as _, sqlite_error};
 use super::migrate::{self, Content};
 use super::paths::{self, beside, not_a_registry, nothing_at, size_beside};
 use super::retry;
 use super::secret_codec::SecretCodec;
+use super::settings::{Access, Settings};
 use super::writer::{self, Writer};
-use super::{Access, Settings};
 use crate::error::{Error, ErrorKind, Result};
-
-/// Every statement of the crate fits, so that none is prepared twice.
-const STATEMENTS: usize = 128;
 
 /// An open file.
 pub(super) struct Opened {
     pub(super) conn: Connection,
-    /// The connection through which the file was looked at first.
+    /// The connection by which the content was checked.
     pub(super) reader: Option<Connection>,
-    /// Whether others can change the file, and are followed.
-    pub(super) follows: bool,
+    /// Whether the connection sees what other processes change later.
+    pub(super) sees_changes: bool,
 }
 
+/// Creates a database in memory.
 pub(super) fn memory() -> Result<Connection> {
     let mut conn = Connection::open_in_memory().map_sqlite_err()?;
-    set_up(&mut conn)?;
+    configure(&mut conn)?;
     migrate::migrate(&mut conn, None)?;
     Ok(conn)
 }
 
-/// How often a file is opened before a read-only `-wal` or `-shm` is an error. SQLite falls back to
-/// opening them for reading, whatever the cause. With no descriptor free for a moment, the
-/// connection could never write.
+/// The number of attempts to open a file before a read-only `-wal` or `-shm` is an error. SQLite
+/// falls back to opening them for reading, whatever the cause. With no descriptor free for a
+/// moment, the connection could never write.
 const TRIES: usize = 3;
 
+/// Opens the file at a path, to read or to write.
 pub(super) fn file(path: &Path, how: &Settings) -> Result<Opened> {
     // Rejected before `prepare` makes a file that SQLite could not open.
-    name_bytes(path)?;
+    path_bytes(path)?;
     if how.read_only {
         return retry::retry_while_busy(how.busy_timeout, || to_read(path, how));
     }
@@ -75,7 +74,7 @@ fn to_write(path: &Path, how: &Settings, has_content: bool) -> Result<Opened> {
     if found.admit()? == Content::Nothing && !how.create {
         return Err(nothing_at(path));
     }
-    // A connection that only looks is in the way of one that wants the file for itself.
+    // Another connection would keep this one from locking the whole file.
     let reader = reader.filter(|_| !how.exclusive);
     let writer = Writer::new(how);
     let mut conn = writer.connect(path)?;
@@ -87,29 +86,30 @@ fn to_write(path: &Path, how: &Settings, has_content: bool) -> Result<Opened> {
             .map_err(|error| disk::diagnose(&conn, error))?;
     }
     if how.exclusive {
-        // The lock is taken by the first that is read, and then kept.
+        // SQLite takes the lock with the first access, and then keeps it.
         retry::retry_while_busy(how.busy_timeout, || {
             let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate);
             tx.and_then(rusqlite::Transaction::commit).map_sqlite_err()
         })?;
     }
-    Ok(Opened { conn, reader, follows: !how.exclusive })
+    Ok(Opened { conn, reader, sees_changes: !how.exclusive })
 }
 
-/// What lies at the path, whoever made it, and the connection that saw it if it can see what comes.
+/// Returns the content of the file, and the connection that read it, if it sees later changes.
 fn look(path: &Path, how: &Settings) -> Result<(Content, Option<Connection>)> {
     match connect(path, Access::Read).and_then(|conn| Ok((content(&conn, path, how)?, Some(conn))))
     {
-        // A rollback journal that a killed program left, or a folder without room for a `-shm`: a look that needs
-        // neither sees the file as it stood before what is in the journal or the `-wal`.
+        // A killed program left a rollback journal, or a `-shm` cannot be created. A connection
+        // that ignores both reads the file without the content of the journal or the `-wal`.
         Err(error) if error.kind() == ErrorKind::Storage => {
-            let (_, found) = frozen_look(path, how, &error)?;
+            let (_, found) = look_without_wal(path, how, &error)?;
             if found != Content::Nothing {
                 Ok((found, None))
             } else if journal_restores(path)? {
-                // Not ours: a registry is made from no pages at all, and from then on has no such journal.
+                // A registry starts without any page, and never has such a journal afterwards.
                 let why = format!(
-                    "{} is not a registry: the journal beside it holds what another program was about to remove",
+                    "{} is not a registry: the journal beside it holds what another program was \
+                     about to remove",
                     path.display()
                 );
                 Err(Error::new(ErrorKind::Incompatible, why).with_source(error))
@@ -123,12 +123,12 @@ fn look(path: &Path, how: &Settings) -> Result<(Content, Option<Connection>)> {
     }
 }
 
-/// Looks at the file without its `-wal`, where SQLite could not read both.
-fn frozen_look(path: &Path, how: &Settings, why: &Error) -> Result<(Connection, Content)> {
-    let file = connect(path, Access::Frozen)?;
+/// Reads the content of the file without its `-wal`, where SQLite could not read both.
+fn look_without_wal(path: &Path, how: &Settings, why: &Error) -> Result<(Connection, Content)> {
+    let file = connect(path, Access::Immutable)?;
     match content(&file, path, how) {
         Ok(found) => Ok((file, found)),
-        // With the changes in the `-wal` it may be whole.
+        // With the changes in the `-wal` it may be intact.
         Err(error) if error.kind() == ErrorKind::Corrupt && size_beside(path, "-wal")? > 0 => {
             let what = format!(
                 "{} could not be read with the changes in its `-wal`: {why}",
@@ -140,7 +140,8 @@ fn frozen_look(path: &Path, how: &Settings, why: &Error) -> Result<(Connection, 
     }
 }
 
-/// Whether a rollback journal lies beside the file that would bring back pages: its header tells how many there were.
+/// Returns whether a rollback journal beside the file would restore pages. Its header holds their
+/// number.
 fn journal_restores(path: &Path) -> Result<bool> {
     let journal = beside(path, "-journal")?;
     let mut header = [0; 20];
@@ -155,41 +156,47 @@ fn journal_restores(path: &Path) -> Result<bool> {
     }
 }
 
-/// What the file holds, once the key fits it.
+/// Returns the content of the file, and rejects a key that does not fit it.
 fn content(conn: &Connection, path: &Path, how: &Settings) -> Result<Content> {
-    let judged = judge(conn, path, how);
+    let inspected = inspect(conn, path, how);
     // A failure may have ended the transaction already. The first error tells more than that of the
     // ROLLBACK, and nothing was written.
     if !conn.is_autocommit() {
         let ended = conn.execute_batch("ROLLBACK").map_sqlite_err();
-        if judged.is_ok() {
+        if inspected.is_ok() {
             ended?;
         }
     }
-    judged.map_err(|error| disk::diagnose(conn, error))
+    inspected.map_err(|error| disk::diagnose(conn, error))
 }
 
-fn judge(conn: &Connection, path: &Path, how: &Settings) -> Result<Content> {
+fn inspect(conn: &Connection, path: &Path, how: &Settings) -> Result<Content> {
     conn.execute_batch("BEGIN").map_sqlite_err()?;
-    let found = Content::of(conn).map_err(|cause| {
-        if error::is(&cause, ErrorCode::NotADatabase) { not_a_registry(path) } else { fault(cause) }
+    let found = Content::read(conn).map_err(|cause| {
+        if error::is(&cause, ErrorCode::NotADatabase) {
+            not_a_registry(path)
+        } else {
+            sqlite_error(cause)
+        }
     })?;
     if matches!(found, Content::Current | Content::Older(_)) && ends_within_a_page(conn, path)? {
         return Err(Error::corrupt("it ends in the middle of a page"));
     }
     if found == Content::Current {
-        SecretCodec::of(conn, how.key.as_ref())?;
+        SecretCodec::load(conn, how.key.as_ref())?;
     }
     Ok(found)
 }
 
-/// SQLite fills up the last page of a file that was cut with zeros, and rows are missing without a word.
+/// Returns whether the file was cut within a page. SQLite would fill up that page with zeros and
+/// report nothing.
 ///
-/// With changes in the `-wal` a file may end so: a killed program was bringing them into it, and SQLite will again.
+/// With changes in the `-wal` a file may end so: a program was killed while it copied them into the
+/// file, and SQLite copies them again.
 fn ends_within_a_page(conn: &Connection, path: &Path) -> Result<bool> {
     let page: u32 = conn.query_row("PRAGMA page_size", [], |row| row.get(0)).map_sqlite_err()?;
     let is_cut = || Ok(!paths::length(path)?.is_multiple_of(page.into()));
-    // Asked again, because another process can have finished what it was doing in between.
+    // Asked twice, because another process can have finished its checkpoint in between.
     Ok(is_cut()? && size_beside(path, "-wal")? == 0 && is_cut()?)
 }
 
@@ -208,19 +215,20 @@ fn to_read(path: &Path, how: &Settings) -> Result<Opened> {
     match followed {
         Ok((found, conn)) => {
             readable(found, path)?;
-            Ok(Opened { conn, reader: None, follows: true })
+            Ok(Opened { conn, reader: None, sees_changes: true })
         }
-        Err(error) if error.kind() == ErrorKind::Storage => frozen(path, how, error),
+        Err(error) if error.kind() == ErrorKind::Storage => read_copy(path, how, error),
         Err(error) => Err(error),
     }
 }
 
-/// Reads a file where SQLite can make neither `-wal` nor `-shm`: copied into memory as it stands, so that nothing that
-/// happens to it later can be seen half.
-fn frozen(path: &Path, how: &Settings, why: Error) -> Result<Opened> {
-    let (file, found) = frozen_look(path, how, &why)?;
+/// Copies a file into memory, where SQLite can create neither `-wal` nor `-shm`. Without locks a
+/// later change could be read half.
+fn read_copy(path: &Path, how: &Settings, why: Error) -> Result<Opened> {
+    let (file, found) = look_without_wal(path, how, &why)?;
     let found = found.admit()?;
-    // Judged before the rest: what seems empty or older here can be whole and current with what is left unread.
+    // Before the other checks: with the unread changes, a file that seems empty or older can be a
+    // current one.
     for left in ["-wal", "-journal"] {
         if size_beside(path, left)? > 0 {
             let what = format!(
@@ -231,9 +239,9 @@ fn frozen(path: &Path, how: &Settings, why: Error) -> Result<Opened> {
         }
     }
     readable(found, path)?;
-    let conn = backup::into_memory(&file).map_err(|error| disk::diagnose(&file, error))?;
+    let conn = copy::into_memory(&file).map_err(|error| disk::diagnose(&file, error))?;
     conn.pragma_update(None, "query_only", true).map_sqlite_err()?;
-    Ok(Opened { conn, reader: None, follows: false })
+    Ok(Opened { conn, reader: None, sees_changes: false })
 }
 
 fn readable(found: Content, path: &Path) -> Result<()> {
@@ -242,76 +250,11 @@ fn readable(found: Content, path: &Path) -> Result<()> {
         Content::Older(version) => Err(Error::new(
             ErrorKind::Incompatible,
             format!(
-                "the file's schema is version {version}; open it for writing once, and it is brought up to date"
+                "the file's schema is version {version}; open it for writing once, and it is \
+                 brought up to date"
             ),
         )),
         _ => Ok(()),
-    }
-}
-
-/// Opens a connection, and sets on it what every connection needs.
-pub(super) fn connect(path: &Path, access: Access) -> Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let opened = match access {
-        Access::Write => {
-            Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_READ_WRITE)
-        }
-        Access::Read => Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_READ_ONLY),
-        Access::Frozen => Connection::open_with_flags(
-            frozen_uri(path)?,
-            flags | OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI,
-        ),
-    };
-    let mut conn = opened.map_err(|cause| {
-        let error = fault(cause);
-        Error::new(error.kind(), format!("{} could not be opened", path.display()))
-            .with_source(error)
-    })?;
-    set_up(&mut conn)?;
-    Ok(conn)
-}
-
-pub(super) fn set_up(conn: &mut Connection) -> Result<()> {
-    conn.set_prepared_statement_cache_capacity(STATEMENTS);
-    let set = |config, value| conn.set_db_config(config, value).map(drop).map_sqlite_err();
-    // With STAT4, which the bundled SQLite has, a statement is planned anew whenever a bound value could change the
-    // plan. That is nine tenths of the time of a look-up.
-    set(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    set(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
-    set(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
-    set(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
-    set(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false)?;
-    // Waiting is done in retry.rs. A damaged page is told, not followed; a replaced secret is overwritten, not only unlinked.
-    conn.execute_batch(
-        "PRAGMA busy_timeout = 0; PRAGMA foreign_keys = ON; PRAGMA cell_size_check = ON; PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY",
-    )
-    .map_sqlite_err()
-}
-
-/// The address at which SQLite reads a file without locks, `-wal` and `-shm`.
-fn frozen_uri(path: &Path) -> Result<String> {
-    let mut uri = "file:".to_owned();
-    for &byte in name_bytes(path)? {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'.' | b'-' | b'_') {
-            uri.push(char::from(byte));
-        } else {
-            uri.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    Ok(uri + "?immutable=1")
-}
-
-/// Returns the path as SQLite takes it: any bytes on Unix, and UTF-8 elsewhere.
-fn name_bytes(path: &Path) -> Result<&[u8]> {
-    #[cfg(unix)]
-    {
-        Ok(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()))
-    }
-    #[cfg(not(unix))]
-    {
-        let what =
-            || format!("{} is not valid Unicode, and SQLite needs a path that is", path.display());
-        path.to_str().map(str::as_bytes).ok_or_else(|| Error::new(ErrorKind::Storage, what()))
     }
 }
 
@@ -319,9 +262,9 @@ fn name_bytes(path: &Path) -> Result<&[u8]> {
 mod tests {
     use super::*;
 
-    /// There is one version yet, so that no file is of an older one.
+    /// There is only one version yet, so no file has an older one.
     #[test]
-    fn what_only_reads_brings_nothing_up_to_date() {
+    fn a_read_only_open_migrates_nothing() {
         let refused = |content| readable(content, Path::new("/a/file.db")).unwrap_err();
         let older = refused(Content::Older(1));
         assert_eq!(older.kind(), ErrorKind::Incompatible);

@@ -14,6 +14,9 @@ pub(super) const BESIDE: [&str; 3] = ["-journal", "-wal", "-shm"];
 #[cfg(unix)]
 const MAX_PATH_BYTES: usize = 512;
 
+/// The identity of a file: device and inode.
+pub(super) type FileId = (u64, u64);
+
 /// Makes the file if there is none; false where nothing is in it.
 ///
 /// Its mode is 0600 from the first moment. SQLite gives `-wal` and `-shm` the mode of the file.
@@ -201,4 +204,32 @@ pub(super) fn unwritable_shm(path: &Path) -> Result<Error> {
             ),
         ),
     })
+}
+
+/// Refuses a path that leads elsewhere since it was opened: two connections of one registry must
+/// not read two files, and a change of a file that is gone would be lost.
+pub(super) fn check_same_file(path: &Path, opened: Option<FileId>) -> Result<()> {
+    if file_id(path) == opened {
+        return Ok(());
+    }
+    let what =
+        format!("{} was replaced or removed since it was opened; open it anew", path.display());
+    Err(Error::new(ErrorKind::Storage, what))
+}
+
+/// Returns the identity of the file that the path leads to.
+///
+/// Elsewhere than on Unix it is always `None`, which equals itself, so no file counts as replaced.
+/// Windows lets nobody replace a file that SQLite has open.
+pub(super) fn file_id(path: &Path) -> Option<FileId> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        None
+    }
 }

@@ -1,15 +1,18 @@
-//! Connections that only read, so that readers queue neither behind each other nor behind a writer.
+//! A pool of connections that only read, so that readers wait neither for each other nor for a
+//! writer.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
 
-use super::{Access, open};
-use crate::error::{Error, ErrorKind, Result};
+use super::connection::connect;
+use super::paths::{FileId, check_same_file};
+use super::settings::Access;
+use crate::error::Result;
 
-/// How many connections are kept for the next readers. More are opened while more threads read at once.
-const KEPT: usize = 8;
+/// How many idle connections are kept. More are open while more threads read at once.
+const MAX_IDLE: usize = 8;
 
 pub(super) struct ReaderPool {
     path: PathBuf,
@@ -21,17 +24,14 @@ struct Open {
     idle: Vec<Connection>,
 }
 
-/// Which file a path leads to, where the platform tells.
-pub(super) type FileId = (u64, u64);
-
 impl ReaderPool {
-    /// `first` is a connection that is open already.
+    /// Creates a pool for a file. `first` is a connection that is already open.
     pub(super) fn new(path: &Path, file: Option<FileId>, first: Option<Connection>) -> ReaderPool {
         let open = Open { file, idle: Vec::from_iter(first) };
         ReaderPool { path: path.to_owned(), open: Mutex::new(open) }
     }
 
-    /// The file that is read.
+    /// Returns the identity of the file that the connections read.
     pub(super) fn file(&self) -> Option<FileId> {
         self.open().file
     }
@@ -40,6 +40,7 @@ impl ReaderPool {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Takes an idle connection, or opens one.
     pub(super) fn take(&self) -> Result<Connection> {
         let (file, idle) = {
             let mut open = self.open();
@@ -48,67 +49,41 @@ impl ReaderPool {
         match idle {
             Some(conn) => Ok(conn),
             None => {
-                let conn = open::connect(&self.path, Access::Read)?;
-                same_file(&self.path, file)?;
+                let conn = connect(&self.path, Access::Read)?;
+                check_same_file(&self.path, file)?;
                 Ok(conn)
             }
         }
     }
 
-    /// A connection that was left in the middle of something is not kept.
+    /// Returns a connection to the pool. One with an open transaction is closed instead.
     pub(super) fn give_back(&self, conn: Connection) {
         if !conn.is_autocommit() {
             return;
         }
         let mut open = self.open();
-        if open.idle.len() < KEPT {
+        if open.idle.len() < MAX_IDLE {
             open.idle.push(conn);
         }
     }
 
-    /// Closes those that nobody uses.
+    /// Closes the idle connections.
     #[cfg(feature = "encryption")]
     pub(super) fn close(&self) {
         self.open().idle.clear();
     }
 
-    /// Closes those that nobody uses, and reads this file from now on. No other connection may be in use.
-    pub(super) fn begin_anew(&self, file: Option<FileId>) {
+    /// Closes the idle connections, and reads this file from now on. No other connection may be in
+    /// use.
+    pub(super) fn reset(&self, file: Option<FileId>) {
         *self.open() = Open { file, idle: Vec::new() };
-    }
-}
-
-/// Refuses a path that leads elsewhere since it was opened: two connections of one registry must not read two files, and
-/// a change of a file that is gone would be lost.
-pub(super) fn same_file(path: &Path, opened: Option<FileId>) -> Result<()> {
-    if file_id(path) == opened {
-        return Ok(());
-    }
-    let what =
-        format!("{} was replaced or removed since it was opened; open it anew", path.display());
-    Err(Error::new(ErrorKind::Storage, what))
-}
-
-/// Returns the identity of the file that the path leads to.
-///
-/// Elsewhere than on Unix it is always `None`, which equals itself, so no file counts as replaced.
-/// Windows lets nobody replace a file that SQLite has open.
-pub(super) fn file_id(path: &Path) -> Option<FileId> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt as _;
-        std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = path;
-        None
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::paths::file_id;
 
     fn readers() -> (tempfile::TempDir, ReaderPool) {
         let folder = tempfile::tempdir().unwrap();
@@ -119,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_given_back_is_taken_again_unless_it_is_in_the_middle_of_something() {
+    fn a_returned_connection_is_reused_unless_it_has_an_open_transaction() {
         let (_folder, readers) = readers();
         let is_marked = |conn: &Connection| conn.prepare("SELECT * FROM temp.mark").is_ok();
         let conn = readers.take().unwrap();
@@ -127,7 +102,7 @@ mod tests {
         readers.give_back(conn);
         let conn = readers.take().unwrap();
         assert!(is_marked(&conn));
-        assert!(!is_marked(&readers.take().unwrap()), "another one is in use");
+        assert!(!is_marked(&readers.take().unwrap()), "a second connection is a new one");
         conn.execute_batch("BEGIN").unwrap();
         readers.give_back(conn);
         let conn = readers.take().unwrap();
@@ -135,10 +110,10 @@ mod tests {
     }
 
     #[test]
-    fn no_more_are_kept_than_a_few() {
+    fn a_bounded_number_of_idle_connections_is_kept() {
         let (_folder, readers) = readers();
-        let in_use: Vec<Connection> = (0..KEPT + 2).map(|_| readers.take().unwrap()).collect();
+        let in_use: Vec<Connection> = (0..MAX_IDLE + 2).map(|_| readers.take().unwrap()).collect();
         in_use.into_iter().for_each(|conn| readers.give_back(conn));
-        assert_eq!(readers.open().idle.len(), KEPT);
+        assert_eq!(readers.open().idle.len(), MAX_IDLE);
     }
 }

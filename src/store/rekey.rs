@@ -1,74 +1,63 @@
-//! Giving the file another key, or none, so that nothing of what was readable before is left in it.
+//! Changes the file's encryption key, so that nothing that the old key or no key opens is left in
+//! it.
+//!
+//! # The hazard
+//!
+//! Every secret has to change from one key to the other at once, also for readers and after a kill.
+//! And the old bytes have to go, wherever SQLite keeps them: in free pages and in the `-wal`. So
+//! the file has to belong to this connection alone, and `locking_mode = EXCLUSIVE` gives that. The
+//! lock is the operating system's, on the file, and belongs to the connection. To give it up,
+//! SQLite needs a statement that reads the file, which can fail on a full or broken disk. So the
+//! connection is closed in every case of failure, and the operating system then gives up the lock.
+//!
+//! Inside this process, the codec is held for writing meanwhile (see `handle.rs`): no call may
+//! decrypt with the old key what is encrypted with the new one. Where the outcome is not known at
+//! the end, the next call finds out before anything else
+//! ([`PendingRekey`](super::pending_rekey::PendingRekey)).
 
 use std::fs;
 use std::io;
 use std::mem;
 use std::path::Path;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLockReadGuard};
+use std::sync::atomic::Ordering;
+use std::sync::{PoisonError, RwLockReadGuard};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::backup::{self, Part};
+use super::connection::{connect, journal_mode};
+use super::copy::{self, Part, cannot};
 use super::error::MapSqliteErr as _;
-use super::history::ChangeRecorder;
-use super::open::connect;
-use super::paths::beside;
-use super::reader_pool::same_file;
-use super::rows::{id_of, rising};
+use super::handle::{Shared, Store};
+use super::paths::{beside, check_same_file};
+use super::pending_rekey::{DETERMINE_KEY, DONE, ENTER_WAL};
+use super::retry;
 use super::secret_codec::SecretCodec;
-use super::writer::{REKEY, journal_mode};
-use super::{Access, Read, Shared, Store, Write, retry};
+use super::settings::Access;
+use super::transaction::{Read, Write};
+use super::writer::REKEY;
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::SubscriptionId;
-use crate::scope::Scope;
 use crate::secret::EncryptionKey;
 
-/// How many subscriptions are rewritten from one look: what of their secrets is in memory at once.
+/// How many subscriptions one query reads. It bounds how many of them are in memory at once.
 const BATCH: u16 = 1_000;
 
-const NOTHING: u8 = 0;
-const WAL_MODE: u8 = 1;
-const KEY: u8 = 2;
-
-/// What a change of key has left to do: each includes what stands before it.
-#[derive(Default)]
-pub(super) struct Unfinished {
-    /// `NOTHING`, to enter WAL mode before the next change (`WAL_MODE`), or to find out which key the file has before
-    /// anything else (`KEY`).
-    step: AtomicU8,
-    /// The vault of the other key that the file can have.
-    other: Mutex<Option<SecretCodec>>,
-}
-
-impl Unfinished {
-    /// Whether something has to be done before anything is read, or written.
-    pub(super) fn stands_before(&self, writing: bool) -> bool {
-        self.step.load(Ordering::Acquire) > if writing { NOTHING } else { WAL_MODE }
-    }
-
-    fn leave(&self, step: u8) {
-        self.step.store(step, Ordering::Release);
-    }
-}
-
-/// How far a change of key came that failed.
+/// A change of key that failed.
 struct Failed {
     error: Error,
-    /// The vault of the new key, where the file may have that.
+    /// The codec of the new key, where the file may have it now.
     new: Option<SecretCodec>,
 }
 
 impl Store {
-    /// Seals every secret with this key, or lays it open where there is none. The file has to be this store's alone.
+    /// Encrypts every secret with this key, or decrypts it where there is none. Nobody else may
+    /// have the file open.
     ///
-    /// The new state is in the `-wal` alone until all of it is there. Up to then a failure is undone by removing the `-wal`,
-    /// which needs no room and writes nothing. Whatever happens, the connection that has the file locked is closed: the
-    /// system then gives up the lock, where a statement that was to do so could fail. Its successor is opened before the
-    /// lock is taken, for the same reason.
+    /// The new state is in the `-wal` only, until it is complete. Up to that moment a failure is
+    /// undone by removing the `-wal`, which needs no disk space. The next connection is opened
+    /// before the file is locked, because opening one can fail too.
     pub(crate) fn rekey(&self, key: Option<&EncryptionKey>) -> Result<()> {
         if self.read_only {
             return Err(Error::read_only());
@@ -76,24 +65,25 @@ impl Store {
         let Some(path) = &self.path else {
             return Err(Error::new(ErrorKind::Storage, "there is no file"));
         };
-        // In this order, as everywhere: no reader of this store is under way, and none begins.
-        let mut vault = self.vault.write().unwrap_or_else(PoisonError::into_inner);
-        let _watch = self.shared.as_ref().map(|shared| shared.watch.stop());
+        // In the order of handle.rs. No call of this store is under way now, and none begins.
+        let mut codec = self.codec.write().unwrap_or_else(PoisonError::into_inner);
+        let _probe = self.shared.as_ref().map(|shared| shared.data_version.stop());
         let mut conn = self.lock()?;
-        if self.unfinished.stands_before(true) {
+        if self.pending_rekey.blocks(true) {
             self.reconnect(&mut conn, path)?;
-            self.settle(&conn, &mut vault, true, self.busy_timeout)?;
+            self.determine_key(&conn, &mut codec, true, self.busy_timeout)?;
         }
         let successor = self.writer.connect(path)?;
-        same_file(path, self.file)?;
+        check_same_file(path, self.file)?;
         let changed = self
-            .take(&conn)
+            .lock_file(&conn)
             .map_err(|error| Failed { error, new: None })
-            .and_then(|()| self.change(&mut conn, path, &vault, key));
+            .and_then(|()| self.change(&mut conn, path, &codec, key));
         let failed = match changed {
             Ok(new) => {
-                *vault = new;
-                // While nobody else is there: whoever comes next finds the file in WAL mode, and has nothing to write.
+                *codec = new;
+                // While the file is locked: the next process finds it in WAL mode and need not
+                // change it.
                 let is_in_wal_mode = journal_mode(&conn, "WAL").is_ok_and(|mode| mode == "wal");
                 let keeps_lock = self.writer.exclusive && is_in_wal_mode;
                 if keeps_lock && self.writer.set_automatic_checkpoints(&conn).is_ok() {
@@ -102,26 +92,27 @@ impl Store {
                 None
             }
             Err(Failed { error, new }) => {
-                *self.other() = new;
+                *self.pending_rekey.other() = new;
                 Some(error)
             }
         };
-        self.unfinished.leave(KEY);
-        self.replace(&mut conn, successor);
-        // By this look the file is held open again. Who has waited for a lock and failed has waited long enough.
+        self.pending_rekey.set(DETERMINE_KEY);
+        self.replace_connection(&mut conn, successor);
+        // This keeps the file open again. After a failure the caller has waited for a lock long
+        // enough.
         let timeout = if failed.is_some() { Duration::ZERO } else { self.busy_timeout };
-        let held = self.settle(&conn, &mut vault, false, timeout);
+        let held = self.determine_key(&conn, &mut codec, false, timeout);
         failed.map_or_else(|| unless_other_key(held), Err)
     }
 
-    /// Takes the file once nobody else has it open.
-    fn take(&self, conn: &Connection) -> Result<()> {
+    /// Locks the file as soon as nobody else has it open.
+    fn lock_file(&self, conn: &Connection) -> Result<()> {
         retry::retry_while_busy(self.busy_timeout, || {
             if let Some(Shared { readers, .. }) = &self.shared {
                 readers.close();
             }
-            alone(conn).inspect_err(|_| {
-                // Tried again, or given up: either way the others are let in meanwhile.
+            lock_exclusively(conn).inspect_err(|_| {
+                // The others can use the file until the next attempt, or from now on.
                 if !self.writer.exclusive {
                     let _ = conn.pragma_update(None, "locking_mode", "NORMAL");
                 }
@@ -129,7 +120,7 @@ impl Store {
         })
     }
 
-    /// Changes the key of a file that is this connection's alone, and leaves no `-wal`.
+    /// Changes the key of a file that this connection has locked, and leaves no `-wal`.
     fn change(
         &self,
         conn: &mut Connection,
@@ -137,21 +128,22 @@ impl Store {
         old: &SecretCodec,
         key: Option<&EncryptionKey>,
     ) -> Result<SecretCodec, Failed> {
-        // SQLite is not to bring anything into the file before all of it is there.
+        // SQLite must not copy anything into the file before the new state is complete.
         let mut new = None;
         let written = conn
             .pragma_update(None, "wal_autocheckpoint", 0)
             .map_sqlite_err()
-            .and_then(|()| rewrite(conn, old, key, &mut new))
-            .and_then(|()| renew(conn, path));
+            .and_then(|()| rewrite_secrets(conn, old, key, &mut new))
+            .and_then(|()| rewrite_pages(conn, path));
         if let Err(error) = written {
             if self.undo(conn, path).is_ok() {
                 return Err(Failed { error, new: None });
             }
-            let what = "the change of key could neither be finished nor undone, and the file may have its new key";
+            let what = "the change of key could neither be finished nor undone, and the file may \
+                have its new key";
             return Err(Failed { error: Error::new(error.kind(), what).with_source(error), new });
         }
-        // From here on the file itself is written to, and what the `-wal` holds is needed.
+        // From here on SQLite writes to the file itself, and needs the content of the `-wal`.
         let left = journal_mode(conn, "DELETE").and_then(|mode| match mode.as_str() {
             "delete" => Ok(()),
             _ => Err(Error::new(ErrorKind::Busy, format!("the file stays in the mode {mode:?}"))),
@@ -165,79 +157,85 @@ impl Store {
         }
     }
 
-    /// Removes or empties the `-wal` under the connection that has the file locked, and keeps that from bringing it into the file when
-    /// it is closed, which has to be next: the file is as it was.
+    /// Removes or empties the `-wal` of the connection that has the file locked, so that the file
+    /// is as before.
+    ///
+    /// The connection has to be closed next. It must not copy its `-wal` into the file then, so
+    /// that is switched off here.
     fn undo(&self, conn: &Connection, path: &Path) -> Result<()> {
         conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_sqlite_err()?;
-        same_file(path, self.file)?;
+        check_same_file(path, self.file)?;
         let wal = beside(path, "-wal")?;
-        // It has no locks that a second descriptor could drop.
+        // SQLite has no locks on the `-wal` that closing a second descriptor could drop.
         remove(&wal).or_else(|error| {
             let emptied =
                 fs::OpenOptions::new().write(true).open(&wal).and_then(|wal| wal.set_len(0));
             emptied.map_err(|_| error)
         })?;
-        // After a loss of power the `-wal` could be there again.
-        let _ = backup::sync_folder(path);
+        // Without this the `-wal` could be there again after a power loss.
+        let _ = copy::sync_folder(path);
         Ok(())
     }
 
-    /// The vault of the key that the file has, to read or to write with.
-    pub(super) fn vault(&self, writing: bool) -> Result<RwLockReadGuard<'_, SecretCodec>> {
+    /// Locks the codec for a call, after finishing what a change of key has left to do.
+    pub(super) fn lock_codec(&self, writing: bool) -> Result<RwLockReadGuard<'_, SecretCodec>> {
         loop {
-            let vault = self.vault.read().unwrap_or_else(PoisonError::into_inner);
-            // Looked at behind the lock, which a change of key holds until it has said how it ended.
-            if !self.unfinished.stands_before(writing) {
-                return Ok(vault);
+            let codec = self.codec.read().unwrap_or_else(PoisonError::into_inner);
+            // Read while the lock is held: a change of key stores its outcome before it gives up
+            // the lock.
+            if !self.pending_rekey.blocks(writing) {
+                return Ok(codec);
             }
-            drop(vault);
-            self.settle_key(writing)?;
+            drop(codec);
+            self.finish_rekey(writing)?;
         }
     }
 
-    /// Does what a change of key has left to do.
-    pub(super) fn settle_key(&self, writing: bool) -> Result<()> {
-        let mut vault = self.vault.write().unwrap_or_else(PoisonError::into_inner);
-        let _watch = self.shared.as_ref().map(|shared| shared.watch.stop());
+    /// Finishes what a change of key has left to do.
+    pub(super) fn finish_rekey(&self, writing: bool) -> Result<()> {
+        let mut codec = self.codec.write().unwrap_or_else(PoisonError::into_inner);
+        let _probe = self.shared.as_ref().map(|shared| shared.data_version.stop());
         let mut conn = self.lock()?;
-        let Some(path) = self.path.as_ref().filter(|_| self.unfinished.stands_before(writing))
-        else {
+        let Some(path) = self.path.as_ref().filter(|_| self.pending_rekey.blocks(writing)) else {
             return Ok(());
         };
         self.reconnect(&mut conn, path)?;
-        self.settle(&conn, &mut vault, writing, self.busy_timeout)
+        self.determine_key(&conn, &mut codec, writing, self.busy_timeout)
     }
 
-    /// A connection that could not enter WAL mode can take itself to be in it when it is asked again, and the file not: what
-    /// it wrote to a `-wal` then would be nowhere.
+    /// Replaces the connection that writes.
+    ///
+    /// A connection that failed to enter WAL mode can report at the next attempt that it is in it,
+    /// while the file is not. What it then wrote to a `-wal` would be lost.
     fn reconnect(&self, conn: &mut Connection, path: &Path) -> Result<()> {
         let fresh = self.writer.connect(path)?;
-        same_file(path, self.file)?;
-        self.replace(conn, fresh);
+        check_same_file(path, self.file)?;
+        self.replace_connection(conn, fresh);
         Ok(())
     }
 
-    fn replace(&self, conn: &mut Connection, by: Connection) {
+    fn replace_connection(&self, conn: &mut Connection, by: Connection) {
         drop(mem::replace(conn, by));
-        if let Some(guard) = &self.guard {
-            guard.begin_anew();
+        if let Some(checkpoints) = &self.checkpoints {
+            checkpoints.reset();
         }
     }
 
-    /// Finds out which key the file has, and brings it back into WAL mode, through a connection that has done nothing yet.
-    fn settle(
+    /// Determines which key the file has, and brings it back into WAL mode, through a new
+    /// connection.
+    fn determine_key(
         &self,
         conn: &Connection,
-        vault: &mut SecretCodec,
+        codec: &mut SecretCodec,
         writing: bool,
         timeout: Duration,
     ) -> Result<()> {
-        let mut other = self.other();
+        let mut other = self.pending_rekey.other();
         let is_other = retry::retry_while_busy(timeout, || {
             if self.writer.exclusive {
                 conn.execute_batch("BEGIN IMMEDIATE; COMMIT").map_sqlite_err()?;
             }
-            if vault.fits(conn)? {
+            if codec.fits(conn)? {
                 Ok(false)
             } else if other.as_ref().map_or(Ok(false), |other| other.fits(conn))? {
                 Ok(true)
@@ -249,41 +247,38 @@ impl Store {
             }
         })?;
         match other.take() {
-            Some(other) if is_other => *vault = other,
+            Some(other) if is_other => *codec = other,
             _ => {}
         }
-        // With the file let go for a moment, another can have changed it.
+        // Another process can have changed the file while it was unlocked.
         self.version.fetch_add(1, Ordering::SeqCst);
         let Some(path) = &self.path else {
             return Ok(());
         };
         match retry::retry_while_busy(timeout, || self.writer.enter_wal(conn, path)) {
             Ok(()) => {
-                self.unfinished.leave(NOTHING);
+                self.pending_rekey.set(DONE);
                 Ok(())
             }
             Err(error) if writing => {
-                self.unfinished.leave(KEY);
+                self.pending_rekey.set(DETERMINE_KEY);
                 Err(error)
             }
-            // On a full disk this fails and reading does not; but a journal that it has left has to be rolled back, which
-            // takes a connection that can write.
+            // On a full disk this fails and reading does not. But a rollback journal that it has
+            // left has to be rolled back first, and only a connection that can write does that.
             Err(_) => {
-                self.unfinished.leave(KEY);
-                vault.fits(conn)?;
-                self.unfinished.leave(WAL_MODE);
+                self.pending_rekey.set(DETERMINE_KEY);
+                codec.fits(conn)?;
+                self.pending_rekey.set(ENTER_WAL);
                 Ok(())
             }
         }
     }
-
-    fn other(&self) -> MutexGuard<'_, Option<SecretCodec>> {
-        self.unfinished.other.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-/// What the first look after a change says. Whoever was quicker may have given the file yet another key. Whatever else
-/// stands in the way undoes nothing, and is met again by the next call.
+/// Drops the error of the first read after a change, unless it says that another process has
+/// already given the file yet another key. The change itself stands, and the next call meets every
+/// other error again.
 fn unless_other_key(look: Result<()>) -> Result<()> {
     match look {
         Err(error) if error.kind() == ErrorKind::Incompatible => Err(error),
@@ -291,11 +286,12 @@ fn unless_other_key(look: Result<()>) -> Result<()> {
     }
 }
 
-/// Takes the file, with its `-wal` emptied into it and removed, for as long as the connection says.
+/// Locks the file for this connection alone, after copying the `-wal` into it and removing it.
 ///
-/// It is left in WAL mode all the same. A rollback journal would hold what is to go, and a kill would leave the file half
-/// written beside it, so that no key fits until it is rolled back; a `-wal` holds the new pages alone.
-fn alone(conn: &Connection) -> Result<()> {
+/// The file then returns to WAL mode. A rollback journal would hold the old bytes, and after a kill
+/// it would lie beside a half-written file that no key opens until the rollback. A `-wal` holds
+/// only the new pages.
+fn lock_exclusively(conn: &Connection) -> Result<()> {
     conn.pragma_update(None, "locking_mode", "EXCLUSIVE").map_sqlite_err()?;
     match journal_mode(conn, "DELETE")?.as_str() {
         "delete" => journal_mode(conn, "WAL").map(drop),
@@ -321,41 +317,38 @@ fn remove(path: &Path) -> Result<()> {
     }
 }
 
-/// Writes every page anew, so that what the old ones held goes with them.
+/// Rewrites every page, so that the old bytes are overwritten.
 ///
-/// As `VACUUM` does, but with the copy in a file beside this one and not in memory, where it would take as much as the file
-/// has. It is not in the folder for temporary files either, which can be on another disk, with secrets in it as text.
-fn renew(conn: &mut Connection, path: &Path) -> Result<()> {
+/// `VACUUM` does the same, but keeps its copy in memory, where it would take as much as the file,
+/// or in the folder for temporary files, which can be on another disk. The copy can hold secrets as
+/// text, so it is beside the file.
+fn rewrite_pages(conn: &mut Connection, path: &Path) -> Result<()> {
     let path = beside(path, REKEY)?;
-    // A killed one may have left it, and nobody else has the file now.
+    // A change of key that was killed may have left it. Nobody else has the file open now.
     remove(&path)?;
-    let part = Part::empty(path)?;
-    // As bytes: a path need not be UTF-8.
+    let part = Part::create(path.clone()).map_err(|cause| cannot(&path, "be written", cause))?;
+    // As bytes, because a path need not be UTF-8.
     let name = ToSqlOutput::Borrowed(ValueRef::Text(part.path().as_os_str().as_encoded_bytes()));
     conn.execute("VACUUM INTO ?1", [name]).map_sqlite_err()?;
     let from = connect(part.path(), Access::Read)?;
-    backup::copy(&from, conn)
+    copy::copy(&from, conn)
 }
 
-/// Seals every secret with the new key; `new` is what the file has once that is committed, or has in spite of an error.
-fn rewrite(
+/// Encrypts every secret with the new key. `new` is set to the new codec before the commit, because
+/// an error can hide that the commit took place.
+fn rewrite_secrets(
     conn: &Connection,
     old: &SecretCodec,
     key: Option<&EncryptionKey>,
     new: &mut Option<SecretCodec>,
 ) -> Result<()> {
     let tx = Transaction::new_unchecked(conn, TransactionBehavior::Exclusive).map_sqlite_err()?;
-    let vault = &*new.insert(SecretCodec::set_key(&tx, key)?);
-    let (from, to) = (
-        Read { conn: &tx, vault: old, scope: &Scope::Every },
-        Write {
-            read: Read { conn: &tx, vault, scope: &Scope::Every },
-            ledger: ChangeRecorder::new(),
-        },
-    );
+    let codec = &*new.insert(SecretCodec::set_key(&tx, key)?);
+    let from = Read { conn: &tx, codec: old };
+    let to = Write::new(&tx, codec);
     let mut after = 0;
     loop {
-        let batch = subscriptions(&tx, after)?;
+        let batch = from.ids_after(after, BATCH)?;
         let Some(&(last, _)) = batch.last() else {
             break;
         };
@@ -367,30 +360,18 @@ fn rewrite(
     tx.commit().map_sqlite_err()
 }
 
-fn subscriptions(conn: &Connection, after: i64) -> Result<Vec<(i64, SubscriptionId)>> {
-    let sql = "SELECT seq, id FROM subscription INDEXED BY subscription_seq WHERE seq > ?1 ORDER BY seq LIMIT ?2";
-    let mut statement = conn.prepare_cached(sql).map_sqlite_err()?;
-    let mut rows = statement.query(params![after, BATCH]).map_sqlite_err()?;
-    let (mut batch, mut last) = (Vec::new(), after);
-    while let Some(row) = rows.next().map_sqlite_err()? {
-        last = rising(last, row.get(0).map_sqlite_err()?)?;
-        batch.push((last, id_of(row, 1)?));
-    }
-    Ok(batch)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_lock_after_the_change_undoes_nothing_and_another_key_is_told() {
-        let told = |kind| {
-            unless_other_key(Err(Error::new(kind, "met on the first look")))
+    fn only_another_key_is_an_error_after_the_change() {
+        let result = |kind| {
+            unless_other_key(Err(Error::new(kind, "met by the first read")))
                 .map_err(|error| error.kind())
         };
-        assert_eq!(told(ErrorKind::Busy), Ok(()));
-        assert_eq!(told(ErrorKind::Storage), Ok(()));
-        assert_eq!(told(ErrorKind::Incompatible), Err(ErrorKind::Incompatible));
+        assert_eq!(result(ErrorKind::Busy), Ok(()));
+        assert_eq!(result(ErrorKind::Storage), Ok(()));
+        assert_eq!(result(ErrorKind::Incompatible), Err(ErrorKind::Incompatible));
     }
 }

@@ -1,68 +1,81 @@
-//! A registry that only reads goes on with the file that takes the place of the one it opened: a copy that was restored,
-//! for one.
+//! Lets a read-only store continue with the file that takes the place of the one it opened, for
+//! example a backup that was restored.
+//!
+//! The hazard is to mix two files in one answer: SQLite keeps reading the replaced file through the
+//! open connections, and opens the new one for the next connection. So each call compares the
+//! identity of the file at the path with that of the file that is open, before the call and, where
+//! the call fails, after it. To change over, this thread holds the codec for writing, so that no
+//! other call is under way, and replaces every connection and the codec together.
 
 use std::path::Path;
 use std::sync::PoisonError;
 
+use super::handle::{Shared, Store};
 use super::open::{self, Opened};
-use super::reader_pool::file_id;
+use super::paths::file_id;
+use super::retry;
 use super::secret_codec::SecretCodec;
-use super::{Settings, Shared, Store, retry};
+use super::settings::Settings;
 use crate::error::{Error, ErrorKind, Result};
 
 impl Store {
-    /// Calls on the file that lies at the path now. A call that fails because another took its place is made again on that.
+    /// Makes a call on the file that is at the path now. Where the call fails because another file
+    /// took its place, it is made again on that file.
     pub(super) fn on_current_file<T>(&self, call: impl Fn() -> Result<T>) -> Result<T> {
-        let Some((shared, path, how)) = self.followed() else {
+        let Some((shared, path, how)) = self.reopenable() else {
             return call();
         };
         loop {
             if shared.readers.file() != file_id(path) {
-                self.open_again(shared, path, how)?;
+                self.reopen(shared, path, how)?;
             }
             let opened = shared.readers.file();
             let result = call();
-            // Another thread may have opened the new file since, so that the two agree again.
+            // Another thread may have opened the new file meanwhile, so that the identities agree
+            // again.
             if result.is_ok() || (shared.readers.file() == opened && opened == file_id(path)) {
                 return result;
             }
         }
     }
 
-    /// What it takes to open the file anew; none for a registry that writes, or that has a copy of its own.
-    fn followed(&self) -> Option<(&Shared, &Path, &Settings)> {
+    /// Returns what is needed to open the file again. None for a store that writes, or that reads a
+    /// copy in memory.
+    fn reopenable(&self) -> Option<(&Shared, &Path, &Settings)> {
         let shared = self.shared.as_ref()?;
-        Some((shared, self.path.as_deref()?, shared.again.as_ref()?))
+        Some((shared, self.path.as_deref()?, shared.reopen.as_ref()?))
     }
 
-    fn open_again(&self, shared: &Shared, path: &Path, how: &Settings) -> Result<()> {
-        // In this order, as everywhere: no reader of this store is under way, and none begins.
-        let mut vault = self.vault.write().unwrap_or_else(PoisonError::into_inner);
-        let _watch = shared.watch.stop();
+    fn reopen(&self, shared: &Shared, path: &Path, how: &Settings) -> Result<()> {
+        // In the order of handle.rs. No call of this store is under way now, and none begins.
+        let mut codec = self.codec.write().unwrap_or_else(PoisonError::into_inner);
+        let _probe = shared.data_version.stop();
         let mut main = self.lock()?;
-        // Before it is opened: what was opened in between is then told from it at the next call.
+        // Asked before the file is opened: one that takes its place in between is then recognised
+        // at the next call.
         let file = file_id(path);
         if shared.readers.file() == file {
             return Ok(());
         }
         let gone = |cause: Error| {
             let what = format!("{} is no longer the file that was opened: {cause}", path.display());
-            // To a caller, what is not found is a subscription or an event type.
+            // `NotFound` would tell the caller that a subscription or an event type does not exist.
             let kind =
                 if cause.kind() == ErrorKind::NotFound { ErrorKind::Storage } else { cause.kind() };
             Error::new(kind, what).with_source(cause)
         };
-        let Opened { conn, reader: _, follows } = open::file(path, how).map_err(gone)?;
-        if !follows {
+        let Opened { conn, reader: _, sees_changes } = open::file(path, how).map_err(gone)?;
+        if !sees_changes {
             let what =
-                "nothing can be written beside it, so that it could only be read as it stands now";
+                "nothing can be written beside it, so that later changes of it would not be seen";
             return Err(gone(Error::new(ErrorKind::Storage, what)));
         }
-        *vault =
-            retry::retry_while_busy(how.busy_timeout, || SecretCodec::of(&conn, how.key.as_ref()))
-                .map_err(gone)?;
+        *codec = retry::retry_while_busy(how.busy_timeout, || {
+            SecretCodec::load(&conn, how.key.as_ref())
+        })
+        .map_err(gone)?;
         *main = conn;
-        shared.readers.begin_anew(file);
+        shared.readers.reset(file);
         Ok(())
     }
 }

@@ -1,4 +1,5 @@
-//! From rows to values and back. What does not decode is damage, never a default.
+//! Decodes rows into values, and encodes values. A value that does not decode is damage, never a
+//! default.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +8,7 @@ use fallible_streaming_iterator::FallibleStreamingIterator as _;
 use rusqlite::types::ValueRef;
 use rusqlite::{Row, Rows};
 
-use super::error::{MapSqliteErr as _, fault};
+use super::error::{MapSqliteErr as _, sqlite_error};
 use crate::error::{Error, Problem, Result};
 use crate::id::SubscriptionId;
 use crate::json;
@@ -15,83 +16,85 @@ use crate::pattern::EventPattern;
 use crate::subscription::{StoredParts, Subscription, check_metadata};
 use crate::time::Millis;
 
-/// What the longest page of a list takes, and one more, which tells that there is a next.
+/// The greatest length of a page, and one more, by which the caller knows that there is a next
+/// page.
 const PAGE: usize = 1_001;
 
-/// Turns rows, one a pattern, into subscriptions.
+/// Decodes subscriptions from rows, one row for each pattern.
 pub(super) struct Decoder<'r> {
     rows: Rows<'r>,
-    /// The place of the subscription that the current row begins. None behind the last.
-    begins: Option<i64>,
+    /// The position of the subscription that starts with the current row. None after the last.
+    next_seq: Option<i64>,
     /// Whether a subscription that breaks a rule is damage.
-    judges: bool,
+    validates: bool,
 }
 
 impl<'r> Decoder<'r> {
     pub(super) fn new(rows: Rows<'r>) -> Result<Decoder<'r>> {
-        let mut decoder = Decoder { rows, begins: None, judges: true };
-        decoder.begins = decoder.rows.next().map_sqlite_err()?.map(place).transpose()?;
+        let mut decoder = Decoder { rows, next_seq: None, validates: true };
+        decoder.next_seq = decoder.rows.next().map_sqlite_err()?.map(position).transpose()?;
         Ok(decoder)
     }
 
-    /// Leaves the rules to the caller, who tells of each that is broken.
+    /// Creates a decoder that returns subscriptions even if they break a rule.
     pub(super) fn without_rules(rows: Rows<'r>) -> Result<Decoder<'r>> {
-        Ok(Decoder { judges: false, ..Decoder::new(rows)? })
+        Ok(Decoder { validates: false, ..Decoder::new(rows)? })
     }
 
     pub(super) fn next(&mut self) -> Result<Option<(i64, Subscription)>> {
-        let Some((seq, mut subscription)) = self.begun()? else {
+        let Some((seq, mut subscription)) = self.start()? else {
             return Ok(None);
         };
-        self.go_on(seq, &mut subscription)?;
+        self.add_patterns(seq, &mut subscription)?;
         Ok(Some((seq, subscription)))
     }
 
-    /// At most `most` of the next that are `wanted`.
+    /// Returns at most `most` of the next subscriptions that are `wanted`.
     pub(super) fn page(
         mut self,
         most: usize,
         wanted: impl Fn(&Subscription) -> bool,
     ) -> Result<Vec<Subscription>> {
-        // A page's worth: `most` can be all that there are.
+        // Not `most`, which can be the number of all subscriptions.
         let mut page = Vec::with_capacity(most.min(PAGE));
         while page.len() < most {
-            let Some((seq, subscription)) = self.begun()? else {
+            let Some((seq, subscription)) = self.start()? else {
                 break;
             };
-            // Its patterns are added where it stays: it is too large to be handed on for nothing.
+            // Its patterns are added in the vector, because the struct is too large to be moved for
+            // nothing.
             page.push(subscription);
             if let Some(last) = page.last_mut() {
-                self.go_on(seq, last)?;
+                self.add_patterns(seq, last)?;
             }
             page.pop_if(|last| !wanted(last));
         }
         Ok(page)
     }
 
-    /// The subscription that the current row begins, with its first pattern.
-    fn begun(&self) -> Result<Option<(i64, Subscription)>> {
-        let row = self.begins.and_then(|seq| Some((seq, self.rows.get()?)));
+    /// Decodes the subscription that starts with the current row, with its first pattern.
+    fn start(&self) -> Result<Option<(i64, Subscription)>> {
+        let row = self.next_seq.and_then(|seq| Some((seq, self.rows.get()?)));
         row.map(|(seq, row)| Ok((seq, decode(row)?))).transpose()
     }
 
-    /// Adds the patterns of the rows that follow, as far as they belong to it.
-    fn go_on(&mut self, seq: i64, subscription: &mut Subscription) -> Result<()> {
-        self.begins = None;
+    /// Adds the patterns of the following rows of the same subscription.
+    fn add_patterns(&mut self, seq: i64, subscription: &mut Subscription) -> Result<()> {
+        self.next_seq = None;
         while let Some(row) = self.rows.next().map_sqlite_err()? {
-            let of = place(row)?;
-            if of != seq {
-                self.begins = Some(rising(seq, of)?);
+            let next = position(row)?;
+            if next != seq {
+                self.next_seq = Some(rising(seq, next)?);
                 break;
             }
             subscription.events.push(decode_pattern(row, 10)?);
         }
-        if self.judges { judge(subscription) } else { Ok(()) }
+        if self.validates { validate(subscription) } else { Ok(()) }
     }
 }
 
-/// Nothing leaves the file that no call would have let in.
-fn judge(subscription: &Subscription) -> Result<()> {
+/// Rejects a subscription that no call would have accepted.
+fn validate(subscription: &Subscription) -> Result<()> {
     match StoredParts::from(subscription).faults().as_slice() {
         [] => Ok(()),
         [first, ..] => Err(breaks_a_rule(subscription.id, first)),
@@ -105,14 +108,15 @@ pub(super) fn breaks_a_rule(id: SubscriptionId, problem: &Problem) -> Error {
     ))
 }
 
-fn place(row: &Row<'_>) -> Result<i64> {
+fn position(row: &Row<'_>) -> Result<i64> {
     row.get(0).map_sqlite_err()
 }
 
-/// Rejects a key that does not follow on the one before it.
+/// Rejects a key that is not greater than the one before it.
 ///
-/// SQLite seeks by binary search and then takes rows as they come. In a damaged file, what it returns as the rows after a
-/// key can begin or go on before that key, and whoever reads page by page would never reach the end.
+/// SQLite seeks by binary search and then takes the rows in the order of the pages. In a damaged
+/// file, the rows after a key can start or continue before that key, and a caller that reads page
+/// by page would never reach the end.
 pub(super) fn rising<K: PartialOrd>(before: K, key: K) -> Result<K> {
     if key > before {
         Ok(key)
@@ -121,7 +125,7 @@ pub(super) fn rising<K: PartialOrd>(before: K, key: K) -> Result<K> {
     }
 }
 
-/// The first row of a subscription, with its first pattern.
+/// Decodes the first row of a subscription, with its first pattern.
 fn decode(row: &Row<'_>) -> Result<Subscription> {
     let id = id_of(row, 1)?;
     let text = |column, what| text_of(row, column, what, id).map(str::to_owned);
@@ -140,7 +144,7 @@ fn decode(row: &Row<'_>) -> Result<Subscription> {
         metadata: metadata_of(row, 6, id)?,
         created_at: time(7)?,
         updated_at: time(8)?,
-        revision: match row.get(9).map_err(fault).and_then(counted)? {
+        revision: match row.get(9).map_err(sqlite_error).and_then(counted)? {
             0 => return Err(damaged("the revision 0")),
             revision => revision,
         },
@@ -153,7 +157,7 @@ pub(super) fn decode_pattern(row: &Row<'_>, column: usize) -> Result<EventPatter
         .map_err(|why| Error::corrupt(format_args!("a pattern that is none: {why}")))
 }
 
-/// rusqlite takes every number other than 0 for true.
+/// Decodes 0 or 1. rusqlite would decode every other number as true.
 pub(super) fn decode_flag(row: &Row<'_>, column: usize) -> Result<bool> {
     match row.get::<_, i64>(column).map_sqlite_err()? {
         0 => Ok(false),
@@ -173,12 +177,12 @@ pub(super) fn decode_id(text: &str) -> Result<SubscriptionId> {
     Ok(id)
 }
 
-/// The id of a subscription.
+/// Decodes the id of a subscription.
 pub(super) fn id_of(row: &Row<'_>, column: usize) -> Result<SubscriptionId> {
     decode_id(row.get_ref(column).and_then(|id| Ok(id.as_str()?)).map_sqlite_err()?)
 }
 
-/// A text of a subscription.
+/// Decodes a text of a subscription.
 pub(super) fn text_of<'r>(
     row: &'r Row<'_>,
     column: usize,
@@ -192,14 +196,14 @@ pub(super) fn text_of<'r>(
     row.get_ref(column).map_sqlite_err()?.as_str().map_err(not_text)
 }
 
-/// The name of a subscription, where it alone is read.
+/// Decodes and validates the name of a subscription, where only the name is read.
 pub(super) fn name_of<'r>(row: &'r Row<'_>, column: usize, id: SubscriptionId) -> Result<&'r str> {
     let name = text_of(row, column, "name", id)?;
     let parts = StoredParts { name: Some(name), ..StoredParts::default() };
     parts.faults().first().map_or(Ok(name), |problem| Err(breaks_a_rule(id, problem)))
 }
 
-/// The description of a subscription, where it has one.
+/// Decodes the description of a subscription, if it has one.
 pub(super) fn description_of<'r>(
     row: &'r Row<'_>,
     column: usize,
@@ -211,7 +215,7 @@ pub(super) fn description_of<'r>(
     }
 }
 
-/// The metadata of a subscription, which may break a rule.
+/// Decodes the metadata of a subscription, which can break a rule.
 pub(super) fn metadata_of(
     row: &Row<'_>,
     column: usize,
@@ -223,8 +227,8 @@ pub(super) fn metadata_of(
     })
 }
 
-/// Metadata that keeps the rules.
-pub(super) fn judged_metadata(text: &str) -> Result<BTreeMap<String, String>> {
+/// Decodes and validates metadata.
+pub(super) fn valid_metadata(text: &str) -> Result<BTreeMap<String, String>> {
     let metadata = decode_metadata(text)
         .ok_or_else(|| Error::corrupt("metadata that is no object of strings"))?;
     check_metadata(&metadata).map_err(|problem| {
@@ -234,7 +238,7 @@ pub(super) fn judged_metadata(text: &str) -> Result<BTreeMap<String, String>> {
 }
 
 fn decode_metadata(text: &str) -> Option<BTreeMap<String, String>> {
-    // Most have none.
+    // Most subscriptions have no metadata.
     if text == "{}" { Some(BTreeMap::new()) } else { json::parse(text).ok() }
 }
 
@@ -259,11 +263,11 @@ pub(super) fn integer(number: u64) -> Result<i64> {
         .map_err(|cause| Error::corrupt("a number past SQLite's greatest").with_source(cause))
 }
 
-/// What no registry counts to: revisions, changes, rows. It leaves what SQLite can still count, so that a number which is
-/// read can be followed by the next.
+/// A number that no registry reaches by counting revisions, changes or rows. SQLite can still count
+/// on from it, so that every number below it has a successor.
 pub(super) const UNREACHED: i64 = 3 << 61;
 
-/// A number that counts up.
+/// Decodes a number of a counter.
 pub(super) fn counted(stored: i64) -> Result<u64> {
     if stored < UNREACHED {
         natural(stored)

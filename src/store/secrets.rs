@@ -4,17 +4,15 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Row, Statement, params};
 
 use super::error::MapSqliteErr as _;
-use super::rows::{Decoder, millis};
-use super::secret_codec::Place;
-use super::subscriptions::EVERY;
-use super::{Read, Write};
+use super::rows::millis;
+use super::secret_codec::SecretBinding;
+use super::transaction::{Read, Write};
 use crate::error::{Error, Result};
 use crate::id::SubscriptionId;
 use crate::secret::IssuedSecret;
-use crate::subscription::Subscription;
 use crate::time::Millis;
 
-/// The columns of a secret, behind those of its subscription: what [`Read::issued`] decodes.
+/// The columns of a secret, in the order in which [`Read::issued`] decodes them.
 macro_rules! secret_columns {
     () => {
         "k.serial, k.text, k.sealed, k.created_at, k.expires_at"
@@ -22,15 +20,17 @@ macro_rules! secret_columns {
 }
 pub(super) use secret_columns;
 
-pub(super) const INSERT_SECRET: &str = "INSERT INTO secret (subscription, serial, text, sealed, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+pub(super) const INSERT_SECRET: &str = "INSERT INTO secret (subscription, serial, text, sealed, \
+    created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 
 impl Read<'_> {
-    /// Every secret of a subscription, newest first, also those that have expired.
+    /// Returns every secret of a subscription, newest first, also those that have expired.
     pub(super) fn secrets(&self, seq: i64, id: SubscriptionId) -> Result<Vec<IssuedSecret>> {
         let sql = concat!(
             "SELECT ",
             secret_columns!(),
-            " FROM secret k INDEXED BY sqlite_autoindex_secret_1 WHERE k.subscription = ?1 ORDER BY k.serial DESC"
+            " FROM secret k INDEXED BY sqlite_autoindex_secret_1 WHERE k.subscription = ?1 ORDER \
+             BY k.serial DESC"
         );
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let mut rows = statement.query([seq]).map_sqlite_err()?;
@@ -39,43 +39,6 @@ impl Read<'_> {
             secrets.push(self.issued(row, 0, id)?);
         }
         if secrets.is_empty() { Err(no_secret(id)) } else { Ok(secrets) }
-    }
-
-    /// Hands over every subscription in order, with all its secrets, newest first.
-    pub(crate) fn everything(
-        &self,
-        mut each: impl FnMut(Subscription, Vec<IssuedSecret>),
-    ) -> Result<()> {
-        let sql = concat!(
-            "SELECT k.subscription, ",
-            secret_columns!(),
-            " FROM secret k INDEXED BY sqlite_autoindex_secret_1 ORDER BY k.subscription, k.serial"
-        );
-        let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
-        let mut rows = statement.query([]).map_sqlite_err()?;
-        let mut row = rows.next().map_sqlite_err()?;
-        let mut subscriptions = self.conn.prepare_cached(EVERY).map_sqlite_err()?;
-        let mut subscriptions = Decoder::new(subscriptions.query([]).map_sqlite_err()?)?;
-        while let Some((seq, subscription)) = subscriptions.next()? {
-            let mut secrets = Vec::with_capacity(1);
-            // Both come in the order of `seq`. What belongs to no subscription is passed over: `check` tells of it.
-            while let Some(of) = row {
-                let owner: i64 = of.get(0).map_sqlite_err()?;
-                if owner > seq {
-                    break;
-                }
-                if owner == seq {
-                    secrets.push(self.issued(of, 1, subscription.id)?);
-                }
-                row = rows.next().map_sqlite_err()?;
-            }
-            if secrets.is_empty() {
-                return Err(no_secret(subscription.id));
-            }
-            secrets.reverse();
-            each(subscription, secrets);
-        }
-        Ok(())
     }
 
     /// Decodes the [columns](secret_columns) that begin at `first`.
@@ -92,7 +55,7 @@ impl Read<'_> {
                 Error::corrupt(format_args!("a secret of {id} has a time that no registry writes"))
             })
         };
-        let place = Place {
+        let binding = SecretBinding {
             id,
             serial: serial.ok_or_else(|| no_secret(id))?,
             created_at: time(row.get(column(3)).map_sqlite_err()?)?,
@@ -108,14 +71,14 @@ impl Read<'_> {
             .get_ref(column(2))
             .and_then(|sealed| Ok(sealed.as_blob_or_null()?))
             .map_sqlite_err()?;
-        let secret = self.vault.open(text, sealed, &place)?;
-        let Place { id: _, serial: _, created_at, expires_at } = place;
+        let secret = self.codec.open(text, sealed, &binding)?;
+        let SecretBinding { id: _, serial: _, created_at, expires_at } = binding;
         Ok(IssuedSecret { secret, created_at, expires_at })
     }
 }
 
 impl Write<'_> {
-    /// Makes these, newest first, the secrets of a subscription; what was there is overwritten.
+    /// Replaces the secrets of a subscription by these, newest first. The old ones are overwritten.
     pub(super) fn set_secrets(
         &self,
         seq: i64,
@@ -130,7 +93,7 @@ impl Write<'_> {
         self.add_secrets(&mut insert, seq, id, secrets)
     }
 
-    /// Adds these, newest first, to a subscription that has none, by [`INSERT_SECRET`].
+    /// Adds these secrets, newest first, to a subscription that has none, by [`INSERT_SECRET`].
     pub(super) fn add_secrets(
         &self,
         insert: &mut Statement<'_>,
@@ -141,7 +104,7 @@ impl Write<'_> {
         for (serial, issued) in (1_i64..).zip(secrets.iter().rev()) {
             let &IssuedSecret { ref secret, created_at, expires_at } = issued;
             let (text, sealed) =
-                self.vault.seal(secret, &Place { id, serial, created_at, expires_at })?;
+                self.codec.seal(secret, &SecretBinding { id, serial, created_at, expires_at })?;
             let until = expires_at.map(millis).transpose()?;
             insert
                 .execute(params![seq, serial, text, sealed, millis(created_at)?, until])
@@ -151,9 +114,15 @@ impl Write<'_> {
     }
 }
 
-/// Whether the [columns](secret_columns) that begin at `first` say this of a secret. Not of a sealed one, which is opened
-/// anew: that it opens is what proves it. And not where there was none.
-pub(super) fn is_still(row: &Row<'_>, first: usize, secret: Option<&IssuedSecret>) -> Result<bool> {
+/// Returns whether the [columns](secret_columns) from `first` on hold exactly this secret as text.
+///
+/// It returns false for an encrypted secret. That one has to be decrypted again, because only
+/// decryption proves that it is intact and belongs to this row.
+pub(super) fn has_secret(
+    row: &Row<'_>,
+    first: usize,
+    secret: Option<&IssuedSecret>,
+) -> Result<bool> {
     let Some(IssuedSecret { secret, created_at, expires_at }) = secret else {
         return Ok(false);
     };

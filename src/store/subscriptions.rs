@@ -1,18 +1,17 @@
-//! Statements for subscriptions.
+//! The statements for the table `subscription`.
 
 use rusqlite::{OptionalExtension as _, Row, ToSql, named_params, params};
 
-use super::error::{MapSqliteErr as _, fault, is_taken};
-use super::insert::INSERT_EVENT;
+use super::error::{MapSqliteErr as _, is_taken, sqlite_error};
+use super::registry_row;
 use super::rows::{
-    Decoder, counted, decode_id, encode_metadata, holds, integer, judged_metadata, millis, natural,
-    rising,
+    Decoder, counted, decode_id, encode_metadata, holds, integer, millis, natural, rising,
+    valid_metadata,
 };
 use super::secrets::no_secret;
-use super::{Read, Write};
+use super::transaction::{Read, Write};
 use crate::error::{Error, Result};
 use crate::id::SubscriptionId;
-use crate::pattern::EventPattern;
 use crate::secret::IssuedSecret;
 use crate::subscription::{ListQuery, Subscription};
 use crate::time::Millis;
@@ -21,8 +20,10 @@ use crate::time::Millis;
 macro_rules! select {
     ($($conditions:tt)*) => {
         concat!(
-            "SELECT s.seq, s.id, s.name, s.url, s.enabled, s.description, s.metadata, s.created_at, s.updated_at, ",
-            "s.revision, (SELECT text FROM pattern WHERE id = sp.pattern) FROM subscription s INDEXED BY subscription_seq ",
+            "SELECT s.seq, s.id, s.name, s.url, s.enabled, s.description, s.metadata, \
+             s.created_at, s.updated_at, ",
+            "s.revision, (SELECT text FROM pattern WHERE id = sp.pattern) FROM subscription s \
+             INDEXED BY subscription_seq ",
             "LEFT JOIN subscription_pattern sp INDEXED BY sqlite_autoindex_subscription_pattern_1 ",
             "ON sp.subscription = s.seq WHERE ", $($conditions)*,
             " ORDER BY s.seq, sp.position"
@@ -30,36 +31,49 @@ macro_rules! select {
     };
 }
 
-/// What a query asks of every row, but for its metadata, which is judged once it is decoded.
+/// The conditions of a query, except those on metadata, which are tested after decoding.
 macro_rules! matching {
     () => {
         "(:enabled IS NULL OR s.enabled = :enabled) AND (:name IS NULL OR instr(s.name, :name) > 0)"
     };
 }
 
-/// The subscriptions to count: all, or those with a pattern that matches an event type.
+/// Selects from all subscriptions, or from those with a pattern that matches an event type.
 macro_rules! counted {
     ($what:literal) => {
-        concat!("SELECT ", $what, " FROM subscription s WHERE :event_type IS NULL AND ", matching!())
+        concat!(
+            "SELECT ",
+            $what,
+            " FROM subscription s WHERE :event_type IS NULL \
+            AND ",
+            matching!()
+        )
     };
     ($what:literal, event_type) => {
         concat!(
             "SELECT ",
             $what,
-            " FROM (SELECT DISTINCT r.subscription FROM expansion x INDEXED BY sqlite_autoindex_expansion_1 \
+            " FROM (SELECT DISTINCT r.subscription FROM expansion x INDEXED BY \
+             sqlite_autoindex_expansion_1 \
                      CROSS JOIN subscription_pattern r INDEXED BY subscription_pattern_route \
                      WHERE x.event_type = (SELECT id FROM event_type WHERE name = :event_type) \
                        AND r.pattern = x.pattern) AS m \
-              CROSS JOIN subscription s INDEXED BY subscription_seq ON s.seq = m.subscription WHERE ",
+              CROSS JOIN subscription s INDEXED BY subscription_seq ON s.seq = m.subscription \
+              WHERE ",
             matching!()
         )
     };
 }
 
-/// Every subscription, in order.
+/// Selects every subscription, in order.
 pub(super) const EVERY: &str = select!("1");
 
-/// A subscription to change, with what only the store knows of it.
+/// Inserts a row, whose `seq` SQLite chooses.
+pub(super) const INSERT_SUBSCRIPTION: &str = "INSERT INTO subscription \
+     (id, name, url, enabled, description, metadata, created_at, updated_at, revision) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+
+/// A subscription that is to be changed, with its position and its secrets.
 pub(crate) struct Current {
     seq: i64,
     pub(crate) subscription: Subscription,
@@ -67,16 +81,16 @@ pub(crate) struct Current {
     pub(crate) secrets: Vec<IssuedSecret>,
 }
 
-/// The name belongs to this subscription already.
+/// The subscription that already has the name.
 pub(crate) struct NameTaken(pub(crate) SubscriptionId);
 
 impl Current {
-    /// The current secret.
+    /// Returns the current secret.
     pub(crate) fn secret(&self) -> Result<&IssuedSecret> {
         self.secrets.first().ok_or_else(|| no_secret(self.subscription.id))
     }
 
-    /// Whether a secret that was replaced lives still.
+    /// Returns whether a replaced secret has not expired yet.
     pub(crate) fn has_old(&self, now: Millis) -> bool {
         self.secrets.iter().any(|secret| secret.expires_at.is_some() && secret.is_live(now))
     }
@@ -91,7 +105,7 @@ impl Read<'_> {
         Ok(self.by_name(name)?.map(|(_, subscription)| subscription))
     }
 
-    /// What lies at this place of the file, also where it breaks a rule.
+    /// Returns the subscription at a position, even if it breaks a rule.
     pub(super) fn at(&self, seq: i64) -> Result<Option<Subscription>> {
         let mut statement = self.conn.prepare_cached(select!("s.seq = ?1")).map_sqlite_err()?;
         let found = Decoder::without_rules(statement.query([seq]).map_sqlite_err()?)?.next()?;
@@ -112,10 +126,11 @@ impl Read<'_> {
         })
     }
 
-    /// The subscription of a key. An index that leads to a row with another key must not pass that off as the one.
+    /// Returns the subscription with a key, and rejects a damaged index that leads to a row with
+    /// another key.
     ///
-    /// SQLite reads a column of the index that it seeks in from there, not from the row. So the statement looks up the
-    /// position by the index, and then the row by its position.
+    /// SQLite takes the value of an indexed column from the index, not from the row. So the
+    /// statement looks up the position in the index, and then the row by its position.
     fn one(
         &self,
         sql: &str,
@@ -125,7 +140,7 @@ impl Read<'_> {
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let found = Decoder::new(statement.query([key]).map_sqlite_err()?)?.next()?;
         match found {
-            Some((_, subscription)) if !has_key(&subscription) => Err(misled()),
+            Some((_, subscription)) if !has_key(&subscription) => Err(wrong_index()),
             found => Ok(found),
         }
     }
@@ -146,13 +161,13 @@ impl Read<'_> {
         found.map(current).transpose()
     }
 
-    /// At most `most` of the subscriptions that the query asks for, in the order of creation.
+    /// Returns at most `most` of the subscriptions that match the query, in the order of creation.
     pub(crate) fn list(&self, query: &ListQuery, most: usize) -> Result<Vec<Subscription>> {
         let ListQuery { enabled, name_contains, event_type, .. } = query;
         let after = self.position(query.after)?;
         let wanted = |subscription: &Subscription| holds(&subscription.metadata, &query.metadata);
         let page = match (enabled, name_contains, event_type) {
-            // Most often: conditions that hold of every row take their time too.
+            // The most frequent case. Conditions that are always true would take time for each row.
             (None, None, None) => {
                 let mut statement =
                     self.conn.prepare_cached(select!("s.seq > ?1")).map_sqlite_err()?;
@@ -184,12 +199,12 @@ impl Read<'_> {
                 page
             }
         };
-        // Whoever goes on after the last of them has to come closer to the end.
+        // A caller that continues after the last id has to come closer to the end.
         page.iter().try_fold(query.after, |before, one| rising(before, Some(one.id)))?;
         Ok(page)
     }
 
-    /// How many subscriptions the query asks for, wherever it begins.
+    /// Returns the number of subscriptions that match the query, ignoring its start.
     pub(crate) fn count(&self, query: &ListQuery) -> Result<u64> {
         let ListQuery { enabled, name_contains, event_type, metadata: wanted, .. } = query;
         let sql = match (wanted.is_empty(), event_type.is_some()) {
@@ -199,14 +214,18 @@ impl Read<'_> {
             (false, true) => counted!("s.metadata", event_type),
         };
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
-        let given = named_params! { ":enabled": enabled, ":name": name_contains, ":event_type": event_type };
+        let given = named_params! {
+            ":enabled": enabled,
+            ":name": name_contains,
+            ":event_type": event_type,
+        };
         let mut rows = statement.query(given).map_sqlite_err()?;
         let mut count = 0_u64;
         while let Some(row) = rows.next().map_sqlite_err()? {
             if wanted.is_empty() {
-                return row.get(0).map_err(fault).and_then(natural);
+                return row.get(0).map_err(sqlite_error).and_then(natural);
             }
-            let metadata = judged_metadata(
+            let metadata = valid_metadata(
                 row.get_ref(0).and_then(|text| Ok(text.as_str()?)).map_sqlite_err()?,
             )?;
             count = count.saturating_add(u64::from(holds(&metadata, wanted)));
@@ -214,7 +233,22 @@ impl Read<'_> {
         Ok(count)
     }
 
-    /// The `seq` that an id has, or had, or would have.
+    /// Returns the next `limit` rows after this position: their positions and ids.
+    #[cfg(feature = "encryption")]
+    pub(super) fn ids_after(&self, after: i64, limit: u16) -> Result<Vec<(i64, SubscriptionId)>> {
+        let sql = "SELECT seq, id FROM subscription INDEXED BY subscription_seq \
+                   WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+        let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
+        let mut rows = statement.query(params![after, limit]).map_sqlite_err()?;
+        let (mut batch, mut last) = (Vec::new(), after);
+        while let Some(row) = rows.next().map_sqlite_err()? {
+            last = rising(last, row.get(0).map_sqlite_err()?)?;
+            batch.push((last, super::rows::id_of(row, 1)?));
+        }
+        Ok(batch)
+    }
+
+    /// Returns the position that an id has, had, or would have.
     fn position(&self, id: Option<SubscriptionId>) -> Result<i64> {
         let Some(id) = id else {
             return Ok(0);
@@ -230,7 +264,7 @@ impl Read<'_> {
         let found = last.query_row([id.to_string()], |row| Ok((row.get(0)?, row.get(1)?)));
         match found.optional().map_sqlite_err()? {
             Some((seq, true)) => Ok(seq),
-            Some((_, false)) => Err(misled()),
+            Some((_, false)) => Err(wrong_index()),
             None => Ok(0),
         }
     }
@@ -238,7 +272,7 @@ impl Read<'_> {
     pub(crate) fn len(&self) -> Result<u64> {
         let mut count =
             self.conn.prepare_cached("SELECT count(*) FROM subscription").map_sqlite_err()?;
-        count.query_row([], |row| row.get(0)).map_err(fault).and_then(natural)
+        count.query_row([], |row| row.get(0)).map_err(sqlite_error).and_then(natural)
     }
 
     pub(crate) fn is_empty(&self) -> Result<bool> {
@@ -249,20 +283,23 @@ impl Read<'_> {
         any.query_row([], |row| row.get(0)).map_sqlite_err()
     }
 
-    /// The greatest id that the file has ever given out.
+    /// Returns the greatest id that was ever issued from the file.
     pub(crate) fn last_id(&self) -> Result<Option<SubscriptionId>> {
         let mut greatest = self
             .conn
             .prepare_cached(
-                "SELECT (SELECT max(id) FROM subscription INDEXED BY sqlite_autoindex_subscription_1), \
+                "SELECT (SELECT max(id) FROM subscription INDEXED BY \
+                 sqlite_autoindex_subscription_1), \
                         (SELECT last_id FROM registry), \
-                        coalesce((SELECT max(seq) FROM subscription INDEXED BY subscription_seq), 0)",
+                        coalesce((SELECT max(seq) FROM subscription INDEXED BY \
+                        subscription_seq), 0)",
             )
             .map_sqlite_err()?;
         let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
         let (living, deleted, seq): (Option<String>, Option<String>, i64) =
             greatest.query_row([], row).map_sqlite_err()?;
-        // Behind the greatest `seq` SQLite would take any that is free, and the order would be lost.
+        // After the greatest integer SQLite would choose any free `seq`, and the order would be
+        // lost.
         counted(seq)?;
         let living = living.map(|text| decode_id(&text)).transpose()?;
         Ok(living.max(deleted.map(|text| decode_id(&text)).transpose()?))
@@ -270,7 +307,7 @@ impl Read<'_> {
 }
 
 impl Write<'_> {
-    /// Writes what a subscription has become; `secrets` are none where they stay.
+    /// Updates a subscription. `secrets` is None where they do not change.
     pub(crate) fn replace(
         &self,
         current: &Current,
@@ -292,7 +329,8 @@ impl Write<'_> {
         let mut update = self
             .conn
             .prepare_cached(
-                "UPDATE subscription SET name = ?2, url = ?3, enabled = ?4, description = ?5, metadata = ?6, \
+                "UPDATE subscription SET name = ?2, url = ?3, enabled = ?4, description = ?5, \
+                 metadata = ?6, \
                  updated_at = ?7, revision = ?8 WHERE seq = ?1",
             )
             .map_sqlite_err()?;
@@ -313,15 +351,9 @@ impl Write<'_> {
             result => result.map_sqlite_err()?,
         };
         if *events != current.subscription.events {
-            let before = self.pattern_ids(current.seq)?;
-            self.execute("DELETE FROM subscription_pattern INDEXED BY sqlite_autoindex_subscription_pattern_1 WHERE subscription = ?1", params![current.seq])?;
-            self.set_events(current.seq, events, *enabled)?;
-            self.drop_unused(&before)?;
+            self.replace_patterns(current.seq, events, *enabled)?;
         } else if *enabled != current.subscription.enabled {
-            self.execute(
-                "UPDATE subscription_pattern INDEXED BY sqlite_autoindex_subscription_pattern_1 SET enabled = ?2 WHERE subscription = ?1",
-                params![current.seq, enabled],
-            )?;
+            self.set_patterns_enabled(current.seq, *enabled)?;
         }
         if let Some(secrets) = secrets {
             self.set_secrets(current.seq, current.subscription.id, secrets)?;
@@ -329,15 +361,17 @@ impl Write<'_> {
         Ok(Ok(()))
     }
 
-    /// Deletes a subscription with all that belongs to it, and remembers its id if it was the greatest.
+    /// Deletes a subscription with everything that belongs to it, and stores its id if it was the
+    /// greatest.
     pub(crate) fn delete(&self, current: &Current) -> Result<()> {
         self.delete_row(current.seq, current.subscription.id)
     }
 
-    /// The same of one that does not decode; false where no row has the id.
+    /// Deletes a subscription that does not decode. Returns false where no row has the id.
     pub(crate) fn delete_unread(&self, id: SubscriptionId) -> Result<bool> {
-        // The index alone may not say which row is deleted.
-        let sql = "SELECT seq FROM subscription WHERE seq = (SELECT seq FROM subscription WHERE id = ?1) AND +id = ?1";
+        // A damaged index alone must not decide which row is deleted.
+        let sql = "SELECT seq FROM subscription WHERE seq = (SELECT seq FROM subscription WHERE \
+            id = ?1) AND +id = ?1";
         let mut row = self.conn.prepare_cached(sql).map_sqlite_err()?;
         match row.query_row([id.to_string()], |row| row.get(0)).optional().map_sqlite_err()? {
             Some(seq) => self.delete_row(seq, id).map(|()| true),
@@ -346,37 +380,19 @@ impl Write<'_> {
     }
 
     fn delete_row(&self, seq: i64, id: SubscriptionId) -> Result<()> {
-        let patterns = self.pattern_ids(seq)?;
+        let patterns = self.pattern_rows(seq)?;
         self.execute("DELETE FROM subscription WHERE seq = ?1", params![seq])?;
         self.drop_unused(&patterns)?;
-        // No id would be left after one that no registry gives out.
-        if id.is_reserved() {
-            return Ok(());
-        }
-        self.execute(
-            "UPDATE registry SET last_id = ?1 WHERE coalesce(last_id, '') < ?1 \
-             AND NOT EXISTS (SELECT 1 FROM subscription INDEXED BY sqlite_autoindex_subscription_1 WHERE id > ?1)",
-            params![id.to_string()],
-        )
+        registry_row::store_deleted_id(self.conn, id)
     }
 
-    /// Forgets the greatest id that was deleted, where there is one again that is as great.
+    /// Clears the stored id of a deleted subscription, where a subscription has an id that is as
+    /// great.
     pub(crate) fn forget_deleted(&self) -> Result<()> {
-        self.execute(
-            "UPDATE registry SET last_id = NULL WHERE last_id <= \
-             (SELECT max(id) FROM subscription INDEXED BY sqlite_autoindex_subscription_1)",
-            params![],
-        )
+        registry_row::forget_deleted_id(self.conn)
     }
 
-    pub(super) fn execute(&self, sql: &str, params: impl rusqlite::Params) -> Result<()> {
-        self.conn
-            .prepare_cached(sql)
-            .and_then(|mut statement| statement.execute(params))
-            .map(drop)
-            .map_sqlite_err()
-    }
-
+    /// Returns the subscription that has a name.
     pub(super) fn holder(&self, name: &str) -> Result<NameTaken> {
         let mut holder = self
             .conn
@@ -385,25 +401,8 @@ impl Write<'_> {
         let id: String = holder.query_row([name], |row| row.get(0)).map_sqlite_err()?;
         decode_id(&id).map(NameTaken)
     }
-
-    fn set_events(&self, seq: i64, events: &[EventPattern], enabled: bool) -> Result<()> {
-        let mut insert = self.conn.prepare_cached(INSERT_EVENT).map_sqlite_err()?;
-        for (position, pattern) in (0_i64..).zip(events) {
-            insert
-                .execute(params![seq, position, self.intern(pattern)?, enabled])
-                .map_sqlite_err()?;
-        }
-        Ok(())
-    }
-
-    fn pattern_ids(&self, seq: i64) -> Result<Vec<i64>> {
-        let sql = "SELECT pattern FROM subscription_pattern INDEXED BY sqlite_autoindex_subscription_pattern_1 \
-                   WHERE subscription = ?1";
-        let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
-        statement.query_map([seq], |row| row.get(0)).and_then(Iterator::collect).map_sqlite_err()
-    }
 }
 
-fn misled() -> Error {
+fn wrong_index() -> Error {
     Error::corrupt("an index leads to another subscription than it says")
 }

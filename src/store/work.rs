@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::Store;
+use super::handle::Store;
 
-/// What statistics say of a table, or of an index with so many columns: the text of `sqlite_stat1.stat`.
+/// What statistics say of a table, or of an index with so many columns: the text of
+/// `sqlite_stat1.stat`.
 pub(crate) type Statistics<'s> = &'s mut dyn FnMut(&str, Option<(&str, usize)>) -> String;
 
 impl Store {
@@ -16,7 +17,8 @@ impl Store {
         rusqlite::version_number() < 3_050_000
     }
 
-    /// Does a job on a store in memory, and returns how many instructions of SQLite's virtual machine it took.
+    /// Does a job on a store in memory, and returns how many instructions of SQLite's virtual
+    /// machine it took.
     pub(crate) fn steps<T>(&self, job: impl FnOnce() -> T) -> (T, u64) {
         assert!(self.shared.is_none(), "another connection can have done the work");
         let steps = Arc::new(AtomicU64::new(0));
@@ -32,7 +34,8 @@ impl Store {
         (result, steps.load(Ordering::Relaxed))
     }
 
-    /// Runs `ANALYZE`, as another program may, so that plans are made with what the tables hold now.
+    /// Runs `ANALYZE`, as another program may, so that plans are made with what the tables hold
+    /// now.
     pub(crate) fn analyze(&self) {
         self.main.lock().unwrap().execute_batch("ANALYZE").unwrap();
     }
@@ -71,12 +74,15 @@ impl Store {
         conn.execute_batch("ANALYZE sqlite_schema").unwrap();
     }
 
-    /// Adds two tables, and returns which of them SQLite reads first in a join that can begin with either.
+    /// Adds two tables, and returns which of them SQLite reads first in a join that can begin with
+    /// either.
     pub(crate) fn first_of_two(&self) -> String {
         let conn = self.main.lock().unwrap();
         conn.execute_batch(
-            "CREATE TABLE IF NOT EXISTS probe_a (x INTEGER); CREATE INDEX IF NOT EXISTS probe_a_x ON probe_a (x); \
-             CREATE TABLE IF NOT EXISTS probe_b (x INTEGER); CREATE INDEX IF NOT EXISTS probe_b_x ON probe_b (x)",
+            "CREATE TABLE IF NOT EXISTS probe_a (x INTEGER); CREATE INDEX IF NOT EXISTS \
+             probe_a_x ON probe_a (x); \
+             CREATE TABLE IF NOT EXISTS probe_b (x INTEGER); CREATE INDEX IF NOT EXISTS \
+             probe_b_x ON probe_b (x)",
         )
         .unwrap();
         let sql = "EXPLAIN QUERY PLAN SELECT * FROM probe_a JOIN probe_b ON probe_a.x = probe_b.x";

@@ -1,4 +1,4 @@
-//! The connection that writes: how it is opened, and how it brings the file into WAL mode.
+//! Opens the connection that writes, and brings the file into WAL mode.
 
 use std::fs;
 use std::path::Path;
@@ -6,18 +6,14 @@ use std::path::Path;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, MAIN_DB};
 
-use super::checkpoint;
+use super::checkpoint::{WAL_LIMIT, has_wal_reset_bug};
+use super::connection::{connect, journal_mode};
 use super::error::MapSqliteErr as _;
-use super::open::connect;
 use super::paths::beside;
-use super::{Access, Durability, Settings};
+use super::settings::{Access, Durability, Settings};
 use crate::error::{Error, ErrorKind, Result};
 
-/// How many bytes of the `-wal` are kept for the next changes once all of them are in the file: as many as it has when
-/// SQLite makes a checkpoint by itself. What a long read of another program or one large change adds is given back.
-pub(super) const WAL_LIMIT: u64 = 4 << 20;
-
-/// The end of the name of the copy that a change of key makes beside the file.
+/// The suffix of the copy that a change of key makes beside the file.
 pub(super) const REKEY: &str = "-rekey";
 
 /// The settings of the connection that writes.
@@ -28,23 +24,23 @@ pub(super) struct Writer {
     pub(super) checkpoints: Checkpoints,
 }
 
-/// Who makes the checkpoints.
+/// The program that makes the checkpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Checkpoints {
-    /// SQLite, after a commit.
+    /// SQLite makes them after a commit.
     Automatic,
-    /// This crate, where SQLite's own can damage the file: see checkpoint.rs.
+    /// This crate makes them, because SQLite's own could damage the file: see checkpoint.rs.
     Guarded,
-    /// Another program.
-    Left,
+    /// Another program makes them.
+    External,
 }
 
 impl Writer {
     pub(super) fn new(settings: &Settings) -> Writer {
         let &Settings { exclusive, durability, leave_checkpoints, .. } = settings;
         let checkpoints = if leave_checkpoints {
-            Checkpoints::Left
-        } else if !exclusive && checkpoint::has_wal_reset_bug() {
+            Checkpoints::External
+        } else if !exclusive && has_wal_reset_bug() {
             Checkpoints::Guarded
         } else {
             Checkpoints::Automatic
@@ -52,7 +48,8 @@ impl Writer {
         Writer { exclusive, durability, checkpoints }
     }
 
-    /// Opens a connection, and reads nothing yet: it holds no lock on the file, and whoever wants the file alone has it.
+    /// Opens a connection that has read nothing yet. So it holds no lock, and does not hinder a
+    /// connection that locks the whole file.
     pub(super) fn connect(self, path: &Path) -> Result<Connection> {
         let conn = connect(path, Access::Write)?;
         if conn.is_readonly(MAIN_DB).map_sqlite_err()? {
@@ -64,9 +61,9 @@ impl Writer {
         if self.exclusive {
             conn.pragma_update(None, "locking_mode", "EXCLUSIVE").map_sqlite_err()?;
         }
-        if self.checkpoints == Checkpoints::Left {
-            // On this connection alone: those that only read make none. Neither is the `-wal` cut, because Litestream
-            // takes a shorter one for one that it has lost track of.
+        if self.checkpoints == Checkpoints::External {
+            // Only connections that write make checkpoints. The `-wal` is not cut either, because
+            // Litestream assumes that it has lost track of a `-wal` that is shorter than before.
             conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
                 .map_sqlite_err()?;
         } else {
@@ -77,13 +74,13 @@ impl Writer {
         Ok(conn)
     }
 
-    /// Says whether SQLite makes checkpoints after a commit.
+    /// Switches SQLite's checkpoints after a commit on or off.
     pub(super) fn set_automatic_checkpoints(self, conn: &Connection) -> Result<()> {
         let pages = if self.checkpoints == Checkpoints::Automatic { 1_000 } else { 0 };
         conn.pragma_update(None, "wal_autocheckpoint", pages).map_sqlite_err()
     }
 
-    /// Brings the file into WAL mode, where it is not in it, and sets what needs a look at the file.
+    /// Brings the file into WAL mode, and sets the options for which SQLite reads the file.
     pub(super) fn enter_wal(self, conn: &Connection, path: &Path) -> Result<()> {
         let mode = journal_mode(conn, "WAL")?;
         if mode != "wal" {
@@ -98,7 +95,8 @@ impl Writer {
             Durability::Relaxed => "NORMAL",
         };
         conn.pragma_update(None, "synchronous", synchronous).map_sqlite_err()?;
-        // A change of key that was killed can have left it, with secrets as text. With the file open none is under way.
+        // A change of key that was killed can have left this copy, with secrets as text. None is
+        // under way, because it would have the file locked.
         if let Ok(left) = beside(path, REKEY) {
             let _ = fs::remove_file(left);
         }
@@ -109,27 +107,13 @@ impl Writer {
 /// Rejects a connection that could never write. SQLite returns that error before it tries the lock,
 /// so nobody who holds the lock is waited for.
 pub(super) fn can_write(conn: &Connection) -> Result<()> {
-    let asked = conn.execute_batch("BEGIN IMMEDIATE; ROLLBACK").map_sqlite_err();
-    // The header makes it read-only once it has been read, and BEGIN then succeeds all the same.
+    let attempt = conn.execute_batch("BEGIN IMMEDIATE; ROLLBACK").map_sqlite_err();
+    // SQLite learns from the header that the file is read-only. BEGIN then succeeds all the same.
     if conn.is_readonly(MAIN_DB).map_sqlite_err()? {
         return Err(Error::corrupt("its header forbids SQLite to write to it"));
     }
-    match asked {
+    match attempt {
         Err(error) if error.kind() == ErrorKind::Busy => Ok(()),
-        asked => asked,
+        attempt => attempt,
     }
-}
-
-/// Asks SQLite to take this mode, and answers the one that it is in.
-///
-/// What it writes for that is committed only behind the row of the answer, so the statement has to run to its end: an error
-/// there would be lost, with a journal that later brings back the mode of before.
-pub(super) fn journal_mode(conn: &Connection, mode: &str) -> Result<String> {
-    let mut statement = conn.prepare(&format!("PRAGMA journal_mode = {mode}")).map_sqlite_err()?;
-    let mut rows = statement.query([]).map_sqlite_err()?;
-    let mut found = String::new();
-    while let Some(row) = rows.next().map_sqlite_err()? {
-        found = row.get(0).map_sqlite_err()?;
-    }
-    Ok(found)
 }

@@ -172,10 +172,10 @@ fn check_finds_missing_and_surplus_secrets() {
         "it has no current secret",
         Some(0),
     );
-    finds("UPDATE secret SET text = '*' WHERE subscription = 3", "is none", Some(2));
+    finds("UPDATE secret SET text = '*' WHERE subscription = 3", "cannot be decoded", Some(2));
     finds(
         "UPDATE secret SET text = NULL, sealed = x'00' WHERE subscription = 3",
-        "is none",
+        "cannot be decoded",
         Some(2),
     );
     finds(

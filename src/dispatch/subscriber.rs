@@ -1,0 +1,104 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::id::SubscriptionId;
+use crate::secret::{IssuedSecret, SigningSecret};
+use crate::time::Clock;
+use crate::url_policy;
+
+/// An enabled subscription that gets an event, with the data that a delivery needs. Cloning it
+/// copies a pointer.
+#[derive(Clone)]
+pub struct Subscriber(Arc<Inner>);
+
+struct Inner {
+    fields: SubscriberFields,
+    clock: Clock,
+}
+
+/// The values of a subscriber's rows.
+#[derive(Clone)]
+pub(super) struct SubscriberFields {
+    /// The key of the subscription's row. It increases with the id.
+    pub(super) position: i64,
+    pub(super) id: SubscriptionId,
+    pub(super) name: String,
+    pub(super) url: String,
+    pub(super) metadata: BTreeMap<String, String>,
+    /// Every secret, newest first, also those that have expired.
+    pub(super) secrets: Vec<IssuedSecret>,
+}
+
+impl Subscriber {
+    pub(super) fn new(fields: SubscriberFields, clock: Clock) -> Subscriber {
+        Subscriber(Arc::new(Inner { fields, clock }))
+    }
+
+    pub(super) fn fields(&self) -> &SubscriberFields {
+        &self.0.fields
+    }
+
+    /// Returns about how many bytes the subscriber takes in memory.
+    pub(super) fn bytes(&self) -> usize {
+        // What an allocator adds to each text and each table.
+        const EACH: usize = 24;
+        let SubscriberFields { position: _, id: _, name, url, metadata, secrets } = self.fields();
+        let entry = |(key, value): (&String, &String)| -> usize {
+            [key.len(), value.len(), 4 * EACH].iter().sum()
+        };
+        let metadata: usize = metadata.iter().map(entry).sum();
+        let secret = |IssuedSecret { secret, .. }: &IssuedSecret| -> usize {
+            [secret.expose().len(), secret.key().len(), 4 * EACH].iter().sum()
+        };
+        let secrets: usize = secrets.iter().map(secret).sum();
+        [size_of::<Inner>(), 4 * EACH, name.len(), url.len(), metadata, secrets].iter().sum()
+    }
+
+    /// Returns whether both are clones of one value.
+    #[cfg(test)]
+    pub(super) fn is_clone_of(&self, other: &Subscriber) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Returns the subscription's id.
+    pub fn id(&self) -> SubscriptionId {
+        self.fields().id
+    }
+
+    /// Returns the subscription's name.
+    pub fn name(&self) -> &str {
+        &self.fields().name
+    }
+
+    /// Returns the URL to deliver to, exactly as it was given.
+    pub fn url(&self) -> &str {
+        &self.fields().url
+    }
+
+    /// Returns the metadata that the application keeps with the subscription.
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.fields().metadata
+    }
+
+    /// Returns the secrets to sign with, newest first. A secret that has expired by the registry's
+    /// clock at the moment of this call is left out.
+    pub fn secrets(&self) -> impl Iterator<Item = &SigningSecret> {
+        let now = self.0.clock.now();
+        let live = self.fields().secrets.iter().filter(move |issued| issued.is_live(now));
+        live.map(IssuedSecret::secret)
+    }
+}
+
+impl fmt::Debug for Subscriber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SubscriberFields { position: _, id, name, url, metadata, secrets } = self.fields();
+        f.debug_struct("Subscriber")
+            .field("id", id)
+            .field("name", name)
+            .field("url", &url_policy::redacted(url))
+            .field("metadata", metadata)
+            .field("secrets", secrets)
+            .finish()
+    }
+}

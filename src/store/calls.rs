@@ -1,0 +1,161 @@
+//! The calls of a store: open, version, read and write.
+
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+#[cfg(not(feature = "encryption"))]
+use std::sync::{PoisonError, RwLockReadGuard};
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use super::connection::execute;
+use super::error::MapSqliteErr as _;
+use super::handle::{Shared, Store};
+use super::retry::retry_while_busy;
+use super::secret_codec::SecretCodec;
+use super::settings::Settings;
+use super::transaction::{Read, Write};
+use super::{disk, paths};
+use crate::error::{Error, Result};
+
+impl Store {
+    /// Creates a store in memory.
+    pub(crate) fn in_memory(settings: &Settings) -> Result<Store> {
+        Store::new_in_memory(settings)?.with_history_limit(settings)
+    }
+
+    /// Opens the file at an absolute path.
+    pub(crate) fn open(path: PathBuf, settings: &Settings) -> Result<Store> {
+        Store::open_file(path, settings)?.with_history_limit(settings)
+    }
+
+    fn with_history_limit(self, settings: &Settings) -> Result<Store> {
+        if let Some(keep) = settings.keep_changes
+            && !self.read(|tx| tx.keeps_changes(keep))?
+        {
+            self.write(|tx| tx.keep_changes(keep))?;
+        }
+        Ok(self)
+    }
+
+    /// Returns a version that increases whenever any process commits. What is read afterwards is at
+    /// least as new as the version.
+    pub(crate) fn version(&self) -> Result<u64> {
+        // After a failed change of key another process may have had the file, or a journal has to
+        // be rolled back before anything can be read.
+        #[cfg(feature = "encryption")]
+        if self.pending_rekey.blocks(false) {
+            self.finish_rekey(false)?;
+        }
+        match &self.shared {
+            None => Ok(self.version.load(Ordering::SeqCst)),
+            Some(Shared { data_version, readers, .. }) => self.on_current_file(|| {
+                retry_while_busy(self.busy_timeout, || data_version.version(|| readers.take()))
+            }),
+        }
+    }
+
+    /// Reads in one transaction, so that everything is of one snapshot. A job that meets another
+    /// process's lock is called again.
+    pub(crate) fn read<T>(&self, job: impl Fn(&Read<'_>) -> Result<T>) -> Result<T> {
+        self.on_reader(|read| {
+            let conn = read.conn;
+            execute(conn, "BEGIN", [])?;
+            let result = job(read);
+            // Nothing was written, so COMMIT and ROLLBACK do the same. But the snapshot has to end.
+            // On a damaged page SQLite ends the transaction and returns an error all the same.
+            let ended = execute(conn, "COMMIT", [])
+                .or_else(|cause| if conn.is_autocommit() { Ok(()) } else { Err(cause) });
+            let result = result?;
+            ended.map(|()| result)
+        })
+    }
+
+    /// Reads with one statement, which needs no transaction to see one snapshot.
+    pub(crate) fn read_autocommit<T>(&self, job: impl Fn(&Read<'_>) -> Result<T>) -> Result<T> {
+        if let Some(Shared { main_is_fresh, .. }) = &self.shared
+            && main_is_fresh.load(Ordering::Relaxed)
+            && main_is_fresh.swap(false, Ordering::Relaxed)
+        {
+            let codec = self.lock_codec(false)?;
+            if let Ok(conn) = self.main.try_lock() {
+                return self.read_with_retry(&conn, &codec, &job);
+            }
+        }
+        self.on_reader(job)
+    }
+
+    fn on_reader<T>(&self, job: impl Fn(&Read<'_>) -> Result<T>) -> Result<T> {
+        match &self.shared {
+            Some(Shared { readers, .. }) => self.on_current_file(|| {
+                let codec = self.lock_codec(false)?;
+                let conn = retry_while_busy(self.busy_timeout, || readers.take())?;
+                let result = self.read_with_retry(&conn, &codec, &job);
+                readers.give_back(conn);
+                result
+            }),
+            None => {
+                let codec = self.lock_codec(false)?;
+                let conn = self.lock()?;
+                self.read_with_retry(&conn, &codec, &job)
+            }
+        }
+    }
+
+    fn read_with_retry<T>(
+        &self,
+        conn: &Connection,
+        codec: &SecretCodec,
+        job: impl Fn(&Read<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let result = retry_while_busy(self.busy_timeout, || job(&Read { conn, codec }));
+        result.map_err(|error| disk::diagnose(conn, error))
+    }
+
+    /// Changes the file in one transaction. Where the job fails, nothing of it stays.
+    pub(crate) fn write<T>(&self, job: impl FnOnce(&Write<'_>) -> Result<T>) -> Result<T> {
+        if self.read_only {
+            return Err(Error::read_only());
+        }
+        let codec = self.lock_codec(true)?;
+        let conn = self.lock()?;
+        // IMMEDIATE, because a transaction that first reads and then writes would fail at once
+        // where another process wrote in between, whatever the timeout.
+        let tx = retry_while_busy(self.busy_timeout, || {
+            Transaction::new_unchecked(&conn, TransactionBehavior::Immediate).map_sqlite_err()
+        })
+        .map_err(|error| disk::diagnose(&conn, error))?;
+        if let Some(path) = &self.path {
+            paths::check_same_file(path, self.file)?;
+        }
+        #[cfg(feature = "test-util")]
+        let rollback_guard = self.entropy.seeded_state().map(|state| state.begin());
+        let write = Write::new(&tx, &codec);
+        let result = job(&write)
+            .and_then(|result| write.finish_history().map(|()| result))
+            .map_err(|error| disk::diagnose(&tx, error))?;
+        #[cfg(feature = "test-util")]
+        let changed = write.recorder.has_entries();
+        let committed = tx.commit().map_sqlite_err().map_err(|error| disk::diagnose(&conn, error));
+        // Also where the commit failed, because an I/O error can hide that it took place.
+        self.version.fetch_add(1, Ordering::SeqCst);
+        if let Some(Shared { main_is_fresh, .. }) = &self.shared {
+            main_is_fresh.store(true, Ordering::Relaxed);
+        }
+        #[cfg(feature = "test-util")]
+        if let (Some(guard), Ok(())) = (rollback_guard, &committed) {
+            guard.keep(changed);
+        }
+        if let (Some(checkpoints), Some(path), Ok(())) = (&self.checkpoints, &self.path, &committed)
+        {
+            checkpoints.after_commit(&conn, path, self.file);
+        }
+        committed.map(|()| result)
+    }
+
+    /// Locks the codec for a call. With the feature `encryption`, `rekey.rs` has another version,
+    /// which first finishes what a change of key has left to do.
+    #[cfg(not(feature = "encryption"))]
+    fn lock_codec(&self, _writing: bool) -> Result<RwLockReadGuard<'_, SecretCodec>> {
+        Ok(self.codec.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}

@@ -1,0 +1,62 @@
+//! The statements for the table `subscription_pattern`.
+
+use rusqlite::params;
+
+use super::error::MapSqliteErr as _;
+use super::transaction::{Read, Write};
+use crate::error::Result;
+use crate::pattern::EventPattern;
+
+pub(super) const INSERT_PATTERN: &str = "INSERT INTO subscription_pattern \
+     (subscription, position, pattern, enabled) VALUES (?1, ?2, ?3, ?4)";
+
+impl Read<'_> {
+    /// Returns the rows of the patterns that a subscription has.
+    pub(super) fn pattern_rows(&self, seq: i64) -> Result<Vec<i64>> {
+        let sql = "SELECT pattern FROM subscription_pattern \
+                   INDEXED BY sqlite_autoindex_subscription_pattern_1 WHERE subscription = ?1";
+        let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
+        statement.query_map([seq], |row| row.get(0)).and_then(Iterator::collect).map_sqlite_err()
+    }
+
+    /// Returns how many subscriptions have a pattern with exactly this text.
+    pub(super) fn pattern_uses(&self, pattern: &str) -> Result<i64> {
+        let sql = "SELECT count(*) FROM subscription_pattern \
+                   INDEXED BY subscription_pattern_route \
+                   WHERE pattern = (SELECT id FROM pattern WHERE text = ?1)";
+        let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
+        statement.query_row([pattern], |row| row.get(0)).map_sqlite_err()
+    }
+}
+
+impl Write<'_> {
+    /// Replaces the patterns of a subscription, and drops those that no subscription has any more.
+    pub(super) fn replace_patterns(
+        &self,
+        seq: i64,
+        patterns: &[EventPattern],
+        enabled: bool,
+    ) -> Result<()> {
+        let before = self.pattern_rows(seq)?;
+        self.execute(
+            "DELETE FROM subscription_pattern INDEXED BY sqlite_autoindex_subscription_pattern_1 \
+             WHERE subscription = ?1",
+            params![seq],
+        )?;
+        let mut insert = self.conn.prepare_cached(INSERT_PATTERN).map_sqlite_err()?;
+        for (position, pattern) in (0_i64..).zip(patterns) {
+            let row = self.intern(pattern)?;
+            insert.execute(params![seq, position, row, enabled]).map_sqlite_err()?;
+        }
+        self.drop_unused(&before)
+    }
+
+    /// Copies a changed `enabled` to the rows of a subscription's patterns.
+    pub(super) fn set_patterns_enabled(&self, seq: i64, enabled: bool) -> Result<()> {
+        self.execute(
+            "UPDATE subscription_pattern INDEXED BY sqlite_autoindex_subscription_pattern_1 \
+             SET enabled = ?2 WHERE subscription = ?1",
+            params![seq, enabled],
+        )
+    }
+}

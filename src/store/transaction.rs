@@ -1,0 +1,60 @@
+//! The types through which a job reads and changes the file.
+//!
+//! The files of the tables add their methods to these types.
+
+use std::ops::Deref;
+
+use rusqlite::Connection;
+
+use super::change_recorder::ChangeRecorder;
+use super::error::MapSqliteErr as _;
+use super::secret_codec::SecretCodec;
+use super::{connection, disk};
+use crate::error::{Error, Result};
+
+/// A read transaction, or a single statement that runs without one.
+pub(crate) struct Read<'c> {
+    pub(super) conn: &'c Connection,
+    pub(super) codec: &'c SecretCodec,
+}
+
+impl Read<'_> {
+    /// Returns the same error, or `Storage` where a page that seems damaged could not be read.
+    pub(crate) fn diagnose(&self, error: Error) -> Error {
+        disk::diagnose(self.conn, error)
+    }
+
+    /// Returns the number in the only row of a query.
+    pub(super) fn number(&self, sql: &str) -> Result<i64> {
+        let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
+        statement.query_row([], |row| row.get(0)).map_sqlite_err()
+    }
+}
+
+/// A write transaction.
+pub(crate) struct Write<'c> {
+    read: Read<'c>,
+    pub(super) recorder: ChangeRecorder,
+}
+
+impl<'c> Write<'c> {
+    /// Wraps a connection on which a write transaction is open.
+    pub(super) fn new(conn: &'c Connection, codec: &'c SecretCodec) -> Write<'c> {
+        Write { read: Read { conn, codec }, recorder: ChangeRecorder::new() }
+    }
+}
+
+impl Write<'_> {
+    /// Executes a statement through the cache of prepared statements.
+    pub(super) fn execute(&self, sql: &str, params: impl rusqlite::Params) -> Result<()> {
+        connection::execute(self.conn, sql, params)
+    }
+}
+
+impl<'c> Deref for Write<'c> {
+    type Target = Read<'c>;
+
+    fn deref(&self) -> &Read<'c> {
+        &self.read
+    }
+}
