@@ -39,7 +39,7 @@ pub struct RegistryOptions {
     rules: Rules,
     key: Option<EncryptionKey>,
     keep_changes: Option<u64>,
-    leave_checkpoints: bool,
+    auto_checkpoint: bool,
     #[cfg(feature = "test-util")]
     seed: Option<u64>,
 }
@@ -56,7 +56,7 @@ impl RegistryOptions {
             rules: Rules::default(),
             key: None,
             keep_changes: None,
-            leave_checkpoints: false,
+            auto_checkpoint: true,
             #[cfg(feature = "test-util")]
             seed: None,
         }
@@ -141,14 +141,16 @@ impl RegistryOptions {
         self
     }
 
-    /// Whether checkpoints are left to another program, which replicates the file: Litestream. Default: `false`, and SQLite
-    /// brings what has gathered in the `-wal` into the file now and then, and when the last to have it open closes it.
+    /// Lets SQLite checkpoint the `-wal` into the file: now and then, and when the last connection
+    /// closes. Default: `true`.
     ///
-    /// With `true` this registry does neither, so that the program finds every change in the `-wal`. **While no such
-    /// program runs, the `-wal` grows with every change**, and reading gets slower with it. It is not kept in the file:
-    /// every process that changes the file has to say so. [`rekey`](Registry::rekey) makes checkpoints all the same.
-    pub fn leave_checkpoints(mut self, leave: bool) -> RegistryOptions {
-        self.leave_checkpoints = leave;
+    /// With `false`, this registry makes no checkpoints. A program that replicates the file, such as
+    /// Litestream, then finds every change in the `-wal` and makes the checkpoints itself. **While no
+    /// such program runs, the `-wal` grows with every change**, and reads get slower. The option is
+    /// not stored in the file: every process that changes the file has to set it.
+    /// [`rekey`](Registry::rekey) makes checkpoints in any case.
+    pub fn auto_checkpoint(mut self, auto: bool) -> RegistryOptions {
+        self.auto_checkpoint = auto;
         self
     }
 
@@ -197,7 +199,7 @@ impl RegistryOptions {
     /// # Errors
     ///
     /// As [`Registry::open`], [`ErrorKind::Invalid`] for `read_only` with `exclusive` or `keep_changes`, for `exclusive`
-    /// with `leave_checkpoints`, for a `min_secret_bytes` that is not from 1 to 128 and for a `deterministic` registry
+    /// with `auto_checkpoint(false)`, for a `min_secret_bytes` that is not from 1 to 128 and for a `deterministic` registry
     /// (feature `test-util`), and [`ErrorKind::NotFound`] for a missing or empty file with `create(false)` or
     /// `read_only(true)`.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Registry> {
@@ -208,10 +210,10 @@ impl RegistryOptions {
                 "a registry that only reads cannot have the file for itself: read_only excludes it",
             ));
         }
-        if self.leave_checkpoints && self.exclusive {
+        if !self.auto_checkpoint && self.exclusive {
             problems.push(Problem::new(
-                "leave_checkpoints",
-                "nobody else could make the checkpoints of a file that this registry has for itself: exclusive excludes it",
+                "auto_checkpoint",
+                "false cannot be combined with exclusive: no other program could make the checkpoints",
             ));
         }
         if self.read_only && self.keep_changes.is_some() {
@@ -240,7 +242,7 @@ impl RegistryOptions {
     /// # Errors
     ///
     /// [`ErrorKind::Invalid`] together with `read_only(true)`, `create(false)`, `exclusive(true)`,
-    /// `leave_checkpoints(true)` or an encryption key, and for a `min_secret_bytes` that is not from 1 to 128.
+    /// `auto_checkpoint(false)` or an encryption key, and for a `min_secret_bytes` that is not from 1 to 128.
     /// [`ErrorKind::Storage`] when memory runs out.
     pub fn in_memory(&self) -> Result<Registry> {
         let mut problems = Vec::new();
@@ -259,9 +261,9 @@ impl RegistryOptions {
                 "a registry in memory has no file to keep others from",
             ));
         }
-        if self.leave_checkpoints {
+        if !self.auto_checkpoint {
             problems.push(Problem::new(
-                "leave_checkpoints",
+                "auto_checkpoint",
                 "a registry in memory has no file to make checkpoints of",
             ));
         }
@@ -295,7 +297,7 @@ impl RegistryOptions {
             busy_timeout,
             ref key,
             keep_changes,
-            leave_checkpoints,
+            auto_checkpoint,
             clock: _,
             rules: _,
             #[cfg(feature = "test-util")]
@@ -310,7 +312,7 @@ impl RegistryOptions {
             busy_timeout,
             key,
             keep_changes,
-            leave_checkpoints,
+            auto_checkpoint,
             entropy,
         }
     }

@@ -360,7 +360,7 @@ mod tests {
             busy_timeout: Duration::ZERO,
             key: None,
             keep_changes: None,
-            leave_checkpoints: false,
+            auto_checkpoint: true,
             entropy: RandomSource::System,
         };
         let pattern = |text| EventPattern::compile(text).unwrap();

@@ -84,7 +84,7 @@ pub(crate) struct Settings {
     pub(crate) key: Option<EncryptionKey>,
     /// None where the file's own number holds.
     pub(crate) keep_changes: Option<u64>,
-    pub(crate) leave_checkpoints: bool,
+    pub(crate) auto_checkpoint: bool,
     pub(crate) entropy: RandomSource,
 }
 

@@ -103,7 +103,7 @@ pub(super) fn writer(path: &Path, how: &Settings) -> Result<Connection> {
     if how.exclusive {
         conn.pragma_update(None, "locking_mode", "EXCLUSIVE").map_sqlite_err()?;
     }
-    if how.leave_checkpoints {
+    if !how.auto_checkpoint {
         // On this connection alone: those that only read make none.
         conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_sqlite_err()?;
         conn.pragma_update(None, "wal_autocheckpoint", 0).map_sqlite_err()?;

@@ -23,8 +23,8 @@ fn wal(path: &Path) -> u64 {
     fs::metadata(format!("{}-wal", path.display())).map_or(0, |found| found.len())
 }
 
-fn leaving() -> RegistryOptions {
-    Registry::options().leave_checkpoints(true)
+fn without_auto_checkpoint() -> RegistryOptions {
+    Registry::options().auto_checkpoint(false)
 }
 
 fn reading() -> RegistryOptions {
@@ -51,13 +51,13 @@ fn make(path: &Path, name: &str) {
 }
 
 #[test]
-fn a_registry_that_leaves_checkpoints_makes_none_also_not_on_closing() {
+fn a_registry_without_auto_checkpoint_makes_no_checkpoint_even_when_it_is_closed() {
     let (folder, path) = folder();
     make(&path, "one");
     let file = fs::read(&path).unwrap();
     let reader = reading().open(&path).unwrap();
     {
-        let registry = leaving().open(&path).unwrap();
+        let registry = without_auto_checkpoint().open(&path).unwrap();
         write_much(&registry);
         assert!(wal(&path) > 2 * 1_000 * 4_096, "too little to prove anything: {}", wal(&path));
         std::thread::scope(|scope| {
@@ -69,11 +69,11 @@ fn a_registry_that_leaves_checkpoints_makes_none_also_not_on_closing() {
         assert_eq!(wal(&folder.path().join("copy.db")), 0, "a copy stands by itself");
     }
     assert!(fs::read(&path).unwrap() == file, "a checkpoint was made");
-    // Last to close are one that reads, and then one that leaves it too.
+    // Last to close are a reader, and then another registry without checkpoints.
     assert_eq!(reader.len().unwrap(), 151);
     drop(reader);
     assert!(fs::read(&path).unwrap() == file, "a reader made a checkpoint");
-    drop(leaving().open(&path).unwrap());
+    drop(without_auto_checkpoint().open(&path).unwrap());
     assert!(fs::read(&path).unwrap() == file, "a checkpoint was made on closing");
     assert!(wal(&path) > 2 * 1_000 * 4_096);
 
@@ -86,14 +86,18 @@ fn a_registry_that_leaves_checkpoints_makes_none_also_not_on_closing() {
 }
 
 #[test]
-fn checkpoints_cannot_be_left_to_others_where_no_other_can_make_them() {
+fn auto_checkpoint_cannot_be_turned_off_where_no_other_program_can_checkpoint() {
     let (_folder, path) = folder();
-    refused(leaving().in_memory(), ErrorKind::Invalid, &["leave_checkpoints"]);
-    refused(leaving().exclusive(true).open(&path), ErrorKind::Invalid, &["leave_checkpoints"]);
+    refused(without_auto_checkpoint().in_memory(), ErrorKind::Invalid, &["auto_checkpoint"]);
+    refused(
+        without_auto_checkpoint().exclusive(true).open(&path),
+        ErrorKind::Invalid,
+        &["auto_checkpoint"],
+    );
     assert!(!path.exists());
     // A registry that only reads makes none anyhow.
     make(&path, "one");
-    assert_eq!(leaving().read_only(true).open(&path).unwrap().len().unwrap(), 1);
+    assert_eq!(without_auto_checkpoint().read_only(true).open(&path).unwrap().len().unwrap(), 1);
 }
 
 /// Names of whom an event goes to, by the memo, and of all, by the file.

@@ -50,7 +50,7 @@ impl Litestream {
     }
 
     fn open(&self) -> Registry {
-        Registry::options().leave_checkpoints(true).open(self.path()).unwrap()
+        Registry::options().auto_checkpoint(false).open(self.path()).unwrap()
     }
 
     fn command(&self, name: &str) -> Command {
@@ -184,19 +184,19 @@ fn what_litestream_restores_is_the_registry() {
 #[test]
 fn litestream_goes_on_where_it_was_after_both_were_closed() {
     let Some(litestream) = Litestream::new(false) else { return };
-    closed_meanwhile(&litestream, true);
+    closed_meanwhile(&litestream, false);
     assert_eq!(litestream.generations(), 1, "it began anew: {}", litestream.log());
 }
 
 #[test]
 fn litestream_loses_nothing_either_where_the_registry_makes_checkpoints() {
     let Some(litestream) = Litestream::new(false) else { return };
-    closed_meanwhile(&litestream, false);
+    closed_meanwhile(&litestream, true);
 }
 
 /// Both are closed, the registry is opened and written to while nobody copies, and then both again.
-fn closed_meanwhile(litestream: &Litestream, leave: bool) {
-    let open = || Registry::options().leave_checkpoints(leave).open(litestream.path()).unwrap();
+fn closed_meanwhile(litestream: &Litestream, auto: bool) {
+    let open = || Registry::options().auto_checkpoint(auto).open(litestream.path()).unwrap();
     let registry = open();
     learn(&registry);
     let running = litestream.replicate();
@@ -222,8 +222,7 @@ fn a_file_that_is_replicated_gets_another_key_once_litestream_has_ended() {
     registry.create(new("one")).unwrap();
     let running = litestream.replicate();
     drop(registry);
-    let hasty =
-        Registry::options().busy_timeout(Duration::from_millis(100)).leave_checkpoints(true);
+    let hasty = Registry::options().busy_timeout(Duration::from_millis(100)).auto_checkpoint(false);
     refused(hasty.open(litestream.path()).unwrap().rekey(Some([7; 32])), ErrorKind::Busy, &[]);
     let registry = litestream.open();
     litestream.end(running, &registry, &Registry::options());
