@@ -103,16 +103,16 @@ impl<'c> Diagnostics<'c> {
         subscription: &Subscription,
         secrets: &[IssuedSecret],
     ) {
-        let address = url_policy::normal(&subscription.url);
+        let address = url_policy::normal(subscription.url());
         if address.starts_with("http:") {
             let message = "its URL is plain http, which anybody on the way can read and change; move it to https";
             report.advise(Finding::of(who, message));
         }
         self.secrets(report, who, secrets);
         let place = |pattern: &EventPattern| self.covers.places.get(pattern.as_str()).copied();
-        let patterns: Vec<usize> = subscription.events.iter().filter_map(place).collect();
+        let patterns: Vec<usize> = subscription.events().iter().filter_map(place).collect();
         self.patterns(report, who, &patterns);
-        if subscription.enabled {
+        if subscription.enabled() {
             self.pointing
                 .entry(address)
                 .or_default()

@@ -1,16 +1,16 @@
-//! Which subscriptions a handle of a registry reaches.
+//! The subscriptions that a handle of a registry reaches.
 
 use std::sync::Arc;
 
-/// The subscriptions of one handle. The owner of a subscription is decided by the handle that
-/// creates it and never by a document.
+/// The scope of a handle. The owner of a subscription is the owner of the handle that creates it. A
+/// document never sets it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Scope {
-    /// Those without an owner: the scope of the registry itself.
+    /// Subscriptions without an owner: the scope of the registry itself.
     #[default]
     NoOwner,
-    /// Those of one owner.
+    /// Subscriptions of one owner.
     Owner(Arc<str>),
-    /// Those of every owner, and those without one.
+    /// All subscriptions, with and without an owner.
     Every,
 }

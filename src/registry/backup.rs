@@ -1,7 +1,7 @@
 use std::path::Path;
 
-use super::Registry;
-use super::options::absolute;
+use super::handle::Registry;
+use super::open::absolute;
 use crate::error::Result;
 
 /// # Copies
@@ -69,7 +69,7 @@ impl Registry {
     #[cfg(feature = "test-util")]
     #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
     pub fn fork(&self) -> Result<Registry> {
-        let super::Inner { store, memo: _, clock, rules } = &*self.inner;
+        let super::handle::Inner { store, memo: _, clock, rules } = &*self.inner;
         Ok(Registry::new(store.fork()?, clock.clone(), rules.clone()))
     }
 }

@@ -1,4 +1,4 @@
-use super::Registry;
+use super::handle::Registry;
 use crate::diagnostics::Diagnostics;
 use crate::error::Result;
 use crate::report::Report;

@@ -1,6 +1,6 @@
 use std::cell::Cell;
 
-use super::{Inner, Registry, known_event_type};
+use super::handle::{Inner, Registry, require_event_type};
 use crate::dispatch::{Explanation, Subscriber, Subscribers};
 use crate::error::Result;
 use crate::store::Read;
@@ -69,7 +69,7 @@ impl Registry {
         }
         // Nobody, or no such event type: asked of one moment.
         self.read_or_suggest(|tx| {
-            known_event_type(tx, event_type)?;
+            require_event_type(tx, event_type)?;
             recipients(tx)
         })
     }
@@ -98,7 +98,7 @@ impl Registry {
     /// ```
     pub fn explain(&self, event_type: &str) -> Result<Explanation> {
         self.read_or_suggest(|tx| {
-            known_event_type(tx, event_type)?;
+            require_event_type(tx, event_type)?;
             Ok(Explanation::new(event_type, tx.routes(event_type)?))
         })
     }

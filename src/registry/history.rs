@@ -1,4 +1,4 @@
-use super::Registry;
+use super::handle::Registry;
 use crate::change::Change;
 use crate::error::{Error, Result};
 
@@ -47,7 +47,7 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// Those of [every call](Registry).
+    /// Those of [every call](Registry#errors).
     pub fn last_change(&self) -> Result<u64> {
         self.read_autocommit(|read| read.last_change())
     }

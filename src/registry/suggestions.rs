@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use super::Registry;
+use super::handle::Registry;
 use crate::did_you_mean;
 use crate::error::{Error, Misspelt, Result};
 use crate::store::{Read, Write};

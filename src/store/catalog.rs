@@ -325,7 +325,7 @@ impl<'a> CatalogLookup<'a> {
 }
 
 impl EventCatalog for CatalogLookup<'_> {
-    fn covers(&mut self, pattern: &EventPattern) -> Result<bool> {
+    fn has_match(&mut self, pattern: &EventPattern) -> Result<bool> {
         if let Some(asked) = self.asked.get(pattern) {
             return Ok(asked.covers);
         }
@@ -371,8 +371,9 @@ mod tests {
                 tx.intern(&pattern("order.*"))?;
                 let row = tx.intern(&pattern("agent.*"))?;
                 let mut knowledge = CatalogLookup::new(tx);
-                let mut ask =
-                    |text| Ok((knowledge.covers(&pattern(text))?, knowledge.row(&pattern(text))));
+                let mut ask = |text| {
+                    Ok((knowledge.has_match(&pattern(text))?, knowledge.row(&pattern(text))))
+                };
                 Ok((row, [ask("agent.*")?, ask("agent.*")?, ask("*.v1")?, ask("order.*")?]))
             })
             .unwrap();

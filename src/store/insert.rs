@@ -13,7 +13,7 @@ use super::subscriptions::NameTaken;
 use crate::error::Result;
 use crate::pattern::EventPattern;
 use crate::secret::IssuedSecret;
-use crate::subscription::Subscription;
+use crate::subscription::{Subscription, SubscriptionFields};
 
 pub(super) const INSERT_EVENT: &str = "INSERT INTO subscription_pattern (subscription, position, pattern, enabled) VALUES (?1, ?2, ?3, ?4)";
 
@@ -59,18 +59,8 @@ impl Inserter<'_> {
         subscription: &Subscription,
         secrets: &[IssuedSecret],
     ) -> Result<Result<(), NameTaken>> {
-        let Subscription {
-            id,
-            name,
-            url,
-            events,
-            enabled,
-            description,
-            metadata,
-            created_at,
-            updated_at,
-            revision,
-        } = subscription;
+        let Subscription { id, fields, created_at, updated_at, revision } = subscription;
+        let SubscriptionFields { name, url, events, enabled, description, metadata } = fields;
         let row = params![
             id.to_string(),
             name,

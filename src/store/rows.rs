@@ -11,7 +11,7 @@ use crate::error::{Error, Problem, Result};
 use crate::id::SubscriptionId;
 use crate::json;
 use crate::pattern::EventPattern;
-use crate::subscription::{StoredParts, Subscription, check_metadata};
+use crate::subscription::{StoredParts, Subscription, SubscriptionFields, check_metadata};
 use crate::time::Millis;
 
 /// What the longest page of a list takes, and one more, which tells that there is a next.
@@ -83,7 +83,7 @@ impl<'r> Decoder<'r> {
                 self.begins = Some(rising(seq, of)?);
                 break;
             }
-            subscription.events.push(decode_pattern(row, 10)?);
+            subscription.fields.events.push(decode_pattern(row, 10)?);
         }
         if self.judges { judge(subscription) } else { Ok(()) }
     }
@@ -131,12 +131,14 @@ fn decode(row: &Row<'_>) -> Result<Subscription> {
     };
     Ok(Subscription {
         id,
-        name: text(2, "name")?,
-        url: text(3, "url")?,
-        events: vec![decode_pattern(row, 10)?],
-        enabled: decode_flag(row, 4)?,
-        description: description_of(row, 5, id)?.map(str::to_owned),
-        metadata: metadata_of(row, 6, id)?,
+        fields: SubscriptionFields {
+            name: text(2, "name")?,
+            url: text(3, "url")?,
+            events: vec![decode_pattern(row, 10)?],
+            enabled: decode_flag(row, 4)?,
+            description: description_of(row, 5, id)?.map(str::to_owned),
+            metadata: metadata_of(row, 6, id)?,
+        },
         created_at: time(7)?,
         updated_at: time(8)?,
         revision: match row.get(9).map_err(fault).and_then(counted)? {

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use serde::de::{Deserialize, Deserializer, MapAccess};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::Subscription;
+use super::stored::Subscription;
 use crate::error::{Error, Result};
 use crate::id::SubscriptionId;
 use crate::json::{self, JsonObject, JsonType, Key};

@@ -311,7 +311,7 @@ fn unknown_events_are_refused_with_the_nearest_name_unless_allowed() {
         ("agent.", "no event type"),
         ("agnet.*", "did you mean \"agent.presencechanged.v1\"?"),
         ("*.held.v2", "did you mean \"channel.held.v1\"?"),
-        ("fax.*", "\"fax.*\" covers no event type"),
+        ("fax.*", "\"fax.*\" matches no event type"),
     ] {
         let events = json!({"events": [pattern, "*"]});
         let message = refuses(&events, &["events[0]"]);
