@@ -45,8 +45,8 @@ impl Change {
     /// Returns the fields that differ, by JSON key.
     ///
     /// A change that creates, deletes, registers or removes lists every field that has a value. The
-    /// deletion of a damaged row lists no field. Times and revision are not listed. A secret is listed
-    /// without values.
+    /// deletion of a damaged row lists no field. Times and revision are not listed. A secret is
+    /// listed without values.
     pub fn fields(&self) -> &[FieldChange] {
         &self.fields
     }
@@ -80,7 +80,8 @@ pub enum ChangeKind {
     Enabled,
     /// A subscription was disabled, and nothing else changed.
     Disabled,
-    /// The secret of a subscription was replaced, with or without overlap, and nothing else changed.
+    /// The secret of a subscription was replaced, with or without overlap, and nothing else
+    /// changed.
     SecretRotated,
     /// The overlap of replaced secrets was ended, and nothing else changed.
     SecretsRevoked,
@@ -136,8 +137,8 @@ pub struct FieldChange {
 }
 
 impl FieldChange {
-    /// Returns the JSON key: `name`, `url`, `events`, `enabled`, `secret`, `description`, `metadata`
-    /// or `jsonSchema`. The values of `metadata` are whole objects.
+    /// Returns the JSON key: `name`, `url`, `events`, `enabled`, `secret`, `description`,
+    /// `metadata` or `jsonSchema`. The values of `metadata` are whole objects.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -167,8 +168,8 @@ impl FieldChange {
     }
 }
 
-/// Returns whether a field of a subscription can have this value. `None` if the value has another type
-/// or the field is unknown.
+/// Returns whether a field of a subscription can have this value. `None` if the value has another
+/// type or the field is unknown.
 fn subscription_value(field: &str, value: &Value) -> Option<bool> {
     let (events, metadata);
     let mut parts = StoredParts::default();

@@ -14,13 +14,13 @@ pub(crate) const FORMAT: u64 = 1;
 /// [`Registry::export`](crate::Registry::export) returns it, and
 /// [`Registry::import`](crate::Registry::import) takes it.
 ///
-/// **It contains every live secret as text**, also when the registry is encrypted. Its `Debug` shows
-/// no secret.
+/// **It contains every live secret as text**, also when the registry is encrypted. Its `Debug`
+/// shows no secret.
 ///
 /// # JSON
 ///
-/// `{"formatVersion": 1, "eventTypes": […], "subscriptions": […]}`. Event types are ordered by name,
-/// subscriptions by creation. Each subscription has the keys of a
+/// `{"formatVersion": 1, "eventTypes": […], "subscriptions": […]}`. Event types are ordered by
+/// name, subscriptions by creation. Each subscription has the keys of a
 /// [`Subscription`](crate::Subscription) and `secrets`, newest first:
 /// `{"secret", "createdAt", "expiresAt"}`, where only replaced secrets have `expiresAt`. The same
 /// registry always gives the same document.

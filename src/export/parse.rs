@@ -46,9 +46,9 @@ impl<T: JsonType> Part<T> {
 }
 
 /// JSON keys have no order, and the keys and types of another format are unknown. So nothing is
-/// rejected before `formatVersion` is read: a value that comes before it is kept as JSON, and the first
-/// wrong key is remembered. Documents that a registry writes begin with `formatVersion` and need no
-/// intermediate value.
+/// rejected before `formatVersion` is read: a value that comes before it is kept as JSON, and the
+/// first wrong key is remembered. Documents that a registry writes begin with `formatVersion` and
+/// need no intermediate value.
 impl JsonType for Export {
     const EXPECTED: &'static str = "an object";
 

@@ -5,35 +5,41 @@ use crate::report::Report;
 
 /// # Checking
 impl Registry {
-    /// Goes through the whole file, of one moment of it, and tells what is wrong and what looks wrong. It changes nothing.
+    /// Checks the whole file in one transaction, and reports damage and questionable settings. It
+    /// changes nothing.
     ///
-    /// [Findings](Report::findings) break a promise, by damage or by another program's hand:
+    /// [Findings](Report::findings) are damage, or changes that another program has made:
     ///
-    /// - a table, index, view or trigger of the registry's that is missing, or is not as this crate writes it;
-    /// - what SQLite's `integrity_check` and `foreign_key_check` say, and pages that belong to nothing;
-    /// - a pattern that is not expanded into what it covers, or that no subscription has;
-    /// - a subscription without a pattern, without a secret that opens, with no current secret or with two, or enabled in one
-    ///   table and not in another;
-    /// - ids that do not rise, a history with gaps, rows that do not decode, values that break a [rule](crate::NewSubscription#rules),
-    ///   also those of the history.
+    /// - a table, index, view or trigger of the registry is missing, or differs from the one that
+    ///   this crate creates;
+    /// - the results of SQLite's `integrity_check` and `foreign_key_check`, and pages that belong
+    ///   to no table or index;
+    /// - a pattern that is not expanded into the event types that it matches, or that no
+    ///   subscription has;
+    /// - a subscription without a pattern, without a secret that can be decrypted, with no current
+    ///   secret or with two, or enabled in one table and disabled in another;
+    /// - ids that do not increase, a history with gaps, rows that do not decode, and values that
+    ///   break a [rule](crate::NewSubscription#rules), including those in the history.
     ///
-    /// [Advice](Report::advice) is legal:
+    /// [Advice](Report::advice) is about valid data:
     ///
-    /// - two enabled subscriptions that get the same event at the same URL;
-    /// - a pattern that covers nothing today, or nothing that another of the same subscription does not;
-    /// - plain `http`;
-    /// - a trigger, index, view or foreign key of another program's that works on the registry's tables;
-    /// - a secret that is more than a year old, by the registry's clock.
+    /// - two enabled subscriptions receive the same event at the same URL;
+    /// - a pattern matches no event type today, or none that another pattern of its subscription
+    ///   does not match;
+    /// - a URL is plain `http`;
+    /// - a trigger, index, view or foreign key of another program acts on the registry's tables;
+    /// - a secret is more than a year old by the registry's clock.
     ///
-    /// Damage that can still be read is a finding, not an error. It reads every page several times, so on a large file it
-    /// takes a while; nobody who writes waits for it, but in memory and with
-    /// [`exclusive(true)`](crate::RegistryOptions::exclusive) the other threads do.
+    /// Damage that can still be read is a finding, not an error. The check reads every page several
+    /// times, so it takes long on a large file. Writers do not wait for it, except the other
+    /// threads of a registry in memory or with
+    /// [`exclusive(true)`](crate::RegistryOptions::exclusive).
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) where not even the list of tables can be read.
-    /// - [`ErrorKind::Storage`](crate::ErrorKind::Storage) where the disk cannot be read, which is no
-    ///   finding: restoring a backup would not help.
+    /// - [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt): even the list of tables cannot be read.
+    /// - [`ErrorKind::Storage`](crate::ErrorKind::Storage): the disk cannot be read. This is no
+    ///   finding, because restoring a backup would not help.
     ///
     /// # Examples
     ///
@@ -57,12 +63,12 @@ impl Registry {
         self.read(|tx| {
             let mut report = Report::default();
             tx.check_file(&mut report)?;
-            let covers = tx.check_catalog(&mut report)?;
-            let mut review = Diagnostics::new(&covers, now);
+            let matches = tx.check_catalog(&mut report)?;
+            let mut diagnostics = Diagnostics::new(&matches, now);
             tx.check_subscriptions(&mut report, |report, who, subscription, secrets| {
-                review.see(report, who, subscription, secrets);
+                diagnostics.see(report, who, subscription, secrets);
             })?;
-            review.finish(&mut report);
+            diagnostics.finish(&mut report);
             Ok(report)
         })
     }

@@ -7,16 +7,20 @@ use crate::store::Read;
 
 /// # Dispatch
 impl Registry {
-    /// Which enabled subscriptions get this event: each once, however many of its patterns cover it, in the order of
-    /// creation. There may be none.
+    /// Returns the enabled subscriptions that receive an event, in the order of creation. There may
+    /// be none.
     ///
-    /// Answers are remembered until anybody changes the file, which is asked at every call: in memory and with
-    /// [`exclusive(true)`](crate::RegistryOptions::exclusive) by a look at a counter, else by one of SQLite's
-    /// (`PRAGMA data_version`, about 2 µs). At most 96 MiB are remembered; then it begins anew.
+    /// Each subscription is returned once, no matter how many of its patterns match.
+    ///
+    /// Answers are cached until any process changes the file. Every call checks for a change: in
+    /// memory and with [`exclusive(true)`](crate::RegistryOptions::exclusive) by reading a counter,
+    /// else by SQLite's `PRAGMA data_version`, which takes about 2 µs. The cache holds at most 96
+    /// MiB and is emptied when it is full.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound), with a suggestion, for a name outside the catalog.
+    /// - [`ErrorKind::NotFound`](crate::ErrorKind::NotFound): the event type is not in the catalog.
+    ///   The message suggests a similar name.
     ///
     /// # Examples
     ///
@@ -29,7 +33,8 @@ impl Registry {
     /// for subscriber in &registry.subscribers("agent.presencechanged.v1")? {
     ///     let key = subscriber.secrets().next().map(|secret| secret.key());
     ///     // … sign with the key and deliver to subscriber.url() …
-    /// #   assert_eq!((subscriber.url(), key.map(<[u8]>::len)), ("https://example.com/hook", Some(64)));
+    /// #   assert_eq!(subscriber.url(), "https://example.com/hook");
+    /// #   assert_eq!(key.map(<[u8]>::len), Some(64));
     /// }
     /// # Ok::<(), webhook_registry::Error>(())
     /// ```
@@ -48,8 +53,9 @@ impl Registry {
         };
         let list =
             self.recipients(event_type, |read| read.recipients(event_type, known, &before, make))?;
-        // What is shared with other answers was read at another moment. That is the same moment unless somebody has
-        // changed the file since; then this answer has to be of one moment, and is not for others.
+        // Subscribers shared with other answers were read by an earlier transaction. If the file
+        // has changed since, the list would mix two states of it. Then it is read again as a whole,
+        // and not cached.
         if shared.get() && store.version()? != version {
             let list = self
                 .recipients(event_type, |read| read.recipients(event_type, |_| None, &[], make))?;
@@ -67,19 +73,20 @@ impl Registry {
         if !list.is_empty() {
             return Ok(list);
         }
-        // Nobody, or no such event type: asked of one moment.
+        // An empty list can mean an unknown event type. One transaction tells the two apart.
         self.read_or_suggest(|tx| {
             require_event_type(tx, event_type)?;
             recipients(tx)
         })
     }
 
-    /// Why an event goes where it goes: every subscription with a pattern that covers it, also the disabled ones, in the
-    /// order of creation, each with those patterns.
+    /// Explains the dispatch of an event: returns every subscription with a pattern that matches
+    /// it, also the disabled ones, in the order of creation, each with those patterns.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound), with a suggestion, for a name outside the catalog.
+    /// - [`ErrorKind::NotFound`](crate::ErrorKind::NotFound): the event type is not in the catalog.
+    ///   The message suggests a similar name.
     ///
     /// # Examples
     ///

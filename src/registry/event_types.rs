@@ -18,14 +18,14 @@ impl Registry {
     /// Without a description, the event type has none afterwards. The same holds for the schema.
     /// Registering an event type also repairs a description or schema that is damaged in the file.
     ///
-    /// In the same transaction, a new event type is added to every subscription with a wildcard that
-    /// matches it.
+    /// In the same transaction, a new event type is added to every subscription with a wildcard
+    /// that matches it.
     ///
     /// # Errors
     ///
     /// - [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly)
-    /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `name`, `description` or `jsonSchema`: it
-    ///   is outside the [limits](EventType#limits).
+    /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `name`, `description` or
+    ///   `jsonSchema`: it is outside the [limits](EventType#limits).
     pub fn register_event_type(&self, event_type: impl Into<EventType>) -> Result<()> {
         let event_type = event_type.into();
         self.write(|tx| {
@@ -43,7 +43,8 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// Those of [`register_event_type`](Registry::register_event_type), with problems under `[7].name`.
+    /// Those of [`register_event_type`](Registry::register_event_type), with problems under
+    /// `[7].name`.
     pub fn register_event_types(
         &self,
         event_types: impl IntoIterator<Item = impl Into<EventType>>,
@@ -88,8 +89,8 @@ impl Registry {
     ///
     /// - [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly)
     /// - [`ErrorKind::NotFound`](crate::ErrorKind::NotFound): the catalog has no such event type.
-    /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `name`: subscriptions name the event
-    ///   type literally. The message names at most ten of them and counts the others.
+    /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `name`: subscriptions name the
+    ///   event type literally. The message names at most ten of them and counts the others.
     pub fn remove_event_type(&self, name: &str) -> Result<()> {
         self.write_or_suggest(|tx| {
             let Some(event_type) = tx.event_type(name)? else {
@@ -103,8 +104,8 @@ impl Registry {
         })
     }
 
-    /// Returns the names of the event types that a pattern matches now, ordered by their bytes. There
-    /// may be none.
+    /// Returns the names of the event types that a pattern matches now, ordered by their bytes.
+    /// There may be none.
     ///
     /// # Errors
     ///
@@ -115,7 +116,8 @@ impl Registry {
     ///
     /// ```
     /// # let registry = webhook_registry::Registry::in_memory()?;
-    /// registry.register_event_types(["channel.held.v1", "channel.held.v2", "agent.presencechanged.v1"])?;
+    /// let names = ["channel.held.v1", "channel.held.v2", "agent.presencechanged.v1"];
+    /// registry.register_event_types(names)?;
     /// assert_eq!(registry.expand("channel.*")?, ["channel.held.v1", "channel.held.v2"]);
     /// # Ok::<(), webhook_registry::Error>(())
     /// ```
@@ -172,13 +174,13 @@ fn refuse_named(tx: &Write<'_>, name: &str) -> Result<()> {
     if namers.is_empty() {
         return Ok(());
     }
-    let mut who: Vec<String> =
+    let mut names: Vec<String> =
         namers.iter().map(|(id, name)| format!("{} ({id})", quoted(name))).collect();
     let more = count.saturating_sub(u64::try_from(namers.len()).unwrap_or(count));
     if more > 0 {
-        who.push(format!("and {more} more"));
+        names.push(format!("and {more} more"));
     }
-    let named = format!("still named by {}", who.join(", "));
+    let named = format!("still named by {}", names.join(", "));
     let problem = Problem::new("name", format!("{name:?} is {named}"));
     Err(Error::conflict_saying(format!("event type {name:?} is {named}"), problem))
 }

@@ -11,8 +11,8 @@ use crate::time::Clock;
 
 /// An embedded registry of webhook subscriptions, in a file or in memory.
 ///
-/// A clone is a pointer to the same registry. A registry can be shared between threads, and any number
-/// of threads and processes can open one file. The next call of each of them sees a change.
+/// A clone is a pointer to the same registry. A registry can be shared between threads, and any
+/// number of threads and processes can open one file. The next call of each of them sees a change.
 ///
 /// # Errors
 ///
@@ -26,8 +26,8 @@ use crate::time::Clock;
 ///   [busy timeout](crate::RegistryOptions::busy_timeout).
 /// - [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt): the file is damaged, or another program has
 ///   written a value that no call accepts.
-/// - [`ErrorKind::Storage`](crate::ErrorKind::Storage): the disk is full, or another I/O error. After
-///   an I/O error during a commit, the outcome is known only when the file is opened again.
+/// - [`ErrorKind::Storage`](crate::ErrorKind::Storage): the disk is full, or another I/O error.
+///   After an I/O error during a commit, the outcome is known only when the file is opened again.
 #[derive(Clone)]
 pub struct Registry {
     pub(super) inner: Arc<Inner>,

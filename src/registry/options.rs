@@ -64,16 +64,19 @@ impl RegistryOptions {
 
     /// Opens the file for reading only. Default: `false`.
     ///
-    /// Every change is [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly), and the file is never changed. A missing or empty file
-    /// is [`ErrorKind::NotFound`](crate::ErrorKind::NotFound), an older schema [`ErrorKind::Incompatible`](crate::ErrorKind::Incompatible). SQLite may leave `-wal`
-    /// and `-shm` beside the file.
+    /// Every change is [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly), and the file is never
+    /// changed. A missing or empty file is [`ErrorKind::NotFound`](crate::ErrorKind::NotFound), an
+    /// older schema [`ErrorKind::Incompatible`](crate::ErrorKind::Incompatible). SQLite may leave
+    /// `-wal` and `-shm` beside the file.
     ///
-    /// In a folder that cannot be written to, `-wal` and `-shm` cannot be created. The registry then
-    /// copies the file into memory when it is opened, and does **not** see later changes. If there is a
-    /// `-wal` with content that cannot be read, opening is [`ErrorKind::Storage`](crate::ErrorKind::Storage).
+    /// In a folder that cannot be written to, `-wal` and `-shm` cannot be created. The registry
+    /// then copies the file into memory when it is opened, and does **not** see later changes. If
+    /// there is a `-wal` with content that cannot be read, opening is
+    /// [`ErrorKind::Storage`](crate::ErrorKind::Storage).
     ///
-    /// On Unix, if another file takes the place of this one (for example a restored backup, moved to
-    /// its name), the next call reads the other file. While there is no readable file, each call fails.
+    /// On Unix, if another file takes the place of this one (for example a restored backup, moved
+    /// to its name), the next call reads the other file. While there is no readable file, each call
+    /// fails.
     pub fn read_only(mut self, read_only: bool) -> RegistryOptions {
         self.read_only = read_only;
         self
@@ -89,9 +92,10 @@ impl RegistryOptions {
 
     /// Locks the file for this registry and its clones. Default: `false`.
     ///
-    /// With `true`, opening is [`ErrorKind::Busy`](crate::ErrorKind::Busy) while another connection has the file open, and
-    /// later openers get [`ErrorKind::Busy`](crate::ErrorKind::Busy). In return,
-    /// [`subscribers`](crate::Registry::subscribers) makes no call to SQLite for a cached answer.
+    /// With `true`, opening is [`ErrorKind::Busy`](crate::ErrorKind::Busy) while another connection
+    /// has the file open, and later openers get [`ErrorKind::Busy`](crate::ErrorKind::Busy). In
+    /// return, [`subscribers`](crate::Registry::subscribers) makes no call to SQLite for a cached
+    /// answer.
     pub fn exclusive(mut self, exclusive: bool) -> RegistryOptions {
         self.exclusive = exclusive;
         self
@@ -113,8 +117,8 @@ impl RegistryOptions {
 
     /// Sets the clock for times, ids and the expiry of secrets. Default: [`SystemTime::now`].
     ///
-    /// Its times are cut to whole milliseconds from 1970 to 9999. The registry calls the clock while it
-    /// holds its lock, so the clock must not call the registry.
+    /// Its times are cut to whole milliseconds from 1970 to 9999. The registry calls the clock
+    /// while it holds its lock, so the clock must not call the registry.
     pub fn clock(
         mut self,
         now: impl Fn() -> SystemTime + Send + Sync + 'static,
@@ -125,8 +129,9 @@ impl RegistryOptions {
 
     /// Sets the rule for webhook URLs. Default: [`UrlPolicy::any`].
     ///
-    /// The rule applies to new and changed URLs and is not stored in the file. An older URL stays, and
-    /// the other fields of its subscription can be changed. [`UrlPolicy::check`] finds such URLs.
+    /// The rule applies to new and changed URLs and is not stored in the file. An older URL stays,
+    /// and the other fields of its subscription can be changed. [`UrlPolicy::check`] finds such
+    /// URLs.
     pub fn url_policy(mut self, policy: UrlPolicy) -> RegistryOptions {
         self.rules.url_policy = policy;
         self
@@ -142,10 +147,11 @@ impl RegistryOptions {
         self
     }
 
-    /// Sets the number of changes that [`changes`](crate::Registry::changes) can return. Default: the
-    /// number that the file stores, 10,000 in a new file.
+    /// Sets the number of changes that [`changes`](crate::Registry::changes) can return. Default:
+    /// the number that the file stores, 10,000 in a new file.
     ///
-    /// The number is stored in the file. Zero keeps no changes, but sequence numbers still increase.
+    /// The number is stored in the file. Zero keeps no changes, but sequence numbers still
+    /// increase.
     pub fn keep_changes(mut self, keep: u64) -> RegistryOptions {
         self.keep_changes = Some(keep);
         self
@@ -154,23 +160,24 @@ impl RegistryOptions {
     /// Lets SQLite checkpoint the `-wal` into the file: now and then, and when the last connection
     /// closes. Default: `true`.
     ///
-    /// With `false`, this registry makes no checkpoints. A program that replicates the file, such as
-    /// Litestream, then finds every change in the `-wal` and makes the checkpoints itself. **While no
-    /// such program runs, the `-wal` grows with every change**, and reads get slower. The option is
-    /// not stored in the file: every process that changes the file has to set it.
+    /// With `false`, this registry makes no checkpoints. A program that replicates the file, such
+    /// as Litestream, then finds every change in the `-wal` and makes the checkpoints itself.
+    /// **While no such program runs, the `-wal` grows with every change**, and reads get slower.
+    /// The option is not stored in the file: every process that changes the file has to set it.
     /// [`rekey`](crate::Registry::rekey) makes checkpoints in any case.
     pub fn auto_checkpoint(mut self, auto: bool) -> RegistryOptions {
         self.auto_checkpoint = auto;
         self
     }
 
-    /// Encrypts the secrets in the file with this key, by XChaCha20-Poly1305. Default: none, and the
-    /// file contains secrets as text.
+    /// Encrypts the secrets in the file with this key, by XChaCha20-Poly1305. Default: none, and
+    /// the file contains secrets as text.
     ///
-    /// A new file is encrypted from the start. Names, URLs and all other fields stay readable. A key
-    /// that does not fit the file is [`ErrorKind::Incompatible`](crate::ErrorKind::Incompatible), and so is a key for a file that is not
-    /// encrypted: open that without a key, then call [`rekey`](crate::Registry::rekey). The key is
-    /// zeroed in memory when its last owner is dropped.
+    /// A new file is encrypted from the start. Names, URLs and all other fields stay readable. A
+    /// key that does not fit the file is
+    /// [`ErrorKind::Incompatible`](crate::ErrorKind::Incompatible), and so is a key for a file that
+    /// is not encrypted: open that without a key, then call [`rekey`](crate::Registry::rekey). The
+    /// key is zeroed in memory when its last owner is dropped.
     #[cfg(feature = "encryption")]
     #[cfg_attr(docsrs, doc(cfg(feature = "encryption")))]
     pub fn encryption_key(mut self, key: [u8; 32]) -> RegistryOptions {
@@ -178,17 +185,17 @@ impl RegistryOptions {
         self
     }
 
-    /// Makes a registry in memory deterministic: the same calls return the same ids, generated secrets
-    /// and times on every run and every platform. Default: none, and ids and secrets come from the
-    /// operating system's generator.
+    /// Makes a registry in memory deterministic: the same calls return the same ids, generated
+    /// secrets and times on every run and every platform. Default: none, and ids and secrets come
+    /// from the operating system's generator.
     ///
     /// This is for tests, such as snapshot tests. **The seed reveals the secrets.**
     ///
     /// Without a [`clock`](RegistryOptions::clock), time begins at 2026-01-01T00:00:00.000Z and
-    /// advances by a millisecond with each call that changed something. A failed call draws nothing.
-    /// Each registry that is opened with these options starts again from the seed. Values are stable
-    /// within a minor version of this crate. A [fork](crate::Registry::fork) continues from the state
-    /// of its original.
+    /// advances by a millisecond with each call that changed something. A failed call draws
+    /// nothing. Each registry that is opened with these options starts again from the seed. Values
+    /// are stable within a minor version of this crate. A [fork](crate::Registry::fork) continues
+    /// from the state of its original.
     ///
     /// # Examples
     ///
@@ -197,7 +204,8 @@ impl RegistryOptions {
     ///
     /// let registry = Registry::options().deterministic(7).in_memory()?;
     /// registry.register_event_type("agent.presencechanged.v1")?;
-    /// let created = registry.create(NewSubscription::new("crm", "https://example.com/", ["agent.*"]))?;
+    /// let new = NewSubscription::new("crm", "https://example.com/", ["agent.*"]);
+    /// let created = registry.create(new)?;
     /// assert_eq!(created.subscription().id().to_string(), "01KDVDNA017P8TWAG038P0W54Y");
     /// # Ok::<(), webhook_registry::Error>(())
     /// ```
@@ -218,7 +226,7 @@ impl RegistryOptions {
         if !self.auto_checkpoint && self.exclusive {
             refuse(
                 "auto_checkpoint",
-                "false cannot be combined with exclusive: no other program could checkpoint the file",
+                "false cannot be combined with exclusive: no other program could checkpoint",
             );
         }
         if self.read_only && self.keep_changes.is_some() {

@@ -13,22 +13,23 @@ use crate::subscription::{
 
 /// # Declared subscriptions
 impl Registry {
-    /// Reconciles one subscription with its declaration: creates it, updates the fields that differ,
-    /// or changes nothing. The name identifies the subscription.
+    /// Reconciles one subscription with its declaration: creates it, updates the fields that
+    /// differ, or changes nothing. The name identifies the subscription.
     ///
     /// URL, events, description and metadata become as declared; an absent description or absent
-    /// metadata is cleared. `enabled` and the secret are compared and changed only if they are stated,
-    /// so that a restart does not enable a subscription that an operator has disabled.
+    /// metadata is cleared. `enabled` and the secret are compared and changed only if they are
+    /// stated, so that a restart does not enable a subscription that an operator has disabled.
     ///
-    /// The key of a stated secret is compared with the key of the newest secret, so another spelling of
-    /// the same key changes nothing. A different key replaces it as [`update`](Registry::update) does.
+    /// The key of a stated secret is compared with the key of the newest secret, so another
+    /// spelling of the same key changes nothing. A different key replaces it as
+    /// [`update`](Registry::update) does.
     ///
     /// # Errors
     ///
     /// - [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly)
-    /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid): one problem for each field that breaks a
-    ///   [rule](NewSubscription#rules). Of an existing subscription, only the fields that differ are
-    ///   validated.
+    /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid): one problem for each field that breaks
+    ///   a [rule](NewSubscription#rules). Of an existing subscription, only the fields that differ
+    ///   are validated.
     ///
     /// # Examples
     ///
@@ -67,7 +68,8 @@ impl Registry {
         let Some(current) = tx.current_by_name(declared.name())? else {
             let draft = declared.validate(&self.inner.rules, catalog);
             let draft = draft.map_err(Rejection::into_error)?;
-            // Without the catalog: an earlier step of the same plan may have dropped patterns since.
+            // Without the catalog: an earlier step of the same plan may have dropped patterns
+            // since.
             return self.add(tx, draft, now, None).map(Ensured::Created);
         };
         let newest = &current.secret()?.secret;
@@ -88,9 +90,9 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid): one problem for each field that breaks a
-    ///   [rule](NewSubscription#rules), under `[3].url`, and for each name that occurs twice, on the
-    ///   later entry.
+    /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid): one problem for each field that breaks
+    ///   a [rule](NewSubscription#rules), under `[3].url`, and for each name that occurs twice, on
+    ///   the later entry.
     ///
     /// # Examples
     ///
@@ -181,11 +183,11 @@ impl Registry {
     /// # Errors
     ///
     /// - [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly)
-    /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid): the rules of this handle are stricter than
-    ///   the rules of the handle that made the plan. One problem for each field, under `[3].url`, where
-    ///   the index is that of the [step](Plan::steps).
-    /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `plan`: the registry or its catalog has
-    ///   changed since, or the plan was made for another file. Make a new plan.
+    /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid): the rules of this handle are stricter
+    ///   than the rules of the handle that made the plan. One problem for each field, under
+    ///   `[3].url`, where the index is that of the [step](Plan::steps).
+    /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `plan`: the registry or its catalog
+    ///   has changed since, or the plan was made for another file. Make a new plan.
     pub fn apply(&self, plan: Plan) -> Result<Applied> {
         self.write_or_suggest(|tx| {
             let Plan { basis, steps: _, actions } = plan;

@@ -19,8 +19,8 @@ impl Registry {
         newest(self.secrets(id)?, id)
     }
 
-    /// Returns the live secrets of a subscription, newest first: the current secret, and the replaced
-    /// secrets whose overlap has not ended.
+    /// Returns the live secrets of a subscription, newest first: the current secret, and the
+    /// replaced secrets whose overlap has not ended.
     ///
     /// # Errors
     ///
@@ -38,8 +38,8 @@ impl Registry {
     /// still verify deliveries under way.
     ///
     /// Expiry needs no background task: it is checked when secrets are read, also by a
-    /// [`Subscriber`](crate::Subscriber) that was fetched before. The next rotation overwrites expired
-    /// secrets in the file.
+    /// [`Subscriber`](crate::Subscriber) that was fetched before. The next rotation overwrites
+    /// expired secrets in the file.
     ///
     /// # Errors
     ///
@@ -48,8 +48,8 @@ impl Registry {
     /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `secret`: it breaks a
     ///   [rule](crate::NewSubscription#rules), or its key is still live, in any spelling.
     /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `overlap`: it is more than 30 days.
-    /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict): ten replaced secrets are live already. The
-    ///   message says when the next of them expires.
+    /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict): ten replaced secrets are live
+    ///   already. The message says when the next of them expires.
     pub fn rotate_secret(&self, id: SubscriptionId, rotation: Rotation) -> Result<SigningSecret> {
         self.write(|tx| {
             let current = current(tx, id, None)?;
@@ -88,12 +88,14 @@ impl Registry {
 
     /// Encrypts every secret in the file with this key, or decrypts them with `None`.
     ///
-    /// The file can be plain or encrypted before. Clones of this registry use the new key from then on.
+    /// The file can be plain or encrypted before. Clones of this registry use the new key from then
+    /// on.
     ///
-    /// The secrets are rewritten in one transaction, and then the whole file, so that neither it nor its
-    /// `-wal` contains an earlier form of a secret. That takes time, and space for a second copy of the
-    /// file. After a kill, the file has the old or the new key and may still contain earlier forms: call
-    /// `rekey` again. Deleted and overwritten blocks that the disk itself keeps are out of reach.
+    /// The secrets are rewritten in one transaction, and then the whole file, so that neither it
+    /// nor its `-wal` contains an earlier form of a secret. That takes time, and space for a second
+    /// copy of the file. After a kill, the file has the old or the new key and may still contain
+    /// earlier forms: call `rekey` again. Deleted and overwritten blocks that the disk itself keeps
+    /// are out of reach.
     ///
     /// # Errors
     ///

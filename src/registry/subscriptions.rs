@@ -18,10 +18,10 @@ impl Registry {
     /// # Errors
     ///
     /// - [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly)
-    /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid): one problem for each field that breaks a
-    ///   [rule](NewSubscription#rules).
-    /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `name`: the name is taken. The message
-    ///   has the id of the other subscription.
+    /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid): one problem for each field that breaks
+    ///   a [rule](NewSubscription#rules).
+    /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `name`: the name is taken. The
+    ///   message has the id of the other subscription.
     ///
     /// # Examples
     ///
@@ -30,10 +30,12 @@ impl Registry {
     ///
     /// let registry = Registry::in_memory()?;
     /// registry.register_event_type("agent.presencechanged.v1")?;
-    /// let created = registry.create(NewSubscription::new("crm", "https://example.com/", ["agent.*"]))?;
+    /// let new = NewSubscription::new("crm", "https://example.com/", ["agent.*"]);
+    /// let created = registry.create(new)?;
     /// println!("{}", created.secret().expose());
     ///
-    /// let error = registry.create(NewSubscription::new("crm", "https://example.org/", ["*"])).unwrap_err();
+    /// let same_name = NewSubscription::new("crm", "https://example.org/", ["*"]);
+    /// let error = registry.create(same_name).unwrap_err();
     /// let holder = created.subscription().id();
     /// assert_eq!(error.to_string(), format!(r#"name "crm" is taken by subscription {holder}"#));
     /// # Ok::<(), webhook_registry::Error>(())
@@ -51,8 +53,8 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// Those of [`create`](Registry::create), with problems under `[2].name`. A name that occurs twice
-    /// in one call is [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on the later entry.
+    /// Those of [`create`](Registry::create), with problems under `[2].name`. A name that occurs
+    /// twice in one call is [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on the later entry.
     pub fn create_all(
         &self,
         list: impl IntoIterator<Item = NewSubscription>,
@@ -84,8 +86,8 @@ impl Registry {
         })
     }
 
-    /// Adds a subscription from a draft. `catalog` may only be given if no pattern was dropped since it
-    /// was filled.
+    /// Adds a subscription from a draft. `catalog` may only be given if no pattern was dropped
+    /// since it was filled.
     pub(super) fn add(
         &self,
         tx: &Write<'_>,
@@ -126,13 +128,13 @@ impl Registry {
 
     /// Returns one page of the subscriptions that match the query, in the order of creation.
     ///
-    /// Finding a page does not read the pages before it. Conditions on the name and the metadata are
-    /// checked row by row, so a page with few matches in a large file takes longer.
+    /// Finding a page does not read the pages before it. Conditions on the name and the metadata
+    /// are checked row by row, so a page with few matches in a large file takes longer.
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::NotFound`](crate::ErrorKind::NotFound): the event type is not in the catalog. The
-    ///   message suggests a similar name.
+    /// - [`ErrorKind::NotFound`](crate::ErrorKind::NotFound): the event type is not in the catalog.
+    ///   The message suggests a similar name.
     /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `limit`: it is not from 1 to 1,000.
     pub fn list(&self, query: ListQuery) -> Result<Page> {
         self.read_or_suggest(|tx| {
@@ -173,8 +175,8 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::NotFound`](crate::ErrorKind::NotFound): the event type is not in the catalog. The
-    ///   message suggests a similar name.
+    /// - [`ErrorKind::NotFound`](crate::ErrorKind::NotFound): the event type is not in the catalog.
+    ///   The message suggests a similar name.
     pub fn count(&self, query: ListQuery) -> Result<u64> {
         self.read_or_suggest(|tx| {
             if let Some(event_type) = &query.event_type {
@@ -210,8 +212,8 @@ impl Registry {
     ///
     /// - [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly)
     /// - [`ErrorKind::NotFound`](crate::ErrorKind::NotFound): no subscription has this id.
-    /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `ifRevision`: the subscription is at
-    ///   another revision.
+    /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `ifRevision`: the subscription is
+    ///   at another revision.
     /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid): one problem for each changed field that
     ///   breaks a [rule](NewSubscription#rules).
     /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `name`: the name is taken.
@@ -234,8 +236,9 @@ impl Registry {
 
     /// Deletes a subscription with its secrets.
     ///
-    /// A subscription whose row is damaged, as [`check`](Registry::check) reports, can be deleted too,
-    /// so that the rest of the file can be used and exported. The history then lists no fields for it.
+    /// A subscription whose row is damaged, as [`check`](Registry::check) reports, can be deleted
+    /// too, so that the rest of the file can be used and exported. The history then lists no fields
+    /// for it.
     ///
     /// # Errors
     ///
@@ -259,8 +262,8 @@ impl Registry {
     ///
     /// Those of [`delete`](Registry::delete), and:
     ///
-    /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `ifRevision`: the subscription is at
-    ///   another revision.
+    /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `ifRevision`: the subscription is
+    ///   at another revision.
     /// - [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt): the row of the subscription is damaged.
     pub fn delete_if_revision(&self, id: SubscriptionId, revision: u64) -> Result<()> {
         self.write(|tx| {

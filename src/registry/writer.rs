@@ -118,8 +118,8 @@ fn refuse_taken(name: &str, written: Result<(), NameTaken>) -> Result<()> {
     })
 }
 
-/// Returns the secrets of a subscription after an update that states a secret. `None` if they stay as
-/// they are.
+/// Returns the secrets of a subscription after an update that states a secret. `None` if they stay
+/// as they are.
 pub(super) fn secrets_after_update(
     current: &Current,
     stated: Option<SigningSecret>,

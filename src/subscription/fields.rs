@@ -70,11 +70,11 @@ impl<P: Serialize> SubscriptionFields<P> {
 }
 
 impl<P: fmt::Debug> SubscriptionFields<P> {
-    /// Adds the fields to the `Debug` text of the struct that embeds them. A secret, which has to redact
-    /// itself, stands after `enabled`.
+    /// Adds the fields to the `Debug` text of the struct that embeds them. A secret, which has to
+    /// redact itself, stands after `enabled`.
     ///
-    /// The URL is redacted: no registry accepts a password in a URL, but an unvalidated URL can have
-    /// one, and other programs can write to the file.
+    /// The URL is redacted: no registry accepts a password in a URL, but an unvalidated URL can
+    /// have one, and other programs can write to the file.
     pub(super) fn debug_fields(
         &self,
         debug: &mut fmt::DebugStruct<'_, '_>,

@@ -13,24 +13,26 @@ use crate::url_policy;
 
 /// A change to a subscription: the body of a PATCH.
 ///
-/// Fields that are not set keep their values. An update validates the fields that it changes, by the
-/// rules of [`NewSubscription`](crate::NewSubscription#rules), and no others. Of `events`, it looks up
-/// in the catalog only the patterns that the subscription does not have yet. Setters act in the order
-/// called.
+/// Fields that are not set keep their values. An update validates the fields that it changes, by
+/// the rules of [`NewSubscription`](crate::NewSubscription#rules), and no others. Of `events`, it
+/// looks up in the catalog only the patterns that the subscription does not have yet. Setters act
+/// in the order called.
 ///
 /// # JSON
 ///
 /// A JSON merge patch ([RFC 7396](https://www.rfc-editor.org/rfc/rfc7396)) with the keys `name`,
 /// `url`, `events`, `enabled`, `secret`, `description`, `metadata`, `ifRevision` and
 /// `allowUnknownEvents`. `metadata` merges, and a null value removes its key. `null` clears
-/// `description` or all of `metadata`, and is refused for the other keys. An unknown key is refused.
+/// `description` or all of `metadata`, and is refused for the other keys. An unknown key is
+/// refused.
 ///
 /// ```
 /// use webhook_registry::{NewSubscription, Registry, SubscriptionUpdate};
 ///
 /// let registry = Registry::in_memory()?;
 /// registry.register_event_type("agent.presencechanged.v1")?;
-/// let id = registry.create(NewSubscription::new("crm", "https://example.com/", ["agent.*"]))?.subscription().id();
+/// let new = NewSubscription::new("crm", "https://example.com/", ["agent.*"]);
+/// let id = registry.create(new)?.subscription().id();
 ///
 /// let patch: SubscriptionUpdate = serde_json::from_str(r#"{"enabled": false, "ifRevision": 1}"#)?;
 /// assert_eq!(registry.update(id, patch)?.revision(), 2);
@@ -107,8 +109,8 @@ impl SubscriptionUpdate {
     /// Replaces the secret at once and drops every earlier one.
     ///
     /// The current secret, set again, ends the overlap of the secrets that a
-    /// [rotation](crate::Registry::rotate_secret) replaced. If none of those is live, nothing changes.
-    /// Another spelling of the same key is stored as given and counts as a change, but
+    /// [rotation](crate::Registry::rotate_secret) replaced. If none of those is live, nothing
+    /// changes. Another spelling of the same key is stored as given and counts as a change, but
     /// [`created_at`](crate::IssuedSecret::created_at) does not change.
     pub fn secret(mut self, text: impl Into<String>) -> SubscriptionUpdate {
         self.secret = Some(SecretText::from(text.into()));

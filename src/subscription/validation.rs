@@ -102,8 +102,8 @@ impl StoredParts<'_> {
     }
 }
 
-/// Checks the fields that dispatch reads. The URL is not parsed, because that takes too long for each
-/// subscriber.
+/// Checks the fields that dispatch reads. The URL is not parsed, because that takes too long for
+/// each subscriber.
 pub(crate) fn check_recipient(
     name: &str,
     url: &str,
