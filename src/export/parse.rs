@@ -52,16 +52,19 @@ impl<T: JsonType> Part<T> {
 impl JsonType for Export {
     const EXPECTED: &'static str = "an object";
 
-    fn object<'de, A: MapAccess<'de>>(place: &Key<'_>, mut entries: A) -> Result<Export, A::Error> {
+    fn object<'de, A: MapAccess<'de>>(
+        document: &Key<'_>,
+        mut entries: A,
+    ) -> Result<Export, A::Error> {
         let mut version: Option<u64> = None;
         let (mut event_types, mut subscriptions) = (Part::Absent, Part::Absent);
         // The first wrong key. It is no error if the document has another format.
         let mut fault: Option<A::Error> = None;
-        while let Some(name) = entries.next_key_seed(place.read::<String>())? {
+        while let Some(name) = entries.next_key_seed(document.read::<String>())? {
             let known = version == Some(FORMAT);
-            let key = place.of(&name);
+            let key = document.of(&name);
             match name.as_str() {
-                "formatVersion" if version.is_some() => return Err(place.twice(&name)),
+                "formatVersion" if version.is_some() => return Err(document.twice(&name)),
                 "formatVersion" => version = Some(entries.next_value_seed(key.read::<u64>())?),
                 "eventTypes" if event_types.is_absent() && (known || version.is_none()) => {
                     event_types.take::<A>(&key, known, &mut entries)?;
@@ -72,9 +75,9 @@ impl JsonType for Export {
                 _ => {
                     let wrong = || {
                         if KEYS.contains(&name.as_str()) {
-                            place.twice(&name)
+                            document.twice(&name)
                         } else {
-                            place.unknown(&name, &KEYS)
+                            document.unknown(&name, &KEYS)
                         }
                     };
                     fault.get_or_insert_with(wrong);
@@ -92,8 +95,8 @@ impl JsonType for Export {
         if let Some(fault) = fault {
             return Err(fault);
         }
-        let event_types = event_types.finish(&place.of("eventTypes"))?;
-        let subscriptions = subscriptions.finish(&place.of("subscriptions"))?;
+        let event_types = event_types.finish(&document.of("eventTypes"))?;
+        let subscriptions = subscriptions.finish(&document.of("subscriptions"))?;
         let absent = [
             ("formatVersion", version.is_none()),
             ("eventTypes", event_types.is_none()),
@@ -102,7 +105,7 @@ impl JsonType for Export {
         let (Some(format_version), Some(event_types), Some(subscriptions)) =
             (version, event_types, subscriptions)
         else {
-            return Err(place.missing_of(&absent));
+            return Err(document.missing_of(&absent));
         };
         Ok(Export { format_version, event_types, subscriptions })
     }
@@ -182,27 +185,23 @@ impl JsonObject for Seen<ExportedSecret> {
 }
 
 /// Reads an object. Its first `required` keys must not be absent.
-fn read_required<'de, T, A>(place: &Key<'_>, entries: A, required: usize) -> Result<T, A::Error>
+fn read_required<'de, T, A>(key: &Key<'_>, entries: A, required: usize) -> Result<T, A::Error>
 where
     T: Default,
     Seen<T>: JsonObject,
     A: MapAccess<'de>,
 {
-    let Seen { value, keys } = json::document::<Seen<T>, A>(place, entries)?;
+    let Seen { value, keys } = json::document::<Seen<T>, A>(key, entries)?;
     let absent: Vec<_> =
-        Seen::<T>::KEYS.iter().take(required).map(|key| (*key, !keys.contains(key))).collect();
-    if absent.iter().any(|(_, absent)| *absent) {
-        Err(place.missing_of(&absent))
-    } else {
-        Ok(value)
-    }
+        Seen::<T>::KEYS.iter().take(required).map(|name| (*name, !keys.contains(name))).collect();
+    if absent.iter().any(|(_, absent)| *absent) { Err(key.missing_of(&absent)) } else { Ok(value) }
 }
 
 impl JsonType for Exported {
     const EXPECTED: &'static str = "an object";
 
-    fn object<'de, A: MapAccess<'de>>(place: &Key<'_>, entries: A) -> Result<Exported, A::Error> {
-        read_required(place, entries, 9)
+    fn object<'de, A: MapAccess<'de>>(key: &Key<'_>, entries: A) -> Result<Exported, A::Error> {
+        read_required(key, entries, 9)
     }
 }
 
@@ -210,9 +209,9 @@ impl JsonType for ExportedSecret {
     const EXPECTED: &'static str = "an object";
 
     fn object<'de, A: MapAccess<'de>>(
-        place: &Key<'_>,
+        key: &Key<'_>,
         entries: A,
     ) -> Result<ExportedSecret, A::Error> {
-        read_required(place, entries, 2)
+        read_required(key, entries, 2)
     }
 }

@@ -245,14 +245,14 @@ impl JsonType for NewSubscription {
     const EXPECTED: &'static str = "an object";
 
     fn object<'de, A: MapAccess<'de>>(
-        place: &Key<'_>,
+        key: &Key<'_>,
         entries: A,
     ) -> Result<NewSubscription, A::Error> {
         let Body { fields, enabled, secret, allow_unknown_events, keys } =
-            json::document(place, entries)?;
-        let absent = REQUIRED.map(|key| (key, !keys.contains(&key)));
+            json::document(key, entries)?;
+        let absent = REQUIRED.map(|name| (name, !keys.contains(&name)));
         if absent.iter().any(|(_, absent)| *absent) {
-            return Err(place.missing_of(&absent));
+            return Err(key.missing_of(&absent));
         }
         Ok(NewSubscription {
             fields: SubscriptionFields { enabled: enabled.unwrap_or(true), ..fields },

@@ -124,8 +124,8 @@ impl JsonObject for ListQuery {
 impl JsonType for ListQuery {
     const EXPECTED: &'static str = "an object";
 
-    fn object<'de, A: MapAccess<'de>>(place: &Key<'_>, entries: A) -> Result<ListQuery, A::Error> {
-        json::document(place, entries)
+    fn object<'de, A: MapAccess<'de>>(key: &Key<'_>, entries: A) -> Result<ListQuery, A::Error> {
+        json::document(key, entries)
     }
 }
 

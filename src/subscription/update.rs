@@ -369,10 +369,10 @@ impl JsonType for SubscriptionUpdate {
     const EXPECTED: &'static str = "an object";
 
     fn object<'de, A: MapAccess<'de>>(
-        place: &Key<'_>,
+        key: &Key<'_>,
         entries: A,
     ) -> Result<SubscriptionUpdate, A::Error> {
-        json::document(place, entries)
+        json::document(key, entries)
     }
 }
 

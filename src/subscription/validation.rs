@@ -158,17 +158,17 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Checks the number of keys and each entry. One problem lists the first faults.
+/// Checks the number of keys and each entry. One problem lists the faults, at most five of them for entries.
 pub(crate) fn check_metadata(metadata: &BTreeMap<String, String>) -> Result<(), Problem> {
     const SHOWN: usize = 5;
-    let mut faults = Vec::new();
+    let mut found = Vec::new();
     if metadata.len() > MAX_METADATA {
-        faults.push(format!("at most {MAX_METADATA} keys are kept, not {}", metadata.len()));
+        found.push(format!("at most {MAX_METADATA} keys are kept, not {}", metadata.len()));
     }
-    faults.extend(
+    found.extend(
         metadata.iter().filter_map(|(key, value)| check_entry(key, value).err()).take(SHOWN),
     );
-    if faults.is_empty() { Ok(()) } else { Err(Problem::new("metadata", faults.join("; "))) }
+    if found.is_empty() { Ok(()) } else { Err(Problem::new("metadata", found.join("; "))) }
 }
 
 fn check_entry(key: &str, value: &str) -> Result<(), String> {
