@@ -6,11 +6,12 @@ use serde_json::Value;
 use crate::event_type::{EventType, is_name};
 use crate::id::SubscriptionId;
 use crate::pattern::EventPattern;
-use crate::subscription::{StoredParts, Subscription};
+use crate::subscription::{StoredParts, SubscriptionFields};
 use crate::time::Millis;
 
-/// One entry of the history: what a call has changed of one subscription or event type. From
-/// [`Registry::changes`](crate::Registry::changes).
+/// One entry of the history: a call's change to one subscription or event type.
+///
+/// [`Registry::changes`](crate::Registry::changes) returns it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     pub(crate) sequence: u64,
@@ -21,34 +22,36 @@ pub struct Change {
 }
 
 impl Change {
-    /// Its number: from 1 on, without gaps.
+    /// Returns its sequence number. Numbers start at 1 and have no gaps.
     pub fn sequence(&self) -> u64 {
         self.sequence
     }
 
-    /// When it was made, in whole milliseconds by the registry's clock.
+    /// Returns its time, in whole milliseconds by the registry's clock.
     pub fn at(&self) -> SystemTime {
         self.at.into()
     }
 
-    /// What was done.
+    /// Returns its kind.
     pub fn kind(&self) -> ChangeKind {
         self.kind
     }
 
-    /// To what: the text of a subscription's id, or the name of an event type.
+    /// Returns the text of the subscription's id, or the name of the event type.
     pub fn subject(&self) -> &str {
         &self.subject
     }
 
-    /// What differs, by JSON key. `Created` and `Deleted`, and the first and the last of an event type, list every field
-    /// that has a value, but `Deleted` none of one that was damaged. Times and revision are not listed; a secret is
+    /// Returns the fields that differ, by JSON key.
+    ///
+    /// A change that creates, deletes, registers or removes lists every field that has a value. The
+    /// deletion of a damaged row lists no field. Times and revision are not listed. A secret is
     /// listed without values.
     pub fn fields(&self) -> &[FieldChange] {
         &self.fields
     }
 
-    /// Whether subject and fields of a change that was read back keep the rules that judged them when they were new.
+    /// Returns whether the subject and the fields of a stored change meet the rules for new values.
     pub(crate) fn keeps_rules(&self) -> bool {
         let Change { sequence: _, at: _, kind, subject, fields } = self;
         let names_subject = if kind.is_of_event_type() {
@@ -65,29 +68,30 @@ impl Change {
     }
 }
 
-/// What a [`Change`] has done.
+/// The kind of a [`Change`].
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ChangeKind {
     /// A subscription was created.
     Created,
-    /// Some of its fields were changed.
+    /// Fields of a subscription were changed.
     Updated,
-    /// It was enabled, and nothing else.
+    /// A subscription was enabled, and nothing else changed.
     Enabled,
-    /// It was disabled, and nothing else.
+    /// A subscription was disabled, and nothing else changed.
     Disabled,
-    /// Its secret was replaced, and nothing else, with or without overlap.
+    /// The secret of a subscription was replaced, with or without overlap, and nothing else
+    /// changed.
     SecretRotated,
-    /// The overlap of its replaced secrets was ended, and nothing else.
+    /// The overlap of replaced secrets was ended, and nothing else changed.
     SecretsRevoked,
-    /// It was deleted.
+    /// A subscription was deleted.
     Deleted,
     /// An event type was added to the catalog.
     EventTypeRegistered,
-    /// Its description or schema was replaced.
+    /// The description or the schema of an event type was replaced.
     EventTypeReplaced,
-    /// It was taken out of the catalog.
+    /// An event type was removed from the catalog.
     EventTypeRemoved,
 }
 
@@ -105,7 +109,7 @@ impl ChangeKind {
         (ChangeKind::EventTypeRemoved, "eventTypeRemoved"),
     ];
 
-    /// As the file keeps it.
+    /// Returns the text that the file stores.
     pub(crate) fn as_str(self) -> &'static str {
         ChangeKind::ALL.iter().find(|(kind, _)| *kind == self).map_or("", |(_, text)| text)
     }
@@ -133,18 +137,18 @@ pub struct FieldChange {
 }
 
 impl FieldChange {
-    /// The JSON key: `name`, `url`, `events`, `enabled`, `secret`, `description`, `metadata`, `jsonSchema`. Metadata is one
-    /// field, whole before and after.
+    /// Returns the JSON key: `name`, `url`, `events`, `enabled`, `secret`, `description`,
+    /// `metadata` or `jsonSchema`. The values of `metadata` are whole objects.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// What it was. None where there was nothing, and for a secret.
+    /// Returns the value before the change, if there was one. `None` for a secret.
     pub fn before(&self) -> Option<&Value> {
         self.before.as_ref()
     }
 
-    /// What it has become. None where there is nothing, and for a secret.
+    /// Returns the value after the change, if there is one. `None` for a secret.
     pub fn after(&self) -> Option<&Value> {
         self.after.as_ref()
     }
@@ -164,8 +168,8 @@ impl FieldChange {
     }
 }
 
-/// Whether this is a value that a field of a subscription can have; none where it has another type, and for an unknown
-/// field.
+/// Returns whether a field of a subscription can have this value. `None` if the value has another
+/// type or the field is unknown.
 fn subscription_value(field: &str, value: &Value) -> Option<bool> {
     let (events, metadata);
     let mut parts = StoredParts::default();
@@ -190,7 +194,7 @@ fn subscription_value(field: &str, value: &Value) -> Option<bool> {
     Some(parts.faults().is_empty())
 }
 
-/// The same of an event type.
+/// Returns the same for a field of an event type.
 fn event_type_value(field: &str, value: &Value) -> Option<bool> {
     let mut event_type = EventType::new("any");
     match field {
@@ -202,77 +206,69 @@ fn event_type_value(field: &str, value: &Value) -> Option<bool> {
     Some(event_type.stored_problems().is_empty())
 }
 
-/// What becomes of the secrets by a call.
+/// A change to the secrets of a subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SecretChange {
-    Kept,
+    /// Another secret is the current one.
     Replaced,
-    /// Those that were replaced before are no longer valid.
+    /// The replaced secrets are no longer valid.
     Revoked,
 }
 
-/// What a call has changed of a subscription: the kind and the fields.
-pub(crate) fn of_update(
-    before: &Subscription,
-    after: &Subscription,
-    secret: SecretChange,
+/// Returns the kind and the fields of a change to a subscription.
+pub(crate) fn diff_subscription(
+    before: &SubscriptionFields,
+    after: &SubscriptionFields,
+    secret: Option<SecretChange>,
 ) -> (ChangeKind, Vec<FieldChange>) {
-    let mut fields = differing(subscription(before), subscription(after));
+    let mut fields = differing(subscription_values(before), subscription_values(after));
     let kind = match (fields.as_slice(), secret) {
-        ([], SecretChange::Revoked) => ChangeKind::SecretsRevoked,
-        ([], _) => ChangeKind::SecretRotated,
-        ([only], SecretChange::Kept) if only.name == "enabled" => {
-            if after.enabled {
-                ChangeKind::Enabled
-            } else {
-                ChangeKind::Disabled
-            }
-        }
+        ([], Some(secret)) => return secrets_only(secret),
+        ([only], None) if only.name == "enabled" && after.enabled => ChangeKind::Enabled,
+        ([only], None) if only.name == "enabled" => ChangeKind::Disabled,
         _ => ChangeKind::Updated,
     };
-    if secret != SecretChange::Kept {
-        fields.push(FieldChange::secret());
-    }
+    fields.extend(secret.map(|_| FieldChange::secret()));
     (kind, fields)
 }
 
-/// Every field of a subscription that came to be.
-pub(crate) fn of_created(created: &Subscription) -> Vec<FieldChange> {
-    let mut fields = differing(Vec::new(), subscription(created));
+/// Returns the kind and the fields of a change to nothing but the secrets.
+pub(crate) fn secrets_only(secret: SecretChange) -> (ChangeKind, Vec<FieldChange>) {
+    let kind = match secret {
+        SecretChange::Replaced => ChangeKind::SecretRotated,
+        SecretChange::Revoked => ChangeKind::SecretsRevoked,
+    };
+    (kind, vec![FieldChange::secret()])
+}
+
+/// Returns every field of a subscription that was created.
+pub(crate) fn created_fields(created: &SubscriptionFields) -> Vec<FieldChange> {
+    let mut fields = differing(Vec::new(), subscription_values(created));
     fields.push(FieldChange::secret());
     fields
 }
 
-/// Every field of a subscription that is no more.
-pub(crate) fn of_deleted(deleted: &Subscription) -> Vec<FieldChange> {
-    let mut fields = differing(subscription(deleted), Vec::new());
+/// Returns every field of a subscription that was deleted.
+pub(crate) fn deleted_fields(deleted: &SubscriptionFields) -> Vec<FieldChange> {
+    let mut fields = differing(subscription_values(deleted), Vec::new());
     fields.push(FieldChange::secret());
     fields
 }
 
-/// What a call has changed of an event type; none where it was not there, or is no more.
-pub(crate) fn of_event_type(
+/// Returns the fields of a change to an event type. `None` stands for an event type that is not in
+/// the catalog.
+pub(crate) fn diff_event_type(
     before: Option<&EventType>,
     after: Option<&EventType>,
 ) -> Vec<FieldChange> {
-    differing(before.map(event_type).unwrap_or_default(), after.map(event_type).unwrap_or_default())
+    let values = |side: Option<&EventType>| side.map(event_type_values).unwrap_or_default();
+    differing(values(before), values(after))
 }
 
 type Values = Vec<(&'static str, Value)>;
 
-fn subscription(subscription: &Subscription) -> Values {
-    let Subscription {
-        id: _,
-        name,
-        url,
-        events,
-        enabled,
-        description,
-        metadata,
-        created_at: _,
-        updated_at: _,
-        revision: _,
-    } = subscription;
+fn subscription_values(fields: &SubscriptionFields) -> Values {
+    let SubscriptionFields { name, url, events, enabled, description, metadata } = fields;
     let events = events.iter().map(|pattern| pattern.as_str().into()).collect();
     let mut values: Values = vec![
         ("name", name.as_str().into()),
@@ -288,7 +284,7 @@ fn subscription(subscription: &Subscription) -> Values {
     values
 }
 
-fn event_type(event_type: &EventType) -> Values {
+fn event_type_values(event_type: &EventType) -> Values {
     let EventType { name, description, json_schema } = event_type;
     let mut values: Values = vec![("name", name.as_str().into())];
     values.extend(description.as_deref().map(|text| ("description", text.into())));
@@ -296,7 +292,7 @@ fn event_type(event_type: &EventType) -> Values {
     values
 }
 
-/// The values that are on one side only, or differ.
+/// Returns the values that differ or stand on one side only.
 fn differing(mut before: Values, mut after: Values) -> Vec<FieldChange> {
     const KEYS: [&str; 7] =
         ["name", "url", "events", "enabled", "description", "metadata", "jsonSchema"];

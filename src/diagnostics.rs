@@ -129,7 +129,7 @@ impl<'m> Diagnostics<'m> {
         subscription: &Subscription,
         secrets: &[IssuedSecret],
     ) {
-        let url = url_policy::normalized(&subscription.url);
+        let url = url_policy::normalized(subscription.url());
         if url.starts_with("http:") {
             let message = "its URL is plain http, which the network can read and change; use https";
             report.push_advice(Finding::new(label, message));
@@ -137,9 +137,9 @@ impl<'m> Diagnostics<'m> {
         self.check_age(report, label, secrets);
         let position = |pattern: &EventPattern| self.matches.positions.get(pattern.as_str());
         let patterns: Vec<usize> =
-            subscription.events.iter().filter_map(position).copied().collect();
+            subscription.events().iter().filter_map(position).copied().collect();
         self.check_patterns(report, label, &patterns);
-        if subscription.enabled {
+        if subscription.enabled() {
             let member = UrlGroupMember { label: label.clone(), patterns };
             self.url_groups.entry(url).or_default().push(member);
         }

@@ -4,20 +4,20 @@ use crate::error::visible;
 use crate::id::SubscriptionId;
 use crate::subscription::{Created, NewSubscription, Subscription};
 
-/// What [`Registry::ensure`](crate::Registry::ensure) has found or done.
+/// The result of [`Registry::ensure`](crate::Registry::ensure).
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ensured {
-    /// There was none of this name.
+    /// No subscription had this name, so one was created.
     Created(Created),
-    /// It was there and differed.
+    /// The subscription existed and differed.
     Updated(Subscription),
-    /// It was there as declared.
+    /// The subscription existed as declared.
     Unchanged(Subscription),
 }
 
 impl Ensured {
-    /// The subscription as it is now.
+    /// Returns the subscription after the call.
     pub fn subscription(&self) -> &Subscription {
         match self {
             Ensured::Created(created) => created.subscription(),
@@ -26,21 +26,23 @@ impl Ensured {
     }
 }
 
-/// What becomes of subscriptions that a list of declared ones does not name.
+/// The treatment of subscriptions that a declared list does not name.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Prune {
-    /// They stay.
+    /// Keep them.
     Keep,
-    /// They are deleted.
+    /// Delete them.
     Delete,
 }
 
-/// What it takes to make a registry as declared: from [`Registry::plan`](crate::Registry::plan), for
-/// [`Registry::apply`](crate::Registry::apply).
+/// The steps that reconcile a registry with a declared list.
 ///
-/// `Display` is one line a step: `+ create`, `~ update` with the fields, `- delete`. Invisible characters of a name are
-/// escaped. Neither it nor `Debug` shows a secret.
+/// [`Registry::plan`](crate::Registry::plan) returns it, and
+/// [`Registry::apply`](crate::Registry::apply) carries it out.
+///
+/// `Display` writes one line for each step: `+ create`, `~ update` with the fields, `- delete`.
+/// Invisible characters of a name are escaped. Neither `Display` nor `Debug` shows a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Plan {
@@ -49,28 +51,28 @@ pub struct Plan {
     pub(crate) actions: Vec<Action>,
 }
 
-/// What a plan was made on.
+/// The state of the file that a plan was made for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Basis {
     pub(crate) file: Vec<u8>,
     pub(crate) last_change: u64,
 }
 
-/// What to do for a step.
+/// The change that a step makes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// Make the subscription of this name as declared.
+    /// Creates or updates the subscription of this name.
     Declare(Box<NewSubscription>),
     Delete(SubscriptionId),
 }
 
 impl Plan {
-    /// What would be done, in the order of doing it.
+    /// Returns the steps in the order in which they are applied.
     pub fn steps(&self) -> &[Step] {
         &self.steps
     }
 
-    /// Whether everything is as declared already.
+    /// Returns whether the registry is as declared already.
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
     }
@@ -91,7 +93,7 @@ impl fmt::Display for Plan {
     }
 }
 
-/// What would be done to one subscription.
+/// The planned change to one subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     pub(crate) kind: StepKind,
@@ -99,30 +101,30 @@ pub struct Step {
     pub(crate) fields: Vec<String>,
 }
 
-/// What a [`Step`] does.
+/// The kind of a [`Step`].
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StepKind {
-    /// There is none of this name.
+    /// No subscription has this name.
     Create,
     /// Some fields differ.
     Update,
-    /// It was not declared.
+    /// The subscription is not declared.
     Delete,
 }
 
 impl Step {
-    /// What it does.
+    /// Returns its kind.
     pub fn kind(&self) -> StepKind {
         self.kind
     }
 
-    /// The name of the subscription.
+    /// Returns the name of the subscription.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The JSON keys that differ, of an update. A secret is only named.
+    /// Returns the JSON keys of the fields that an update changes, without their values.
     pub fn fields(&self) -> &[String] {
         &self.fields
     }
@@ -140,7 +142,7 @@ impl fmt::Display for Step {
     }
 }
 
-/// What [`Registry::apply`](crate::Registry::apply) has done.
+/// The result of [`Registry::apply`](crate::Registry::apply).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
     pub(crate) created: Vec<Created>,
@@ -149,17 +151,17 @@ pub struct Applied {
 }
 
 impl Applied {
-    /// What was created, with the secrets, in the order declared.
+    /// Returns the created subscriptions with their secrets, in the order declared.
     pub fn created(&self) -> &[Created] {
         &self.created
     }
 
-    /// What was changed, in the order declared.
+    /// Returns the updated subscriptions, in the order declared.
     pub fn updated(&self) -> &[Subscription] {
         &self.updated
     }
 
-    /// What was deleted, in the order of creation.
+    /// Returns the ids of the deleted subscriptions, in the order of creation.
     pub fn deleted(&self) -> &[SubscriptionId] {
         &self.deleted
     }

@@ -1,26 +1,31 @@
 use std::path::Path;
 
-use super::Registry;
-use super::options::absolute;
+use super::handle::Registry;
+use super::open::absolute;
 use crate::error::Result;
 
 /// # Copies
 impl Registry {
-    /// Copies the registry into a new file at `path`, with mode 0600 on Unix: one moment of it, by SQLite's online backup,
-    /// while other threads and processes go on writing. (In memory and with
-    /// [`exclusive(true)`](crate::RegistryOptions::exclusive) the other threads wait.)
+    /// Copies the registry into a new file at `path`, with mode 0600 on Unix.
     ///
-    /// The file appears under its name whole and durable, or not at all. Until then it lies beside it, as
-    /// `.webhook-registry-….part`, which only a kill can leave behind, with what SQLite has beside that. It is opened like any
-    /// other registry: as it is, with the same encryption key. It holds the history too, but it is another file: a
-    /// [`Plan`](crate::Plan) that was made on one is refused by the other.
+    /// The copy is a snapshot, made by SQLite's online backup while other threads and processes
+    /// continue to write. In memory and with
+    /// [`exclusive(true)`](crate::RegistryOptions::exclusive), other threads wait.
+    ///
+    /// The file appears under its name complete and durable, or not at all. Until then it is a file
+    /// `.webhook-registry-….part` in the same folder. Only a kill can leave that behind, with the
+    /// files that SQLite has beside it.
+    ///
+    /// The copy opens like any other registry, with the same encryption key. It contains the
+    /// history, but it is another file: the original refuses a [`Plan`](crate::Plan) that was made
+    /// for the copy, and the copy one that was made for the original.
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `path`: something is there already, or a `-wal` or
-    ///   `-journal` of a former file, which SQLite would take for the copy's.
-    /// - [`ErrorKind::Storage`](crate::ErrorKind::Storage): a missing folder, a full disk, a folder where no hard links can
-    ///   be made.
+    /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `path`: there is a file already, or
+    ///   a `-wal` or `-journal` of a former file, which SQLite would take for that of the copy.
+    /// - [`ErrorKind::Storage`](crate::ErrorKind::Storage): the folder is missing, the disk is
+    ///   full, or the folder does not support hard links.
     ///
     /// # Examples
     ///
@@ -40,19 +45,22 @@ impl Registry {
         self.inner.store.backup(&absolute(path.as_ref())?)
     }
 
-    /// A private copy in memory, of this moment: also of a file, of a registry that only reads, and of an encrypted one. It
-    /// can be written to, nothing that is done to either is seen in the other, and its clock and its own rules are those
-    /// of this registry.
+    /// Copies the registry into memory.
     ///
-    /// A test sets a registry up once, and gives each case a fork. It takes little more than the copying of the bytes. A
-    /// fork of a [deterministic](crate::RegistryOptions::deterministic) registry goes on as that would have, by itself. A
-    /// [`Plan`](crate::Plan) that was made on one is refused by the other.
-    /// The secrets of an encrypted file stay sealed in the fork, and a [`backup`](Registry::backup) of it needs the same
-    /// key.
+    /// The fork is a snapshot and can be written to, even if the original is read-only. Changes to
+    /// one are not visible in the other. The fork has the clock and the rules of the original.
+    ///
+    /// A test can set up one registry and give each case a fork, which takes little more than
+    /// copying the bytes. A fork of a [deterministic](crate::RegistryOptions::deterministic)
+    /// registry continues from the same state. A [`Plan`](crate::Plan) that was made for one is
+    /// refused by the other.
+    ///
+    /// The secrets of an encrypted file stay encrypted in the fork, and a
+    /// [`backup`](Registry::backup) of the fork needs the same key.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Storage`](crate::ErrorKind::Storage) when memory runs out.
+    /// - [`ErrorKind::Storage`](crate::ErrorKind::Storage): memory runs out.
     ///
     /// # Examples
     ///
@@ -69,7 +77,7 @@ impl Registry {
     #[cfg(feature = "test-util")]
     #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
     pub fn fork(&self) -> Result<Registry> {
-        let super::Inner { store, cache: _, clock, rules } = &*self.inner;
+        let super::handle::Inner { store, cache: _, clock, rules } = &*self.inner;
         Ok(Registry::new(store.fork()?, clock.clone(), rules.clone()))
     }
 }

@@ -1,41 +1,49 @@
-use super::Registry;
+use super::handle::Registry;
 use crate::diagnostics::Diagnostics;
 use crate::error::Result;
 use crate::report::{Finding, Report};
 
 /// # Checking
 impl Registry {
-    /// Goes through the whole file, of one moment of it, and tells what is wrong and what looks wrong. It changes nothing.
+    /// Checks the whole file in one transaction, and reports damage and questionable settings. It
+    /// changes nothing.
     ///
-    /// [Findings](Report::findings) break a promise, by damage or by another program's hand:
+    /// [Findings](Report::findings) are damage, or changes that another program has made:
     ///
-    /// - a table, index, view or trigger of the registry's that is missing, or is not as this crate writes it;
-    /// - what SQLite's `integrity_check` and `foreign_key_check` say, and pages that belong to nothing;
-    /// - a pattern that is not expanded into what it covers, or that no subscription has;
-    /// - a subscription without a pattern, without a secret that opens, with no current secret or with two, or enabled in one
-    ///   table and not in another;
-    /// - ids that do not rise, a history with gaps, rows that do not decode, values that break a [rule](crate::NewSubscription#rules),
-    ///   also those of the history.
+    /// - a table, index, view or trigger of the registry is missing, or differs from the one that
+    ///   this crate creates;
+    /// - the results of SQLite's `integrity_check` and `foreign_key_check`, and pages that belong
+    ///   to no table or index;
+    /// - a pattern that is not expanded into the event types that it matches, or that no
+    ///   subscription has;
+    /// - a subscription without a pattern, without a secret that can be decrypted, with no current
+    ///   secret or with two, or enabled in one table and disabled in another;
+    /// - ids that do not increase, a history with gaps, rows that do not decode, and values that
+    ///   break a [rule](crate::NewSubscription#rules), including those in the history.
     ///
-    /// [Advice](Report::advice) is legal:
+    /// [Advice](Report::advice) is about valid data:
     ///
-    /// - two enabled subscriptions that get the same event at the same URL;
-    /// - a pattern that covers nothing today, or nothing that another of the same subscription does not;
-    /// - plain `http`;
-    /// - a trigger, index, view or foreign key of another program's that works on the registry's tables;
-    /// - a secret that is more than a year old, by the registry's clock;
-    /// - of a file: a linked SQLite that has the WAL-reset bug (3.7.0 to 3.51.2, but 3.44.6 and later 3.44, 3.50.7 and later
-    ///   3.50). The registry's own checkpoints avoid it.
+    /// - two enabled subscriptions receive the same event at the same URL;
+    /// - a pattern matches no event type today, or none that another pattern of its subscription
+    ///   does not match;
+    /// - a URL is plain `http`;
+    /// - a trigger, index, view or foreign key of another program acts on the registry's tables;
+    /// - a secret is more than a year old by the registry's clock;
+    /// - the registry has a file, and the linked SQLite has the WAL-reset bug (3.7.0 to 3.51.2,
+    ///   except 3.44.6 and later 3.44, and 3.50.7 and later 3.50). The registry's own checkpoints
+    ///   avoid the bug.
     ///
-    /// Damage that can still be read is a finding, not an error. It reads every page several times, so on a large file it
-    /// takes a while, and about 700 bytes of memory a subscription; nobody who writes waits for it, but in memory and with
-    /// [`exclusive(true)`](crate::RegistryOptions::exclusive) the other threads do.
+    /// Damage that can still be read is a finding, not an error. The check reads every page several
+    /// times, so it takes long on a large file,
+    /// and about 700 bytes of memory for each subscription. Writers do not wait for it, except the other
+    /// threads of a registry in memory or with
+    /// [`exclusive(true)`](crate::RegistryOptions::exclusive).
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) where not even the list of tables can be read.
-    /// - [`ErrorKind::Storage`](crate::ErrorKind::Storage) where the disk cannot be read, which is no
-    ///   finding: restoring a backup would not help.
+    /// - [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt): even the list of tables cannot be read.
+    /// - [`ErrorKind::Storage`](crate::ErrorKind::Storage): the disk cannot be read. This is no
+    ///   finding, because restoring a backup would not help.
     ///
     /// # Examples
     ///

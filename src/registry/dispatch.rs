@@ -1,22 +1,24 @@
-use super::{Inner, Registry, known_event_type};
+use super::handle::{Inner, Registry, require_event_type};
 use crate::dispatch::{Explanation, Revalidated, Revalidation, Subscribers};
 use crate::error::Result;
 use crate::store::Read;
 
 /// # Dispatch
 impl Registry {
-    /// Returns the enabled subscriptions that get this event, in the order of creation. Each
-    /// appears once, however many of its patterns match. The list can be empty.
+    /// Returns the enabled subscriptions that receive an event, in the order of creation. There may
+    /// be none.
     ///
-    /// Answers are cached until any process commits a change. Every call checks for that: in memory
-    /// and with [`exclusive(true)`](crate::RegistryOptions::exclusive) it reads a counter,
-    /// otherwise it asks SQLite (`PRAGMA data_version`, about 2 µs). The cache holds at most 96
-    /// MiB, and is emptied before it exceeds them.
+    /// Each subscription is returned once, no matter how many of its patterns match.
+    ///
+    /// Answers are cached until any process changes the file. Every call checks for a change: in
+    /// memory and with [`exclusive(true)`](crate::RegistryOptions::exclusive) by reading a counter,
+    /// else by SQLite's `PRAGMA data_version`, which takes about 2 µs. The cache holds at most 96
+    /// MiB and is emptied when it is full.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound), with a suggestion, for a name outside
-    /// the catalog.
+    /// - [`ErrorKind::NotFound`](crate::ErrorKind::NotFound): the event type is not in the catalog.
+    ///   The message suggests a similar name.
     ///
     /// # Examples
     ///
@@ -29,7 +31,8 @@ impl Registry {
     /// for subscriber in &registry.subscribers("agent.presencechanged.v1")? {
     ///     let key = subscriber.secrets().next().map(|secret| secret.key());
     ///     // … sign with the key and deliver to subscriber.url() …
-    /// #   assert_eq!((subscriber.url(), key.map(<[u8]>::len)), ("https://example.com/hook", Some(64)));
+    /// #   assert_eq!(subscriber.url(), "https://example.com/hook");
+    /// #   assert_eq!(key.map(<[u8]>::len), Some(64));
     /// }
     /// # Ok::<(), webhook_registry::Error>(())
     /// ```
@@ -65,18 +68,18 @@ impl Registry {
         // Either nobody subscribes, or the catalog does not have the event type. Both questions
         // have to be asked of one snapshot.
         self.read_or_suggest(|tx| {
-            known_event_type(tx, event_type)?;
+            require_event_type(tx, event_type)?;
             job(tx)
         })
     }
 
-    /// Returns every subscription with a pattern that matches this event type, also the disabled
-    /// ones, in the order of creation, each with those patterns.
+    /// Explains the dispatch of an event: returns every subscription with a pattern that matches
+    /// it, also the disabled ones, in the order of creation, each with those patterns.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound), with a suggestion, for a name outside
-    /// the catalog.
+    /// - [`ErrorKind::NotFound`](crate::ErrorKind::NotFound): the event type is not in the catalog.
+    ///   The message suggests a similar name.
     ///
     /// # Examples
     ///
@@ -95,7 +98,7 @@ impl Registry {
     /// ```
     pub fn explain(&self, event_type: &str) -> Result<Explanation> {
         self.read_or_suggest(|tx| {
-            known_event_type(tx, event_type)?;
+            require_event_type(tx, event_type)?;
             Ok(Explanation::new(event_type, tx.routes(event_type)?))
         })
     }

@@ -1,6 +1,6 @@
 use std::collections::HashSet;
 
-use super::Registry;
+use super::handle::Registry;
 use crate::change::{self, ChangeKind};
 use crate::error::{Error, ErrorKind, Problem, Result, quoted};
 use crate::event_type::EventType;
@@ -8,22 +8,24 @@ use crate::pattern::EventPattern;
 use crate::store::Write;
 use crate::time::Millis;
 
-/// How many subscriptions a refusal names before it counts the rest.
-const NAMED: u8 = 10;
+/// The number of subscriptions that a refusal names before it counts the rest.
+const MAX_NAMED: u8 = 10;
 
 /// # The catalog of event types
 impl Registry {
-    /// Adds an event type, or replaces description and schema of the one with the same name: one registered without a
-    /// description has none, whatever it had.
+    /// Adds an event type, or replaces the description and the schema of an existing one.
     ///
-    /// One whose description or schema is damaged in the file is mended by this.
+    /// Without a description, the event type has none afterwards. The same holds for the schema.
+    /// Registering an event type also repairs a description or schema that is damaged in the file.
     ///
-    /// A new type is expanded at once into every subscription whose wildcard covers it, in the same transaction.
+    /// In the same transaction, a new event type is added to every subscription with a wildcard
+    /// that matches it.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly); [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on
-    /// `name`, `description` or `jsonSchema`, by the [limits](EventType#limits).
+    /// - [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly)
+    /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `name`, `description` or
+    ///   `jsonSchema`: it is outside the [limits](EventType#limits).
     pub fn register_event_type(&self, event_type: impl Into<EventType>) -> Result<()> {
         let event_type = event_type.into();
         self.write(|tx| {
@@ -35,57 +37,60 @@ impl Registry {
         })
     }
 
-    /// Adds or replaces many event types in one transaction, all or nothing. A name twice in one call: the later
-    /// counts.
+    /// Adds or replaces many event types in one transaction, all or nothing.
+    ///
+    /// If a name occurs twice in one call, the later entry counts.
     ///
     /// # Errors
     ///
-    /// As [`register_event_type`](Registry::register_event_type), with problems under `[7].name`.
+    /// Those of [`register_event_type`](Registry::register_event_type), with problems under
+    /// `[7].name`.
     pub fn register_event_types(
         &self,
         event_types: impl IntoIterator<Item = impl Into<EventType>>,
     ) -> Result<()> {
         let event_types: Vec<EventType> = event_types.into_iter().map(Into::into).collect();
         self.write(|tx| {
-            let schemas = check_all(&event_types).map_err(Error::invalid)?;
+            let schemas = validate_all(&event_types)?;
             let now = self.inner.clock.now();
             let wildcards = tx.wildcards()?;
-            let mut later = HashSet::new();
-            let mut counting: Vec<_> = event_types.iter().zip(&schemas).rev().collect();
-            counting.retain(|(event_type, _)| later.insert(event_type.name()));
-            counting.into_iter().rev().try_for_each(|(event_type, schema)| {
+            let mut later_names = HashSet::new();
+            let mut last_of_each: Vec<_> = event_types.iter().zip(&schemas).rev().collect();
+            last_of_each.retain(|(event_type, _)| later_names.insert(event_type.name()));
+            last_of_each.into_iter().rev().try_for_each(|(event_type, schema)| {
                 register(tx, now, event_type, schema.as_deref(), &wildcards)
             })
         })
     }
 
-    /// The event type of this name; none also for a text that is no name.
+    /// Returns the event type with this name. `None` also if the text is not a valid name.
     ///
     /// # Errors
     ///
-    /// Those of [every call](Registry).
+    /// Those of [every call](Registry#errors).
     pub fn event_type(&self, name: &str) -> Result<Option<EventType>> {
         self.read_autocommit(|read| read.event_type(name))
     }
 
-    /// Every event type, ordered by name, byte for byte.
+    /// Returns every event type, ordered by the bytes of the name.
     ///
     /// # Errors
     ///
-    /// Those of [every call](Registry).
+    /// Those of [every call](Registry#errors).
     pub fn event_types(&self) -> Result<Vec<EventType>> {
         self.read_autocommit(|read| read.event_types())
     }
 
-    /// Takes an event type out of the catalog, and out of the wildcards that cover it. A wildcard may then cover
-    /// nothing.
+    /// Removes an event type from the catalog and from the wildcards that match it.
+    ///
+    /// A wildcard may match nothing afterwards.
     ///
     /// # Errors
     ///
     /// - [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly)
-    /// - [`ErrorKind::NotFound`](crate::ErrorKind::NotFound): there is no such event type.
-    /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `name`: a subscription names it literally. At most ten
-    ///   are named, the others counted.
+    /// - [`ErrorKind::NotFound`](crate::ErrorKind::NotFound): the catalog has no such event type.
+    /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `name`: subscriptions name the
+    ///   event type literally. The message names at most ten of them and counts the others.
     pub fn remove_event_type(&self, name: &str) -> Result<()> {
         self.write_or_suggest(|tx| {
             let Some(event_type) = tx.event_type(name)? else {
@@ -94,22 +99,25 @@ impl Registry {
             refuse_named(tx, name)?;
             tx.remove_event_type(name)?;
             tx.record(self.inner.clock.now(), ChangeKind::EventTypeRemoved, name, || {
-                change::of_event_type(Some(&event_type), None)
+                change::diff_event_type(Some(&event_type), None)
             })
         })
     }
 
-    /// The names of the event types that a pattern covers now, ordered byte for byte; there may be none.
+    /// Returns the names of the event types that a pattern matches now, ordered by their bytes.
+    /// There may be none.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `pattern`, by the [syntax](EventPattern#syntax).
+    /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `pattern`: it breaks the
+    ///   [syntax](EventPattern#syntax).
     ///
     /// # Examples
     ///
     /// ```
     /// # let registry = webhook_registry::Registry::in_memory()?;
-    /// registry.register_event_types(["channel.held.v1", "channel.held.v2", "agent.presencechanged.v1"])?;
+    /// let names = ["channel.held.v1", "channel.held.v2", "agent.presencechanged.v1"];
+    /// registry.register_event_types(names)?;
     /// assert_eq!(registry.expand("channel.*")?, ["channel.held.v1", "channel.held.v2"]);
     /// # Ok::<(), webhook_registry::Error>(())
     /// ```
@@ -119,18 +127,18 @@ impl Registry {
     }
 }
 
-/// Judges every event type of a list; the texts of their schemas.
-pub(super) fn check_all(event_types: &[EventType]) -> Result<Vec<Option<String>>, Vec<Problem>> {
+/// Validates every event type of a list, and returns the texts of their schemas.
+fn validate_all(event_types: &[EventType]) -> Result<Vec<Option<String>>> {
     let (mut schemas, mut problems) = (Vec::with_capacity(event_types.len()), Vec::new());
     for (index, event_type) in event_types.iter().enumerate() {
         let (schema, faults) = event_type.validate();
         problems.extend(faults.into_iter().map(|fault| fault.within(index)));
         schemas.push(schema);
     }
-    if problems.is_empty() { Ok(schemas) } else { Err(problems) }
+    if problems.is_empty() { Ok(schemas) } else { Err(Error::invalid(problems)) }
 }
 
-/// Adds an event type that keeps every rule, or replaces what differs.
+/// Adds a valid event type, or replaces the existing one if it differs.
 pub(super) fn register(
     tx: &Write<'_>,
     now: Millis,
@@ -138,7 +146,7 @@ pub(super) fn register(
     schema: Option<&str>,
     wildcards: &[(i64, EventPattern)],
 ) -> Result<()> {
-    // One that is damaged has nothing to compare or to tell, and is mended.
+    // A damaged event type cannot be compared or put into the history. It is replaced.
     let (known, before) = match tx.event_type(event_type.name()) {
         Err(error) if error.kind() == ErrorKind::Corrupt => {
             (tx.knows_event_type(event_type.name())?, None)
@@ -157,22 +165,22 @@ pub(super) fn register(
         }
     };
     tx.record(now, kind, event_type.name(), || {
-        change::of_event_type(before.as_ref(), Some(event_type))
+        change::diff_event_type(before.as_ref(), Some(event_type))
     })
 }
 
 fn refuse_named(tx: &Write<'_>, name: &str) -> Result<()> {
-    let (namers, count) = tx.namers(name, NAMED)?;
+    let (namers, count) = tx.namers(name, MAX_NAMED)?;
     if namers.is_empty() {
         return Ok(());
     }
-    let mut who: Vec<String> =
+    let mut names: Vec<String> =
         namers.iter().map(|(id, name)| format!("{} ({id})", quoted(name))).collect();
     let more = count.saturating_sub(u64::try_from(namers.len()).unwrap_or(count));
     if more > 0 {
-        who.push(format!("and {more} more"));
+        names.push(format!("and {more} more"));
     }
-    let named = format!("still named by {}", who.join(", "));
+    let named = format!("still named by {}", names.join(", "));
     let problem = Problem::new("name", format!("{name:?} is {named}"));
     Err(Error::conflict_with_message(format!("event type {name:?} is {named}"), problem))
 }

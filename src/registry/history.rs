@@ -1,4 +1,4 @@
-use super::Registry;
+use super::handle::Registry;
 use crate::change::Change;
 use crate::error::{Error, Result};
 
@@ -6,18 +6,21 @@ const MAX_LIMIT: usize = 1_000;
 
 /// # The history of changes
 impl Registry {
-    /// The changes after a sequence number, oldest first, at most `limit` of them (1 to 1,000).
+    /// Returns the changes after a sequence number, oldest first, at most `limit` of them (1 to
+    /// 1,000).
     ///
-    /// A change is written in the transaction that makes it, so whoever sees its effect sees it here too, in every
-    /// process. Numbers have no gaps. A call makes at most one change a subscription or event type, and none where it
-    /// changes nothing. The newest [`keep_changes`](crate::RegistryOptions::keep_changes) are kept.
+    /// A change is committed together with its history entry, so a process that sees its effect can
+    /// read it here. Sequence numbers have no gaps. A call adds at most one change for each
+    /// subscription or event type, and none if it changes nothing. The file keeps the newest
+    /// [`keep_changes`](crate::RegistryOptions::keep_changes) changes.
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `limit`.
-    /// - [`ErrorKind::Gone`](crate::ErrorKind::Gone): changes after that number are no longer kept, or the number lies
-    ///   beyond the end, as in another file or a restored one. Then read everything anew, and go on from
-    ///   [`last_change`](Registry::last_change), asked first.
+    /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `limit`: it is not from 1 to 1,000.
+    /// - [`ErrorKind::Gone`](crate::ErrorKind::Gone): changes after that number are no longer kept,
+    ///   or the number is beyond the last, as after a restore. Call
+    ///   [`last_change`](Registry::last_change), then read everything again, and continue from
+    ///   there.
     ///
     /// # Examples
     ///
@@ -43,11 +46,13 @@ impl Registry {
         self.read(|tx| tx.changes(after, limit))
     }
 
-    /// The number of the last change; 0 when there was none. Where "from now on" begins.
+    /// Returns the sequence number of the last change, or 0 if there is none.
+    ///
+    /// Changes that are made from now on come after this number.
     ///
     /// # Errors
     ///
-    /// Those of [every call](Registry).
+    /// Those of [every call](Registry#errors).
     pub fn last_change(&self) -> Result<u64> {
         self.read_autocommit(|read| read.last_change())
     }

@@ -1,18 +1,18 @@
-use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::Registry;
 #[cfg(feature = "test-util")]
 use crate::deterministic::SeededState;
-use crate::error::{Error, ErrorKind, Problem, Result};
+use crate::error::Problem;
 use crate::random::RandomSource;
 use crate::secret::{EncryptionKey, MAX_KEY};
-use crate::store::{Durability, Settings, Store};
+use crate::store::{Durability, Settings};
 use crate::subscription::Rules;
 use crate::time::Clock;
 use crate::url_policy::UrlPolicy;
 
-/// How to open a registry; from [`Registry::options`].
+/// The options for opening a registry.
+///
+/// [`Registry::options`](crate::Registry::options) returns the defaults.
 ///
 /// ```
 /// use std::time::Duration;
@@ -34,18 +34,18 @@ pub struct RegistryOptions {
     exclusive: bool,
     durability: Durability,
     busy_timeout: Duration,
-    /// None: the operating system's.
+    /// `None` for the clock of the operating system.
     clock: Option<Clock>,
     rules: Rules,
     key: Option<EncryptionKey>,
     keep_changes: Option<u64>,
-    leave_checkpoints: bool,
+    auto_checkpoint: bool,
     #[cfg(feature = "test-util")]
     seed: Option<u64>,
 }
 
 impl RegistryOptions {
-    pub(crate) fn new() -> RegistryOptions {
+    pub(super) fn new() -> RegistryOptions {
         RegistryOptions {
             read_only: false,
             create: true,
@@ -56,57 +56,69 @@ impl RegistryOptions {
             rules: Rules::default(),
             key: None,
             keep_changes: None,
-            leave_checkpoints: false,
+            auto_checkpoint: true,
             #[cfg(feature = "test-util")]
             seed: None,
         }
     }
 
-    /// Only reads: every change is [`ErrorKind::ReadOnly`], and the file is never changed. Default: `false`.
+    /// Opens the file for reading only. Default: `false`.
     ///
-    /// A missing or empty file is [`ErrorKind::NotFound`], an older schema [`ErrorKind::Incompatible`]. SQLite may
-    /// leave `-wal` and `-shm` beside the file. Where those cannot be made, as in a folder that cannot be written to,
-    /// the file is copied into memory as it stands at open, and later changes are **not** seen; if a `-wal` with
-    /// content lies there, that is [`ErrorKind::Storage`], never an older answer.
+    /// Every change is [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly), and the file is never
+    /// changed. A missing or empty file is [`ErrorKind::NotFound`](crate::ErrorKind::NotFound), an
+    /// older schema [`ErrorKind::Incompatible`](crate::ErrorKind::Incompatible). SQLite may leave
+    /// `-wal` and `-shm` beside the file.
     ///
-    /// On Unix, a file that takes the place of this one (a copy was restored, and moved to its name) is what the next call
-    /// reads. Where none lies there, or none that can be read, each call says so until one does.
+    /// In a folder that cannot be written to, `-wal` and `-shm` cannot be created. The registry
+    /// then copies the file into memory when it is opened, and does **not** see later changes. If
+    /// there is a `-wal` with content that cannot be read, opening is
+    /// [`ErrorKind::Storage`](crate::ErrorKind::Storage).
+    ///
+    /// On Unix, if another file takes the place of this one (for example a restored backup, moved
+    /// to its name), the next call reads the other file. While there is no readable file, each call
+    /// fails.
     pub fn read_only(mut self, read_only: bool) -> RegistryOptions {
         self.read_only = read_only;
         self
     }
 
-    /// Whether a missing or empty file becomes a registry. Default: `true`; else it is [`ErrorKind::NotFound`].
+    /// Lets a missing or empty file become a registry. Default: `true`.
+    ///
+    /// With `false`, such a file is [`ErrorKind::NotFound`](crate::ErrorKind::NotFound).
     pub fn create(mut self, create: bool) -> RegistryOptions {
         self.create = create;
         self
     }
 
-    /// Whether this registry, with its clones, alone has the file. Default: `false`.
+    /// Locks the file for this registry and its clones. Default: `false`.
     ///
-    /// With `true`, opening is [`ErrorKind::Busy`] while anybody else has the file open, and so it is for whoever comes
-    /// later. In return [`subscribers`](Registry::subscribers) makes no call of SQLite for an answer that it remembers.
+    /// With `true`, opening is [`ErrorKind::Busy`](crate::ErrorKind::Busy) while another connection
+    /// has the file open, and later openers get [`ErrorKind::Busy`](crate::ErrorKind::Busy). In
+    /// return, [`subscribers`](crate::Registry::subscribers) makes no call to SQLite for a cached
+    /// answer.
     pub fn exclusive(mut self, exclusive: bool) -> RegistryOptions {
         self.exclusive = exclusive;
         self
     }
 
-    /// What a returned call has survived. Default: [`Durability::Full`].
+    /// Sets how durable a committed change is. Default: [`Durability::Full`].
     pub fn durability(mut self, durability: Durability) -> RegistryOptions {
         self.durability = durability;
         self
     }
 
-    /// How long a call waits for another process's lock before it is [`ErrorKind::Busy`]. Default: 5 seconds.
+    /// Sets how long a call waits for the lock of another process. Default: 5 seconds.
+    ///
+    /// After that time the call is [`ErrorKind::Busy`](crate::ErrorKind::Busy).
     pub fn busy_timeout(mut self, timeout: Duration) -> RegistryOptions {
         self.busy_timeout = timeout;
         self
     }
 
-    /// Where "now" comes from: for times, for ids, and for what has expired. Default: [`SystemTime::now`].
+    /// Sets the clock for times, ids and the expiry of secrets. Default: [`SystemTime::now`].
     ///
-    /// What it answers is cut to whole milliseconds from 1970 to 9999. It is called while the registry holds its lock,
-    /// so it must not call the registry.
+    /// Its times are cut to whole milliseconds from 1970 to 9999. The registry calls the clock
+    /// while it holds its lock, so the clock must not call the registry.
     pub fn clock(
         mut self,
         now: impl Fn() -> SystemTime + Send + Sync + 'static,
@@ -115,49 +127,57 @@ impl RegistryOptions {
         self
     }
 
-    /// Where a webhook may point. Default: [`UrlPolicy::any`].
+    /// Sets the rule for webhook URLs. Default: [`UrlPolicy::any`].
     ///
-    /// It judges URLs that are new or changed, and is not kept in the file: a URL from before stays, and its subscription
-    /// can be changed in everything else. [`UrlPolicy::check`] finds those.
+    /// The rule applies to new and changed URLs and is not stored in the file. An older URL stays,
+    /// and the other fields of its subscription can be changed. [`UrlPolicy::check`] finds such
+    /// URLs.
     pub fn url_policy(mut self, policy: UrlPolicy) -> RegistryOptions {
         self.rules.url_policy = policy;
         self
     }
 
-    /// How many bytes a given secret has at least, once decoded: from 1 to 128. Default: 32.
+    /// Sets the minimum size of a given secret in decoded bytes, from 1 to 128. Default: 32.
     ///
-    /// 24 admits secrets made by other systems: it is the least that
-    /// [Standard Webhooks](https://www.standardwebhooks.com) takes. It judges secrets that are new or changed, and is
-    /// not kept in the file. A generated secret has 64 bytes whatever stands here.
+    /// 24 admits secrets of other systems: it is the minimum of
+    /// [Standard Webhooks](https://www.standardwebhooks.com). The rule applies to new and changed
+    /// secrets and is not stored in the file. A generated secret always has 64 bytes.
     pub fn min_secret_bytes(mut self, bytes: usize) -> RegistryOptions {
         self.rules.min_secret_bytes = bytes;
         self
     }
 
-    /// How many changes [`changes`](Registry::changes) can read back. Kept in the file when stated; unstated, the file's own
-    /// number holds, at first 10,000. Zero keeps none, and the numbers go on.
+    /// Sets the number of changes that [`changes`](crate::Registry::changes) can return. Default:
+    /// the number that the file stores, 10,000 in a new file.
+    ///
+    /// The number is stored in the file. Zero keeps no changes, but sequence numbers still
+    /// increase.
     pub fn keep_changes(mut self, keep: u64) -> RegistryOptions {
         self.keep_changes = Some(keep);
         self
     }
 
-    /// Whether checkpoints are left to another program, which replicates the file: Litestream. Default: `false`, and SQLite
-    /// brings what has gathered in the `-wal` into the file now and then, and when the last to have it open closes it.
+    /// Lets SQLite checkpoint the `-wal` into the file: now and then, and when the last connection
+    /// closes. Default: `true`.
     ///
-    /// With `true` this registry does neither, so that the program finds every change in the `-wal`. **While no such
-    /// program runs, the `-wal` grows with every change**, and reading gets slower with it. It is not kept in the file:
-    /// every process that changes the file has to say so. [`rekey`](Registry::rekey) makes checkpoints all the same.
-    pub fn leave_checkpoints(mut self, leave: bool) -> RegistryOptions {
-        self.leave_checkpoints = leave;
+    /// With `false`, this registry makes no checkpoints. A program that replicates the file, such
+    /// as Litestream, then finds every change in the `-wal` and makes the checkpoints itself.
+    /// **While no such program runs, the `-wal` grows with every change**, and reads get slower.
+    /// The option is not stored in the file: every process that changes the file has to set it.
+    /// [`rekey`](crate::Registry::rekey) makes checkpoints in any case.
+    pub fn auto_checkpoint(mut self, auto: bool) -> RegistryOptions {
+        self.auto_checkpoint = auto;
         self
     }
 
-    /// Seals the secrets in the file with this key, by XChaCha20-Poly1305. A new file is sealed from the start. Default:
-    /// none, and secrets lie in the file as text.
+    /// Encrypts the secrets in the file with this key, by XChaCha20-Poly1305. Default: none, and
+    /// the file contains secrets as text.
     ///
-    /// Names, URLs and the rest stay readable. A key that does not fit the file, and one for a file that is not
-    /// encrypted (open it without, then [`rekey`](Registry::rekey)), is [`ErrorKind::Incompatible`]. The key is zeroed in
-    /// memory when the last that has it is dropped.
+    /// A new file is encrypted from the start. Names, URLs and all other fields stay readable. A
+    /// key that does not fit the file is
+    /// [`ErrorKind::Incompatible`](crate::ErrorKind::Incompatible), and so is a key for a file that
+    /// is not encrypted: open that without a key, then call [`rekey`](crate::Registry::rekey). The
+    /// key is zeroed in memory when its last owner is dropped.
     #[cfg(feature = "encryption")]
     #[cfg_attr(docsrs, doc(cfg(feature = "encryption")))]
     pub fn encryption_key(mut self, key: [u8; 32]) -> RegistryOptions {
@@ -165,14 +185,17 @@ impl RegistryOptions {
         self
     }
 
-    /// Makes a registry in memory that repeats on each run: the same calls give the same ids, generated secrets and times,
-    /// on every platform, so that snapshots hold. For tests: **whoever knows the seed knows the secrets**. Default: none,
-    /// and ids and secrets come from the operating system's generator.
+    /// Makes a registry in memory deterministic: the same calls return the same ids, generated
+    /// secrets and times on every run and every platform. Default: none, and ids and secrets come
+    /// from the operating system's generator.
     ///
-    /// Without a [`clock`](RegistryOptions::clock), time begins at 2026-01-01T00:00:00.000Z and gains a millisecond with
-    /// each writing call that changed something; a call that failed draws nothing. Each registry that is opened with
-    /// these options begins anew. What repeats holds within a minor version of this crate; a
-    /// [fork](Registry::fork) goes on from where it was taken.
+    /// This is for tests, such as snapshot tests. **The seed reveals the secrets.**
+    ///
+    /// Without a [`clock`](RegistryOptions::clock), time begins at 2026-01-01T00:00:00.000Z and
+    /// advances by a millisecond with each call that changed something. A failed call draws
+    /// nothing. Each registry that is opened with these options starts again from the seed. Values
+    /// are stable within a minor version of this crate. A [fork](crate::Registry::fork) continues
+    /// from the state of its original.
     ///
     /// # Examples
     ///
@@ -181,7 +204,8 @@ impl RegistryOptions {
     ///
     /// let registry = Registry::options().deterministic(7).in_memory()?;
     /// registry.register_event_type("agent.presencechanged.v1")?;
-    /// let created = registry.create(NewSubscription::new("crm", "https://example.com/", ["agent.*"]))?;
+    /// let new = NewSubscription::new("crm", "https://example.com/", ["agent.*"]);
+    /// let created = registry.create(new)?;
     /// assert_eq!(created.subscription().id().to_string(), "01KDVDNA017P8TWAG038P0W54Y");
     /// # Ok::<(), webhook_registry::Error>(())
     /// ```
@@ -192,101 +216,75 @@ impl RegistryOptions {
         self
     }
 
-    /// Opens the file at `path`, or creates it.
-    ///
-    /// # Errors
-    ///
-    /// As [`Registry::open`], [`ErrorKind::Invalid`] for `read_only` with `exclusive` or `keep_changes`, for `exclusive`
-    /// with `leave_checkpoints`, for a `min_secret_bytes` that is not from 1 to 128 and for a `deterministic` registry
-    /// (feature `test-util`), and [`ErrorKind::NotFound`] for a missing or empty file with `create(false)` or
-    /// `read_only(true)`.
-    pub fn open(&self, path: impl AsRef<Path>) -> Result<Registry> {
+    /// Returns the problems of opening a file with these options.
+    pub(super) fn problems_of_file(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
+        let mut refuse = |option, why| problems.push(Problem::new(option, why));
         if self.read_only && self.exclusive {
-            problems.push(Problem::new(
-                "exclusive",
-                "a registry that only reads cannot have the file for itself: read_only excludes it",
-            ));
+            refuse("exclusive", "cannot be combined with read_only");
         }
-        if self.leave_checkpoints && self.exclusive {
-            problems.push(Problem::new(
-                "leave_checkpoints",
-                "nobody else could make the checkpoints of a file that this registry has for itself: exclusive excludes it",
-            ));
+        if !self.auto_checkpoint && self.exclusive {
+            refuse(
+                "auto_checkpoint",
+                "false cannot be combined with exclusive: no other program could checkpoint",
+            );
         }
         if self.read_only && self.keep_changes.is_some() {
-            problems.push(Problem::new(
+            refuse(
                 "keep_changes",
-                "the number is kept in the file, which a registry that only reads cannot change",
-            ));
+                "cannot be combined with read_only, which cannot change the number in the file",
+            );
         }
         #[cfg(feature = "test-util")]
         if self.seed.is_some() {
-            problems.push(Problem::new(
+            refuse(
                 "deterministic",
-                "a registry in a file cannot repeat: open it in memory",
-            ));
+                "a registry in a file cannot be deterministic; open it in memory",
+            );
         }
-        problems.extend(self.least_secret());
-        if !problems.is_empty() {
-            return Err(Error::invalid(problems));
-        }
-        let path = absolute(path.as_ref())?;
-        Ok(self.registry(Store::open(path, &self.settings())?))
+        problems.extend(self.problem_of_min_secret_bytes());
+        problems
     }
 
-    /// Opens a new registry in memory.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Invalid`] together with `read_only(true)`, `create(false)`, `exclusive(true)`,
-    /// `leave_checkpoints(true)` or an encryption key, and for a `min_secret_bytes` that is not from 1 to 128.
-    /// [`ErrorKind::Storage`] when memory runs out.
-    pub fn in_memory(&self) -> Result<Registry> {
+    /// Returns the problems of opening a registry in memory with these options.
+    pub(super) fn problems_in_memory(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
+        let mut refuse = |option, why| problems.push(Problem::new(option, why));
         if self.read_only {
-            problems.push(Problem::new(
-                "read_only",
-                "a registry in memory begins empty, so it cannot be read-only",
-            ));
+            refuse("read_only", "a registry in memory begins empty, so it cannot be read-only");
         }
         if !self.create {
-            problems.push(Problem::new("create", "a registry in memory is always created"));
+            refuse("create", "a registry in memory is always created");
         }
         if self.exclusive {
-            problems.push(Problem::new(
-                "exclusive",
-                "a registry in memory has no file to keep others from",
-            ));
+            refuse("exclusive", "a registry in memory has no file to lock");
         }
-        if self.leave_checkpoints {
-            problems.push(Problem::new(
-                "leave_checkpoints",
-                "a registry in memory has no file to make checkpoints of",
-            ));
+        if !self.auto_checkpoint {
+            refuse("auto_checkpoint", "a registry in memory has no file to checkpoint");
         }
         if self.key.is_some() {
-            problems.push(Problem::new(
-                "encryption_key",
-                "a registry in memory has no file to encrypt",
-            ));
+            refuse("encryption_key", "a registry in memory has no file to encrypt");
         }
-        problems.extend(self.least_secret());
-        if !problems.is_empty() {
-            return Err(Error::invalid(problems));
-        }
-        Ok(self.registry(Store::in_memory(&self.settings())?))
+        problems.extend(self.problem_of_min_secret_bytes());
+        problems
     }
 
-    /// What is wrong with `min_secret_bytes`.
-    fn least_secret(&self) -> Option<Problem> {
+    fn problem_of_min_secret_bytes(&self) -> Option<Problem> {
         let bytes = self.rules.min_secret_bytes;
         (!(1..=MAX_KEY).contains(&bytes)).then(|| {
             Problem::new("min_secret_bytes", format!("has to be from 1 to {MAX_KEY}, not {bytes}"))
         })
     }
 
-    fn settings(&self) -> Settings {
+    pub(super) fn clock_or_default(&self) -> Clock {
+        self.clock.clone().unwrap_or_default()
+    }
+
+    pub(super) fn rules(&self) -> Rules {
+        self.rules.clone()
+    }
+
+    pub(super) fn settings(&self) -> Settings {
         let &RegistryOptions {
             read_only,
             create,
@@ -295,7 +293,7 @@ impl RegistryOptions {
             busy_timeout,
             ref key,
             keep_changes,
-            leave_checkpoints,
+            auto_checkpoint,
             clock: _,
             rules: _,
             #[cfg(feature = "test-util")]
@@ -310,16 +308,12 @@ impl RegistryOptions {
             busy_timeout,
             key,
             keep_changes,
-            leave_checkpoints,
+            auto_checkpoint,
             entropy,
         }
     }
 
-    fn registry(&self, store: Store) -> Registry {
-        Registry::new(store, self.clock.clone().unwrap_or_default(), self.rules.clone())
-    }
-
-    /// A script begins anew with each registry that is opened.
+    /// Returns the source of ids and secrets. Each call starts again from the seed.
     fn entropy(&self) -> RandomSource {
         #[cfg(feature = "test-util")]
         if let Some(seed) = self.seed {
@@ -327,12 +321,4 @@ impl RegistryOptions {
         }
         RandomSource::System
     }
-}
-
-/// A path is always a file's name, also `:memory:` and `file:x?mode=memory`: SQLite gives no meaning to an absolute one.
-pub(crate) fn absolute(path: &Path) -> Result<PathBuf> {
-    std::path::absolute(path).map_err(|cause| {
-        let message = format!("{:?} is no path of a file: {cause}", path.display().to_string());
-        Error::new(ErrorKind::Storage, message).with_source(cause)
-    })
 }

@@ -1,27 +1,35 @@
 use std::collections::{HashMap, HashSet};
 
-use super::Registry;
-use super::subscriptions::{at, current, delete, names_twice, settle_secret, write_changed};
+use super::handle::Registry;
+use super::subscriptions::current;
+use super::writer::{SubscriptionWriter, secrets_after_update};
 use crate::change::{self, SecretChange};
-use crate::error::{Error, ErrorKind, Problem, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{Action, Applied, Basis, Ensured, Plan, Prune, Step, StepKind};
 use crate::store::{CatalogLookup, Read, Write};
-use crate::subscription::{ListQuery, NewSubscription, Subscription, Updated};
+use crate::subscription::{
+    ListProblems, ListQuery, NewSubscription, Rejection, Subscription, Updated, Validated,
+};
 
 /// # Declared subscriptions
 impl Registry {
-    /// Makes the subscription of this name as declared: creates it, changes what differs, or leaves it.
+    /// Reconciles one subscription with its declaration: creates it, updates the fields that
+    /// differ, or changes nothing. The name identifies the subscription.
     ///
-    /// URL, events, description and metadata become as given (absent: none). `enabled` and the secret are compared and
-    /// changed only when stated, so that a restart does not undo an operator's "disabled". The key of a
-    /// secret is compared with that of the newest, so another spelling of the same key changes nothing; a differing one is
-    /// replaced as by [`update`](Registry::update).
+    /// URL, events, description and metadata become as declared; an absent description or absent
+    /// metadata is cleared. `enabled` and the secret are compared and changed only if they are
+    /// stated, so that a restart does not enable a subscription that an operator has disabled.
+    ///
+    /// The key of a stated secret is compared with the key of the newest secret, so another
+    /// spelling of the same key changes nothing. A different key replaces it as
+    /// [`update`](Registry::update) does.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly); [`ErrorKind::Invalid`](crate::ErrorKind::Invalid): one problem
-    /// for every field that breaks a [rule](NewSubscription#rules); of a subscription that is there only what differs is
-    /// checked.
+    /// - [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly)
+    /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid): one problem for each field that breaks
+    ///   a [rule](NewSubscription#rules). Of an existing subscription, only the fields that differ
+    ///   are validated.
     ///
     /// # Examples
     ///
@@ -42,9 +50,9 @@ impl Registry {
         if !declared.states_secret()
             && let Some(found) =
                 self.read_autocommit(|read| read.subscription_by_name(declared.name()))?
-            && declared.is(&found)
+            && declared.equals(&found)
         {
-            // As nearly always: without waiting for the lock.
+            // The usual case needs no write lock.
             return Ok(Ensured::Unchanged(found));
         }
         self.write_or_suggest(|tx| self.declare(tx, declared, &mut CatalogLookup::new(tx)))
@@ -54,35 +62,37 @@ impl Registry {
         &self,
         tx: &Write<'_>,
         declared: NewSubscription,
-        knowledge: &mut CatalogLookup<'_>,
+        catalog: &mut CatalogLookup<'_>,
     ) -> Result<Ensured> {
         let now = self.inner.clock.now();
         let Some(current) = tx.current_by_name(declared.name())? else {
-            let draft = declared.check(&self.inner.rules, knowledge)?.map_err(Error::invalid)?;
-            // Not with what is known: steps of the same plan may have dropped patterns since.
+            let draft = declared.validate(&self.inner.rules, catalog);
+            let draft = draft.map_err(Rejection::into_error)?;
+            // Without the catalog: an earlier step of the same plan may have dropped patterns
+            // since.
             return self.add(tx, draft, now, None).map(Ensured::Created);
         };
         let newest = &current.secret()?.secret;
-        let Updated { subscription: after, secret } = declared
-            .into_update()
-            .check(&current.subscription, newest, &self.inner.rules, knowledge)?
-            .map_err(Error::invalid)?;
+        let update = declared.into_update();
+        let updated =
+            update.validate(&current.subscription.fields, newest, &self.inner.rules, catalog);
+        let Updated { fields, secret } = updated.map_err(Rejection::into_error)?;
         let secret = secret.filter(|secret| !secret.has_key_of(newest));
-        let (secrets, change) = settle_secret(&current, secret, now)?;
-        if after == current.subscription && change == SecretChange::Kept {
-            return Ok(Ensured::Unchanged(after));
-        }
-        write_changed(tx, &current, after, secrets.as_deref(), change, now).map(Ensured::Updated)
+        let secrets = secrets_after_update(&current, secret, now)?;
+        let updated = SubscriptionWriter::new(tx, now).update(&current, fields, secrets)?;
+        Ok(updated.map_or(Ensured::Unchanged(current.subscription), Ensured::Updated))
     }
 
-    /// What it would take to make the registry as declared, and nothing is changed by it. Empty when everything is.
+    /// Computes the steps that reconcile the registry with a declared list. It changes nothing.
     ///
-    /// Each declared subscription is compared as by [`ensure`](Registry::ensure).
+    /// The plan is empty if the registry is as declared. Each subscription is compared as
+    /// [`ensure`](Registry::ensure) does.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid): one problem for every field that breaks a
-    /// [rule](NewSubscription#rules), under `[3].url`, and for the same name twice on the later.
+    /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid): one problem for each field that breaks
+    ///   a [rule](NewSubscription#rules), under `[3].url`, and for each name that occurs twice, on
+    ///   the later entry.
     ///
     /// # Examples
     ///
@@ -114,75 +124,70 @@ impl Registry {
     }
 
     fn plan_on(&self, tx: &Read<'_>, declared: &[NewSubscription], prune: Prune) -> Result<Plan> {
-        let (mut steps, mut actions, mut problems) = (Vec::new(), Vec::new(), Vec::new());
-        let mut twice = names_twice(declared.iter().map(NewSubscription::name));
-        let knowledge = &mut CatalogLookup::new(tx);
-        let there = Existing::read(tx, declared, prune)?;
+        let (mut steps, mut actions) = (Vec::new(), Vec::new());
+        let mut problems = ListProblems::new(declared.iter().map(NewSubscription::name));
+        let catalog = &mut CatalogLookup::new(tx);
+        let existing = Existing::read(tx, declared, prune)?;
         for (index, new) in declared.iter().enumerate() {
-            let step = self.step(tx, new, there.get(tx, new.name())?, knowledge)?;
-            let faults = step.map(|step| {
-                if let Some(step) = step {
-                    steps.push(step);
-                    actions.push(Action::Declare(Box::new(new.clone())));
-                }
-            });
-            problems.extend(at(index, faults.err().unwrap_or_default(), &mut twice));
+            let step = self.step(tx, new, existing.get(tx, new.name())?, catalog);
+            if let Some(step) = problems.validate(index, step)?.flatten() {
+                steps.push(step);
+                actions.push(Action::Declare(Box::new(new.clone())));
+            }
         }
-        if !problems.is_empty() {
-            return Err(Error::invalid(problems));
-        }
+        problems.into_result()?;
         if prune == Prune::Delete {
             let kept: HashSet<&str> = declared.iter().map(NewSubscription::name).collect();
-            for gone in there.listed().filter(|there| !kept.contains(there.name())) {
+            for surplus in existing.listed().filter(|found| !kept.contains(found.name())) {
                 steps.push(Step {
                     kind: StepKind::Delete,
-                    name: gone.name.clone(),
+                    name: surplus.name().to_owned(),
                     fields: Vec::new(),
                 });
-                actions.push(Action::Delete(gone.id));
+                actions.push(Action::Delete(surplus.id));
             }
         }
         let basis = Basis { file: tx.file_id()?, last_change: tx.last_change()? };
         Ok(Plan { basis, steps, actions })
     }
 
-    /// The step that one declared subscription takes, if any, or what is wrong with it.
+    /// Returns the step for one declared subscription, or `None` if it is as declared.
     fn step(
         &self,
         tx: &Read<'_>,
         new: &NewSubscription,
         found: Option<Subscription>,
-        knowledge: &mut CatalogLookup<'_>,
-    ) -> Result<Result<Option<Step>, Vec<Problem>>> {
+        catalog: &mut CatalogLookup<'_>,
+    ) -> Validated<Option<Step>> {
         let step = |kind, fields| Some(Step { kind, name: new.name().to_owned(), fields });
         let Some(found) = found else {
-            let checked = new.clone().check(&self.inner.rules, knowledge)?;
-            return Ok(checked.map(|_| step(StepKind::Create, Vec::new())));
+            new.clone().validate(&self.inner.rules, catalog)?;
+            return Ok(step(StepKind::Create, Vec::new()));
         };
-        if !new.states_secret() && new.is(&found) {
-            return Ok(Ok(None));
+        if !new.states_secret() && new.equals(&found) {
+            return Ok(None);
         }
         let newest = current(tx, found.id, None)?.secret()?.secret.clone();
-        let checked =
-            new.clone().into_update().check(&found, &newest, &self.inner.rules, knowledge)?;
-        Ok(checked.map(|Updated { subscription: after, secret }| {
-            let replaced = secret.is_some_and(|secret| !secret.has_key_of(&newest));
-            let secret = if replaced { SecretChange::Replaced } else { SecretChange::Kept };
-            let (_, fields) = change::of_update(&found, &after, secret);
-            let fields: Vec<String> = fields.into_iter().map(|field| field.name).collect();
-            if fields.is_empty() { None } else { step(StepKind::Update, fields) }
-        }))
+        let update = new.clone().into_update();
+        let Updated { fields, secret } =
+            update.validate(&found.fields, &newest, &self.inner.rules, catalog)?;
+        let replaced = secret.is_some_and(|secret| !secret.has_key_of(&newest));
+        let secret = replaced.then_some(SecretChange::Replaced);
+        let (_, changes) = change::diff_subscription(&found.fields, &fields, secret);
+        let keys: Vec<String> = changes.into_iter().map(|field| field.name).collect();
+        Ok(if keys.is_empty() { None } else { step(StepKind::Update, keys) })
     }
 
-    /// Does what a plan says, in one transaction, by any handle of the file that it was made on.
+    /// Applies a plan in one transaction, by any handle of the file that the plan was made for.
     ///
     /// # Errors
     ///
     /// - [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly)
-    /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid): the rules of this handle are stricter than those of the one
-    ///   that made the plan; one problem for every field, under `[3].url`, by the place of the [step](Plan::steps).
-    /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `plan`: anything has changed since, the catalog too, or
-    ///   this is another file. Make a new plan.
+    /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid): the rules of this handle are stricter
+    ///   than the rules of the handle that made the plan. One problem for each field, under
+    ///   `[3].url`, where the index is that of the [step](Plan::steps).
+    /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `plan`: the registry or its catalog
+    ///   has changed since, or the plan was made for another file. Make a new plan.
     pub fn apply(&self, plan: Plan) -> Result<Applied> {
         self.write_or_suggest(|tx| {
             let Plan { basis, steps: _, actions } = plan;
@@ -194,11 +199,11 @@ impl Registry {
                 return refuse("is out of date: the registry has changed since it was made");
             }
             tx.expect_changes(actions.len());
-            let knowledge = &mut CatalogLookup::new(tx);
+            let catalog = &mut CatalogLookup::new(tx);
             let (mut applied, mut problems) = (Applied::default(), Vec::new());
             for (index, action) in actions.into_iter().enumerate() {
                 match action {
-                    Action::Declare(declared) => match self.declare(tx, *declared, knowledge) {
+                    Action::Declare(declared) => match self.declare(tx, *declared, catalog) {
                         Ok(Ensured::Created(created)) => applied.created.push(created),
                         Ok(Ensured::Updated(subscription)) => applied.updated.push(subscription),
                         Ok(Ensured::Unchanged(_)) => {}
@@ -210,7 +215,8 @@ impl Registry {
                         Err(error) => return Err(error),
                     },
                     Action::Delete(id) => {
-                        delete(tx, &current(tx, id, None)?, self.inner.clock.now())?;
+                        let writer = SubscriptionWriter::new(tx, self.inner.clock.now());
+                        writer.delete(&current(tx, id, None)?)?;
                         applied.deleted.push(id);
                     }
                 }
@@ -220,23 +226,24 @@ impl Registry {
     }
 }
 
-/// The subscriptions that a plan compares with.
+/// The subscriptions that a plan is compared with.
 enum Existing {
-    /// Every one, in order: read in one go where many are needed.
+    /// All subscriptions in order, read by one statement because many are needed.
     All { list: Vec<Subscription>, by_name: HashMap<String, usize> },
-    /// Looked up one by one.
+    /// Each subscription is looked up by its name.
     Few,
 }
 
 impl Existing {
     fn read(tx: &Read<'_>, declared: &[NewSubscription], prune: Prune) -> Result<Existing> {
-        // A look-up costs about what four rows in a row do.
+        // A look-up takes about as long as reading four rows in order.
         let many = u64::try_from(declared.len()).unwrap_or(u64::MAX).saturating_mul(4);
         if prune == Prune::Keep && many < tx.len()? {
             return Ok(Existing::Few);
         }
         let list = tx.list(&ListQuery::new(), usize::MAX)?;
-        let by_name = list.iter().enumerate().map(|(at, there)| (there.name.clone(), at)).collect();
+        let by_name =
+            list.iter().enumerate().map(|(at, found)| (found.name().to_owned(), at)).collect();
         Ok(Existing::All { list, by_name })
     }
 

@@ -1,5 +1,6 @@
-use super::Registry;
-use super::subscriptions::{current, unless_name_taken, write_changed};
+use super::handle::Registry;
+use super::subscriptions::current;
+use super::writer::{NewSecrets, SubscriptionWriter};
 use crate::change::SecretChange;
 use crate::error::{Error, Result};
 use crate::id::SubscriptionId;
@@ -9,20 +10,21 @@ use crate::secret::{IssuedSecret, Rotation, SigningSecret};
 
 /// # Secrets over time
 impl Registry {
-    /// The current secret of a subscription.
+    /// Returns the current secret of a subscription.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound): there is no such subscription.
+    /// - [`ErrorKind::NotFound`](crate::ErrorKind::NotFound): no subscription has this id.
     pub fn secret(&self, id: SubscriptionId) -> Result<SigningSecret> {
         newest(self.secrets(id)?, id)
     }
 
-    /// The live secrets of a subscription, newest first: the current one, and those replaced whose overlap is not over.
+    /// Returns the live secrets of a subscription, newest first: the current secret, and the
+    /// replaced secrets whose overlap has not ended.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound): there is no such subscription.
+    /// - [`ErrorKind::NotFound`](crate::ErrorKind::NotFound): no subscription has this id.
     pub fn secrets(&self, id: SubscriptionId) -> Result<Vec<IssuedSecret>> {
         let mut secrets = self.read(|tx| Ok(current(tx, id, None)?.secrets))?;
         let now = self.inner.clock.now();
@@ -30,21 +32,24 @@ impl Registry {
         Ok(secrets)
     }
 
-    /// Gives a subscription a new secret, and keeps the one before valid for the
-    /// [overlap](Rotation::overlap), so that no delivery on its way fails. Answers the new one.
+    /// Replaces the secret of a subscription and returns the new one.
     ///
-    /// Expiry needs no sweeper: it is judged whenever secrets are read, also by a
-    /// [`Subscriber`](crate::Subscriber) that was fetched before. What has expired is overwritten in the file at the next
-    /// rotation.
+    /// The replaced secret stays valid for the [overlap](Rotation::overlap), so that receivers can
+    /// still verify deliveries under way.
+    ///
+    /// Expiry needs no background task: it is checked when secrets are read, also by a
+    /// [`Subscriber`](crate::Subscriber) that was fetched before. The next rotation overwrites
+    /// expired secrets in the file.
     ///
     /// # Errors
     ///
     /// - [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly)
-    /// - [`ErrorKind::NotFound`](crate::ErrorKind::NotFound): there is no such subscription.
-    /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `secret` for one that breaks a
-    ///   [rule](crate::NewSubscription#rules) or whose key is still live, in whichever spelling, and on `overlap` for more than 30 days.
-    /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict): ten replaced secrets live already; the message says when the
-    ///   next of them expires.
+    /// - [`ErrorKind::NotFound`](crate::ErrorKind::NotFound): no subscription has this id.
+    /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `secret`: it breaks a
+    ///   [rule](crate::NewSubscription#rules), or its key is still live, in any spelling.
+    /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `overlap`: it is more than 30 days.
+    /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict): ten replaced secrets are live
+    ///   already. The message says when the next of them expires.
     pub fn rotate_secret(&self, id: SubscriptionId, rotation: Rotation) -> Result<SigningSecret> {
         self.write(|tx| {
             let current = current(tx, id, None)?;
@@ -52,56 +57,61 @@ impl Registry {
             let least = self.inner.rules.min_secret_bytes;
             let secrets =
                 rotation.apply_to(&current.secrets, least, self.inner.store.entropy(), now)?;
-            let same = current.subscription.clone();
-            write_changed(tx, &current, same, Some(&secrets), SecretChange::Replaced, now)?;
-            newest(secrets, id)
+            let new = NewSecrets { secrets, change: SecretChange::Replaced };
+            SubscriptionWriter::new(tx, now).replace_secrets(&current, &new)?;
+            newest(new.secrets, id)
         })
     }
 
-    /// Ends the overlap of every replaced secret at once: only the current one stays.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly); [`ErrorKind::NotFound`](crate::ErrorKind::NotFound): there is
-    /// no such subscription.
-    pub fn revoke_old_secrets(&self, id: SubscriptionId) -> Result<()> {
-        self.write(|tx| {
-            let current = current(tx, id, None)?;
-            let now = self.inner.clock.now();
-            let (kept, same) = (current.secrets.get(..1), current.subscription.clone());
-            if current.has_old(now) {
-                write_changed(tx, &current, same, kept, SecretChange::Revoked, now).map(drop)
-            } else if current.secrets.len() == 1 {
-                Ok(())
-            } else {
-                // What has expired goes all the same, but nothing has changed by it.
-                unless_name_taken(&same.name, tx.replace(&current, &same, kept)?)
-            }
-        })
-    }
-
-    /// Seals every secret in the file with this key, or lays them open with `None`; also the first encryption of a file
-    /// that has none. Clones of this registry go on with the new key.
-    ///
-    /// The secrets are rewritten in one transaction, and then the whole file, so that nothing that was readable before is
-    /// left in it or in its `-wal`. Killed on the way, the file is as before or as after, and may still hold what was about
-    /// to be cleared: call this again. It takes time, and space for two more copies of the file: its `-wal`, and a copy
-    /// named as the file with `-rekey` behind it, of mode 0600, which a kill can leave and the next
-    /// [`open`](Registry::open) removes. Memory is bounded, whatever the file's size. What the disk keeps of deleted and
-    /// overwritten blocks is out of reach.
-    ///
-    /// A call that fails leaves the file with the key that it had, and unlocked. There are two exceptions, and their
-    /// messages say so: the last step, which clears the file of what lay there before, can fail once the new key holds; and
-    /// where a disk fails so badly that nothing can be undone, the file may have its new key. This registry finds out by
-    /// itself which of the two it is. With [`exclusive(true)`](crate::RegistryOptions::exclusive) a call that fails gives up
-    /// the lock for a moment; if another program takes it, calls are `Busy` until it is free.
+    /// Ends the overlap of every replaced secret at once, so that only the current secret is valid.
     ///
     /// # Errors
     ///
     /// - [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly)
-    /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `encryption_key` in memory.
-    /// - [`ErrorKind::Busy`](crate::ErrorKind::Busy), and nothing is changed, while any other handle or program has the
-    ///   file open.
+    /// - [`ErrorKind::NotFound`](crate::ErrorKind::NotFound): no subscription has this id.
+    pub fn revoke_old_secrets(&self, id: SubscriptionId) -> Result<()> {
+        self.write(|tx| {
+            let current = current(tx, id, None)?;
+            let now = self.inner.clock.now();
+            let writer = SubscriptionWriter::new(tx, now);
+            let newest = std::slice::from_ref(current.secret()?);
+            if current.has_old(now) {
+                let new = NewSecrets { secrets: newest.to_vec(), change: SecretChange::Revoked };
+                writer.replace_secrets(&current, &new).map(drop)
+            } else if current.secrets.len() > 1 {
+                writer.drop_expired(&current, newest)
+            } else {
+                Ok(())
+            }
+        })
+    }
+
+    /// Encrypts every secret in the file with this key, or decrypts them with `None`.
+    ///
+    /// The file can be plain or encrypted before. Clones of this registry use the new key from then
+    /// on.
+    ///
+    /// The secrets are rewritten in one transaction, and then the whole file, so that neither it
+    /// nor its `-wal` contains an earlier form of a secret. That takes time, and space for two more
+    /// copies of the file: its `-wal`, and a copy with `-rekey` at the end of its name and mode
+    /// 0600. Memory is bounded, whatever the size of the file. After a kill, the file has the old or
+    /// the new key and may still contain earlier forms, and the copy may be left until the next
+    /// [`open`](Registry::open): call `rekey` again. Deleted and overwritten blocks that the disk
+    /// itself keeps are out of reach.
+    ///
+    /// A call that fails leaves the file unlocked and with its old key, with two exceptions that
+    /// their messages name: clearing the file of its earlier content can fail once the new key
+    /// holds; and on a disk that fails so badly that nothing can be undone, the file may have its
+    /// new key. This registry then finds out by itself which key the file has. With
+    /// [`exclusive(true)`](crate::RegistryOptions::exclusive), a call that fails gives up the file
+    /// for a moment.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly)
+    /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `encryption_key`: the registry is in
+    ///   memory.
+    /// - [`ErrorKind::Busy`](crate::ErrorKind::Busy): another handle or program has the file open.
     /// - [`ErrorKind::Storage`](crate::ErrorKind::Storage): a full or failing disk.
     #[cfg(feature = "encryption")]
     #[cfg_attr(docsrs, doc(cfg(feature = "encryption")))]
@@ -117,7 +127,7 @@ impl Registry {
     }
 }
 
-/// The first of the secrets of a subscription, which are newest first.
+/// Returns the first of the secrets of a subscription, which are newest first.
 fn newest(secrets: Vec<IssuedSecret>, id: SubscriptionId) -> Result<SigningSecret> {
     let newest = secrets.into_iter().next().map(|issued| issued.secret);
     newest.ok_or_else(|| Error::corrupt(format_args!("subscription {id} has no secret")))

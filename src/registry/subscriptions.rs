@@ -1,17 +1,13 @@
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::slice;
-
-use super::{Registry, known_event_type};
-use crate::change::{self, ChangeKind, SecretChange};
-use crate::error::{Error, ErrorKind, Problem, Result, quoted};
+use super::handle::{Registry, require_event_type};
+use super::writer::{SubscriptionWriter, secrets_after_update};
+use crate::error::{Error, ErrorKind, Result};
 use crate::id::SubscriptionId;
 use crate::random::RandomBuffer;
 use crate::secret::{GENERATED_KEY, IssuedSecret, SigningSecret};
-use crate::store::{CatalogLookup, Current, Inserter, NameTaken, Read, Write};
+use crate::store::{CatalogLookup, Current, Read, Write};
 use crate::subscription::{
-    Created, Draft, ListQuery, NewSubscription, Page, Rules, Subscription, SubscriptionUpdate,
-    Updated,
+    Created, Draft, ListProblems, ListQuery, NewSubscription, Page, Rejection, Rules, Subscription,
+    SubscriptionUpdate, Updated,
 };
 use crate::time::Millis;
 
@@ -22,9 +18,10 @@ impl Registry {
     /// # Errors
     ///
     /// - [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly)
-    /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid): one problem for every field that breaks a
-    ///   [rule](NewSubscription#rules).
-    /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `name`: it is taken, and the message says by which id.
+    /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid): one problem for each field that breaks
+    ///   a [rule](NewSubscription#rules).
+    /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `name`: the name is taken. The
+    ///   message has the id of the other subscription.
     ///
     /// # Examples
     ///
@@ -33,19 +30,22 @@ impl Registry {
     ///
     /// let registry = Registry::in_memory()?;
     /// registry.register_event_type("agent.presencechanged.v1")?;
-    /// let created = registry.create(NewSubscription::new("crm", "https://example.com/", ["agent.*"]))?;
+    /// let new = NewSubscription::new("crm", "https://example.com/", ["agent.*"]);
+    /// let created = registry.create(new)?;
     /// println!("{}", created.secret().expose());
     ///
-    /// let error = registry.create(NewSubscription::new("crm", "https://example.org/", ["*"])).unwrap_err();
+    /// let same_name = NewSubscription::new("crm", "https://example.org/", ["*"]);
+    /// let error = registry.create(same_name).unwrap_err();
     /// let holder = created.subscription().id();
     /// assert_eq!(error.to_string(), format!(r#"name "crm" is taken by subscription {holder}"#));
     /// # Ok::<(), webhook_registry::Error>(())
     /// ```
     pub fn create(&self, new: NewSubscription) -> Result<Created> {
         self.write_or_suggest(|tx| {
-            let mut knowledge = CatalogLookup::new(tx);
-            let draft = new.check(&self.inner.rules, &mut knowledge)?.map_err(Error::invalid)?;
-            self.add(tx, draft, self.inner.clock.now(), Some(&knowledge))
+            let mut catalog = CatalogLookup::new(tx);
+            let draft =
+                new.validate(&self.inner.rules, &mut catalog).map_err(Rejection::into_error)?;
+            self.add(tx, draft, self.inner.clock.now(), Some(&catalog))
         })
     }
 
@@ -53,30 +53,32 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// As [`create`](Registry::create), with problems under `[2].name`. The same name twice in one call is
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on the later.
+    /// Those of [`create`](Registry::create), with problems under `[2].name`. A name that occurs
+    /// twice in one call is [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on the later entry.
     pub fn create_all(
         &self,
         list: impl IntoIterator<Item = NewSubscription>,
     ) -> Result<Vec<Created>> {
         let list: Vec<NewSubscription> = list.into_iter().collect();
         self.write_or_suggest(|tx| {
-            let mut knowledge = CatalogLookup::new(tx);
-            let drafts = check_all(&mut knowledge, &self.inner.rules, list)?;
+            let mut catalog = CatalogLookup::new(tx);
+            let drafts = validate_all(&mut catalog, &self.inner.rules, list)?;
             let now = self.inner.clock.now();
-            let mut last = tx.last_id()?;
+            let mut last_id = tx.last_id()?;
             tx.expect_changes(drafts.len());
-            let mut draws = self.draws(drafts.len());
-            let mut inserter = tx.inserter(Some(&knowledge))?;
+            let mut random = self.random_buffer(drafts.len());
+            let (writer, mut inserter) =
+                (SubscriptionWriter::new(tx, now), tx.inserter(Some(&catalog))?);
             let (mut all, mut taken) = (Vec::with_capacity(drafts.len()), Vec::new());
             for (index, draft) in drafts.into_iter().enumerate() {
-                let created = make(draft, now, last, &mut draws)?;
-                last = Some(created.subscription.id);
-                match insert(&mut inserter, &created)? {
-                    Ok(()) => record_created(tx, &created.subscription, now)?,
-                    Err(holder) => {
-                        taken.push(name_taken(&created.subscription.name, &holder).within(index))
+                let created = build(draft, now, last_id, &mut random)?;
+                last_id = Some(created.subscription.id);
+                let secrets = std::slice::from_ref(&created.secret);
+                match writer.insert(&mut inserter, &created.subscription, secrets) {
+                    Err(error) if error.kind() == ErrorKind::Conflict => {
+                        taken.extend(error.problems().iter().map(|it| it.clone().within(index)));
                     }
+                    inserted => inserted?,
                 }
                 all.push(created);
             }
@@ -84,60 +86,60 @@ impl Registry {
         })
     }
 
-    /// Makes a subscription of a draft and adds it, with what is known of the catalog if no pattern was dropped since.
+    /// Adds a subscription from a draft. `catalog` may only be given if no pattern was dropped
+    /// since it was filled.
     pub(super) fn add(
         &self,
         tx: &Write<'_>,
         draft: Draft,
         now: Millis,
-        knowledge: Option<&CatalogLookup<'_>>,
+        catalog: Option<&CatalogLookup<'_>>,
     ) -> Result<Created> {
-        let created = make(draft, now, tx.last_id()?, &mut self.draws(1))?;
-        unless_name_taken(
-            &created.subscription.name,
-            insert(&mut tx.inserter(knowledge)?, &created)?,
-        )?;
-        record_created(tx, &created.subscription, now)?;
+        let created = build(draft, now, tx.last_id()?, &mut self.random_buffer(1))?;
+        let (mut inserter, secrets) =
+            (tx.inserter(catalog)?, std::slice::from_ref(&created.secret));
+        SubscriptionWriter::new(tx, now).insert(&mut inserter, &created.subscription, secrets)?;
         Ok(created)
     }
 
-    /// The randomness for so many new subscriptions.
-    fn draws(&self, subscriptions: usize) -> RandomBuffer<'_> {
+    /// Returns the random bytes for the ids and secrets of so many new subscriptions.
+    fn random_buffer(&self, subscriptions: usize) -> RandomBuffer<'_> {
         let each = SubscriptionId::RANDOM.saturating_add(GENERATED_KEY);
         RandomBuffer::new(self.inner.store.entropy(), subscriptions.saturating_mul(each))
     }
 
-    /// The subscription of this id.
+    /// Returns the subscription with this id, if it exists.
     ///
     /// # Errors
     ///
-    /// Those of [every call](Registry).
+    /// Those of [every call](Registry#errors).
     pub fn get(&self, id: SubscriptionId) -> Result<Option<Subscription>> {
         self.read_autocommit(|read| read.subscription(id))
     }
 
-    /// The subscription of this name, compared byte for byte.
+    /// Returns the subscription with this name, compared byte for byte, if it exists.
     ///
     /// # Errors
     ///
-    /// Those of [every call](Registry).
+    /// Those of [every call](Registry#errors).
     pub fn get_by_name(&self, name: &str) -> Result<Option<Subscription>> {
         self.read_autocommit(|read| read.subscription_by_name(name))
     }
 
-    /// One page of the subscriptions that the query asks for, in the order of creation.
+    /// Returns one page of the subscriptions that match the query, in the order of creation.
     ///
-    /// A page is found without reading what comes before it. Conditions on the name or the metadata are judged row by
-    /// row, though, so a page of few hits in a large file takes a while.
+    /// Finding a page does not read the pages before it. Conditions on the name and the metadata
+    /// are checked row by row, so a page with few matches in a large file takes longer.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound), with a suggestion, for an event type outside the catalog;
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `limit` for one that is not from 1 to 1,000.
+    /// - [`ErrorKind::NotFound`](crate::ErrorKind::NotFound): the event type is not in the catalog.
+    ///   The message suggests a similar name.
+    /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `limit`: it is not from 1 to 1,000.
     pub fn list(&self, query: ListQuery) -> Result<Page> {
         self.read_or_suggest(|tx| {
             if let Some(event_type) = &query.event_type {
-                known_event_type(tx, event_type)?;
+                require_event_type(tx, event_type)?;
             }
             let limit = query.checked_limit()?;
             let mut subscriptions = tx.list(&query, limit.saturating_add(1))?;
@@ -147,8 +149,9 @@ impl Registry {
         })
     }
 
-    /// Every subscription that the query asks for, in the order of creation, fetched page by page: each page is one
-    /// moment of the file. Ends after an error.
+    /// Returns an iterator over all subscriptions that match the query, in the order of creation.
+    ///
+    /// The iterator reads page by page, each page in one transaction. It ends after an error.
     ///
     /// # Examples
     ///
@@ -168,88 +171,87 @@ impl Registry {
         Iter { registry: self.clone(), next: Some(query), page: Vec::new().into_iter() }
     }
 
-    /// How many subscriptions the query asks for; its `limit` and `after` are ignored.
+    /// Counts the subscriptions that match the query. Its `limit` and `after` are ignored.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound), with a suggestion, for an event type outside the catalog.
+    /// - [`ErrorKind::NotFound`](crate::ErrorKind::NotFound): the event type is not in the catalog.
+    ///   The message suggests a similar name.
     pub fn count(&self, query: ListQuery) -> Result<u64> {
         self.read_or_suggest(|tx| {
             if let Some(event_type) = &query.event_type {
-                known_event_type(tx, event_type)?;
+                require_event_type(tx, event_type)?;
             }
             tx.count(&query)
         })
     }
 
-    /// How many subscriptions there are.
+    /// Returns the number of subscriptions.
     ///
     /// # Errors
     ///
-    /// Those of [every call](Registry).
+    /// Those of [every call](Registry#errors).
     pub fn len(&self) -> Result<u64> {
         self.read_autocommit(|read| read.len())
     }
 
-    /// Whether there is no subscription.
+    /// Returns whether there are no subscriptions.
     ///
     /// # Errors
     ///
-    /// Those of [every call](Registry).
+    /// Those of [every call](Registry#errors).
     pub fn is_empty(&self) -> Result<bool> {
         self.read_autocommit(|read| read.is_empty())
     }
 
-    /// Changes a subscription, and answers what it has become. What changes nothing leaves revision and time alone.
+    /// Changes a subscription and returns its new state.
+    ///
+    /// An update without effect leaves the revision and the time of the last change alone.
     ///
     /// # Errors
     ///
     /// - [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly)
-    /// - [`ErrorKind::NotFound`](crate::ErrorKind::NotFound): there is no such subscription.
-    /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `ifRevision`: it is at another revision.
-    /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid): one problem for every changed field that breaks a
-    ///   [rule](NewSubscription#rules).
-    /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `name`: it is taken.
+    /// - [`ErrorKind::NotFound`](crate::ErrorKind::NotFound): no subscription has this id.
+    /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `ifRevision`: the subscription is
+    ///   at another revision.
+    /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid): one problem for each changed field that
+    ///   breaks a [rule](NewSubscription#rules).
+    /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `name`: the name is taken.
     pub fn update(&self, id: SubscriptionId, update: SubscriptionUpdate) -> Result<Subscription> {
         self.write_or_suggest(|tx| {
             let current = current(tx, id, update.expected_revision())?;
             let now = self.inner.clock.now();
-            let knowledge = &mut CatalogLookup::new(tx);
-            let Updated { subscription: after, secret } = update
-                .check(
-                    &current.subscription,
-                    &current.secret()?.secret,
-                    &self.inner.rules,
-                    knowledge,
-                )?
-                .map_err(Error::invalid)?;
-            let (secrets, change) = settle_secret(&current, secret, now)?;
-            if after == current.subscription && change == SecretChange::Kept {
-                return Ok(after);
-            }
-            write_changed(tx, &current, after, secrets.as_deref(), change, now)
+            let updated = update.validate(
+                &current.subscription.fields,
+                &current.secret()?.secret,
+                &self.inner.rules,
+                &mut CatalogLookup::new(tx),
+            );
+            let Updated { fields, secret } = updated.map_err(Rejection::into_error)?;
+            let secrets = secrets_after_update(&current, secret, now)?;
+            let updated = SubscriptionWriter::new(tx, now).update(&current, fields, secrets)?;
+            Ok(updated.unwrap_or(current.subscription))
         })
     }
 
-    /// Deletes a subscription, with its secrets. Also one whose row is damaged, as [`check`](Registry::check) tells, so that
-    /// the rest of the file can be used and exported; the history then says of it only that it is gone.
+    /// Deletes a subscription with its secrets.
+    ///
+    /// A subscription whose row is damaged, as [`check`](Registry::check) reports, can be deleted
+    /// too, so that the rest of the file can be used and exported. The history then lists no fields
+    /// for it.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly); [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) when
-    /// there is none.
+    /// - [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly)
+    /// - [`ErrorKind::NotFound`](crate::ErrorKind::NotFound): no subscription has this id.
     pub fn delete(&self, id: SubscriptionId) -> Result<()> {
         self.write(|tx| {
-            let now = self.inner.clock.now();
+            let writer = SubscriptionWriter::new(tx, self.inner.clock.now());
             match current(tx, id, None).map_err(|error| tx.diagnose(error)) {
                 Err(error) if error.kind() == ErrorKind::Corrupt => {
-                    if tx.delete_unread(id)? {
-                        tx.record(now, ChangeKind::Deleted, &id.to_string(), Vec::new)
-                    } else {
-                        Err(error)
-                    }
+                    if writer.delete_undecodable(id)? { Ok(()) } else { Err(error) }
                 }
-                found => delete(tx, &found?, now),
+                found => writer.delete(&found?),
             }
         })
     }
@@ -258,14 +260,20 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// As [`delete`](Registry::delete), [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `ifRevision` when it is at
-    /// another revision, and [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) when its row is damaged.
+    /// Those of [`delete`](Registry::delete), and:
+    ///
+    /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `ifRevision`: the subscription is
+    ///   at another revision.
+    /// - [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt): the row of the subscription is damaged.
     pub fn delete_if_revision(&self, id: SubscriptionId, revision: u64) -> Result<()> {
-        self.write(|tx| delete(tx, &current(tx, id, Some(revision))?, self.inner.clock.now()))
+        self.write(|tx| {
+            let current = current(tx, id, Some(revision))?;
+            SubscriptionWriter::new(tx, self.inner.clock.now()).delete(&current)
+        })
     }
 }
 
-/// The subscription to change, if it is there and at the revision that the caller expects.
+/// Returns the subscription to change, if it exists and is at the expected revision.
 pub(super) fn current(tx: &Read<'_>, id: SubscriptionId, expected: Option<u64>) -> Result<Current> {
     let current = tx.current(id)?.ok_or_else(|| Error::no_subscription(id))?;
     let actual = current.subscription.revision;
@@ -278,148 +286,41 @@ pub(super) fn current(tx: &Read<'_>, id: SubscriptionId, expected: Option<u64>) 
     }
 }
 
-/// Judges every subscription of a list, and that no name stands twice in it.
-fn check_all(
-    knowledge: &mut CatalogLookup<'_>,
+/// Validates every subscription of a list. No name may occur twice.
+fn validate_all(
+    catalog: &mut CatalogLookup<'_>,
     rules: &Rules,
     list: Vec<NewSubscription>,
 ) -> Result<Vec<Draft>> {
-    let mut twice = names_twice(list.iter().map(NewSubscription::name));
-    let (mut drafts, mut problems) = (Vec::with_capacity(list.len()), Vec::new());
+    let mut problems = ListProblems::new(list.iter().map(NewSubscription::name));
+    let mut drafts = Vec::with_capacity(list.len());
     for (index, new) in list.into_iter().enumerate() {
-        let faults = match new.check(rules, knowledge)? {
-            Ok(draft) => {
-                drafts.push(draft);
-                Vec::new()
-            }
-            Err(faults) => faults,
-        };
-        problems.extend(at(index, faults, &mut twice));
+        drafts.extend(problems.validate(index, new.validate(rules, catalog))?);
     }
-    if problems.is_empty() { Ok(drafts) } else { Err(Error::invalid(problems)) }
+    problems.into_result()?;
+    Ok(drafts)
 }
 
-/// The names that stand in a list already, by where they stand again.
-pub(super) fn names_twice<'a>(names: impl Iterator<Item = &'a str>) -> HashMap<usize, Problem> {
-    let mut first = HashMap::new();
-    let twice = names.enumerate().filter_map(|(index, name)| match first.entry(name) {
-        Entry::Vacant(entry) => {
-            entry.insert(index);
-            None
-        }
-        Entry::Occupied(entry) => {
-            let why = format!(
-                "{} stands in this list already, at [{}]",
-                quoted(entry.key()),
-                entry.get()
-            );
-            Some((index, Problem::new("name", why)))
-        }
-    });
-    twice.collect()
-}
-
-/// The faults of one entry of a list. One a field: a name that stands twice is not told when it has a fault of its own.
-pub(super) fn at(
-    index: usize,
-    mut faults: Vec<Problem>,
-    twice: &mut HashMap<usize, Problem>,
-) -> Vec<Problem> {
-    if !faults.iter().any(|fault| fault.field() == "name") {
-        faults.extend(twice.remove(&index));
-    }
-    faults.into_iter().map(|fault| fault.within(index)).collect()
-}
-
-/// What the secrets become where one was stated: the only one.
-pub(super) fn settle_secret(
-    current: &Current,
-    stated: Option<SigningSecret>,
-    now: Millis,
-) -> Result<(Option<Vec<IssuedSecret>>, SecretChange)> {
-    let newest = current.secret()?;
-    Ok(match stated {
-        // A new spelling is kept as given, and the key keeps the time since which it is the current one.
-        Some(secret) if secret.has_key_of(&newest.secret) && secret != newest.secret => {
-            (Some(vec![IssuedSecret { secret, ..newest.clone() }]), SecretChange::Replaced)
-        }
-        Some(secret) if newest.secret != secret => {
-            (Some(vec![IssuedSecret::current(secret, now)]), SecretChange::Replaced)
-        }
-        // Stated again, the current one ends the overlap of the others.
-        Some(_) if current.has_old(now) => (Some(vec![newest.clone()]), SecretChange::Revoked),
-        _ => (None, SecretChange::Kept),
-    })
-}
-
-/// Writes what a subscription becomes by a call that changes it, and adds it to the history.
-pub(super) fn write_changed(
-    tx: &Write<'_>,
-    current: &Current,
-    after: Subscription,
-    secrets: Option<&[IssuedSecret]>,
-    secret: SecretChange,
-    now: Millis,
-) -> Result<Subscription> {
-    let after = after.changed(now);
-    unless_name_taken(&after.name, tx.replace(current, &after, secrets)?)?;
-    let (kind, fields) = change::of_update(&current.subscription, &after, secret);
-    tx.record(now, kind, &after.id.to_string(), || fields)?;
-    Ok(after)
-}
-
-fn make(
+/// Gives a draft its id, its times and its secret. `last_id` is the greatest id in the file.
+fn build(
     draft: Draft,
     now: Millis,
-    last: Option<SubscriptionId>,
-    draws: &mut RandomBuffer<'_>,
+    last_id: Option<SubscriptionId>,
+    random: &mut RandomBuffer<'_>,
 ) -> Result<Created> {
-    let Draft { name, url, events, enabled, secret, description, metadata } = draft;
-    let mut random = [0; SubscriptionId::RANDOM];
-    draws.fill(&mut random)?;
-    let subscription = Subscription {
-        id: SubscriptionId::next(now, random, last)?,
-        name,
-        url,
-        events,
-        enabled,
-        description,
-        metadata,
-        created_at: now,
-        updated_at: now,
-        revision: 1,
-    };
-    let secret = secret.map_or_else(|| SigningSecret::generate_with(draws), Ok)?;
+    let Draft { fields, secret } = draft;
+    let mut bytes = [0; SubscriptionId::RANDOM];
+    random.fill(&mut bytes)?;
+    let id = SubscriptionId::next(now, bytes, last_id)?;
+    let subscription = Subscription { id, fields, created_at: now, updated_at: now, revision: 1 };
+    let secret = secret.map_or_else(|| SigningSecret::generate_with(random), Ok)?;
     Ok(Created { subscription, secret: IssuedSecret::current(secret, now) })
 }
 
-fn insert(inserter: &mut Inserter<'_>, created: &Created) -> Result<Result<(), NameTaken>> {
-    inserter.insert(&created.subscription, slice::from_ref(&created.secret))
-}
-
-pub(super) fn record_created(tx: &Write<'_>, created: &Subscription, now: Millis) -> Result<()> {
-    let subject = created.id.to_string();
-    tx.record(now, ChangeKind::Created, &subject, || change::of_created(created))
-}
-
-pub(super) fn delete(tx: &Write<'_>, current: &Current, now: Millis) -> Result<()> {
-    tx.delete(current)?;
-    let deleted = &current.subscription;
-    tx.record(now, ChangeKind::Deleted, &deleted.id.to_string(), || change::of_deleted(deleted))
-}
-
-pub(super) fn unless_name_taken(name: &str, written: Result<(), NameTaken>) -> Result<()> {
-    written.map_err(|taken| Error::conflict(vec![name_taken(name, &taken)]))
-}
-
-fn name_taken(name: &str, NameTaken(holder): &NameTaken) -> Problem {
-    Problem::new("name", format!("{} is taken by subscription {holder}", quoted(name)))
-}
-
-/// What [`Registry::iter`] goes through.
+/// The iterator of [`Registry::iter`].
 struct Iter {
     registry: Registry,
-    /// The query of the next page; none after the last, and after an error.
+    /// The query for the next page. `None` after the last page and after an error.
     next: Option<ListQuery>,
     page: std::vec::IntoIter<Subscription>,
 }

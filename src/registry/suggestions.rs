@@ -1,17 +1,17 @@
-//! Calls that can be refused for a name that the catalog does not know.
+//! Transactions of calls that suggest a similar name for an unknown event type.
 
 use std::cell::RefCell;
 
-use super::Registry;
+use super::handle::Registry;
 use crate::did_you_mean;
 use crate::error::{Error, Misspelt, Result};
 use crate::store::{Read, Write};
 
 impl Registry {
-    /// Reads from one moment of the file, and adds to an error what was probably meant.
+    /// Reads in one transaction, and adds a suggestion to an error about an unknown event type.
     ///
-    /// The transaction only reads the names. To compare them takes many times as long, and a
-    /// registry in memory would answer nobody meanwhile.
+    /// The transaction only reads the names. Comparing them takes many times as long, and meanwhile
+    /// it would block every other call of a registry in memory.
     pub(super) fn read_or_suggest<T>(&self, job: impl Fn(&Read<'_>) -> Result<T>) -> Result<T> {
         let names = RefCell::default();
         let result = self.read(|tx| {
@@ -22,7 +22,9 @@ impl Registry {
         result.map_err(|error| complete(error, &names.into_inner()))
     }
 
-    /// The same for a change. While it has the write lock, no other process can write.
+    /// Writes in one transaction, and adds a suggestion to an error about an unknown event type.
+    ///
+    /// The names are compared without the write lock, so that other processes can write meanwhile.
     pub(super) fn write_or_suggest<T>(
         &self,
         job: impl FnOnce(&Write<'_>) -> Result<T>,
@@ -37,7 +39,7 @@ impl Registry {
     }
 }
 
-/// The names to compare with what an error says is not known.
+/// Returns the names to compare with the unknown names of an error.
 fn names_for<T>(read: &Read<'_>, result: &Result<T>) -> Result<Vec<String>> {
     let Err(error) = result else {
         return Ok(Vec::new());
@@ -67,7 +69,7 @@ mod tests {
         static BETWEEN: RefCell<Option<Box<dyn FnMut()>>> = const { RefCell::new(None) };
     }
 
-    /// Does what a test wants done before the names are compared.
+    /// Runs the job of a test before the names are compared.
     pub(super) fn between() {
         BETWEEN.with_borrow_mut(|between| {
             if let Some(between) = between {
@@ -80,7 +82,7 @@ mod tests {
         NewSubscription::new(name, "https://example.com/", [event])
     }
 
-    /// Makes every call that can be refused for an unknown name, and answers their messages.
+    /// Makes every call that can fail for an unknown name, and returns their messages.
     fn refusals(registry: &Registry) -> Vec<String> {
         registry.register_event_type("agent.held.v1").unwrap();
         let id = registry.create(new("crm", "agent.*")).unwrap().subscription().id();
@@ -106,7 +108,7 @@ mod tests {
         .into()
     }
 
-    /// Makes the calls while `write` is called before each of their suggestions is worked out.
+    /// Makes the calls, and runs `write` before each of their suggestions is computed.
     fn assert_nobody_waits(registry: &Registry, mut write: impl FnMut(String) + 'static) {
         let (done, writes) = mpsc::channel();
         BETWEEN.set(Some(Box::new(move || {
@@ -123,24 +125,24 @@ mod tests {
     }
 
     #[test]
-    fn another_process_can_write_while_a_suggestion_is_worked_out() {
+    fn another_process_can_write_while_a_suggestion_is_computed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("webhooks.db");
         let registry = Registry::open(&path).unwrap();
-        // One that does not wait at all.
+        // The other registry does not wait for locks.
         let other = Registry::options().busy_timeout(Duration::ZERO).open(&path).unwrap();
         assert_nobody_waits(&registry, move |name| other.register_event_type(name).unwrap());
     }
 
     #[test]
-    fn another_thread_can_use_a_registry_in_memory_while_a_suggestion_is_worked_out() {
+    fn another_thread_can_use_a_registry_in_memory_while_a_suggestion_is_computed() {
         let registry = Registry::in_memory().unwrap();
         let other = registry.clone();
         assert_nobody_waits(&registry, move |name| {
             let other = other.clone();
             let (done, written) = mpsc::channel();
             thread::spawn(move || done.send(other.register_event_type(name)));
-            // Behind a lock that is held it would never come.
+            // While the lock is held, this would never arrive.
             written.recv_timeout(Duration::from_secs(60)).unwrap().unwrap();
         });
     }

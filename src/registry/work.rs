@@ -1,4 +1,5 @@
-//! Tests of how much work a call makes for SQLite. Steps are counted, because times depend on the machine.
+//! Tests of how much work a call makes for SQLite. Steps are counted, because times depend on the
+//! machine.
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::as_conversions,
@@ -34,7 +35,7 @@ fn registry(count: usize, events: impl Fn(usize) -> Vec<String>) -> Registry {
     registry
 }
 
-/// How the patterns are spread that match the event.
+/// The ways in which the patterns that match the event are spread.
 fn spreads() -> Vec<(&'static str, fn(usize, usize) -> Vec<String>)> {
     fn other() -> Vec<String> {
         vec!["queue.*".to_owned()]
@@ -135,7 +136,8 @@ fn a_page_by_event_type_takes_no_more_steps_in_a_larger_table() {
                 |query: &ListQuery| page(&registry, &query.clone().limit(10).after(ids[count / 2]));
             queries.each_ref().map(|query| (first(query), middle(query)))
         });
-        // Where the matches are far apart and each has a pattern of its own, each of these is looked up.
+        // Where the matches are far apart and each has a pattern of its own, each of these is
+        // looked up.
         let far_apart =
             spread.contains("of its own for each of the last") || spread.contains("one in ten");
         for (few, many) in few.into_iter().zip(many) {
@@ -188,7 +190,10 @@ fn calls(registry: &Registry) -> Vec<(&'static str, u64)> {
     let mut all: Vec<(&'static str, u64)> = Vec::new();
     macro_rules! count {
         ($($call:expr;)*) => {
-            $(all.push((stringify!($call), registry.inner.store.steps(|| { let _ = $call.unwrap(); }).1));)*
+            $(
+                let steps = registry.inner.store.steps(|| { let _ = $call.unwrap(); }).1;
+                all.push((stringify!($call), steps));
+            )*
         };
     }
     count! {
@@ -246,8 +251,8 @@ fn calls(registry: &Registry) -> Vec<(&'static str, u64)> {
 /// More rows than any table has.
 const MANY: u64 = 10_000_000_000;
 
-/// What `ANALYZE` writes of a table of so many rows, or of its index of so many columns, where each value stands in
-/// `equal` rows.
+/// The text that `ANALYZE` writes for a table of so many rows, or for its index of so many columns,
+/// where each value stands in `equal` rows.
 fn said(rows: u64, equal: u64, index: Option<(&str, usize)>) -> String {
     let columns = index.map_or(0, |(_, columns)| columns);
     format!("{rows}{}", format!(" {equal}").repeat(columns))
@@ -302,7 +307,8 @@ fn no_call_takes_more_steps_where_the_statistics_of_the_tables_are_absurd() {
         registry.inner.store.plant(&mut says);
         compare(&what, &registry);
     }
-    // As another program's ANALYZE leaves them, where SQLite is built so with samples of the rows besides.
+    // As another program's ANALYZE leaves them, where SQLite is built so with samples of the rows
+    // besides.
     for analyzed in [1, 10] {
         let registry = large(analyzed);
         registry.inner.store.analyze();

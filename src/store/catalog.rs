@@ -330,7 +330,7 @@ impl<'a> CatalogLookup<'a> {
 }
 
 impl EventCatalog for CatalogLookup<'_> {
-    fn covers(&mut self, pattern: &EventPattern) -> Result<bool> {
+    fn has_match(&mut self, pattern: &EventPattern) -> Result<bool> {
         if let Some(cached) = self.cached.get(pattern) {
             return Ok(cached.covers);
         }
@@ -365,7 +365,7 @@ mod tests {
             busy_timeout: Duration::ZERO,
             key: None,
             keep_changes: None,
-            leave_checkpoints: false,
+            auto_checkpoint: true,
             entropy: RandomSource::System,
         };
         let pattern = |text| EventPattern::compile(text).unwrap();
@@ -377,7 +377,7 @@ mod tests {
                 let row = tx.intern(&pattern("agent.*"))?;
                 let mut lookup = CatalogLookup::new(tx);
                 let mut ask =
-                    |text| Ok((lookup.covers(&pattern(text))?, lookup.row(&pattern(text))));
+                    |text| Ok((lookup.has_match(&pattern(text))?, lookup.row(&pattern(text))));
                 Ok((row, [ask("agent.*")?, ask("agent.*")?, ask("*.v1")?, ask("order.*")?]))
             })
             .unwrap();

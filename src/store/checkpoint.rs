@@ -159,7 +159,7 @@ mod tests {
             busy_timeout: Duration::from_secs(60),
             key: None,
             keep_changes: None,
-            leave_checkpoints: false,
+            auto_checkpoint: true,
             entropy: RandomSource::System,
         };
         let mut store = Store::open(path.to_owned(), &settings).unwrap();

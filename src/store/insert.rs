@@ -14,7 +14,7 @@ use super::transaction::Write;
 use crate::error::Result;
 use crate::pattern::EventPattern;
 use crate::secret::IssuedSecret;
-use crate::subscription::Subscription;
+use crate::subscription::{Subscription, SubscriptionFields};
 
 /// The statements for inserting many subscriptions, and the rows of the patterns that they share.
 /// No pattern may be deleted while an inserter exists.
@@ -48,18 +48,8 @@ impl Inserter<'_> {
         subscription: &Subscription,
         secrets: &[IssuedSecret],
     ) -> Result<Result<(), NameTaken>> {
-        let Subscription {
-            id,
-            name,
-            url,
-            events,
-            enabled,
-            description,
-            metadata,
-            created_at,
-            updated_at,
-            revision,
-        } = subscription;
+        let Subscription { id, fields, created_at, updated_at, revision } = subscription;
+        let SubscriptionFields { name, url, events, enabled, description, metadata } = fields;
         let row = params![
             id.to_string(),
             name,

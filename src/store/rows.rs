@@ -13,7 +13,7 @@ use crate::error::{Error, Problem, Result};
 use crate::id::SubscriptionId;
 use crate::json;
 use crate::pattern::EventPattern;
-use crate::subscription::{StoredParts, Subscription, check_metadata};
+use crate::subscription::{StoredParts, Subscription, SubscriptionFields, check_metadata};
 use crate::time::Millis;
 
 /// The greatest length of a page, and one more, by which the caller knows that there is a next
@@ -87,7 +87,7 @@ impl<'r> Decoder<'r> {
                 self.next_seq = Some(rising(seq, next)?);
                 break;
             }
-            subscription.events.push(decode_pattern(row, 10)?);
+            subscription.fields.events.push(decode_pattern(row, 10)?);
         }
         if self.validates { validate(subscription) } else { Ok(()) }
     }
@@ -136,12 +136,14 @@ fn decode(row: &Row<'_>) -> Result<Subscription> {
     };
     Ok(Subscription {
         id,
-        name: text(2, "name")?,
-        url: text(3, "url")?,
-        events: vec![decode_pattern(row, 10)?],
-        enabled: decode_flag(row, 4)?,
-        description: description_of(row, 5, id)?.map(str::to_owned),
-        metadata: metadata_of(row, 6, id)?,
+        fields: SubscriptionFields {
+            name: text(2, "name")?,
+            url: text(3, "url")?,
+            events: vec![decode_pattern(row, 10)?],
+            enabled: decode_flag(row, 4)?,
+            description: description_of(row, 5, id)?.map(str::to_owned),
+            metadata: metadata_of(row, 6, id)?,
+        },
         created_at: time(7)?,
         updated_at: time(8)?,
         revision: match row.get(9).map_err(sqlite_error).and_then(counted)? {

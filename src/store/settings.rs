@@ -39,6 +39,6 @@ pub(crate) struct Settings {
     pub(crate) key: Option<EncryptionKey>,
     /// None where the number that is stored in the file applies.
     pub(crate) keep_changes: Option<u64>,
-    pub(crate) leave_checkpoints: bool,
+    pub(crate) auto_checkpoint: bool,
     pub(crate) entropy: RandomSource,
 }

@@ -13,7 +13,7 @@ use super::transaction::{Read, Write};
 use crate::error::{Error, Result};
 use crate::id::SubscriptionId;
 use crate::secret::IssuedSecret;
-use crate::subscription::{ListQuery, Subscription};
+use crate::subscription::{ListQuery, Subscription, SubscriptionFields};
 use crate::time::Millis;
 
 /// One row for each pattern of each subscription, in order.
@@ -122,7 +122,7 @@ impl Read<'_> {
 
     fn by_name(&self, name: &str) -> Result<Option<(i64, Subscription)>> {
         self.one(select!("s.seq = (SELECT seq FROM subscription WHERE name = ?1)"), name, |found| {
-            found.name == name
+            found.name() == name
         })
     }
 
@@ -165,7 +165,7 @@ impl Read<'_> {
     pub(crate) fn list(&self, query: &ListQuery, most: usize) -> Result<Vec<Subscription>> {
         let ListQuery { enabled, name_contains, event_type, .. } = query;
         let after = self.position(query.after)?;
-        let wanted = |subscription: &Subscription| holds(&subscription.metadata, &query.metadata);
+        let wanted = |subscription: &Subscription| holds(subscription.metadata(), &query.metadata);
         let page = match (enabled, name_contains, event_type) {
             // The most frequent case. Conditions that are always true would take time for each row.
             (None, None, None) => {
@@ -182,10 +182,10 @@ impl Read<'_> {
             }
             (_, _, Some(event_type)) => {
                 let asked = |subscription: &Subscription| {
-                    enabled.is_none_or(|enabled| subscription.enabled == enabled)
+                    enabled.is_none_or(|enabled| subscription.enabled() == enabled)
                         && name_contains
                             .as_ref()
-                            .is_none_or(|part| subscription.name.contains(part))
+                            .is_none_or(|part| subscription.name().contains(part))
                         && wanted(subscription)
                 };
                 let mut page = Vec::new();
@@ -314,18 +314,8 @@ impl Write<'_> {
         after: &Subscription,
         secrets: Option<&[IssuedSecret]>,
     ) -> Result<Result<(), NameTaken>> {
-        let Subscription {
-            id: _,
-            name,
-            url,
-            events,
-            enabled,
-            description,
-            metadata,
-            created_at: _,
-            updated_at,
-            revision,
-        } = after;
+        let Subscription { fields, updated_at, revision, .. } = after;
+        let SubscriptionFields { name, url, events, enabled, description, metadata } = fields;
         let mut update = self
             .conn
             .prepare_cached(
@@ -350,15 +340,38 @@ impl Write<'_> {
             }
             result => result.map_sqlite_err()?,
         };
-        if *events != current.subscription.events {
+        if events != current.subscription.events() {
             self.replace_patterns(current.seq, events, *enabled)?;
-        } else if *enabled != current.subscription.enabled {
+        } else if *enabled != current.subscription.enabled() {
             self.set_patterns_enabled(current.seq, *enabled)?;
         }
         if let Some(secrets) = secrets {
             self.set_secrets(current.seq, current.subscription.id, secrets)?;
         }
         Ok(Ok(()))
+    }
+
+    /// Replaces the secrets of a subscription, newest first, and sets its revision and its time.
+    pub(crate) fn replace_secrets(
+        &self,
+        current: &Current,
+        after: &Subscription,
+        secrets: &[IssuedSecret],
+    ) -> Result<()> {
+        self.execute(
+            "UPDATE subscription SET updated_at = ?2, revision = ?3 WHERE seq = ?1",
+            params![current.seq, millis(after.updated_at)?, integer(after.revision)?],
+        )?;
+        self.overwrite_secrets(current, secrets)
+    }
+
+    /// Replaces the secrets of a subscription, newest first, and leaves its row alone.
+    pub(crate) fn overwrite_secrets(
+        &self,
+        current: &Current,
+        secrets: &[IssuedSecret],
+    ) -> Result<()> {
+        self.set_secrets(current.seq, current.subscription.id, secrets)
     }
 
     /// Deletes a subscription with everything that belongs to it, and stores its id if it was the

@@ -37,8 +37,8 @@ pub(super) enum Checkpoints {
 
 impl Writer {
     pub(super) fn new(settings: &Settings) -> Writer {
-        let &Settings { exclusive, durability, leave_checkpoints, .. } = settings;
-        let checkpoints = if leave_checkpoints {
+        let &Settings { exclusive, durability, auto_checkpoint, .. } = settings;
+        let checkpoints = if !auto_checkpoint {
             Checkpoints::External
         } else if !exclusive && has_wal_reset_bug() {
             Checkpoints::Guarded

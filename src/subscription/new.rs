@@ -3,42 +3,48 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess};
 
-use super::validation::{self, EventCatalog, Rules};
-use super::{Subscription, SubscriptionUpdate};
-use crate::error::{Problem, Result};
-use crate::event_type::check_description;
+use super::draft::Draft;
+use super::fields::SubscriptionFields;
+use super::stored::Subscription;
+use super::update::SubscriptionUpdate;
+use super::validation::{EventCatalog, Rules, Validated};
 use crate::json::{self, JsonObject, JsonType, Key};
-use crate::pattern::EventPattern;
-use crate::secret::{SecretText, SigningSecret};
-use crate::url_policy;
+use crate::secret::SecretText;
 
-/// What a subscription is created from: the body of a webhook API's `POST /subscriptions`.
+/// A subscription to create: the body of a webhook API's `POST /subscriptions`.
 ///
 /// # Rules
 ///
-/// They are judged by [`create`](crate::Registry::create), all of them at once.
+/// [`create`](crate::Registry::create) checks them and reports every broken rule at once.
 ///
-/// | field | rule |
-/// |---|---|
-/// | `name` | 1 to 128 characters, no control characters, no white space at either end, unique in the file, compared byte for byte |
-/// | `url` | `http://` or `https://` directly followed by a host; no white space, control character or backslash, no user name or password, no `#`; accepted by the [URL standard](https://url.spec.whatwg.org/)'s parser; at most 2,048 bytes; kept as given; and what the registry's [`url_policy`](crate::RegistryOptions::url_policy) asks |
-/// | `events` | 1 to 256 [patterns](EventPattern), each covering a known event type; exact repeats are dropped |
-/// | `enabled` | `true` unless said otherwise |
-/// | `secret` | base64 of 32 to 128 bytes in at most 256 characters, see [`SigningSecret::parse`]; instead of 32 what the registry's [`min_secret_bytes`](crate::RegistryOptions::min_secret_bytes) says; generated when none is given |
-/// | `description` | at most 4,096 bytes |
-/// | `metadata` | text to text: at most 50 keys of 1 to 128 bytes, values of at most 1,024 bytes |
+/// - `name`: 1 to 128 characters, no control characters, no white space at either end. Unique in
+///   the file, compared byte for byte.
+/// - `url`: `http://` or `https://` directly followed by a host. No white space, control character
+///   or backslash, no user name or password, no `#`. At most 2,048 bytes, accepted by the parser of
+///   the [URL standard](https://url.spec.whatwg.org/) and by the registry's
+///   [`url_policy`](crate::RegistryOptions::url_policy). Stored as given.
+/// - `events`: 1 to 256 [patterns](crate::EventPattern), each of which matches a known event type.
+///   Exact repeats are dropped.
+/// - `enabled`: `true` by default.
+/// - `secret`: base64 of 32 to 128 bytes in at most 256 characters, see
+///   [`SigningSecret::parse`](crate::SigningSecret::parse). The registry's
+///   [`min_secret_bytes`](crate::RegistryOptions::min_secret_bytes) replaces the 32. Generated if
+///   absent.
+/// - `description`: at most 4,096 bytes.
+/// - `metadata`: text to text, at most 50 keys of 1 to 128 bytes, values of at most 1,024 bytes.
 ///
-/// No text holds U+0000.
+/// No text may contain U+0000.
 ///
 /// # JSON
 ///
-/// The keys are `name`, `url`, `events`, `enabled`, `secret`, `description`, `metadata` and `allowUnknownEvents`;
-/// `null` equals absent for all but the first three. An unknown key is refused, and so is one that stands twice.
-/// Reading checks the shape only. A message names the key and the types, never a value.
+/// The keys are `name`, `url`, `events`, `enabled`, `secret`, `description`, `metadata` and
+/// `allowUnknownEvents`. `null` equals absent for all but the first three. An unknown key and a
+/// repeated key are refused. Deserializing checks the types only. Its messages name the key and the
+/// types, never a value.
 ///
-/// A server that reads this from outside sets
-/// [`allow_unknown_events(false)`](NewSubscription::allow_unknown_events) afterwards, unless its callers may subscribe
-/// to what is not in the catalog.
+/// A server that reads this from outside calls
+/// [`allow_unknown_events(false)`](NewSubscription::allow_unknown_events) afterwards, unless its
+/// callers may subscribe to event types outside the catalog.
 ///
 /// ```
 /// use webhook_registry::{NewSubscription, Registry};
@@ -56,241 +62,122 @@ use crate::url_policy;
 #[derive(Clone, PartialEq, Eq)]
 #[must_use]
 pub struct NewSubscription {
-    name: String,
-    url: String,
-    events: Vec<String>,
-    enabled: Option<bool>,
+    fields: SubscriptionFields<String>,
+    /// False where `enabled` has its default. [`Registry::ensure`](crate::Registry::ensure) then
+    /// keeps the value of an existing subscription.
+    states_enabled: bool,
     secret: Option<SecretText>,
-    description: Option<String>,
-    metadata: BTreeMap<String, String>,
     allow_unknown_events: bool,
 }
 
 impl NewSubscription {
-    /// An enabled subscription with a secret that will be generated.
+    /// Returns an enabled subscription with a secret that is generated on creation.
     pub fn new(
         name: impl Into<String>,
         url: impl Into<String>,
         events: impl IntoIterator<Item = impl AsRef<str>>,
     ) -> NewSubscription {
         NewSubscription {
-            name: name.into(),
-            url: url.into(),
-            events: events.into_iter().map(|pattern| pattern.as_ref().to_owned()).collect(),
-            enabled: None,
+            fields: SubscriptionFields {
+                name: name.into(),
+                url: url.into(),
+                events: events.into_iter().map(|pattern| pattern.as_ref().to_owned()).collect(),
+                enabled: true,
+                description: None,
+                metadata: BTreeMap::new(),
+            },
+            states_enabled: false,
             secret: None,
-            description: None,
-            metadata: BTreeMap::new(),
             allow_unknown_events: false,
         }
     }
 
-    /// Whether it gets events. Default: `true`.
+    /// Sets whether dispatch includes the subscription. Default: `true`.
     pub fn enabled(mut self, enabled: bool) -> NewSubscription {
-        self.enabled = Some(enabled);
+        self.fields.enabled = enabled;
+        self.states_enabled = true;
         self
     }
 
-    /// The secret to sign with, kept exactly as given. Default: one is generated.
+    /// Sets the secret, which is stored exactly as given. Default: a secret is generated.
     pub fn secret(mut self, text: impl Into<String>) -> NewSubscription {
         self.secret = Some(SecretText::from(text.into()));
         self
     }
 
-    /// A text for people. Default: none.
+    /// Sets the description, a text for people. Default: none.
     pub fn description(mut self, text: impl Into<String>) -> NewSubscription {
-        self.description = Some(text.into());
+        self.fields.description = Some(text.into());
         self
     }
 
-    /// Adds one entry of what the application keeps with the subscription. Default: none.
+    /// Adds one entry to the metadata, which the application stores with the subscription.
+    /// Default: none.
     pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> NewSubscription {
-        self.metadata.insert(key.into(), value.into());
+        self.fields.metadata.insert(key.into(), value.into());
         self
     }
 
-    /// Lets this one call name event types that the catalog does not know: such a pattern takes effect when the catalog
-    /// learns a type that it covers. Not stored, not shown. Default: `false`.
+    /// Lets this one call name event types outside the catalog. Default: `false`.
+    ///
+    /// Such a pattern takes effect when a type that it matches is registered. The permission is
+    /// neither stored nor shown.
     pub fn allow_unknown_events(mut self, allow: bool) -> NewSubscription {
         self.allow_unknown_events = allow;
         self
     }
 
-    /// The name asked for.
+    /// Returns the name.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.fields.name
     }
 
-    /// The URL asked for.
+    /// Returns the URL.
     pub fn url(&self) -> &str {
-        &self.url
+        &self.fields.url
     }
 
-    /// The patterns asked for.
+    /// Returns the texts of the patterns.
     pub fn events(&self) -> &[String] {
-        &self.events
-    }
-
-    /// What a document says of a subscription; it may name event types that are not known.
-    pub(crate) fn imported(
-        name: String,
-        url: String,
-        events: Vec<String>,
-        enabled: bool,
-        description: Option<String>,
-        metadata: BTreeMap<String, String>,
-    ) -> NewSubscription {
-        NewSubscription {
-            name,
-            url,
-            events,
-            enabled: Some(enabled),
-            secret: None,
-            description,
-            metadata,
-            allow_unknown_events: true,
-        }
+        &self.fields.events
     }
 
     pub(crate) fn states_secret(&self) -> bool {
         self.secret.is_some()
     }
 
-    /// Whether this subscription is as declared here, but for the secret.
-    pub(crate) fn is(&self, there: &Subscription) -> bool {
-        let NewSubscription {
-            name,
-            url,
-            events,
-            enabled,
-            secret: _,
-            description,
-            metadata,
-            allow_unknown_events: _,
-        } = self;
-        // Repeats are dropped when patterns are kept; such a list is compared the long way.
-        let same_events = events.len() == there.events.len()
-            && events.iter().zip(&there.events).all(|(declared, kept)| declared == kept.as_str());
-        *name == there.name
-            && *url == there.url
-            && same_events
-            && enabled.is_none_or(|enabled| enabled == there.enabled)
-            && *description == there.description
-            && *metadata == there.metadata
+    /// Returns whether the stored subscription has these fields. The secret is not compared, and
+    /// `enabled` only if it was stated.
+    pub(crate) fn equals(&self, stored: &Subscription) -> bool {
+        self.fields.equal_except_enabled(&stored.fields)
+            && (!self.states_enabled || self.fields.enabled == stored.fields.enabled)
     }
 
-    /// What makes a subscription of this name as declared here.
+    /// Returns the update that gives an existing subscription of this name these fields.
     pub(crate) fn into_update(self) -> SubscriptionUpdate {
-        let NewSubscription {
-            name: _,
-            url,
-            events,
-            enabled,
-            secret,
-            description,
-            metadata,
-            allow_unknown_events,
-        } = self;
-        SubscriptionUpdate::declared(
-            url,
-            events,
-            enabled,
-            secret,
-            description,
-            metadata,
-            allow_unknown_events,
-        )
+        let NewSubscription { fields, states_enabled, secret, allow_unknown_events } = self;
+        SubscriptionUpdate::from_declared(fields, states_enabled, secret, allow_unknown_events)
     }
 
-    /// Judges every rule but that of the name's uniqueness, which is the database's.
-    pub(crate) fn check(
+    /// Checks every rule, except that the name is not taken, which only the database can tell.
+    pub(crate) fn validate(
         self,
         rules: &Rules,
         catalog: &mut dyn EventCatalog,
-    ) -> Result<Result<Draft, Vec<Problem>>> {
-        let NewSubscription {
-            name,
-            url,
-            events,
-            enabled,
-            secret,
-            description,
-            metadata,
-            allow_unknown_events,
-        } = self;
-        let mut problems = Vec::new();
-        if let Err(why) = validation::check_name(&name) {
-            problems.push(Problem::new("name", why));
-        }
-        if let Err(why) = rules.url_policy.validate(&url) {
-            problems.push(Problem::new("url", why));
-        }
+    ) -> Validated<Draft> {
+        let NewSubscription { fields, states_enabled: _, secret, allow_unknown_events } = self;
         let catalog = if allow_unknown_events { None } else { Some(catalog) };
-        let (events, faults) = validation::check_events(&events, &[], catalog)?;
-        problems.extend(faults);
-        let secret = match secret
-            .map(|text| SigningSecret::read_at_least(text.as_str(), rules.min_secret_bytes))
-            .transpose()
-        {
-            Ok(secret) => secret,
-            Err(why) => {
-                problems.push(Problem::new("secret", why));
-                None
-            }
-        };
-        if let Some(Err(why)) = description.as_deref().map(check_description) {
-            problems.push(Problem::new("description", why));
-        }
-        problems.extend(validation::check_metadata(&metadata).err());
-        if !problems.is_empty() {
-            return Ok(Err(problems));
-        }
-        Ok(Ok(Draft {
-            name,
-            url,
-            events,
-            enabled: enabled.unwrap_or(true),
-            secret,
-            description,
-            metadata,
-        }))
+        Draft::validate(fields, secret, rules, catalog)
     }
 }
 
-/// A new subscription that keeps every rule.
-pub(crate) struct Draft {
-    pub(crate) name: String,
-    pub(crate) url: String,
-    pub(crate) events: Vec<EventPattern>,
-    pub(crate) enabled: bool,
-    pub(crate) secret: Option<SigningSecret>,
-    pub(crate) description: Option<String>,
-    pub(crate) metadata: BTreeMap<String, String>,
-}
-
-/// Everything but the secret, the identity and the history: to create the like of it elsewhere.
+/// Copies every field, but neither the secret nor the id and the times.
 impl From<&Subscription> for NewSubscription {
     fn from(subscription: &Subscription) -> NewSubscription {
-        let Subscription {
-            id: _,
-            name,
-            url,
-            events,
-            enabled,
-            description,
-            metadata,
-            created_at: _,
-            updated_at: _,
-            revision: _,
-        } = subscription;
         NewSubscription {
-            name: name.clone(),
-            url: url.clone(),
-            events: events.iter().map(ToString::to_string).collect(),
-            enabled: Some(*enabled),
+            fields: subscription.fields.clone().into_unvalidated(),
+            states_enabled: true,
             secret: None,
-            description: description.clone(),
-            metadata: metadata.clone(),
             allow_unknown_events: false,
         }
     }
@@ -298,40 +185,27 @@ impl From<&Subscription> for NewSubscription {
 
 impl fmt::Debug for NewSubscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let NewSubscription {
-            name,
-            url,
-            events,
-            enabled,
-            secret,
-            description,
-            metadata,
-            allow_unknown_events,
-        } = self;
-        f.debug_struct("NewSubscription")
-            .field("name", name)
-            .field("url", &url_policy::redacted(url))
-            .field("events", events)
-            .field("enabled", enabled)
-            .field("secret", secret)
-            .field("description", description)
-            .field("metadata", metadata)
+        let NewSubscription { fields, states_enabled, secret, allow_unknown_events } = self;
+        let mut debug = f.debug_struct("NewSubscription");
+        fields.debug_fields(&mut debug, Some(secret));
+        debug
             .field("allow_unknown_events", allow_unknown_events)
+            .field("states_enabled", states_enabled)
             .finish()
     }
 }
 
+/// A JSON body, and the keys that were read.
 #[derive(Default)]
 struct Body {
-    name: Option<String>,
-    url: Option<String>,
-    events: Option<Vec<String>>,
+    fields: SubscriptionFields<String>,
     enabled: Option<bool>,
     secret: Option<SecretText>,
-    description: Option<String>,
-    metadata: Option<BTreeMap<String, String>>,
     allow_unknown_events: Option<bool>,
+    keys: Vec<&'static str>,
 }
+
+const REQUIRED: [&str; 3] = ["name", "url", "events"];
 
 impl JsonObject for Body {
     const KEYS: &'static [&'static str] = &[
@@ -351,15 +225,17 @@ impl JsonObject for Body {
         key: &'static str,
         value: json::Value<'_, A>,
     ) -> Result<(), A::Error> {
+        let Body { fields, enabled, secret, allow_unknown_events, keys } = self;
+        keys.push(key);
         match key {
-            "name" => self.name = Some(value.read()?),
-            "url" => self.url = Some(value.read()?),
-            "events" => self.events = Some(value.read()?),
-            "enabled" => self.enabled = value.nullable()?,
-            "secret" => self.secret = value.nullable()?,
-            "description" => self.description = value.nullable()?,
-            "metadata" => self.metadata = value.nullable()?,
-            _ => self.allow_unknown_events = value.nullable()?,
+            "name" => fields.name = value.read()?,
+            "url" => fields.url = value.read()?,
+            "events" => fields.events = value.read()?,
+            "enabled" => *enabled = value.nullable()?,
+            "secret" => *secret = value.nullable()?,
+            "description" => fields.description = value.nullable()?,
+            "metadata" => fields.metadata = value.nullable()?.unwrap_or_default(),
+            _ => *allow_unknown_events = value.nullable()?,
         }
         Ok(())
     }
@@ -369,33 +245,19 @@ impl JsonType for NewSubscription {
     const EXPECTED: &'static str = "an object";
 
     fn object<'de, A: MapAccess<'de>>(
-        place: &Key<'_>,
+        key: &Key<'_>,
         entries: A,
     ) -> Result<NewSubscription, A::Error> {
-        let body: Body = json::document(place, entries)?;
-        let Body {
-            name,
-            url,
-            events,
-            enabled,
-            secret,
-            description,
-            metadata,
-            allow_unknown_events,
-        } = body;
-        let absent =
-            [("name", name.is_none()), ("url", url.is_none()), ("events", events.is_none())];
-        let (Some(name), Some(url), Some(events)) = (name, url, events) else {
-            return Err(place.missing_of(&absent));
-        };
+        let Body { fields, enabled, secret, allow_unknown_events, keys } =
+            json::document(key, entries)?;
+        let absent = REQUIRED.map(|name| (name, !keys.contains(&name)));
+        if absent.iter().any(|(_, absent)| *absent) {
+            return Err(key.missing_of(&absent));
+        }
         Ok(NewSubscription {
-            name,
-            url,
-            events,
-            enabled,
+            fields: SubscriptionFields { enabled: enabled.unwrap_or(true), ..fields },
+            states_enabled: enabled.is_some(),
             secret,
-            description,
-            metadata: metadata.unwrap_or_default(),
             allow_unknown_events: allow_unknown_events.unwrap_or(false),
         })
     }

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use serde::de::{Deserialize, Deserializer, MapAccess};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::Subscription;
+use super::stored::Subscription;
 use crate::error::{Error, Result};
 use crate::id::SubscriptionId;
 use crate::json::{self, JsonObject, JsonType, Key};
@@ -11,12 +11,13 @@ use crate::json::{self, JsonObject, JsonType, Key};
 const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 1_000;
 
-/// Which subscriptions to list, and where to begin. Each condition narrows what the others leave.
+/// A filter for subscriptions, with the position and the size of a page. All conditions have to
+/// hold.
 ///
 /// # JSON
 ///
-/// The keys are `enabled`, `nameContains`, `eventType`, `metadata` (an object, all of it must hold), `after` and
-/// `limit`; null equals absent, an unknown key is refused.
+/// The keys are `enabled`, `nameContains`, `eventType`, `metadata` (an object whose entries must
+/// all be present), `after` and `limit`. `null` equals absent. An unknown key is refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct ListQuery {
@@ -29,49 +30,54 @@ pub struct ListQuery {
 }
 
 impl ListQuery {
-    /// Every subscription, the first 100.
+    /// Returns a query for all subscriptions, in pages of 100.
     pub fn new() -> ListQuery {
         ListQuery::default()
     }
 
-    /// Only those that are enabled, or only those that are not.
+    /// Selects enabled subscriptions, or disabled ones.
     pub fn enabled(mut self, enabled: bool) -> ListQuery {
         self.enabled = Some(enabled);
         self
     }
 
-    /// Only those whose name holds this text, compared byte for byte. `%` and `_` are themselves.
+    /// Selects subscriptions whose name contains this text, compared byte for byte. `%` and `_`
+    /// have no special meaning.
     pub fn name_contains(mut self, text: impl Into<String>) -> ListQuery {
         self.name_contains = Some(text.into());
         self
     }
 
-    /// Only those with a pattern that covers this event type, also disabled ones. A name outside the catalog is
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound).
+    /// Selects subscriptions with a pattern that matches this event type, also disabled ones. A
+    /// name outside the catalog is [`ErrorKind::NotFound`](crate::ErrorKind::NotFound).
     pub fn event_type(mut self, name: impl Into<String>) -> ListQuery {
         self.event_type = Some(name.into());
         self
     }
 
-    /// Only those with this entry in their metadata. Said more than once, all must hold; the same key again, the later
-    /// value counts.
+    /// Selects subscriptions with this entry in their metadata.
+    ///
+    /// Several calls select subscriptions with all of the entries. A later value for the same key
+    /// replaces the earlier one.
     pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> ListQuery {
         self.metadata.insert(key.into(), value.into());
         self
     }
 
-    /// Only those after this id, which need not exist any more: the [`next_cursor`](Page::next_cursor) of a page.
+    /// Starts the page after this id, for example the [`next_cursor`](Page::next_cursor) of a page.
+    /// The id need not exist any more.
     pub fn after(mut self, id: SubscriptionId) -> ListQuery {
         self.after = Some(id);
         self
     }
 
-    /// How many a page holds: 1 to 1,000. Default: 100.
+    /// Sets the maximum number of subscriptions in a page, 1 to 1,000. Default: 100.
     pub fn limit(mut self, limit: usize) -> ListQuery {
         self.limit = Some(limit);
         self
     }
 
+    /// Returns the limit, or an `Invalid` error if it is out of range.
     pub(crate) fn checked_limit(&self) -> Result<usize> {
         match self.limit.unwrap_or(DEFAULT_LIMIT) {
             limit @ 1..=MAX_LIMIT => Ok(limit),
@@ -118,8 +124,8 @@ impl JsonObject for ListQuery {
 impl JsonType for ListQuery {
     const EXPECTED: &'static str = "an object";
 
-    fn object<'de, A: MapAccess<'de>>(place: &Key<'_>, entries: A) -> Result<ListQuery, A::Error> {
-        json::document(place, entries)
+    fn object<'de, A: MapAccess<'de>>(key: &Key<'_>, entries: A) -> Result<ListQuery, A::Error> {
+        json::document(key, entries)
     }
 }
 
@@ -129,11 +135,11 @@ impl<'de> Deserialize<'de> for ListQuery {
     }
 }
 
-/// One page of a list, in the order of creation.
+/// A page of subscriptions, in the order of creation.
 ///
 /// # JSON
 ///
-/// `{"subscriptions": […]}`, and `next` when there is more.
+/// `{"subscriptions": […]}`, and `next` if there are more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
     pub(crate) subscriptions: Vec<Subscription>,
@@ -141,12 +147,12 @@ pub struct Page {
 }
 
 impl Page {
-    /// The subscriptions of this page.
+    /// Returns the subscriptions of this page.
     pub fn subscriptions(&self) -> &[Subscription] {
         &self.subscriptions
     }
 
-    /// Where the next page begins: for [`ListQuery::after`]. None when this is the last.
+    /// Returns the cursor of the next page, for [`ListQuery::after`]. `None` on the last page.
     pub fn next_cursor(&self) -> Option<SubscriptionId> {
         self.subscriptions.last().filter(|_| self.more).map(Subscription::id)
     }

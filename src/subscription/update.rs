@@ -3,39 +3,42 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess};
 
-use super::Subscription;
-use super::validation::{self, EventCatalog, Rules};
-use crate::error::{Problem, Result};
+use super::fields::SubscriptionFields;
+use super::validation::{self, EventCatalog, Rejection, Rules, Validated};
+use crate::error::Problem;
 use crate::event_type::check_description;
 use crate::json::{self, JsonObject, JsonType, Key, Nullable};
 use crate::secret::{SecretText, SigningSecret};
 use crate::url_policy;
 
-/// What to change of a subscription: the body of a PATCH.
+/// A change to a subscription: the body of a PATCH.
 ///
-/// What is not named stays as it is. An update checks what it changes, by the rules of
-/// [`NewSubscription`](crate::NewSubscription#rules), and leaves the rest alone; of `events` only the patterns that the
-/// subscription does not already have are checked against the catalog. Setters act in the order called.
+/// Fields that are not set keep their values. An update validates the fields that it changes, by
+/// the rules of [`NewSubscription`](crate::NewSubscription#rules), and no others. Of `events`, it
+/// looks up in the catalog only the patterns that the subscription does not have yet. Setters act
+/// in the order called.
 ///
 /// # JSON
 ///
-/// A JSON merge patch ([RFC 7396](https://www.rfc-editor.org/rfc/rfc7396)) with the keys `name`, `url`, `events`,
-/// `enabled`, `secret`, `description`, `metadata`, `ifRevision` and `allowUnknownEvents`. `metadata` merges, and a null
-/// value removes its key; `null` clears `description` or all of `metadata` and is refused for the rest. An unknown key
-/// is refused.
+/// A JSON merge patch ([RFC 7396](https://www.rfc-editor.org/rfc/rfc7396)) with the keys `name`,
+/// `url`, `events`, `enabled`, `secret`, `description`, `metadata`, `ifRevision` and
+/// `allowUnknownEvents`. `metadata` merges, and a null value removes its key. `null` clears
+/// `description` or all of `metadata`, and is refused for the other keys. An unknown key is
+/// refused.
 ///
 /// ```
 /// use webhook_registry::{NewSubscription, Registry, SubscriptionUpdate};
 ///
 /// let registry = Registry::in_memory()?;
 /// registry.register_event_type("agent.presencechanged.v1")?;
-/// let id = registry.create(NewSubscription::new("crm", "https://example.com/", ["agent.*"]))?.subscription().id();
+/// let new = NewSubscription::new("crm", "https://example.com/", ["agent.*"]);
+/// let id = registry.create(new)?.subscription().id();
 ///
 /// let patch: SubscriptionUpdate = serde_json::from_str(r#"{"enabled": false, "ifRevision": 1}"#)?;
 /// assert_eq!(registry.update(id, patch)?.revision(), 2);
 ///
 /// let same = registry.update(id, SubscriptionUpdate::new().enabled(false))?;
-/// assert_eq!(same.revision(), 2, "what changes nothing counts for nothing");
+/// assert_eq!(same.revision(), 2, "an update without effect adds no revision");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
@@ -54,7 +57,7 @@ pub struct SubscriptionUpdate {
     if_revision: Option<u64>,
 }
 
-/// A field that can be absent: what becomes of it.
+/// A change to an optional field.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 enum Patch {
     #[default]
@@ -66,29 +69,29 @@ enum Patch {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct MetadataPatch {
     clear: bool,
-    /// None removes the key.
+    /// `None` removes the key.
     entries: BTreeMap<String, Option<String>>,
 }
 
 impl SubscriptionUpdate {
-    /// Changes nothing, yet.
+    /// Returns an update that changes nothing.
     pub fn new() -> SubscriptionUpdate {
         SubscriptionUpdate::default()
     }
 
-    /// Another name.
+    /// Sets the name.
     pub fn name(mut self, name: impl Into<String>) -> SubscriptionUpdate {
         self.name = Some(name.into());
         self
     }
 
-    /// Another URL.
+    /// Sets the URL.
     pub fn url(mut self, url: impl Into<String>) -> SubscriptionUpdate {
         self.url = Some(url.into());
         self
     }
 
-    /// Other patterns instead of all that there are.
+    /// Replaces all patterns.
     pub fn events(
         mut self,
         events: impl IntoIterator<Item = impl AsRef<str>>,
@@ -97,28 +100,30 @@ impl SubscriptionUpdate {
         self
     }
 
-    /// Whether it gets events.
+    /// Sets whether dispatch includes the subscription.
     pub fn enabled(mut self, enabled: bool) -> SubscriptionUpdate {
         self.enabled = Some(enabled);
         self
     }
 
-    /// Another secret, at once: every one before is dropped. Stated again, the current one ends the overlap of those that
-    /// were [rotated](crate::Registry::rotate_secret) away, and changes nothing where none lives. In another spelling of
-    /// the same key it is kept as given, which counts as a change, and its
-    /// [`created_at`](crate::IssuedSecret::created_at) stays.
+    /// Replaces the secret at once and drops every earlier one.
+    ///
+    /// The current secret, set again, ends the overlap of the secrets that a
+    /// [rotation](crate::Registry::rotate_secret) replaced. If none of those is live, nothing
+    /// changes. Another spelling of the same key is stored as given and counts as a change, but
+    /// [`created_at`](crate::IssuedSecret::created_at) does not change.
     pub fn secret(mut self, text: impl Into<String>) -> SubscriptionUpdate {
         self.secret = Some(SecretText::from(text.into()));
         self
     }
 
-    /// Another description.
+    /// Sets the description.
     pub fn description(mut self, text: impl Into<String>) -> SubscriptionUpdate {
         self.description = Patch::Set(text.into());
         self
     }
 
-    /// No description any more.
+    /// Removes the description.
     pub fn clear_description(mut self) -> SubscriptionUpdate {
         self.description = Patch::Clear;
         self
@@ -134,46 +139,45 @@ impl SubscriptionUpdate {
         self
     }
 
-    /// Removes one entry of the metadata, if it is there.
+    /// Removes one entry of the metadata, if it exists.
     pub fn remove_metadata(mut self, key: impl Into<String>) -> SubscriptionUpdate {
         self.metadata.entries.insert(key.into(), None);
         self
     }
 
-    /// Removes all metadata, also what was added before this call.
+    /// Removes all metadata, including entries that were set before this call.
     pub fn clear_metadata(mut self) -> SubscriptionUpdate {
         self.metadata = MetadataPatch { clear: true, entries: BTreeMap::new() };
         self
     }
 
-    /// Lets this one call name event types that the catalog does not know. Default: `false`.
+    /// Lets this one call name event types outside the catalog. Default: `false`.
     pub fn allow_unknown_events(mut self, allow: bool) -> SubscriptionUpdate {
         self.allow_unknown_events = allow;
         self
     }
 
-    /// Refuses the update with [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) unless the subscription is at this
-    /// revision, also when it would change nothing.
+    /// Makes the update fail with [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) unless the
+    /// subscription is at this revision, even if the update would change nothing.
     pub fn if_revision(mut self, revision: u64) -> SubscriptionUpdate {
         self.if_revision = Some(revision);
         self
     }
 
-    /// What makes a subscription as declared: what is absent is cleared, but `enabled` and the secret are left alone.
-    pub(crate) fn declared(
-        url: String,
-        events: Vec<String>,
-        enabled: Option<bool>,
+    /// Returns the update that reconciles a subscription with a declared one. It clears an absent
+    /// description and absent metadata, and keeps `enabled` and the secret unless they are stated.
+    pub(super) fn from_declared(
+        fields: SubscriptionFields<String>,
+        states_enabled: bool,
         secret: Option<SecretText>,
-        description: Option<String>,
-        metadata: BTreeMap<String, String>,
         allow_unknown_events: bool,
     ) -> SubscriptionUpdate {
+        let SubscriptionFields { name: _, url, events, enabled, description, metadata } = fields;
         SubscriptionUpdate {
             name: None,
             url: Some(url),
             events: Some(events),
-            enabled,
+            enabled: states_enabled.then_some(enabled),
             secret,
             description: description.map_or(Patch::Clear, Patch::Set),
             metadata: MetadataPatch {
@@ -185,19 +189,19 @@ impl SubscriptionUpdate {
         }
     }
 
-    /// The revision that the caller saw last, if it told.
+    /// Returns the revision that the caller expects, if any.
     pub(crate) fn expected_revision(&self) -> Option<u64> {
         self.if_revision
     }
 
-    /// What `current` becomes. Its revision and times are the caller's.
-    pub(crate) fn check(
+    /// Applies the patch to the fields of a subscription, and validates those that it changes.
+    pub(crate) fn validate(
         self,
-        current: &Subscription,
+        current: &SubscriptionFields,
         current_secret: &SigningSecret,
         rules: &Rules,
         catalog: &mut dyn EventCatalog,
-    ) -> Result<Result<Updated, Vec<Problem>>> {
+    ) -> Validated<Updated> {
         let SubscriptionUpdate {
             name,
             url,
@@ -223,12 +227,12 @@ impl SubscriptionUpdate {
         }
         if let Some(events) = events {
             let catalog = if allow_unknown_events { None } else { Some(catalog) };
-            let (patterns, faults) = validation::check_events(&events, &current.events, catalog)?;
-            problems.extend(faults);
+            let (patterns, found) = validation::check_events(&events, &current.events, catalog)?;
+            problems.extend(found);
             after.events = patterns;
         }
         after.enabled = enabled.unwrap_or(current.enabled);
-        let secret = secret.map(|text| stated(&text, current_secret, rules));
+        let secret = secret.map(|text| validate_secret(&text, current_secret, rules));
         let secret = secret.transpose().unwrap_or_else(|why| {
             problems.push(Problem::new("secret", why));
             None
@@ -245,17 +249,17 @@ impl SubscriptionUpdate {
         }
         metadata.apply(&mut after.metadata);
         problems.extend(validation::check_metadata(&after.metadata).err());
-        Ok(if problems.is_empty() {
-            Ok(Updated { subscription: after, secret })
+        if problems.is_empty() {
+            Ok(Updated { fields: after, secret })
         } else {
-            Err(problems)
-        })
+            Err(Rejection::Problems(problems))
+        }
     }
 }
 
-/// Returns the secret that was stated. The key of the current one is not judged by the rules, which
-/// may have become stricter.
-fn stated(
+/// Returns the stated secret. The rules do not apply to the key of the current secret, because they
+/// may have become stricter since that secret was stored.
+fn validate_secret(
     text: &SecretText,
     current: &SigningSecret,
     rules: &Rules,
@@ -286,10 +290,10 @@ impl MetadataPatch {
     }
 }
 
-/// What a subscription becomes by an update that keeps every rule.
+/// The result of a valid update.
 pub(crate) struct Updated {
-    pub(crate) subscription: Subscription,
-    /// The secret that was stated, the current one or another; None where nothing was said of it.
+    pub(crate) fields: SubscriptionFields,
+    /// The stated secret, which can be the current one. None if no secret was stated.
     pub(crate) secret: Option<SigningSecret>,
 }
 
@@ -366,10 +370,10 @@ impl JsonType for SubscriptionUpdate {
     const EXPECTED: &'static str = "an object";
 
     fn object<'de, A: MapAccess<'de>>(
-        place: &Key<'_>,
+        key: &Key<'_>,
         entries: A,
     ) -> Result<SubscriptionUpdate, A::Error> {
-        json::document(place, entries)
+        json::document(key, entries)
     }
 }
 

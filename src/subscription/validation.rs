@@ -1,9 +1,10 @@
-//! The rules for the parts of a subscription. Each answers with the reason alone, or with the problems it found.
+//! The rules for the fields of a subscription.
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::Subscription;
-use crate::error::{Misspelt, Problem, Result, quoted, quoted_key};
+use super::fields::SubscriptionFields;
+use super::stored::Subscription;
+use crate::error::{Error, Misspelt, Problem, Result, quoted, quoted_key};
 use crate::event_type::check_description;
 use crate::pattern::EventPattern;
 use crate::secret::MIN_KEY;
@@ -15,7 +16,38 @@ const MAX_METADATA: usize = 50;
 const MAX_KEY: usize = 128;
 const MAX_VALUE: usize = 1_024;
 
-/// The rules that each registry sets for itself. They judge what is new or changed, never what is in the file.
+/// A value that meets every rule, or the reason why there is none.
+pub(crate) type Validated<T> = Result<T, Rejection>;
+
+/// The reason why a value was not validated.
+pub(crate) enum Rejection {
+    /// Every problem of the value.
+    Problems(Vec<Problem>),
+    /// The catalog could not be read.
+    Failed(Error),
+}
+
+impl From<Error> for Rejection {
+    fn from(error: Error) -> Rejection {
+        Rejection::Failed(error)
+    }
+}
+
+impl Rejection {
+    /// Returns the error of a call for this value alone.
+    ///
+    /// There is no `From` for this direction, because it would make the error type of many closures
+    /// ambiguous.
+    pub(crate) fn into_error(self) -> Error {
+        match self {
+            Rejection::Problems(problems) => Error::invalid(problems),
+            Rejection::Failed(error) => error,
+        }
+    }
+}
+
+/// The rules that differ between registries. They apply to new and changed values, never to values
+/// that the file already contains.
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
     pub(crate) url_policy: UrlPolicy,
@@ -28,7 +60,8 @@ impl Default for Rules {
     }
 }
 
-/// The parts of a subscription that was read back; none for what is not there or does not decode.
+/// The fields of a subscription that was read back. `None` for a field that is absent or does not
+/// decode.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct StoredParts<'s> {
     pub(crate) name: Option<&'s str>,
@@ -40,7 +73,8 @@ pub(crate) struct StoredParts<'s> {
 
 impl<'s> From<&'s Subscription> for StoredParts<'s> {
     fn from(subscription: &'s Subscription) -> StoredParts<'s> {
-        let Subscription { name, url, events, description, metadata, .. } = subscription;
+        let SubscriptionFields { name, url, events, enabled: _, description, metadata } =
+            &subscription.fields;
         StoredParts {
             name: Some(name),
             url: Some(url),
@@ -52,7 +86,7 @@ impl<'s> From<&'s Subscription> for StoredParts<'s> {
 }
 
 impl StoredParts<'_> {
-    /// Which of the rules that every registry has these parts break.
+    /// Returns the problems with these fields, by the rules that all registries share.
     pub(crate) fn faults(self) -> Vec<Problem> {
         let StoredParts { name, url, events, description, metadata } = self;
         let mut problems = Vec::new();
@@ -68,7 +102,8 @@ impl StoredParts<'_> {
     }
 }
 
-/// What dispatch reads of a subscription breaks none of the rules, as far as they can be judged without parsing the URL.
+/// Checks the fields that dispatch reads. The URL is not parsed, because that takes too long for
+/// each subscriber.
 pub(crate) fn check_recipient(
     name: &str,
     url: &str,
@@ -79,7 +114,7 @@ pub(crate) fn check_recipient(
     check_metadata(metadata)
 }
 
-/// The patterns of a stored subscription, each of which keeps the syntax.
+/// Checks the number of stored patterns, and that none repeats. Decoding has checked their syntax.
 fn check_kept_events(events: &[EventPattern]) -> Result<(), Problem> {
     if !(1..=MAX_EVENTS).contains(&events.len()) {
         let why = format!("a subscription has 1 to {MAX_EVENTS} of them, not {}", events.len());
@@ -96,7 +131,7 @@ fn check_kept_events(events: &[EventPattern]) -> Result<(), Problem> {
 }
 
 pub(crate) fn check_name(name: &str) -> Result<(), String> {
-    // Most names are short and of visible ASCII, and dispatch judges each that it reads.
+    // Dispatch checks every name that it reads, and most names are short and visible ASCII.
     let (first, last) = (name.bytes().next(), name.bytes().next_back());
     if (1..=MAX_NAME).contains(&name.len())
         && ![first, last].contains(&Some(b' '))
@@ -104,7 +139,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
     {
         return Ok(());
     }
-    // Counted no further than needed: the text can be any length.
+    // The text can have any length, so counting stops after the limit.
     if name.chars().nth(MAX_NAME).is_some() {
         return Err(format!(
             "a name has at most {MAX_NAME} characters, not {}",
@@ -123,17 +158,17 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Judges the number of keys and each entry. Every fault is told, in one problem.
+/// Checks the number of keys and each entry. One problem lists the faults, at most five of them for entries.
 pub(crate) fn check_metadata(metadata: &BTreeMap<String, String>) -> Result<(), Problem> {
     const SHOWN: usize = 5;
-    let mut faults = Vec::new();
+    let mut found = Vec::new();
     if metadata.len() > MAX_METADATA {
-        faults.push(format!("at most {MAX_METADATA} keys are kept, not {}", metadata.len()));
+        found.push(format!("at most {MAX_METADATA} keys are kept, not {}", metadata.len()));
     }
-    faults.extend(
+    found.extend(
         metadata.iter().filter_map(|(key, value)| check_entry(key, value).err()).take(SHOWN),
     );
-    if faults.is_empty() { Ok(()) } else { Err(Problem::new("metadata", faults.join("; "))) }
+    if found.is_empty() { Ok(()) } else { Err(Problem::new("metadata", found.join("; "))) }
 }
 
 fn check_entry(key: &str, value: &str) -> Result<(), String> {
@@ -154,15 +189,16 @@ fn check_entry(key: &str, value: &str) -> Result<(), String> {
     }
 }
 
-/// What the rules ask of the catalog.
+/// The catalog of event types, as validation needs it.
 pub(crate) trait EventCatalog {
-    /// Whether the pattern covers a known event type.
-    fn covers(&mut self, pattern: &EventPattern) -> Result<bool>;
+    /// Returns whether the pattern matches a known event type.
+    fn has_match(&mut self, pattern: &EventPattern) -> Result<bool>;
 }
 
-/// Judges the patterns of a subscription as given, and answers those to keep: in order, without repeats.
+/// Validates the patterns of a subscription. Returns them in order and without repeats, with the
+/// problems that were found.
 ///
-/// What is in `known` already belongs to the subscription, and is not asked of the catalog.
+/// The subscription already has the patterns in `known`, so they are not looked up in the catalog.
 pub(crate) fn check_events(
     given: &[String],
     known: &[EventPattern],
@@ -192,7 +228,7 @@ pub(crate) fn check_events(
         };
         if let Some(catalog) = catalog.as_deref_mut()
             && !known.contains(&pattern)
-            && !catalog.covers(&pattern)?
+            && !catalog.has_match(&pattern)?
         {
             problems.push(unknown_event(at(), &pattern));
         }
@@ -209,12 +245,12 @@ fn unknown_event(field: String, pattern: &EventPattern) -> Problem {
         let misspelt = Misspelt::Name(text.into());
         return Problem::new(field, format!("no event type {text:?}")).with_misspelt(misspelt);
     }
-    // Compared is the longer literal end.
+    // The longer literal end tells more about what was meant.
     let (prefix, suffix) = (pattern.literal_prefix(), pattern.literal_suffix());
     let misspelt = if prefix.len() >= suffix.len() {
         Misspelt::Start(prefix.into())
     } else {
         Misspelt::End(suffix.into())
     };
-    Problem::new(field, format!("{text:?} covers no event type")).with_misspelt(misspelt)
+    Problem::new(field, format!("{text:?} matches no event type")).with_misspelt(misspelt)
 }

@@ -23,8 +23,8 @@ fn wal_length(path: &Path) -> u64 {
     fs::metadata(format!("{}-wal", path.display())).map_or(0, |found| found.len())
 }
 
-fn without_checkpoints() -> RegistryOptions {
-    Registry::options().leave_checkpoints(true)
+fn without_auto_checkpoint() -> RegistryOptions {
+    Registry::options().auto_checkpoint(false)
 }
 
 fn read_only() -> RegistryOptions {
@@ -57,7 +57,7 @@ fn without_automatic_checkpoints_none_is_made_not_even_on_closing() {
     let file = fs::read(&path).unwrap();
     let reader = read_only().open(&path).unwrap();
     {
-        let registry = without_checkpoints().open(&path).unwrap();
+        let registry = without_auto_checkpoint().open(&path).unwrap();
         write_many_pages(&registry);
         assert!(
             wal_length(&path) > 2 * 1_000 * 4_096,
@@ -77,7 +77,7 @@ fn without_automatic_checkpoints_none_is_made_not_even_on_closing() {
     assert_eq!(reader.len().unwrap(), 151);
     drop(reader);
     assert!(fs::read(&path).unwrap() == file, "a reader made a checkpoint");
-    drop(without_checkpoints().open(&path).unwrap());
+    drop(without_auto_checkpoint().open(&path).unwrap());
     assert!(fs::read(&path).unwrap() == file, "a checkpoint was made on closing");
     assert!(wal_length(&path) > 2 * 1_000 * 4_096);
 
@@ -92,16 +92,16 @@ fn without_automatic_checkpoints_none_is_made_not_even_on_closing() {
 #[test]
 fn disabling_checkpoints_is_rejected_for_exclusive_and_in_memory_registries() {
     let (_folder, path) = folder();
-    refused(without_checkpoints().in_memory(), ErrorKind::Invalid, &["leave_checkpoints"]);
+    refused(without_auto_checkpoint().in_memory(), ErrorKind::Invalid, &["auto_checkpoint"]);
     refused(
-        without_checkpoints().exclusive(true).open(&path),
+        without_auto_checkpoint().exclusive(true).open(&path),
         ErrorKind::Invalid,
-        &["leave_checkpoints"],
+        &["auto_checkpoint"],
     );
     assert!(!path.exists());
     // A read-only registry makes no checkpoints anyway.
     create_closed(&path, "one");
-    assert_eq!(without_checkpoints().read_only(true).open(&path).unwrap().len().unwrap(), 1);
+    assert_eq!(without_auto_checkpoint().read_only(true).open(&path).unwrap().len().unwrap(), 1);
 }
 
 /// Returns the names of the subscribers from the cache, and of all subscriptions from the file.

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use webhook_registry::{
-    Durability, ErrorKind, ListQuery, Registry, Rotation, SubscriptionId, SubscriptionUpdate,
+    Durability, ErrorKind, ListQuery, Prune, Registry, Rotation, SubscriptionId, SubscriptionUpdate,
 };
 
 use crate::support::child::{self, Peer};
@@ -197,4 +197,29 @@ fn a_dropped_secret_is_absent_from_the_raw_bytes_after_a_checkpoint() {
             .is_ok_and(|issued| issued.iter().any(|issued| issued.secret().expose() == second));
         assert_eq!(files_with(folder.path(), b"Sought/Second").len(), usize::from(stays), "{how}");
     }
+}
+
+#[test]
+fn a_change_to_secrets_alone_writes_no_other_column_but_revision_and_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.db");
+    let registry = Registry::open(&path).unwrap();
+    learn(&registry);
+    let id = registry.create(new("crm")).unwrap().subscription().id();
+    let trigger = "CREATE TRIGGER guard BEFORE UPDATE OF \
+                   id, name, url, enabled, description, metadata, created_at ON subscription \
+                   BEGIN SELECT RAISE(ABORT, 'rewritten'); END";
+    rusqlite::Connection::open(&path).unwrap().execute_batch(trigger).unwrap();
+    let disable = SubscriptionUpdate::new().enabled(false);
+    assert!(registry.update(id, disable).is_err(), "the trigger proves nothing");
+
+    registry.rotate_secret(id, Rotation::new()).unwrap();
+    registry.revoke_old_secrets(id).unwrap();
+    let replaced = |text: &str| SubscriptionUpdate::new().secret(text.repeat(43));
+    registry.update(id, replaced("A")).unwrap();
+    registry.ensure(new("crm").secret("B".repeat(43))).unwrap();
+    let plan = registry.plan([new("crm").secret("C".repeat(43))], Prune::Keep).unwrap();
+    registry.apply(plan).unwrap();
+    assert_eq!(registry.secret(id).unwrap().expose(), "C".repeat(43));
+    assert_eq!(registry.get(id).unwrap().unwrap().revision(), 6);
 }

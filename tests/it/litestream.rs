@@ -51,7 +51,7 @@ impl Litestream {
     }
 
     fn open(&self) -> Registry {
-        Registry::options().leave_checkpoints(true).open(self.path()).unwrap()
+        Registry::options().auto_checkpoint(false).open(self.path()).unwrap()
     }
 
     fn command(&self, name: &str) -> Command {
@@ -187,7 +187,7 @@ fn litestream_restores_the_registry() {
 #[test]
 fn litestream_continues_its_chain_after_both_were_closed() {
     let Some(litestream) = Litestream::new(false) else { return };
-    restore_after_reopening(&litestream, true);
+    restore_after_reopening(&litestream, false);
     assert_eq!(
         litestream.generations(),
         1,
@@ -199,12 +199,12 @@ fn litestream_continues_its_chain_after_both_were_closed() {
 #[test]
 fn litestream_loses_nothing_if_the_registry_makes_checkpoints() {
     let Some(litestream) = Litestream::new(false) else { return };
-    restore_after_reopening(&litestream, false);
+    restore_after_reopening(&litestream, true);
 }
 
 /// Closes both, writes to the registry without Litestream, and then opens both again.
-fn restore_after_reopening(litestream: &Litestream, leave: bool) {
-    let open = || Registry::options().leave_checkpoints(leave).open(litestream.path()).unwrap();
+fn restore_after_reopening(litestream: &Litestream, auto: bool) {
+    let open = || Registry::options().auto_checkpoint(auto).open(litestream.path()).unwrap();
     let registry = open();
     learn(&registry);
     let running = litestream.replicate();
@@ -230,8 +230,7 @@ fn a_replicated_file_can_be_rekeyed_after_litestream_was_stopped() {
     registry.create(new("one")).unwrap();
     let running = litestream.replicate();
     drop(registry);
-    let hasty =
-        Registry::options().busy_timeout(Duration::from_millis(100)).leave_checkpoints(true);
+    let hasty = Registry::options().busy_timeout(Duration::from_millis(100)).auto_checkpoint(false);
     refused(hasty.open(litestream.path()).unwrap().rekey(Some([7; 32])), ErrorKind::Busy, &[]);
     let registry = litestream.open();
     litestream.end(running, &registry, &Registry::options());

@@ -321,7 +321,7 @@ fn unknown_events_are_rejected_with_a_suggestion_unless_allowed() {
         ("agent.", "no event type"),
         ("agnet.*", "did you mean \"agent.presencechanged.v1\"?"),
         ("*.held.v2", "did you mean \"channel.held.v1\"?"),
-        ("fax.*", "\"fax.*\" covers no event type"),
+        ("fax.*", "\"fax.*\" matches no event type"),
     ] {
         let events = json!({"events": [pattern, "*"]});
         let message = assert_rejected(&events, &["events[0]"]);

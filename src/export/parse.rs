@@ -1,0 +1,217 @@
+//! Deserializing an [`Export`].
+
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess};
+
+use super::document::{Export, Exported, ExportedSecret, FORMAT};
+use crate::json::{self, Json, JsonObject, JsonType, Key};
+
+const KEYS: [&str; 3] = ["formatVersion", "eventTypes", "subscriptions"];
+
+/// The value of a key of the document.
+enum Part<T> {
+    /// The document has no such key, or it has not been read yet.
+    Absent,
+    /// The key came before the format was known, so the value has not been interpreted.
+    Unread(Json),
+    Read(T),
+}
+
+impl<T: JsonType> Part<T> {
+    fn take<'de, A: MapAccess<'de>>(
+        &mut self,
+        key: &Key<'_>,
+        known: bool,
+        entries: &mut A,
+    ) -> Result<(), A::Error> {
+        *self = if known {
+            Part::Read(entries.next_value_seed(key.read::<T>())?)
+        } else {
+            Part::Unread(entries.next_value()?)
+        };
+        Ok(())
+    }
+
+    fn is_absent(&self) -> bool {
+        matches!(self, Part::Absent)
+    }
+
+    /// Returns the interpreted value, or `None` if it is absent.
+    fn finish<E: Error>(self, key: &Key<'_>) -> Result<Option<T>, E> {
+        match self {
+            Part::Absent => Ok(None),
+            Part::Unread(json) => json.replay(key).map(Some),
+            Part::Read(value) => Ok(Some(value)),
+        }
+    }
+}
+
+/// JSON keys have no order, and the keys and types of another format are unknown. So nothing is
+/// rejected before `formatVersion` is read: a value that comes before it is kept as JSON, and the
+/// first wrong key is remembered. Documents that a registry writes begin with `formatVersion` and
+/// need no intermediate value.
+impl JsonType for Export {
+    const EXPECTED: &'static str = "an object";
+
+    fn object<'de, A: MapAccess<'de>>(
+        document: &Key<'_>,
+        mut entries: A,
+    ) -> Result<Export, A::Error> {
+        let mut version: Option<u64> = None;
+        let (mut event_types, mut subscriptions) = (Part::Absent, Part::Absent);
+        // The first wrong key. It is no error if the document has another format.
+        let mut fault: Option<A::Error> = None;
+        while let Some(name) = entries.next_key_seed(document.read::<String>())? {
+            let known = version == Some(FORMAT);
+            let key = document.of(&name);
+            match name.as_str() {
+                "formatVersion" if version.is_some() => return Err(document.twice(&name)),
+                "formatVersion" => version = Some(entries.next_value_seed(key.read::<u64>())?),
+                "eventTypes" if event_types.is_absent() && (known || version.is_none()) => {
+                    event_types.take::<A>(&key, known, &mut entries)?;
+                }
+                "subscriptions" if subscriptions.is_absent() && (known || version.is_none()) => {
+                    subscriptions.take::<A>(&key, known, &mut entries)?;
+                }
+                _ => {
+                    let wrong = || {
+                        if KEYS.contains(&name.as_str()) {
+                            document.twice(&name)
+                        } else {
+                            document.unknown(&name, &KEYS)
+                        }
+                    };
+                    fault.get_or_insert_with(wrong);
+                    entries.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        if let Some(format_version) = version.filter(|version| *version != FORMAT) {
+            return Ok(Export {
+                format_version,
+                event_types: Vec::new(),
+                subscriptions: Vec::new(),
+            });
+        }
+        if let Some(fault) = fault {
+            return Err(fault);
+        }
+        let event_types = event_types.finish(&document.of("eventTypes"))?;
+        let subscriptions = subscriptions.finish(&document.of("subscriptions"))?;
+        let absent = [
+            ("formatVersion", version.is_none()),
+            ("eventTypes", event_types.is_none()),
+            ("subscriptions", subscriptions.is_none()),
+        ];
+        let (Some(format_version), Some(event_types), Some(subscriptions)) =
+            (version, event_types, subscriptions)
+        else {
+            return Err(document.missing_of(&absent));
+        };
+        Ok(Export { format_version, event_types, subscriptions })
+    }
+}
+
+impl<'de> Deserialize<'de> for Export {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Export, D::Error> {
+        json::read(deserializer)
+    }
+}
+
+/// A value that is being read, and its keys so far.
+#[derive(Default)]
+struct Seen<T> {
+    value: T,
+    keys: Vec<&'static str>,
+}
+
+impl JsonObject for Seen<Exported> {
+    const KEYS: &'static [&'static str] = &[
+        "subscriptionId",
+        "name",
+        "url",
+        "events",
+        "enabled",
+        "createdAt",
+        "updatedAt",
+        "revision",
+        "secrets",
+        "description",
+        "metadata",
+    ];
+    const DENY_UNKNOWN_FIELDS: bool = true;
+
+    fn take<'de, A: MapAccess<'de>>(
+        &mut self,
+        key: &'static str,
+        value: json::Value<'_, A>,
+    ) -> Result<(), A::Error> {
+        let Seen { value: subscription, keys } = self;
+        keys.push(key);
+        match key {
+            "subscriptionId" => subscription.id = value.read()?,
+            "name" => subscription.fields.name = value.read()?,
+            "url" => subscription.fields.url = value.read()?,
+            "events" => subscription.fields.events = value.read()?,
+            "enabled" => subscription.fields.enabled = value.read()?,
+            "createdAt" => subscription.created_at = value.read()?,
+            "updatedAt" => subscription.updated_at = value.read()?,
+            "revision" => subscription.revision = value.read()?,
+            "secrets" => subscription.secrets = value.read()?,
+            "description" => subscription.fields.description = value.nullable()?,
+            _ => subscription.fields.metadata = value.nullable()?.unwrap_or_default(),
+        }
+        Ok(())
+    }
+}
+
+impl JsonObject for Seen<ExportedSecret> {
+    const KEYS: &'static [&'static str] = &["secret", "createdAt", "expiresAt"];
+    const DENY_UNKNOWN_FIELDS: bool = true;
+
+    fn take<'de, A: MapAccess<'de>>(
+        &mut self,
+        key: &'static str,
+        value: json::Value<'_, A>,
+    ) -> Result<(), A::Error> {
+        let Seen { value: secret, keys } = self;
+        keys.push(key);
+        match key {
+            "secret" => secret.secret = value.read()?,
+            "createdAt" => secret.created_at = value.read()?,
+            _ => secret.expires_at = value.nullable()?,
+        }
+        Ok(())
+    }
+}
+
+/// Reads an object. Its first `required` keys must not be absent.
+fn read_required<'de, T, A>(key: &Key<'_>, entries: A, required: usize) -> Result<T, A::Error>
+where
+    T: Default,
+    Seen<T>: JsonObject,
+    A: MapAccess<'de>,
+{
+    let Seen { value, keys } = json::document::<Seen<T>, A>(key, entries)?;
+    let absent: Vec<_> =
+        Seen::<T>::KEYS.iter().take(required).map(|name| (*name, !keys.contains(name))).collect();
+    if absent.iter().any(|(_, absent)| *absent) { Err(key.missing_of(&absent)) } else { Ok(value) }
+}
+
+impl JsonType for Exported {
+    const EXPECTED: &'static str = "an object";
+
+    fn object<'de, A: MapAccess<'de>>(key: &Key<'_>, entries: A) -> Result<Exported, A::Error> {
+        read_required(key, entries, 9)
+    }
+}
+
+impl JsonType for ExportedSecret {
+    const EXPECTED: &'static str = "an object";
+
+    fn object<'de, A: MapAccess<'de>>(
+        key: &Key<'_>,
+        entries: A,
+    ) -> Result<ExportedSecret, A::Error> {
+        read_required(key, entries, 2)
+    }
+}
