@@ -6,7 +6,7 @@ use std::panic::AssertUnwindSafe;
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use crate::escape::visible_owned;
-pub(crate) use crate::escape::{quoted, quoted_key, visible};
+pub(crate) use crate::escape::{key_name, quoted, quoted_key, visible};
 
 /// What every fallible call of this crate returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -201,6 +201,10 @@ impl JsonType for SecretText {
     const EXPECTED: &'static str = String::EXPECTED;
     const OR_NULL: &'static str = String::OR_NULL;
 
+    fn placeholder() -> Option<SecretText> {
+        Some(SecretText::default())
+    }
+
     fn text(value: String) -> Option<SecretText> {
         Some(SecretText::from(value))
     }

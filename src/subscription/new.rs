@@ -32,24 +32,23 @@ use crate::url_policy;
 ///
 /// # JSON
 ///
-/// The keys are `name`, `url`, `events`, `enabled`, `secret`, `description`, `metadata` and `allowUnknownEvents`;
-/// `null` equals absent for all but the first three. An unknown key is refused, and so is one that stands twice.
+/// The keys are `name`, `url`, `events`, `enabled`, `secret`, `description` and `metadata`. `null`
+/// equals absent for all but the first three. An unknown key is rejected, and so is a repeated one.
 /// Reading checks the shape only. A message names the key and the types, never a value.
+/// [`from_json`](NewSubscription::from_json) reports every fault, and `Deserialize` only the first.
 ///
-/// A server that reads this from outside sets
-/// [`allow_unknown_events(false)`](NewSubscription::allow_unknown_events) afterwards, unless its callers may subscribe
-/// to what is not in the catalog.
+/// [`allow_unknown_events`](NewSubscription::allow_unknown_events) is a permission, so it has no key
+/// and is given in code only.
 ///
 /// ```
 /// use webhook_registry::{NewSubscription, Registry};
 ///
 /// let registry = Registry::in_memory()?;
 /// registry.register_event_type("agent.presencechanged.v1")?;
-/// let body = r#"{"name": "crm", "url": "https://example.com/hook", "events": ["agent.*"]}"#;
-/// let request: NewSubscription = serde_json::from_str(body)?;
-/// let created = registry.create(request.allow_unknown_events(false))?;
+/// let body = br#"{"name": "crm", "url": "https://example.com/hook", "events": ["agent.*"]}"#;
+/// let created = registry.create(NewSubscription::from_json(body)?)?;
 /// assert_eq!(created.secret().key().len(), 64);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # Ok::<(), webhook_registry::Error>(())
 /// ```
 ///
 /// `Debug` shows neither the secret nor a user name or password in the URL.
@@ -83,6 +82,32 @@ impl NewSubscription {
             metadata: BTreeMap::new(),
             allow_unknown_events: false,
         }
+    }
+
+    /// Reads a JSON document and reports every fault of its shape.
+    ///
+    /// A fault is a wrong type, a missing, unknown or repeated key, a document that is not an
+    /// object, or text that is not JSON. The field of a [`Problem`](crate::Problem) is the key, or
+    /// `body` for the last two. At most 1,000 problems are listed, and one more counts the rest. No
+    /// message repeats a value. The values are validated by
+    /// the call that takes them.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) with a problem for each fault.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use webhook_registry::NewSubscription;
+    ///
+    /// let body = br#"{"name": 5, "url": 7, "evnts": []}"#;
+    /// let error = NewSubscription::from_json(body).unwrap_err();
+    /// let fields: Vec<&str> = error.problems().iter().map(|problem| problem.field()).collect();
+    /// assert_eq!(fields, ["name", "url", "evnts", "events"]);
+    /// ```
+    pub fn from_json(document: &[u8]) -> Result<NewSubscription> {
+        json::from_slice(document)
     }
 
     /// Whether it gets events. Default: `true`.
@@ -330,20 +355,11 @@ struct Body {
     secret: Option<SecretText>,
     description: Option<String>,
     metadata: Option<BTreeMap<String, String>>,
-    allow_unknown_events: Option<bool>,
 }
 
 impl JsonObject for Body {
-    const KEYS: &'static [&'static str] = &[
-        "name",
-        "url",
-        "events",
-        "enabled",
-        "secret",
-        "description",
-        "metadata",
-        "allowUnknownEvents",
-    ];
+    const KEYS: &'static [&'static str] =
+        &["name", "url", "events", "enabled", "secret", "description", "metadata"];
     const DENY_UNKNOWN_FIELDS: bool = true;
 
     fn take<'de, A: MapAccess<'de>>(
@@ -358,8 +374,7 @@ impl JsonObject for Body {
             "enabled" => self.enabled = value.nullable()?,
             "secret" => self.secret = value.nullable()?,
             "description" => self.description = value.nullable()?,
-            "metadata" => self.metadata = value.nullable()?,
-            _ => self.allow_unknown_events = value.nullable()?,
+            _ => self.metadata = value.nullable()?,
         }
         Ok(())
     }
@@ -373,16 +388,7 @@ impl JsonType for NewSubscription {
         entries: A,
     ) -> Result<NewSubscription, A::Error> {
         let body: Body = json::document(place, entries)?;
-        let Body {
-            name,
-            url,
-            events,
-            enabled,
-            secret,
-            description,
-            metadata,
-            allow_unknown_events,
-        } = body;
+        let Body { name, url, events, enabled, secret, description, metadata } = body;
         let absent =
             [("name", name.is_none()), ("url", url.is_none()), ("events", events.is_none())];
         let (Some(name), Some(url), Some(events)) = (name, url, events) else {
@@ -396,7 +402,7 @@ impl JsonType for NewSubscription {
             secret,
             description,
             metadata: metadata.unwrap_or_default(),
-            allow_unknown_events: allow_unknown_events.unwrap_or(false),
+            allow_unknown_events: false,
         })
     }
 }

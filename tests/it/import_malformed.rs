@@ -53,9 +53,9 @@ fn another_format_is_incompatible_whatever_is_in_it() {
 #[test]
 fn a_wrong_shape_is_told_by_its_place_and_never_by_its_value() {
     let table: [(&str, Option<Value>, &str); 19] = [
-        ("/formatVersion", None, "missing key formatVersion"),
-        ("/eventTypes", None, "missing key eventTypes"),
-        ("/subscriptions", None, "missing key subscriptions"),
+        ("/formatVersion", None, r#"missing key "formatVersion""#),
+        ("/eventTypes", None, r#"missing key "eventTypes""#),
+        ("/subscriptions", None, r#"missing key "subscriptions""#),
         (
             "/subscriptions",
             Some(json!({"hidden": 1})),
@@ -71,15 +71,15 @@ fn a_wrong_shape_is_told_by_its_place_and_never_by_its_value() {
             Some(json!(7)),
             "eventTypes[1].name: expected a string, found a number",
         ),
-        ("/eventTypes/1/name", None, "eventTypes[1]: missing key name"),
+        ("/eventTypes/1/name", None, r#"eventTypes[1]: missing key "name""#),
         (
             "/hidden",
             Some(json!(1)),
             "unknown key \"hidden\"; the keys are formatVersion, eventTypes, subscriptions",
         ),
         ("/subscriptions/2/secret", Some(json!(OTHER)), "subscriptions[2]: unknown key \"secret\""),
-        ("/subscriptions/2/url", None, "subscriptions[2]: missing key url"),
-        ("/subscriptions/2/secrets", None, "subscriptions[2]: missing key secrets"),
+        ("/subscriptions/2/url", None, r#"subscriptions[2]: missing key "url""#),
+        ("/subscriptions/2/secrets", None, r#"subscriptions[2]: missing key "secrets""#),
         (
             "/subscriptions/2/enabled",
             Some(json!(OTHER)),
@@ -118,7 +118,7 @@ fn a_wrong_shape_is_told_by_its_place_and_never_by_its_value() {
         (
             "/subscriptions/1/secrets/1/createdAt",
             None,
-            "subscriptions[1].secrets[1]: missing key createdAt",
+            r#"subscriptions[1].secrets[1]: missing key "createdAt""#,
         ),
     ];
     for (place, value, message) in table {
@@ -139,7 +139,7 @@ fn a_wrong_shape_is_told_by_its_place_and_never_by_its_value() {
         1,
     );
     let error = serde_json::from_str::<Export>(&twice).unwrap_err();
-    assert!(error.to_string().starts_with("the key formatVersion stands twice"), "{error}");
+    assert!(error.to_string().starts_with(r#"the key "formatVersion" appears twice"#), "{error}");
     for text in ["", "null", "[]", "7", "\"x\"", "{", "{}"] {
         serde_json::from_str::<Export>(text).unwrap_err();
     }
@@ -205,11 +205,15 @@ fn a_document_means_the_same_in_every_order_of_its_keys() {
             in_order(&document(), keys).replace(r#""metadata":{"#, r#""metadata":{"k":"w","#);
         let error = told(&twice);
         assert!(
-            error.starts_with(r#"subscriptions[0].metadata["k"]: the key stands twice"#),
+            error.starts_with(r#"subscriptions[0].metadata["k"]: the key appears twice"#),
             "{error}"
         );
         let twice = in_order(&document(), keys).replacen('{', r#"{"subscriptions":[],"#, 1);
-        assert!(told(&twice).starts_with("the key subscriptions stands twice"), "{}", told(&twice));
+        assert!(
+            told(&twice).starts_with(r#"the key "subscriptions" appears twice"#),
+            "{}",
+            told(&twice)
+        );
         let unknown = in_order(&document(), keys).replacen('{', r#"{"hidden":[],"#, 1);
         assert!(
             told(&unknown).starts_with(r#"unknown key "hidden"; the keys are"#),
@@ -219,7 +223,7 @@ fn a_document_means_the_same_in_every_order_of_its_keys() {
         let missing =
             in_order(&document(), keys).replacen(r#""formatVersion":1"#, r#""eventTypes":[]"#, 1);
         assert!(
-            told(&missing).starts_with("the key eventTypes stands twice"),
+            told(&missing).starts_with(r#"the key "eventTypes" appears twice"#),
             "{}",
             told(&missing)
         );

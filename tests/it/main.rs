@@ -33,6 +33,7 @@ mod failure_atomicity;
 #[cfg(target_os = "linux")]
 mod faulty_disk;
 mod format_compat;
+mod from_json;
 mod history_limit;
 mod history_replay;
 mod import;

@@ -9,14 +9,21 @@ use webhook_registry::{
 use crate::support::{contact_center, new, refused};
 
 /// The keys of `body`, with the required ones filled in.
+/// The setter of this name gives a permission, which a document cannot.
+const SETTER: &str = "allow_unknown_events";
+
 fn whole(body: &Value) -> NewSubscription {
     let mut all = json!({"name": "base", "url": "https://example.com/hook", "events": ["agent.*"]});
-    all.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
-    serde_json::from_value(all).unwrap()
+    let all_keys = all.as_object_mut().unwrap();
+    all_keys.extend(body.as_object().unwrap().clone());
+    let allow = all_keys.remove(SETTER) == Some(json!(true));
+    serde_json::from_value::<NewSubscription>(all).unwrap().allow_unknown_events(allow)
 }
 
 fn patch(body: &Value) -> SubscriptionUpdate {
-    serde_json::from_value(body.clone()).unwrap()
+    let mut keys = body.clone();
+    let allow = keys.as_object_mut().unwrap().remove(SETTER) == Some(json!(true));
+    serde_json::from_value::<SubscriptionUpdate>(keys).unwrap().allow_unknown_events(allow)
 }
 
 fn five(third: NewSubscription) -> Vec<NewSubscription> {
@@ -52,7 +59,7 @@ fn admits(body: &Value) -> Created {
     let created = registry.create(whole(body)).unwrap();
     let kept = |subscription: &Value| {
         for (key, value) in body.as_object().unwrap() {
-            if !matches!(key.as_str(), "secret" | "allowUnknownEvents") {
+            if !matches!(key.as_str(), "secret" | SETTER) {
                 assert_eq!(&subscription[key], value, "{key} was not kept as given");
             }
         }
@@ -236,8 +243,8 @@ fn the_number_of_events_is_judged_as_given() {
     let none: [&str; 0] = [];
     refuses(&json!({"events": none}), &["events"]);
     let many = |count: usize| (0..count).map(|n| format!("e{n}")).collect::<Vec<_>>();
-    admits(&json!({"events": many(256), "allowUnknownEvents": true}));
-    let message = refuses(&json!({"events": many(257), "allowUnknownEvents": true}), &["events"]);
+    admits(&json!({"events": many(256), "allow_unknown_events": true}));
+    let message = refuses(&json!({"events": many(257), "allow_unknown_events": true}), &["events"]);
     assert!(message.contains("at most 256 events, not 257"), "{message}");
     refuses(&json!({"events": vec!["**"; 257]}), &["events"]);
     refuses(&json!({"events": vec!["agent.*"; 257]}), &["events"]);
@@ -290,14 +297,16 @@ fn patterns_that_break_a_rule_are_refused_where_they_stand() {
         // Permission to name unknown events is none to break the syntax.
         for allow in [false, true] {
             let message = refuses(
-                &json!({"events": ["agent.*", pattern], "allowUnknownEvents": allow}),
+                &json!({"events": ["agent.*", pattern], "allow_unknown_events": allow}),
                 &["events[1]"],
             );
             assert!(message.contains(reason), "{pattern:?}: {message}");
         }
     }
     let longest = "a".repeat(256);
-    admits(&json!({"events": [longest, "[!a-c-]?:/_-", "[-a]", "*"], "allowUnknownEvents": true}));
+    admits(
+        &json!({"events": [longest, "[!a-c-]?:/_-", "[-a]", "*"], "allow_unknown_events": true}),
+    );
 }
 
 #[test]
@@ -316,10 +325,10 @@ fn unknown_events_are_refused_with_the_nearest_name_unless_allowed() {
         let events = json!({"events": [pattern, "*"]});
         let message = refuses(&events, &["events[0]"]);
         assert!(message.contains(reason), "{pattern}: {message}");
-        admits(&json!({"events": [pattern, "*"], "allowUnknownEvents": true}));
+        admits(&json!({"events": [pattern, "*"], "allow_unknown_events": true}));
     }
     refuses(
-        &json!({"events": ["a", "*", "b.*"], "allowUnknownEvents": false}),
+        &json!({"events": ["a", "*", "b.*"], "allow_unknown_events": false}),
         &["events[0]", "events[2]"],
     );
 }
@@ -327,7 +336,7 @@ fn unknown_events_are_refused_with_the_nearest_name_unless_allowed() {
 #[test]
 fn an_unknown_event_takes_effect_when_the_catalog_learns_it() {
     let registry = Registry::in_memory().unwrap();
-    let body = json!({"events": ["a.b", "c.*"], "allowUnknownEvents": true});
+    let body = json!({"events": ["a.b", "c.*"], "allow_unknown_events": true});
     registry.create(whole(&body)).unwrap();
     registry.register_event_types(["a.b", "c.d", "e.f"]).unwrap();
     let count = |name| registry.subscribers(name).unwrap().len();
