@@ -133,6 +133,7 @@ mod registry;
 mod report;
 mod scope;
 mod secret;
+mod serialize;
 mod store;
 mod subscription;
 mod time;

@@ -40,6 +40,13 @@ impl Subscribers {
     }
 }
 
+impl Subscribers {
+    /// Returns the names of the subscriptions, in the order of creation.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.iter().map(Subscriber::name)
+    }
+}
+
 impl Deref for Subscribers {
     type Target = [Subscriber];
 
@@ -106,6 +113,13 @@ impl Subscriber {
     /// Where to deliver to, as it was given.
     pub fn url(&self) -> &str {
         &self.of().url
+    }
+
+    /// Returns true if the subscription is enabled. Always true in an answer of
+    /// [`Registry::subscribers`](crate::Registry::subscribers), which leaves out disabled ones.
+    pub fn enabled(&self) -> bool {
+        // No other call returns a `Subscriber`.
+        true
     }
 
     /// What the application keeps with the subscription.

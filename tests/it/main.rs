@@ -60,6 +60,7 @@ mod registry_policies;
 #[cfg(feature = "encryption")]
 mod rekey;
 mod rotation;
+mod serialize;
 #[cfg(feature = "signing")]
 mod signing;
 mod spellings;
