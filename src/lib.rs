@@ -124,6 +124,7 @@ mod event_type;
 mod export;
 mod id;
 mod json;
+mod json_schema;
 #[cfg(feature = "test-util")]
 mod manual_clock;
 mod pattern;

@@ -40,6 +40,7 @@ mod import;
 mod import_malformed;
 mod json;
 mod json_features;
+mod json_schema;
 mod json_type_errors;
 mod key_order;
 mod lists_and_ids;
