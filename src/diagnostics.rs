@@ -130,6 +130,16 @@ impl<'c> Diagnostics<'c> {
             );
             report.advise(Finding::of(who, message));
         }
+        if let Some(secret) = secrets.first().map(IssuedSecret::secret)
+            && secret.looks_hexadecimal()
+        {
+            let message = format!(
+                "its secret is written in hexadecimal digits, but is read as base64 of {} bytes; if \
+                 hexadecimal is meant, write the same bytes in base64 with rotate_secret",
+                secret.key().len()
+            );
+            report.advise(Finding::of(who, message));
+        }
     }
 
     fn patterns(&self, report: &mut Report, who: &SubscriptionLabel, patterns: &[usize]) {

@@ -1,4 +1,5 @@
-//! "Did you mean": the known name that is nearest to a text.
+//! "Did you mean": the known name that is nearest to a text, or the pattern that is nearest to a
+//! pattern.
 //!
 //! A distance takes the product of two lengths, and there can be thousands of names. So a call has
 //! a budget, and the work is counted, not timed: the same call gets the same suggestions on every
@@ -9,6 +10,7 @@ use strsim::osa_distance;
 
 use crate::error::{Error, Misspelt, quoted};
 use crate::event_type::MAX_NAME;
+use crate::pattern::EventPattern;
 
 /// How many texts of one call get a suggestion.
 pub(crate) const MAX_SUGGESTIONS: usize = 10;
@@ -23,7 +25,8 @@ const EACH_NAME: usize = 8;
 const LETTERS_A_CELL: usize = 4;
 
 /// Adds to the messages of an error what was probably meant: `; did you mean "agent.held.v1"?`, or
-/// nothing where no name is near. Each of the texts has the same share of the work.
+/// nothing where no name is near. Each of the texts has the same share of the work. Without any name
+/// the catalog is empty, and the messages say so.
 pub(crate) fn complete(error: Error, names: &[String]) -> Error {
     let texts = error.misspelt().take(MAX_SUGGESTIONS).count();
     let Some(share) = MAX_WORK.checked_div(texts) else {
@@ -34,10 +37,65 @@ pub(crate) fn complete(error: Error, names: &[String]) -> Error {
         None => String::new(),
         Some(rest) => {
             left = rest;
-            let name = nearest(text, names, &mut Work { left: share });
-            name.map(|name| format!("; did you mean {}?", quoted(name))).unwrap_or_default()
+            if names.is_empty() {
+                return EMPTY_CATALOG.to_owned();
+            }
+            let mut work = Work { left: share };
+            let Some(name) = nearest(text, names, &mut work) else {
+                return String::new();
+            };
+            let pattern = nearest_pattern(text, name, &mut work);
+            format!("; did you mean {}?", quoted(pattern.as_deref().unwrap_or(name)))
         }
     })
+}
+
+const EMPTY_CATALOG: &str =
+    "; the catalog is empty: fill it with `register_event_types` before anything subscribes";
+
+/// Returns the pattern that matches `name` and is nearest to a misspelt pattern. Of the pattern only
+/// the literal part that was compared is replaced, with a part of the name. None for a name, and
+/// where the rest of the pattern does not match.
+fn nearest_pattern(misspelt: &Misspelt, name: &str, work: &mut Work) -> Option<String> {
+    /// A part that does not end at a separator differs in length by typing errors only.
+    const SLACK: usize = 2;
+    let (part, rest, at_start) = match misspelt {
+        Misspelt::Name(_) => return None,
+        Misspelt::Start(part, rest) => (part, rest, true),
+        Misspelt::End(part, rest) => (part, rest, false),
+    };
+    // The character next to the wildcard.
+    let border = |text: &str| if at_start { text.chars().next_back() } else { text.chars().next() };
+    let separator = border(part).filter(|c| !c.is_ascii_alphanumeric());
+    let length = part.len().min(name.len());
+    let near = length.saturating_sub(SLACK)..=length.saturating_add(SLACK);
+    let mut best: Option<((usize, usize), String)> = None;
+    for at in 1..=name.len() {
+        let start =
+            if at_start { name.get(..at) } else { name.get(name.len().saturating_sub(at)..) };
+        let candidate = start.unwrap_or_default();
+        let fits = match separator {
+            Some(_) => border(candidate) == separator,
+            None => near.contains(&at),
+        };
+        if !fits || candidate.is_empty() {
+            continue;
+        }
+        if !work.spend(cells(part, candidate)) {
+            break;
+        }
+        let distance = osa_distance(&part.to_ascii_lowercase(), &candidate.to_ascii_lowercase());
+        let distance = (distance, candidate.len().abs_diff(part.len()));
+        if best.as_ref().is_some_and(|(least, _)| *least <= distance) {
+            continue;
+        }
+        let text =
+            if at_start { format!("{candidate}{rest}") } else { format!("{rest}{candidate}") };
+        if EventPattern::compile(&text).is_ok_and(|pattern| pattern.matches(name)) {
+            best = Some((distance, text));
+        }
+    }
+    best.map(|(_, text)| text)
 }
 
 /// What may still be done.
@@ -56,14 +114,14 @@ impl Work {
 /// nearest of those that were compared: the likeliest are compared first.
 fn nearest<'n>(misspelt: &Misspelt, names: &'n [String], work: &mut Work) -> Option<&'n str> {
     let text = match misspelt {
-        Misspelt::Name(text) | Misspelt::Start(text) | Misspelt::End(text) => text,
+        Misspelt::Name(text) | Misspelt::Start(text, _) | Misspelt::End(text, _) => text,
     };
     // A longer text is further than half of it from every name.
     let length = text.chars().take(MAX_NAME.saturating_mul(2).saturating_add(1)).count();
     let limit = match misspelt {
         Misspelt::Name(_) if length > MAX_NAME.saturating_mul(2) => return None,
         Misspelt::Name(_) => length.div_ceil(2),
-        Misspelt::Start(_) | Misspelt::End(_) => usize::MAX,
+        Misspelt::Start(..) | Misspelt::End(..) => usize::MAX,
     };
     let text = text.to_ascii_lowercase();
     let mut best: Option<(usize, usize)> = None;
@@ -105,8 +163,10 @@ fn likeliest<'n>(
     for (place, name) in names.iter().enumerate() {
         let part = match misspelt {
             Misspelt::Name(_) => name,
-            Misspelt::Start(start) => name.get(..start.len()).unwrap_or(name),
-            Misspelt::End(end) => name.get(name.len().saturating_sub(end.len())..).unwrap_or(name),
+            Misspelt::Start(start, _) => name.get(..start.len()).unwrap_or(name),
+            Misspelt::End(end, _) => {
+                name.get(name.len().saturating_sub(end.len())..).unwrap_or(name)
+            }
         };
         // A name that is too long is another program's work, and so is what it would cost.
         let units = if part.len() > MAX_NAME { 0 } else { part.len().div_ceil(LETTERS_A_CELL) };

@@ -119,18 +119,18 @@ pub struct Problem {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Misspelt {
     Name(Box<str>),
-    /// What a name begins with.
-    Start(Box<str>),
-    /// What a name ends with.
-    End(Box<str>),
+    /// The literal start of a pattern, and the rest of the pattern.
+    Start(Box<str>, Box<str>),
+    /// The literal end of a pattern, and the rest of the pattern.
+    End(Box<str>, Box<str>),
 }
 
 impl Misspelt {
     /// Where in the order of names those that are near are most likely to stand. An end tells nothing of that.
     pub(crate) fn place(&self) -> &str {
         match self {
-            Misspelt::Name(text) | Misspelt::Start(text) => text,
-            Misspelt::End(_) => "",
+            Misspelt::Name(text) | Misspelt::Start(text, _) => text,
+            Misspelt::End(..) => "",
         }
     }
 }

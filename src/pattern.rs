@@ -132,6 +132,9 @@ fn check(text: &str) -> Result<bool, String> {
             &byte if is_name_byte(byte) => {}
             _ => {
                 let c = text.get(at..).and_then(|tail| tail.chars().next()).unwrap_or_default();
+                if let Some(why) = several_entries(text, c, at) {
+                    return Err(why);
+                }
                 return Err(format!(
                     "{c:?} at byte {at} cannot stand in a pattern: letters, digits, _ - . : / and the wildcards \
                      * ? [ ] can"
@@ -140,6 +143,24 @@ fn check(text: &str) -> Result<bool, String> {
         }
     }
     Ok(wildcard)
+}
+
+/// Returns the message for a list of patterns in one text, as a form field can have it.
+fn several_entries(text: &str, separator: char, at: usize) -> Option<String> {
+    if !matches!(separator, ',' | ';' | ' ' | '\n' | '|') {
+        return None;
+    }
+    let entries: Vec<&str> = text.split(separator).map(str::trim).collect();
+    // Each is a pattern, so that the advice is right.
+    if entries.len() < 2 || entries.iter().any(|entry| check(entry).is_err()) {
+        return None;
+    }
+    let quoted: Vec<String> = entries.iter().map(|entry| format!("{entry:?}")).collect();
+    Some(format!(
+        "{separator:?} at byte {at} cannot stand in a pattern: these are {} entries, {}",
+        entries.len(),
+        quoted.join(", ")
+    ))
 }
 
 /// Judges what stands behind a `[`, and answers what stands behind its `]`.

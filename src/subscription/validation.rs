@@ -212,9 +212,9 @@ fn unknown_event(field: String, pattern: &EventPattern) -> Problem {
     // Compared is the longer literal end.
     let (prefix, suffix) = (pattern.literal_prefix(), pattern.literal_suffix());
     let misspelt = if prefix.len() >= suffix.len() {
-        Misspelt::Start(prefix.into())
+        Misspelt::Start(prefix.into(), text.get(prefix.len()..).unwrap_or_default().into())
     } else {
-        Misspelt::End(suffix.into())
+        Misspelt::End(suffix.into(), text.strip_suffix(suffix).unwrap_or_default().into())
     };
     Problem::new(field, format!("{text:?} covers no event type")).with_misspelt(misspelt)
 }

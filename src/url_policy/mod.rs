@@ -6,7 +6,7 @@ mod special_use_addresses;
 
 use std::borrow::Cow;
 
-use url::Url;
+use url::{ParseError, Url};
 
 pub use policy::UrlPolicy;
 
@@ -36,7 +36,12 @@ pub(crate) fn redacted(url: &str) -> Cow<'_, str> {
 /// The rules for every URL. The reason names the part at fault, never the whole URL: it can hold a password or a token.
 fn check(url: &str) -> Result<Url, String> {
     check_shape(url)?;
-    Url::parse(url).map_err(|cause| format!("not a URL: {cause}"))
+    Url::parse(url).map_err(|cause| match cause {
+        ParseError::InvalidPort => {
+            "not a URL: the port behind the host is not a number from 0 to 65535".to_owned()
+        }
+        cause => format!("not a URL: {cause}"),
+    })
 }
 
 /// The rules for every URL short of the parser.

@@ -47,6 +47,7 @@ mod lists_and_ids;
 #[cfg(unix)]
 mod litestream;
 mod locked_and_replaced_files;
+mod messages;
 mod model;
 mod multi_process;
 mod opening;
@@ -55,6 +56,7 @@ mod patterns;
 mod permissions;
 mod plan_equivalence;
 mod plans;
+mod query_string;
 mod redaction;
 mod registry;
 mod registry_policies;
