@@ -154,6 +154,16 @@ impl<'m> Diagnostics<'m> {
             );
             report.push_advice(Finding::new(label, message));
         }
+        if let Some(secret) = secrets.first().map(IssuedSecret::secret)
+            && secret.looks_hexadecimal()
+        {
+            let message = format!(
+                "its secret is written in hexadecimal digits, but is read as base64 of {} bytes; if \
+                 hexadecimal is meant, write the same bytes in base64 with rotate_secret",
+                secret.key().len()
+            );
+            report.push_advice(Finding::new(label, message));
+        }
     }
 
     fn check_patterns(&self, report: &mut Report, label: &SubscriptionLabel, patterns: &[usize]) {

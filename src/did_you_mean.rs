@@ -1,4 +1,5 @@
-//! "Did you mean": the known name with the smallest edit distance to a text.
+//! "Did you mean": the known name with the smallest edit distance to a text, or the pattern with the
+//! smallest edit distance to a pattern.
 //!
 //! Computing a distance takes time in proportion to the product of the lengths, and there can be
 //! thousands of names. So a call has a budget. The work is counted and not timed, so that the same
@@ -9,6 +10,7 @@ use strsim::osa_distance;
 
 use crate::error::{Error, Misspelt, quoted};
 use crate::event_type::MAX_NAME;
+use crate::pattern::EventPattern;
 
 /// The most texts of one call that get a suggestion.
 pub(crate) const MAX_SUGGESTIONS: usize = 10;
@@ -35,10 +37,65 @@ pub(crate) fn complete(error: Error, names: &[String]) -> Error {
         None => String::new(),
         Some(rest) => {
             remaining = rest;
-            let name = nearest(text, names, &mut Budget { cells: share });
-            name.map(|name| format!("; did you mean {}?", quoted(name))).unwrap_or_default()
+            if names.is_empty() {
+                return EMPTY_CATALOG.to_owned();
+            }
+            let mut budget = Budget { cells: share };
+            let Some(name) = nearest(text, names, &mut budget) else {
+                return String::new();
+            };
+            let pattern = nearest_pattern(text, name, &mut budget);
+            format!("; did you mean {}?", quoted(pattern.as_deref().unwrap_or(name)))
         }
     })
+}
+
+const EMPTY_CATALOG: &str =
+    "; the catalog is empty: fill it with `register_event_types` before anything subscribes";
+
+/// Returns the pattern that matches `name` and is nearest to a misspelt pattern. Of the pattern only
+/// the literal part that was compared is replaced, with a part of the name. None for a name, and
+/// where the rest of the pattern does not match.
+fn nearest_pattern(misspelt: &Misspelt, name: &str, budget: &mut Budget) -> Option<String> {
+    /// A part that does not end at a separator differs in length by typing errors only.
+    const SLACK: usize = 2;
+    let (part, rest, at_start) = match misspelt {
+        Misspelt::Name(_) => return None,
+        Misspelt::Start(part, rest) => (part, rest, true),
+        Misspelt::End(part, rest) => (part, rest, false),
+    };
+    // The character next to the wildcard.
+    let border = |text: &str| if at_start { text.chars().next_back() } else { text.chars().next() };
+    let separator = border(part).filter(|c| !c.is_ascii_alphanumeric());
+    let length = part.len().min(name.len());
+    let near = length.saturating_sub(SLACK)..=length.saturating_add(SLACK);
+    let mut best: Option<((usize, usize), String)> = None;
+    for at in 1..=name.len() {
+        let start =
+            if at_start { name.get(..at) } else { name.get(name.len().saturating_sub(at)..) };
+        let candidate = start.unwrap_or_default();
+        let fits = match separator {
+            Some(_) => border(candidate) == separator,
+            None => near.contains(&at),
+        };
+        if !fits || candidate.is_empty() {
+            continue;
+        }
+        if !budget.spend(matrix_cells(part, candidate)) {
+            break;
+        }
+        let distance = osa_distance(&part.to_ascii_lowercase(), &candidate.to_ascii_lowercase());
+        let distance = (distance, candidate.len().abs_diff(part.len()));
+        if best.as_ref().is_some_and(|(least, _)| *least <= distance) {
+            continue;
+        }
+        let text =
+            if at_start { format!("{candidate}{rest}") } else { format!("{rest}{candidate}") };
+        if EventPattern::compile(&text).is_ok_and(|pattern| pattern.matches(name)) {
+            best = Some((distance, text));
+        }
+    }
+    best.map(|(_, text)| text)
 }
 
 /// The work that may still be done, in cells.
@@ -59,7 +116,7 @@ impl Budget {
 /// result is the nearest of those that were compared.
 fn nearest<'n>(misspelt: &Misspelt, names: &'n [String], budget: &mut Budget) -> Option<&'n str> {
     let text = match misspelt {
-        Misspelt::Name(text) | Misspelt::Start(text) | Misspelt::End(text) => text,
+        Misspelt::Name(text) | Misspelt::Start(text, _) | Misspelt::End(text, _) => text,
     };
     // A suggestion differs from the text by at most half of its length. A text of more than twice
     // the length of every name differs by more.
@@ -67,7 +124,7 @@ fn nearest<'n>(misspelt: &Misspelt, names: &'n [String], budget: &mut Budget) ->
     let limit = match misspelt {
         Misspelt::Name(_) if length > MAX_NAME.saturating_mul(2) => return None,
         Misspelt::Name(_) => length.div_ceil(2),
-        Misspelt::Start(_) | Misspelt::End(_) => usize::MAX,
+        Misspelt::Start(..) | Misspelt::End(..) => usize::MAX,
     };
     let text = text.to_ascii_lowercase();
     let mut best: Option<(usize, usize)> = None;
@@ -109,8 +166,10 @@ fn candidates<'n>(
     for (position, name) in names.iter().enumerate() {
         let part = match misspelt {
             Misspelt::Name(_) => name,
-            Misspelt::Start(start) => name.get(..start.len()).unwrap_or(name),
-            Misspelt::End(end) => name.get(name.len().saturating_sub(end.len())..).unwrap_or(name),
+            Misspelt::Start(start, _) => name.get(..start.len()).unwrap_or(name),
+            Misspelt::End(end, _) => {
+                name.get(name.len().saturating_sub(end.len())..).unwrap_or(name)
+            }
         };
         // Only another program can store a name that is too long. It is skipped, and costs nothing.
         let letter_cells =

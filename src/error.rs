@@ -6,7 +6,7 @@ use std::panic::AssertUnwindSafe;
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use crate::escape::visible_owned;
-pub(crate) use crate::escape::{quoted, quoted_key, visible};
+pub(crate) use crate::escape::{key_name, quoted, quoted_key, visible};
 
 /// The result of every fallible call of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -123,10 +123,10 @@ pub struct Problem {
 pub(crate) enum Misspelt {
     /// A whole name.
     Name(Box<str>),
-    /// The beginning of a name.
-    Start(Box<str>),
-    /// The end of a name.
-    End(Box<str>),
+    /// The literal start of a pattern, and the rest of the pattern.
+    Start(Box<str>, Box<str>),
+    /// The literal end of a pattern, and the rest of the pattern.
+    End(Box<str>, Box<str>),
 }
 
 impl Misspelt {
@@ -134,8 +134,8 @@ impl Misspelt {
     /// empty for the end of a name, which says nothing about the order.
     pub(crate) fn sort_key(&self) -> &str {
         match self {
-            Misspelt::Name(text) | Misspelt::Start(text) => text,
-            Misspelt::End(_) => "",
+            Misspelt::Name(text) | Misspelt::Start(text, _) => text,
+            Misspelt::End(..) => "",
         }
     }
 }

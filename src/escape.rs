@@ -19,15 +19,40 @@ pub(crate) fn quoted(text: &str) -> String {
 /// A key can be a secret by mistake. Of a key that looks like one, only the length is shown. A key
 /// that is longer than every known key is truncated.
 pub(crate) fn quoted_key(key: &str) -> String {
+    match shorten_key(key) {
+        ShownKey::Whole => quoted(key),
+        ShownKey::Start(start) => format!("{}…", quoted(&start)),
+        ShownKey::Hidden(instead) => instead,
+    }
+}
+
+/// Returns the key for the field of a problem: like [`quoted_key`], without quotes.
+pub(crate) fn key_name(key: &str) -> String {
+    match shorten_key(key) {
+        ShownKey::Whole => key.to_owned(),
+        ShownKey::Start(start) => format!("{start}…"),
+        ShownKey::Hidden(instead) => instead,
+    }
+}
+
+/// The part of a key from outside that may be shown.
+enum ShownKey {
+    Whole,
+    Start(String),
+    /// A text to show instead of the key.
+    Hidden(String),
+}
+
+fn shorten_key(key: &str) -> ShownKey {
     const MAX_BYTES: usize = 64;
     const START: usize = 16;
     if looks_secret(key) {
-        format!("({} bytes, not shown because it could be a secret)", key.len())
+        let bytes = key.len();
+        ShownKey::Hidden(format!("({bytes} bytes, not shown because it could be a secret)"))
     } else if key.len() > MAX_BYTES {
-        let start: String = key.chars().take(START).collect();
-        format!("{}…", quoted(&start))
+        ShownKey::Start(key.chars().take(START).collect())
     } else {
-        quoted(key)
+        ShownKey::Whole
     }
 }
 

@@ -135,6 +135,7 @@ mod event_type;
 mod export;
 mod id;
 mod json;
+mod json_schema;
 #[cfg(feature = "test-util")]
 mod manual_clock;
 mod pattern;
@@ -143,6 +144,7 @@ mod random;
 mod registry;
 mod report;
 mod secret;
+mod serialize;
 mod store;
 mod subscription;
 mod time;

@@ -140,6 +140,9 @@ fn parse(text: &str) -> Result<bool, String> {
             &byte if is_name_byte(byte) => {}
             _ => {
                 let c = text.get(at..).and_then(|tail| tail.chars().next()).unwrap_or_default();
+                if let Some(why) = several_entries(text, c, at) {
+                    return Err(why);
+                }
                 return Err(format!(
                     "a pattern cannot contain {c:?} (at byte {at}), only letters, digits, _ - . : / \
                      and the wildcards * ? [ ]"
@@ -148,6 +151,24 @@ fn parse(text: &str) -> Result<bool, String> {
         }
     }
     Ok(wildcard)
+}
+
+/// Returns the message for a list of patterns in one text, as a form field can have it.
+fn several_entries(text: &str, separator: char, at: usize) -> Option<String> {
+    if !matches!(separator, ',' | ';' | ' ' | '\n' | '|') {
+        return None;
+    }
+    let entries: Vec<&str> = text.split(separator).map(str::trim).collect();
+    // Each is a pattern, so that the advice is right.
+    if entries.len() < 2 || entries.iter().any(|entry| parse(entry).is_err()) {
+        return None;
+    }
+    let quoted: Vec<String> = entries.iter().map(|entry| format!("{entry:?}")).collect();
+    Some(format!(
+        "{separator:?} at byte {at} cannot be in a pattern: these are {} entries, {}",
+        entries.len(),
+        quoted.join(", ")
+    ))
 }
 
 /// Validates a set, from behind its `[`. Returns the rest of the pattern, from behind its `]`.

@@ -115,6 +115,17 @@ fuzz_target!(|text: &str| {
         let body: Value = serde_json::from_str(line).unwrap_or_default();
         let new = serde_json::from_str::<NewSubscription>(line);
         let update = serde_json::from_str::<SubscriptionUpdate>(line);
+        // Both readers accept the same documents.
+        let (new_json, update_json) = (
+            NewSubscription::from_json(line.as_bytes()),
+            SubscriptionUpdate::from_json(line.as_bytes()),
+        );
+        assert_eq!(new_json.as_ref().ok(), new.as_ref().ok());
+        assert_eq!(update_json.as_ref().ok(), update.as_ref().ok());
+        for error in [new_json.err(), update_json.err()].into_iter().flatten() {
+            assert!(!error.problems().is_empty());
+            assert_silent(&body, line, &format!("{error} {error:?}"));
+        }
         for error in [new.as_ref().err(), update.as_ref().err()].into_iter().flatten() {
             assert_silent(&body, line, &error.to_string());
         }
@@ -124,8 +135,10 @@ fuzz_target!(|text: &str| {
             assert_silent(&body, line, &format!("{error} {error:?}"));
             assert_eq!(state(&registry), before, "a rejected call changed the registry: {error}");
         };
+        // A permission that no document can give.
+        let allow = line.starts_with(' ');
         if let Ok(new) = new {
-            match registry.create(new) {
+            match registry.create(new.allow_unknown_events(allow)) {
                 Ok(created) => assert_as_asked(&body, &created),
                 Err(error) => refused(&error, &before),
             }

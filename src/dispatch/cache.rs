@@ -255,6 +255,7 @@ mod tests {
             name: format!("s{position}"),
             url: "https://example.com/".to_owned(),
             metadata: Default::default(),
+            enabled: true,
             secrets: vec![IssuedSecret::current(
                 SigningSecret::generate().unwrap(),
                 Clock::default().now(),
@@ -321,6 +322,7 @@ mod tests {
                 name: "n".repeat(text),
                 url: "u".repeat(text),
                 metadata: [("k".repeat(text), "v".repeat(text))].into(),
+                enabled: true,
                 secrets: Vec::new(),
             };
             Subscriber::new(fields, Clock::default())

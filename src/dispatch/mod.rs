@@ -9,7 +9,7 @@ mod subscribers;
 
 pub(crate) use cache::DispatchCache;
 pub use explain::{Explanation, ExplanationEntry};
-pub(crate) use revalidation::{Revalidated, Revalidation};
+pub(crate) use revalidation::{Revalidated, Revalidation, read_subscriber};
 #[cfg(feature = "signing")]
 pub use signature::Signature;
 pub use subscriber::Subscriber;

@@ -16,7 +16,8 @@ use std::sync::Arc;
 use super::cache::DispatchCache;
 use super::row_group::RowGroup;
 use super::subscriber::Subscriber;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::id::SubscriptionId;
 use crate::store::Read;
 use crate::time::Clock;
 
@@ -63,6 +64,11 @@ impl<'c> Revalidation<'c> {
         let mut shares = false;
         let mut group: Option<RowGroup<'_>> = None;
         while let Some(row) = rows.next()? {
+            // The patterns repeat the flag. A row that was edited by hand may say otherwise, and
+            // then nothing is sent.
+            if !row.enabled()? {
+                continue;
+            }
             let position = row.position();
             match group.take() {
                 Some(same) if same.position() == position => {
@@ -93,4 +99,25 @@ impl<'c> Revalidation<'c> {
         let (cache, version) = self.shared?;
         cache.subscriber(version, position)
     }
+}
+
+/// Reads the subscription of an id, also a disabled one. The catalog is not asked.
+pub(crate) fn read_subscriber(
+    read: &Read<'_>,
+    id: SubscriptionId,
+    clock: &Clock,
+) -> Result<Option<Subscriber>> {
+    let mut query = read.subscriber_query_by_id()?;
+    let mut rows = query.rows(&id.to_string())?;
+    let mut group: Option<RowGroup<'_>> = None;
+    while let Some(row) = rows.next()? {
+        if row.id()? != id {
+            return Err(Error::corrupt("an index leads to another subscription than it says"));
+        }
+        group = Some(match group.take() {
+            Some(group) => group.add(&row)?,
+            None => RowGroup::start(&row, None)?,
+        });
+    }
+    Ok(group.map(|group| group.finish(clock)))
 }

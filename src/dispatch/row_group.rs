@@ -74,6 +74,7 @@ impl<'p> RowGroup<'p> {
                     name: fields.name.clone(),
                     url: fields.url.clone(),
                     metadata: fields.metadata.clone(),
+                    enabled: fields.enabled,
                     secrets,
                 }
             }
@@ -83,9 +84,10 @@ impl<'p> RowGroup<'p> {
 
 /// Returns whether the first row of a subscriber holds the same values as before.
 fn is_unchanged(row: &SubscriberRow<'_>, previous: &SubscriberFields) -> Result<bool> {
-    let SubscriberFields { position: _, id, name, url, metadata, secrets } = previous;
+    let SubscriberFields { position: _, id, name, url, metadata, enabled, secrets } = previous;
     Ok(row.has_name(name)?
         && row.has_url(url)?
+        && row.enabled()? == *enabled
         && row.has_secret(secrets.first())?
         && row.id()? == *id
         && row.metadata(*id)? == *metadata)
@@ -102,6 +104,7 @@ fn decode(row: &SubscriberRow<'_>) -> Result<SubscriberFields> {
         name: name.to_owned(),
         url: url.to_owned(),
         metadata,
+        enabled: row.enabled()?,
         secrets: vec![row.secret(id)?],
     })
 }

@@ -7,8 +7,8 @@ use crate::secret::{IssuedSecret, SigningSecret};
 use crate::time::Clock;
 use crate::url_policy;
 
-/// An enabled subscription that gets an event, with the data that a delivery needs. Cloning it
-/// copies a pointer.
+/// A subscription with the data that a delivery needs: one that gets an event, or the one of an id
+/// ([`Registry::subscriber`](crate::Registry::subscriber)). Cloning it copies a pointer.
 #[derive(Clone)]
 pub struct Subscriber(Arc<Inner>);
 
@@ -26,6 +26,7 @@ pub(super) struct SubscriberFields {
     pub(super) name: String,
     pub(super) url: String,
     pub(super) metadata: BTreeMap<String, String>,
+    pub(super) enabled: bool,
     /// Every secret, newest first, also those that have expired.
     pub(super) secrets: Vec<IssuedSecret>,
 }
@@ -43,7 +44,8 @@ impl Subscriber {
     pub(super) fn bytes(&self) -> usize {
         // What an allocator adds to each text and each table.
         const EACH: usize = 24;
-        let SubscriberFields { position: _, id: _, name, url, metadata, secrets } = self.fields();
+        let SubscriberFields { position: _, id: _, name, url, metadata, enabled: _, secrets } =
+            self.fields();
         let entry = |(key, value): (&String, &String)| -> usize {
             [key.len(), value.len(), 4 * EACH].iter().sum()
         };
@@ -81,6 +83,12 @@ impl Subscriber {
         &self.fields().metadata
     }
 
+    /// Returns whether the subscription is enabled. Always true in an answer of
+    /// [`Registry::subscribers`](crate::Registry::subscribers).
+    pub fn enabled(&self) -> bool {
+        self.fields().enabled
+    }
+
     /// Returns the secrets to sign with, newest first. A secret that has expired by the registry's
     /// clock at the moment of this call is left out.
     pub fn secrets(&self) -> impl Iterator<Item = &SigningSecret> {
@@ -92,12 +100,14 @@ impl Subscriber {
 
 impl fmt::Debug for Subscriber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let SubscriberFields { position: _, id, name, url, metadata, secrets } = self.fields();
+        let SubscriberFields { position: _, id, name, url, metadata, enabled, secrets } =
+            self.fields();
         f.debug_struct("Subscriber")
             .field("id", id)
             .field("name", name)
             .field("url", &url_policy::redacted(url))
             .field("metadata", metadata)
+            .field("enabled", enabled)
             .field("secrets", secrets)
             .finish()
     }

@@ -24,6 +24,11 @@ impl Subscribers {
         Subscribers(Arc::new(List(list)))
     }
 
+    /// Returns the names of the subscriptions, in the order of creation.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.iter().map(Subscriber::name)
+    }
+
     /// Returns whether both are clones of one value.
     #[cfg(test)]
     pub(super) fn is_clone_of(&self, other: &Subscribers) -> bool {

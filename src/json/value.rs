@@ -1,9 +1,10 @@
-//! JSON whose shape is not known in advance: schemas, the values of the history, and what waits for a later key.
+//! JSON of any type: schemas, the values of the history, and values that wait for a later key.
 //!
-//! `serde_json::Value` does not read JSON the same way in every program. Cargo unifies features, so another crate of the
-//! program can turn on `raw_value` or `arbitrary_precision`, and then an object whose first key is
-//! `$serde_json::private::RawValue` or `$serde_json::private::Number` is read as something else, or not at all. With
-//! `arbitrary_precision` a number also arrives as such an object. This reader tells the two apart and keeps every key.
+//! `serde_json::Value` does not read JSON the same way in every program. Cargo unifies features, so
+//! another crate of the program can turn on `raw_value` or `arbitrary_precision`. Then an object
+//! whose first key is `$serde_json::private::RawValue` or `$serde_json::private::Number` is read as
+//! another value, or is rejected. With `arbitrary_precision`, a number also arrives as such an
+//! object. This reader distinguishes the two and keeps every key.
 
 use std::cell::Cell;
 use std::fmt;
@@ -11,22 +12,21 @@ use std::marker::PhantomData;
 
 use serde::de::value::{MapDeserializer, SeqDeserializer};
 use serde::de::{
-    Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, IntoDeserializer, MapAccess,
-    SeqAccess, Visitor,
+    Deserialize, DeserializeSeed, Deserializer, Error, IntoDeserializer, MapAccess, SeqAccess,
+    Visitor,
 };
 use serde::forward_to_deserialize_any;
 use serde_json::{Number, Value};
 
-use super::{JsonType, Key, Typed};
+use super::first_key::{First, FirstKey, NUMBER};
+use super::key::Key;
+use super::types::{JsonType, Typed};
 
-/// The key under which serde_json hands over a number that only `arbitrary_precision` can hold.
-const NUMBER: &str = "$serde_json::private::Number";
-
-/// As deep as serde_json's own parser goes. With `unbounded_depth` a program can lift that limit, and the stack stays as
-/// small as it is.
+/// The maximum depth of serde_json's parser. With `unbounded_depth` a program can lift that limit,
+/// but the stack does not grow.
 const MAX_DEPTH: u8 = 127;
 
-/// Any JSON value, with every key of its objects in order, also one that is repeated.
+/// A JSON value of any type. Objects keep every key in order, also repeated ones.
 #[derive(Debug)]
 pub(crate) enum Json {
     Null,
@@ -38,7 +38,7 @@ pub(crate) enum Json {
 }
 
 impl Json {
-    /// The value, or none for `null`.
+    /// Returns the value, or None for `null`.
     pub(crate) fn into_value(self) -> Option<Value> {
         match self {
             Json::Null => None,
@@ -46,13 +46,13 @@ impl Json {
         }
     }
 
-    /// Reads a value of the shape `T` that stands at `key`, as if it were still part of the document.
+    /// Reads this value as a `T` at the position `key` of the document.
     pub(crate) fn replay<T: JsonType, E: Error>(self, key: &Key<'_>) -> Result<T, E> {
-        key.read::<T>().deserialize(self.into_deserializer())
+        Typed::<T>::new(key).deserialize(self.into_deserializer())
     }
 }
 
-/// Of a key that is repeated the later value counts, as in serde_json.
+/// The last value of a repeated key wins, as in serde_json.
 impl From<Json> for Value {
     fn from(json: Json) -> Value {
         match json {
@@ -74,12 +74,12 @@ impl<'de> Deserialize<'de> for Json {
     }
 }
 
-/// Reads a [`Json`]; both the seed that serde wants and the visitor.
+/// Reads a [`Json`]. Both the seed that serde needs and the visitor.
 #[derive(Clone, Copy)]
 struct Reader<'c> {
-    /// How many levels may still be opened.
+    /// The number of levels that may still be opened.
     levels: u8,
-    /// Set where a text lives as long as the whole document.
+    /// Set to true by a text that lives as long as the document.
     borrowed: Option<&'c Cell<bool>>,
 }
 
@@ -172,7 +172,7 @@ impl<'de> Visitor<'de> for Reader<'_> {
         // serde tells the length of what it has buffered, and serde_json's parser does not know it.
         let buffered = entries.size_hint().is_some();
         let mut object = Vec::new();
-        match entries.next_key_seed(FirstKey::of(&Key::root()))? {
+        match entries.next_key_seed(FirstKey::new(&Key::root()))? {
             None => return Ok(Json::Object(object)),
             Some(First::Number) => return number(&entries.next_value::<String>()?),
             Some(First::Key { name, borrowed: key_borrowed }) => {
@@ -195,7 +195,7 @@ impl<'de> Visitor<'de> for Reader<'_> {
                 object.push((name, value));
             }
         }
-        while let Some(name) = entries.next_key_seed(Key::root().read::<String>())? {
+        while let Some(name) = entries.next_key_seed(Typed::<String>::new(&Key::root()))? {
             object.push((name, entries.next_value_seed(inner)?));
         }
         Ok(Json::Object(object))
@@ -212,135 +212,7 @@ fn number<E: Error>(text: &str) -> Result<Json, E> {
     text.parse().map(Json::Number).map_err(|_| E::custom("a number that cannot be read"))
 }
 
-/// How an object begins.
-pub(super) enum First {
-    /// It is a number.
-    Number,
-    /// It is an object with this key.
-    Key {
-        name: String,
-        /// Whether serde lends the text for as long as the whole document lives.
-        borrowed: bool,
-    },
-}
-
-/// Reads the first key of an object. serde_json's own sign of a number passes by `visit_newtype_struct`, through which
-/// every key of a document goes.
-pub(super) struct FirstKey<'k> {
-    key: &'k Key<'k>,
-    in_document: bool,
-}
-
-impl<'k> FirstKey<'k> {
-    pub(super) fn of(key: &'k Key<'k>) -> FirstKey<'k> {
-        FirstKey { key, in_document: false }
-    }
-
-    fn mismatch<T, E: Error>(&self, found: &str) -> Result<T, E> {
-        Err(self.key.mismatch(String::EXPECTED, found))
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for FirstKey<'_> {
-    type Value = First;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<First, D::Error> {
-        deserializer.deserialize_newtype_struct("Key", self)
-    }
-}
-
-impl<'de> Visitor<'de> for FirstKey<'_> {
-    type Value = First;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.key, String::EXPECTED)
-    }
-
-    fn visit_newtype_struct<D: Deserializer<'de>>(
-        self,
-        deserializer: D,
-    ) -> Result<First, D::Error> {
-        deserializer.deserialize_any(FirstKey { in_document: true, ..self })
-    }
-
-    fn visit_borrowed_str<E: Error>(self, name: &'de str) -> Result<First, E> {
-        if name == NUMBER && !self.in_document {
-            return Ok(First::Number);
-        }
-        Ok(First::Key { name: name.to_owned(), borrowed: true })
-    }
-
-    fn visit_str<E: Error>(self, name: &str) -> Result<First, E> {
-        Ok(First::Key { name: name.to_owned(), borrowed: false })
-    }
-
-    fn visit_string<E: Error>(self, name: String) -> Result<First, E> {
-        Ok(First::Key { name, borrowed: false })
-    }
-
-    // Keys of other formats. serde's own message would repeat them.
-
-    fn visit_bool<E: Error>(self, _: bool) -> Result<First, E> {
-        self.mismatch("a boolean")
-    }
-
-    fn visit_i64<E: Error>(self, _: i64) -> Result<First, E> {
-        self.mismatch("a number")
-    }
-
-    fn visit_u64<E: Error>(self, _: u64) -> Result<First, E> {
-        self.mismatch("a number")
-    }
-
-    fn visit_f64<E: Error>(self, _: f64) -> Result<First, E> {
-        self.mismatch("a number")
-    }
-}
-
-/// The entries of an object whose first key was read already.
-struct Entries<A> {
-    first: Option<String>,
-    rest: A,
-}
-
-impl<'de, A: MapAccess<'de>> MapAccess<'de> for Entries<A> {
-    type Error = A::Error;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(
-        &mut self,
-        seed: K,
-    ) -> Result<Option<K::Value>, A::Error> {
-        match self.first.take() {
-            Some(name) => seed.deserialize(name.into_deserializer()).map(Some),
-            None => self.rest.next_key_seed(seed),
-        }
-    }
-
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
-        self.rest.next_value_seed(seed)
-    }
-}
-
-impl<T: JsonType> Typed<'_, T> {
-    /// What an object is, which can be a number.
-    pub(super) fn object_or_number<'de, A: MapAccess<'de>>(
-        self,
-        mut entries: A,
-    ) -> Result<T, A::Error> {
-        match entries.next_key_seed(FirstKey::of(self.key))? {
-            None => T::object(self.key, MapDeserializer::new(std::iter::empty::<(String, Json)>())),
-            Some(First::Number) => {
-                entries.next_value::<IgnoredAny>()?;
-                self.judge(None, "a number")
-            }
-            Some(First::Key { name, borrowed: _ }) => {
-                T::object(self.key, Entries { first: Some(name), rest: entries })
-            }
-        }
-    }
-}
-
-/// Hands over a [`Json`] as the deserializer did from which it was read.
+/// Passes a [`Json`] to a visitor like the deserializer that it was read from.
 pub(crate) struct Replay<E> {
     json: Json,
     error: PhantomData<E>,

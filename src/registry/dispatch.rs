@@ -1,6 +1,9 @@
 use super::handle::{Inner, Registry, require_event_type};
-use crate::dispatch::{Explanation, Revalidated, Revalidation, Subscribers};
+use crate::dispatch::{
+    Explanation, Revalidated, Revalidation, Subscriber, Subscribers, read_subscriber,
+};
 use crate::error::Result;
+use crate::id::SubscriptionId;
 use crate::store::Read;
 
 /// # Dispatch
@@ -53,6 +56,37 @@ impl Registry {
             return Ok(Subscribers::new(list.into()));
         }
         Ok(cache.insert(version, event_type, list))
+    }
+
+    /// Returns the subscription of an id with the data that a delivery needs, also a disabled one.
+    /// `None` where there is none.
+    ///
+    /// A worker that delivers what an outbox has enqueued, a test ping and a redelivery ask here.
+    /// The answer does not depend on the catalog: an event type that was removed meanwhile, or a
+    /// pattern that was taken away, does not stop a delivery that was enqueued before.
+    ///
+    /// # Errors
+    ///
+    /// Those of [every call](Registry#errors).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use webhook_registry::{NewSubscription, Registry};
+    ///
+    /// let registry = Registry::in_memory()?;
+    /// registry.register_event_type("agent.presencechanged.v1")?;
+    /// let new = NewSubscription::new("crm", "https://example.com/hook", ["agent.*"]);
+    /// let id = registry.create(new)?.subscription().id();
+    ///
+    /// registry.remove_event_type("agent.presencechanged.v1")?;
+    /// let subscriber = registry.subscriber(id)?;
+    /// assert_eq!(subscriber.as_ref().map(|found| found.url()), Some("https://example.com/hook"));
+    /// assert!(subscriber.is_some_and(|found| found.enabled()));
+    /// # Ok::<(), webhook_registry::Error>(())
+    /// ```
+    pub fn subscriber(&self, id: SubscriptionId) -> Result<Option<Subscriber>> {
+        self.read_autocommit(|read| read_subscriber(read, id, &self.inner.clock))
     }
 
     fn read_subscribers(

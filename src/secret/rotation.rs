@@ -3,8 +3,11 @@
 
 use std::time::{Duration, SystemTime};
 
+use serde::de::{Deserialize, Deserializer, MapAccess};
+
 use super::signing_secret::{GENERATED_KEY, SecretText, SigningSecret};
 use crate::error::{Error, Problem, Result};
+use crate::json::{self, JsonObject, JsonType, Key};
 use crate::random::{RandomBuffer, RandomSource};
 use crate::time::Millis;
 
@@ -16,6 +19,12 @@ pub(crate) const MAX_OLD: usize = 10;
 
 /// The options for replacing a secret with
 /// [`Registry::rotate_secret`](crate::Registry::rotate_secret).
+///
+/// # JSON
+///
+/// The keys are `secret` and `overlapSeconds` (a whole number). Both are optional, and null equals
+/// absent. An unknown key is rejected. [`from_json`](Rotation::from_json) reports every fault, and
+/// `Deserialize` only the first.
 ///
 /// ```
 /// use std::time::Duration;
@@ -44,6 +53,21 @@ impl Rotation {
     /// Creates a rotation to a generated secret. The replaced secret stays valid for 24 hours.
     pub fn new() -> Rotation {
         Rotation { secret: None, overlap: DEFAULT_OVERLAP }
+    }
+
+    /// Reads a JSON document and reports every fault of its shape.
+    ///
+    /// A fault is a wrong type, a missing, unknown or repeated key, a document that is not an
+    /// object, or text that is not JSON. The field of a [`Problem`](crate::Problem) is the key, or
+    /// `body` for the last two. At most 1,000 problems are listed, and one more counts the rest. No
+    /// message repeats a value. The values are validated by
+    /// [`rotate_secret`](crate::Registry::rotate_secret), whose problems name the field `overlap`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) with a problem for each fault.
+    pub fn from_json(document: &[u8]) -> Result<Rotation> {
+        json::from_slice(document)
     }
 
     /// Sets the new secret, which is stored exactly as given. By default one is generated.
@@ -118,6 +142,39 @@ impl Rotation {
 impl Default for Rotation {
     fn default() -> Rotation {
         Rotation::new()
+    }
+}
+
+impl JsonObject for Rotation {
+    const KEYS: &'static [&'static str] = &["secret", "overlapSeconds"];
+    const DENY_UNKNOWN_FIELDS: bool = true;
+
+    fn take<'de, A: MapAccess<'de>>(
+        &mut self,
+        key: &'static str,
+        value: json::Value<'_, A>,
+    ) -> Result<(), A::Error> {
+        match key {
+            "secret" => self.secret = value.nullable()?,
+            _ => {
+                self.overlap = value.nullable()?.map_or(DEFAULT_OVERLAP, Duration::from_secs);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl JsonType for Rotation {
+    const EXPECTED: &'static str = "an object";
+
+    fn object<'de, A: MapAccess<'de>>(place: &Key<'_>, entries: A) -> Result<Rotation, A::Error> {
+        json::document(place, entries)
+    }
+}
+
+impl<'de> Deserialize<'de> for Rotation {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Rotation, D::Error> {
+        json::read(deserializer)
     }
 }
 

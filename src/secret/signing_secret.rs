@@ -133,6 +133,21 @@ impl SigningSecret {
         block
     }
 
+    /// Returns true if the text looks like 32 bytes or more in hexadecimal. Such a text is valid
+    /// base64 of another key.
+    pub(crate) fn looks_hexadecimal(&self) -> bool {
+        const MIN_DIGITS: usize = 64;
+        let digits = self.text.strip_prefix("whsec_").unwrap_or(&self.text).as_bytes();
+        let only = |letters: fn(&u8) -> bool| {
+            digits
+                .iter()
+                .all(|byte| byte.is_ascii_digit() || (byte.is_ascii_hexdigit() && letters(byte)))
+        };
+        digits.len() >= MIN_DIGITS
+            && digits.iter().any(u8::is_ascii_digit)
+            && (only(u8::is_ascii_lowercase) || only(u8::is_ascii_uppercase))
+    }
+
     /// Parses a secret. The error is the reason without the field, which the caller knows.
     pub(crate) fn read(text: &str) -> Result<SigningSecret, String> {
         if text.is_empty() {
@@ -147,9 +162,7 @@ impl SigningSecret {
         let mut key =
             Zeroizing::new(Vec::with_capacity(base64::decoded_len_estimate(digits.len())));
         // The decoder's own message would contain a character of the secret.
-        LENIENT
-            .decode_vec(digits, &mut key)
-            .map_err(|_| "a secret has to be standard base64 without white space".to_owned())?;
+        LENIENT.decode_vec(digits, &mut key).map_err(|_| why_not_base64(digits).to_owned())?;
         match key.len() {
             0 => Err("a secret cannot be empty".to_owned()),
             decoded if decoded > MAX_KEY => {
@@ -168,6 +181,24 @@ impl SigningSecret {
             }
             _ => Ok(secret),
         }
+    }
+}
+
+/// Explains why a text does not decode, without repeating any of it.
+fn why_not_base64(digits: &str) -> &'static str {
+    let standard = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/');
+    let url_safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    if digits.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("whsec_")) {
+        "a secret has to be standard base64, after a prefix of `whsec_` in lower case"
+    } else if digits.chars().all(standard) {
+        // The only length that no number of bytes has.
+        "a secret has to be standard base64 of whole bytes: the number of its characters without \
+         `=` cannot be a multiple of 4 plus 1, so a character is missing or too many"
+    } else if digits.chars().all(url_safe) {
+        "a secret has to be standard base64, and this is URL-safe base64: write `+` instead of `-` \
+         and `/` instead of `_`"
+    } else {
+        "a secret has to be standard base64 without white space"
     }
 }
 
@@ -210,6 +241,10 @@ impl fmt::Debug for SecretText {
 impl JsonType for SecretText {
     const EXPECTED: &'static str = String::EXPECTED;
     const OR_NULL: &'static str = String::OR_NULL;
+
+    fn placeholder() -> Option<SecretText> {
+        Some(SecretText::default())
+    }
 
     fn text(value: String) -> Option<SecretText> {
         Some(SecretText::from(value))

@@ -24,6 +24,7 @@ macro_rules! select_subscribers {
         concat!(
             "SELECT s.seq, s.id, s.name, s.url, s.metadata, ",
             secret_columns!(),
+            ", s.enabled",
             $($from,)*
             " ORDER BY s.seq, k.serial DESC"
         )
@@ -54,11 +55,19 @@ const SELECT_FEW: &str = select_subscribers!(
      LEFT JOIN secret k INDEXED BY sqlite_autoindex_secret_1 ON k.subscription = s.seq \
      WHERE x.event_type = (SELECT id FROM event_type WHERE name = ?1)"
 );
+/// Selects one subscription by its id, whatever its patterns are.
+const SELECT_ONE: &str = select_subscribers!(
+    " FROM subscription s INDEXED BY subscription_seq \
+     LEFT JOIN secret k INDEXED BY sqlite_autoindex_secret_1 ON k.subscription = s.seq \
+     WHERE s.seq = (SELECT seq FROM subscription WHERE id = ?1)"
+);
 /// The greatest number of expected subscribers for which [`SELECT_FEW`] is used.
 const FEW: usize = 1_000;
 
 /// The first column of a secret in the rows of subscribers.
 const SECRET: usize = 5;
+/// The column behind those of the secret.
+const ENABLED: usize = 10;
 
 /// The statement that reads the rows of subscribers.
 pub(crate) struct SubscriberQuery<'r> {
@@ -104,6 +113,12 @@ impl Read<'_> {
         Ok(SubscriberQuery { read: self, statement, repeats })
     }
 
+    /// Prepares the statement for one subscription. Its rows are those of an id.
+    pub(crate) fn subscriber_query_by_id(&self) -> Result<SubscriberQuery<'_>> {
+        let statement = self.conn.prepare_cached(SELECT_ONE).map_sqlite_err()?;
+        Ok(SubscriberQuery { read: self, statement, repeats: false })
+    }
+
     /// Returns every subscription with a pattern that matches this event type, in the order of ids,
     /// with those patterns in their order.
     pub(crate) fn routes(&self, event_type: &str) -> Result<Vec<RouteRow>> {
@@ -139,10 +154,10 @@ impl Read<'_> {
 }
 
 impl SubscriberQuery<'_> {
-    /// Starts reading the enabled subscriptions that get this event. There are no rows where the
-    /// catalog does not have the event type.
-    pub(crate) fn rows(&mut self, event_type: &str) -> Result<SubscriberRows<'_>> {
-        let rows = self.statement.query([event_type]).map_sqlite_err()?;
+    /// Starts reading the subscriptions with this key: the event type that they get, or the id of
+    /// the one. There are no rows where nothing has the key.
+    pub(crate) fn rows(&mut self, key: &str) -> Result<SubscriberRows<'_>> {
+        let rows = self.statement.query([key]).map_sqlite_err()?;
         Ok(SubscriberRows { read: self.read, rows, repeats: self.repeats, last: None })
     }
 }
@@ -194,6 +209,12 @@ impl<'q> SubscriberRow<'q> {
     #[inline]
     pub(crate) fn metadata(&self, id: SubscriptionId) -> Result<BTreeMap<String, String>> {
         metadata_of(self.row, 4, id)
+    }
+
+    /// Returns whether the subscription's own row is enabled.
+    #[inline]
+    pub(crate) fn enabled(&self) -> Result<bool> {
+        decode_flag(self.row, ENABLED)
     }
 
     /// Decrypts the secret of this row.

@@ -8,6 +8,7 @@ use super::fields::SubscriptionFields;
 use super::stored::Subscription;
 use super::update::SubscriptionUpdate;
 use super::validation::{EventCatalog, Rules, Validated};
+use crate::error::Result;
 use crate::json::{self, JsonObject, JsonType, Key};
 use crate::secret::SecretText;
 
@@ -37,25 +38,23 @@ use crate::secret::SecretText;
 ///
 /// # JSON
 ///
-/// The keys are `name`, `url`, `events`, `enabled`, `secret`, `description`, `metadata` and
-/// `allowUnknownEvents`. `null` equals absent for all but the first three. An unknown key and a
-/// repeated key are refused. Deserializing checks the types only. Its messages name the key and the
-/// types, never a value.
+/// The keys are `name`, `url`, `events`, `enabled`, `secret`, `description` and `metadata`. `null`
+/// equals absent for all but the first three. An unknown key is refused, and so is a repeated one.
+/// Deserializing checks the types only. Its messages name the key and the types, never a value.
+/// [`from_json`](NewSubscription::from_json) reports every fault, and `Deserialize` only the first.
 ///
-/// A server that reads this from outside calls
-/// [`allow_unknown_events(false)`](NewSubscription::allow_unknown_events) afterwards, unless its
-/// callers may subscribe to event types outside the catalog.
+/// [`allow_unknown_events`](NewSubscription::allow_unknown_events) is a permission, so it has no key
+/// and is given in code only.
 ///
 /// ```
 /// use webhook_registry::{NewSubscription, Registry};
 ///
 /// let registry = Registry::in_memory()?;
 /// registry.register_event_type("agent.presencechanged.v1")?;
-/// let body = r#"{"name": "crm", "url": "https://example.com/hook", "events": ["agent.*"]}"#;
-/// let request: NewSubscription = serde_json::from_str(body)?;
-/// let created = registry.create(request.allow_unknown_events(false))?;
+/// let body = br#"{"name": "crm", "url": "https://example.com/hook", "events": ["agent.*"]}"#;
+/// let created = registry.create(NewSubscription::from_json(body)?)?;
 /// assert_eq!(created.secret().key().len(), 64);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # Ok::<(), webhook_registry::Error>(())
 /// ```
 ///
 /// `Debug` shows neither the secret nor a user name or password in the URL.
@@ -90,6 +89,32 @@ impl NewSubscription {
             secret: None,
             allow_unknown_events: false,
         }
+    }
+
+    /// Reads a JSON document and reports every fault of its shape.
+    ///
+    /// A fault is a wrong type, a missing, unknown or repeated key, a document that is not an
+    /// object, or text that is not JSON. The field of a [`Problem`](crate::Problem) is the key, or
+    /// `body` for the last two. At most 1,000 problems are listed, and one more counts the rest. No
+    /// message repeats a value. The values are validated by
+    /// the call that takes them.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) with a problem for each fault.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use webhook_registry::NewSubscription;
+    ///
+    /// let body = br#"{"name": 5, "url": 7, "evnts": []}"#;
+    /// let error = NewSubscription::from_json(body).unwrap_err();
+    /// let fields: Vec<&str> = error.problems().iter().map(|problem| problem.field()).collect();
+    /// assert_eq!(fields, ["name", "url", "evnts", "events"]);
+    /// ```
+    pub fn from_json(document: &[u8]) -> Result<NewSubscription> {
+        json::from_slice(document)
     }
 
     /// Sets whether dispatch includes the subscription. Default: `true`.
@@ -201,23 +226,14 @@ struct Body {
     fields: SubscriptionFields<String>,
     enabled: Option<bool>,
     secret: Option<SecretText>,
-    allow_unknown_events: Option<bool>,
     keys: Vec<&'static str>,
 }
 
 const REQUIRED: [&str; 3] = ["name", "url", "events"];
 
 impl JsonObject for Body {
-    const KEYS: &'static [&'static str] = &[
-        "name",
-        "url",
-        "events",
-        "enabled",
-        "secret",
-        "description",
-        "metadata",
-        "allowUnknownEvents",
-    ];
+    const KEYS: &'static [&'static str] =
+        &["name", "url", "events", "enabled", "secret", "description", "metadata"];
     const DENY_UNKNOWN_FIELDS: bool = true;
 
     fn take<'de, A: MapAccess<'de>>(
@@ -225,7 +241,7 @@ impl JsonObject for Body {
         key: &'static str,
         value: json::Value<'_, A>,
     ) -> Result<(), A::Error> {
-        let Body { fields, enabled, secret, allow_unknown_events, keys } = self;
+        let Body { fields, enabled, secret, keys } = self;
         keys.push(key);
         match key {
             "name" => fields.name = value.read()?,
@@ -234,8 +250,7 @@ impl JsonObject for Body {
             "enabled" => *enabled = value.nullable()?,
             "secret" => *secret = value.nullable()?,
             "description" => fields.description = value.nullable()?,
-            "metadata" => fields.metadata = value.nullable()?.unwrap_or_default(),
-            _ => *allow_unknown_events = value.nullable()?,
+            _ => fields.metadata = value.nullable()?.unwrap_or_default(),
         }
         Ok(())
     }
@@ -248,8 +263,7 @@ impl JsonType for NewSubscription {
         key: &Key<'_>,
         entries: A,
     ) -> Result<NewSubscription, A::Error> {
-        let Body { fields, enabled, secret, allow_unknown_events, keys } =
-            json::document(key, entries)?;
+        let Body { fields, enabled, secret, keys } = json::document(key, entries)?;
         let absent = REQUIRED.map(|name| (name, !keys.contains(&name)));
         if absent.iter().any(|(_, absent)| *absent) {
             return Err(key.missing_of(&absent));
@@ -258,7 +272,7 @@ impl JsonType for NewSubscription {
             fields: SubscriptionFields { enabled: enabled.unwrap_or(true), ..fields },
             states_enabled: enabled.is_some(),
             secret,
-            allow_unknown_events: allow_unknown_events.unwrap_or(false),
+            allow_unknown_events: false,
         })
     }
 }

@@ -16,8 +16,12 @@ const MAX_LIMIT: usize = 1_000;
 ///
 /// # JSON
 ///
-/// The keys are `enabled`, `nameContains`, `eventType`, `metadata` (an object whose entries must
-/// all be present), `after` and `limit`. `null` equals absent. An unknown key is refused.
+/// The keys are `enabled`, `nameContains`, `eventType`, `metadata` (an object, all of whose entries
+/// must match), `after` and `limit`. `null` equals absent. An unknown key is refused.
+/// [`from_json`](ListQuery::from_json) reports every fault, and `Deserialize` only the first.
+///
+/// `Deserialize` also reads the texts of a query string, such as `enabled=true&limit=10`. There an
+/// empty text equals absent, and `metadata` cannot be given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct ListQuery {
@@ -33,6 +37,21 @@ impl ListQuery {
     /// Returns a query for all subscriptions, in pages of 100.
     pub fn new() -> ListQuery {
         ListQuery::default()
+    }
+
+    /// Reads a JSON document and reports every fault of its shape.
+    ///
+    /// A fault is a wrong type, a missing, unknown or repeated key, a document that is not an
+    /// object, or text that is not JSON. The field of a [`Problem`](crate::Problem) is the key, or
+    /// `body` for the last two. At most 1,000 problems are listed, and one more counts the rest. No
+    /// message repeats a value. The values are validated by
+    /// the call that takes them.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) with a problem for each fault.
+    pub fn from_json(document: &[u8]) -> Result<ListQuery> {
+        json::from_slice(document)
     }
 
     /// Selects enabled subscriptions, or disabled ones.
@@ -100,25 +119,27 @@ impl JsonObject for ListQuery {
         value: json::Value<'_, A>,
     ) -> Result<(), A::Error> {
         match key {
-            "enabled" => self.enabled = value.nullable()?,
-            "nameContains" => self.name_contains = value.nullable()?,
-            "eventType" => self.event_type = value.nullable()?,
+            "enabled" => self.enabled = value.nullable_or_text()?,
+            "nameContains" => self.name_contains = value.nullable_or_text()?,
+            "eventType" => self.event_type = value.nullable_or_text()?,
             "metadata" => {
-                self.metadata = value.nullable::<BTreeMap<String, String>>()?.unwrap_or_default()
+                let metadata: Option<BTreeMap<String, String>> = value.nullable_or_text()?;
+                self.metadata = metadata.unwrap_or_default();
             }
-            "after" => {
-                let text: Option<String> = value.nullable()?;
-                self.after =
-                    text.map(|text| text.parse().map_err(serde::de::Error::custom)).transpose()?;
-            }
+            "after" => self.after = value.parsed(parse_id)?,
             _ => {
                 self.limit = value
-                    .nullable::<u64>()?
+                    .nullable_or_text::<u64>()?
                     .map(|limit| usize::try_from(limit).unwrap_or(usize::MAX))
             }
         }
         Ok(())
     }
+}
+
+fn parse_id(text: &str) -> Result<SubscriptionId, String> {
+    text.parse()
+        .map_err(|error: Error| error.problems().iter().map(|problem| problem.message()).collect())
 }
 
 impl JsonType for ListQuery {

@@ -5,7 +5,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess};
 
 use super::fields::SubscriptionFields;
 use super::validation::{self, EventCatalog, Rejection, Rules, Validated};
-use crate::error::Problem;
+use crate::error::{Problem, Result};
 use crate::event_type::check_description;
 use crate::json::{self, JsonObject, JsonType, Key, Nullable};
 use crate::secret::{SecretText, SigningSecret};
@@ -21,10 +21,11 @@ use crate::url_policy;
 /// # JSON
 ///
 /// A JSON merge patch ([RFC 7396](https://www.rfc-editor.org/rfc/rfc7396)) with the keys `name`,
-/// `url`, `events`, `enabled`, `secret`, `description`, `metadata`, `ifRevision` and
-/// `allowUnknownEvents`. `metadata` merges, and a null value removes its key. `null` clears
-/// `description` or all of `metadata`, and is refused for the other keys. An unknown key is
-/// refused.
+/// `url`, `events`, `enabled`, `secret`, `description`, `metadata` and `ifRevision`. `metadata`
+/// merges, and a null value removes its key. `null` clears `description` or all of `metadata` and is
+/// refused for the rest. An unknown key is refused, and so is a repeated one.
+/// [`from_json`](SubscriptionUpdate::from_json) reports every fault, and `Deserialize` only the
+/// first.
 ///
 /// ```
 /// use webhook_registry::{NewSubscription, Registry, SubscriptionUpdate};
@@ -77,6 +78,21 @@ impl SubscriptionUpdate {
     /// Returns an update that changes nothing.
     pub fn new() -> SubscriptionUpdate {
         SubscriptionUpdate::default()
+    }
+
+    /// Reads a JSON document and reports every fault of its shape.
+    ///
+    /// A fault is a wrong type, a missing, unknown or repeated key, a document that is not an
+    /// object, or text that is not JSON. The field of a [`Problem`](crate::Problem) is the key, or
+    /// `body` for the last two. At most 1,000 problems are listed, and one more counts the rest. No
+    /// message repeats a value. The values are validated by
+    /// the call that takes them.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) with a problem for each fault.
+    pub fn from_json(document: &[u8]) -> Result<SubscriptionUpdate> {
+        json::from_slice(document)
     }
 
     /// Sets the name.
@@ -325,17 +341,8 @@ impl fmt::Debug for SubscriptionUpdate {
 }
 
 impl JsonObject for SubscriptionUpdate {
-    const KEYS: &'static [&'static str] = &[
-        "name",
-        "url",
-        "events",
-        "enabled",
-        "secret",
-        "description",
-        "metadata",
-        "ifRevision",
-        "allowUnknownEvents",
-    ];
+    const KEYS: &'static [&'static str] =
+        &["name", "url", "events", "enabled", "secret", "description", "metadata", "ifRevision"];
     const DENY_UNKNOWN_FIELDS: bool = true;
 
     fn take<'de, A: MapAccess<'de>>(
@@ -359,8 +366,7 @@ impl JsonObject for SubscriptionUpdate {
                     .map(|(key, Nullable(value))| (key, value))
                     .collect();
             }
-            "ifRevision" => self.if_revision = Some(value.read()?),
-            _ => self.allow_unknown_events = value.read()?,
+            _ => self.if_revision = Some(value.read()?),
         }
         Ok(())
     }

@@ -248,9 +248,9 @@ fn unknown_event(field: String, pattern: &EventPattern) -> Problem {
     // The longer literal end tells more about what was meant.
     let (prefix, suffix) = (pattern.literal_prefix(), pattern.literal_suffix());
     let misspelt = if prefix.len() >= suffix.len() {
-        Misspelt::Start(prefix.into())
+        Misspelt::Start(prefix.into(), text.get(prefix.len()..).unwrap_or_default().into())
     } else {
-        Misspelt::End(suffix.into())
+        Misspelt::End(suffix.into(), text.strip_suffix(suffix).unwrap_or_default().into())
     };
     Problem::new(field, format!("{text:?} matches no event type")).with_misspelt(misspelt)
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use url::Url;
+use url::{ParseError, Url};
 
 const MAX_LENGTH: usize = 2_048;
 
@@ -34,7 +34,12 @@ pub(crate) fn redacted(url: &str) -> Cow<'_, str> {
 /// can contain a password or a token.
 pub(super) fn parse(url: &str) -> Result<Url, String> {
     check_syntax(url)?;
-    Url::parse(url).map_err(|cause| format!("not a URL: {cause}"))
+    Url::parse(url).map_err(|cause| match cause {
+        ParseError::InvalidPort => {
+            "not a URL: the port behind the host is not a number from 0 to 65535".to_owned()
+        }
+        cause => format!("not a URL: {cause}"),
+    })
 }
 
 /// Validates the rules that need no parser.

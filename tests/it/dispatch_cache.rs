@@ -6,7 +6,7 @@ use webhook_registry::{
     NewSubscription, Registry, Rotation, Subscriber, SubscriptionId, SubscriptionUpdate,
 };
 
-use crate::support::{Clock, learn};
+use crate::support::{Clock, contact_center, learn, new};
 
 const EVENT: &str = "agent.presencechanged.v1";
 
@@ -172,4 +172,47 @@ fn answers_for_different_events_share_their_subscribers() {
             (registry.subscribers(EVENT).unwrap(), registry.subscribers("agent.other.v1").unwrap());
         assert!(std::ptr::eq(one[0].name(), other[0].name()));
     }
+}
+
+#[test]
+fn a_subscriber_is_found_by_its_id_whatever_the_catalog_has_and_whether_it_is_enabled() {
+    let registry = contact_center();
+    let (created, secret) =
+        registry.create(new("crm").metadata("tenant", "7")).unwrap().into_parts();
+    let id = created.id();
+    let found = |registry: &Registry| registry.subscriber(id).unwrap().unwrap();
+    for event_type in registry.event_types().unwrap() {
+        let update = SubscriptionUpdate::new().events(["*"]);
+        registry.update(id, update).unwrap();
+        registry.remove_event_type(event_type.name()).unwrap();
+        let subscriber = found(&registry);
+        assert_eq!((subscriber.id(), subscriber.name()), (id, "crm"));
+        assert_eq!(subscriber.url(), created.url());
+        assert_eq!(subscriber.metadata(), created.metadata());
+        assert_eq!(subscriber.secrets().collect::<Vec<_>>(), [&secret]);
+        assert!(subscriber.enabled());
+    }
+    registry.update(id, SubscriptionUpdate::new().enabled(false)).unwrap();
+    let rotated = registry.rotate_secret(id, Rotation::new()).unwrap();
+    assert!(!found(&registry).enabled());
+    assert_eq!(found(&registry).secrets().collect::<Vec<_>>(), [&rotated, &secret]);
+    registry.delete(id).unwrap();
+    assert!(registry.subscriber(id).unwrap().is_none());
+}
+
+#[test]
+fn a_subscription_that_is_disabled_by_hand_in_its_own_row_alone_gets_no_event() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.db");
+    let registry = Registry::open(&path).unwrap();
+    learn(&registry);
+    let id = registry.create(new("crm")).unwrap().subscription().id();
+    let event = "agent.presencechanged.v1";
+    assert_eq!(registry.subscribers(event).unwrap().len(), 1);
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other.execute_batch("UPDATE subscription SET enabled = 0").unwrap();
+    assert!(registry.subscribers(event).unwrap().is_empty());
+    assert!(!registry.subscriber(id).unwrap().unwrap().enabled());
+    other.execute_batch("UPDATE subscription SET enabled = 1").unwrap();
+    assert_eq!(registry.subscribers(event).unwrap().len(), 1);
 }

@@ -54,9 +54,9 @@ fn an_unknown_format_version_is_incompatible_whatever_else_is_wrong() {
 #[test]
 fn a_wrong_json_type_is_reported_by_position_and_never_by_value() {
     let table: [(&str, Option<Value>, &str); 19] = [
-        ("/formatVersion", None, "missing key formatVersion"),
-        ("/eventTypes", None, "missing key eventTypes"),
-        ("/subscriptions", None, "missing key subscriptions"),
+        ("/formatVersion", None, r#"missing key "formatVersion""#),
+        ("/eventTypes", None, r#"missing key "eventTypes""#),
+        ("/subscriptions", None, r#"missing key "subscriptions""#),
         (
             "/subscriptions",
             Some(json!({"hidden": 1})),
@@ -72,15 +72,15 @@ fn a_wrong_json_type_is_reported_by_position_and_never_by_value() {
             Some(json!(7)),
             "eventTypes[1].name: expected a string, found a number",
         ),
-        ("/eventTypes/1/name", None, "eventTypes[1]: missing key name"),
+        ("/eventTypes/1/name", None, r#"eventTypes[1]: missing key "name""#),
         (
             "/hidden",
             Some(json!(1)),
             "unknown key \"hidden\"; the keys are formatVersion, eventTypes, subscriptions",
         ),
         ("/subscriptions/2/secret", Some(json!(OTHER)), "subscriptions[2]: unknown key \"secret\""),
-        ("/subscriptions/2/url", None, "subscriptions[2]: missing key url"),
-        ("/subscriptions/2/secrets", None, "subscriptions[2]: missing key secrets"),
+        ("/subscriptions/2/url", None, r#"subscriptions[2]: missing key "url""#),
+        ("/subscriptions/2/secrets", None, r#"subscriptions[2]: missing key "secrets""#),
         (
             "/subscriptions/2/enabled",
             Some(json!(OTHER)),
@@ -119,7 +119,7 @@ fn a_wrong_json_type_is_reported_by_position_and_never_by_value() {
         (
             "/subscriptions/1/secrets/1/createdAt",
             None,
-            "subscriptions[1].secrets[1]: missing key createdAt",
+            r#"subscriptions[1].secrets[1]: missing key "createdAt""#,
         ),
     ];
     for (place, value, message) in table {
@@ -140,7 +140,7 @@ fn a_wrong_json_type_is_reported_by_position_and_never_by_value() {
         1,
     );
     let error = serde_json::from_str::<Export>(&twice).unwrap_err();
-    assert!(error.to_string().starts_with("the key formatVersion stands twice"), "{error}");
+    assert!(error.to_string().starts_with(r#"the key "formatVersion" appears twice"#), "{error}");
     for text in ["", "null", "[]", "7", "\"x\"", "{", "{}"] {
         serde_json::from_str::<Export>(text).unwrap_err();
     }
@@ -206,11 +206,15 @@ fn the_order_of_keys_does_not_change_the_meaning_of_a_document() {
             in_order(&document(), keys).replace(r#""metadata":{"#, r#""metadata":{"k":"w","#);
         let error = told(&twice);
         assert!(
-            error.starts_with(r#"subscriptions[0].metadata["k"]: the key stands twice"#),
+            error.starts_with(r#"subscriptions[0].metadata["k"]: the key appears twice"#),
             "{error}"
         );
         let twice = in_order(&document(), keys).replacen('{', r#"{"subscriptions":[],"#, 1);
-        assert!(told(&twice).starts_with("the key subscriptions stands twice"), "{}", told(&twice));
+        assert!(
+            told(&twice).starts_with(r#"the key "subscriptions" appears twice"#),
+            "{}",
+            told(&twice)
+        );
         let unknown = in_order(&document(), keys).replacen('{', r#"{"hidden":[],"#, 1);
         assert!(
             told(&unknown).starts_with(r#"unknown key "hidden"; the keys are"#),
@@ -220,7 +224,7 @@ fn the_order_of_keys_does_not_change_the_meaning_of_a_document() {
         let missing =
             in_order(&document(), keys).replacen(r#""formatVersion":1"#, r#""eventTypes":[]"#, 1);
         assert!(
-            told(&missing).starts_with("the key eventTypes stands twice"),
+            told(&missing).starts_with(r#"the key "eventTypes" appears twice"#),
             "{}",
             told(&missing)
         );

@@ -183,7 +183,7 @@ fn a_patch_without_effect_does_not_increment_the_revision() {
         json!({"metadata": {"z": null}}),
         json!({"metadata": {"a": "1"}}),
         json!({"name": "full", "enabled": true, "events": ["agent.*", "agent.*"]}),
-        json!({"description": "for \"people\"", "ifRevision": 1, "allowUnknownEvents": true}),
+        json!({"description": "for \"people\"", "ifRevision": 1}),
     ] {
         assert_eq!(patched(&patch)["revision"], 1, "{patch}");
     }
@@ -217,7 +217,7 @@ fn the_setters_of_an_update_apply_in_call_order() {
 fn null_equals_absent_in_the_optional_keys_of_a_new_subscription() {
     let least = json!({"name": "n", "url": "https://x", "events": ["*"]});
     let mut nulls = least.clone();
-    for key in ["enabled", "secret", "description", "metadata", "allowUnknownEvents"] {
+    for key in ["enabled", "secret", "description", "metadata"] {
         nulls[key] = Value::Null;
     }
     let new: NewSubscription = body(&nulls);
@@ -235,18 +235,17 @@ fn null_equals_absent_in_the_optional_keys_of_a_new_subscription() {
 fn every_json_key_equals_its_setter() {
     let new: NewSubscription = body(&json!({
         "name": "n", "url": "https://x", "events": ["a", "b"], "enabled": false, "secret": SEED_SECRET,
-        "description": "d", "metadata": {"k": "v"}, "allowUnknownEvents": true,
+        "description": "d", "metadata": {"k": "v"},
     }));
     let same = NewSubscription::new("n", "https://x", ["a", "b"])
         .enabled(false)
         .secret(SEED_SECRET)
         .description("d")
-        .metadata("k", "v")
-        .allow_unknown_events(true);
+        .metadata("k", "v");
     assert_eq!(new, same);
     let update: SubscriptionUpdate = body(&json!({
         "name": "n", "url": "https://x", "events": ["a"], "enabled": false, "secret": SEED_SECRET,
-        "description": "d", "metadata": {"k": "v", "r": null}, "allowUnknownEvents": true, "ifRevision": 7,
+        "description": "d", "metadata": {"k": "v", "r": null}, "ifRevision": 7,
     }));
     let same = SubscriptionUpdate::new()
         .name("n")
@@ -257,7 +256,6 @@ fn every_json_key_equals_its_setter() {
         .description("d")
         .metadata("k", "v")
         .remove_metadata("r")
-        .allow_unknown_events(true)
         .if_revision(7);
     assert_eq!(update, same);
     let id = "01K9V3T0Z2B4C6D8E0F2G4H6J8";

@@ -40,18 +40,21 @@ mod failure_atomicity;
 #[cfg(target_os = "linux")]
 mod faulty_disk;
 mod format_compat;
+mod from_json;
 mod history_limit;
 mod history_replay;
 mod import;
 mod import_malformed;
 mod json;
 mod json_features;
+mod json_schema;
 mod json_type_errors;
 mod key_order;
 mod lists_and_ids;
 #[cfg(unix)]
 mod litestream;
 mod locked_and_replaced_files;
+mod messages;
 mod model;
 mod multi_process;
 mod opening;
@@ -61,6 +64,7 @@ mod patterns;
 mod permissions;
 mod plan_equivalence;
 mod plans;
+mod query_string;
 mod redaction;
 mod registry;
 mod registry_policies;
@@ -70,6 +74,7 @@ mod rekey;
 mod rekey_crash;
 mod rotation;
 mod secret_revocation;
+mod serialize;
 #[cfg(feature = "signing")]
 mod signing;
 mod signing_secret;

@@ -1,0 +1,101 @@
+//! Objects whose keys are known.
+
+use serde::de::{IgnoredAny, MapAccess};
+
+use super::key::Key;
+use super::types::{JsonType, Nullable, QueryText, Typed};
+use super::value::Json;
+
+/// An object whose keys are known.
+pub(crate) trait JsonObject: Default {
+    const KEYS: &'static [&'static str];
+    /// False where the document belongs to another system, which can add keys to it.
+    const DENY_UNKNOWN_FIELDS: bool;
+
+    /// Takes the value of one of the [keys](Self::KEYS).
+    fn take<'de, A: MapAccess<'de>>(
+        &mut self,
+        key: &'static str,
+        value: Value<'_, A>,
+    ) -> Result<(), A::Error>;
+}
+
+/// The value of a key of an object, before it is read.
+pub(crate) struct Value<'a, A> {
+    of: &'a Key<'a>,
+    key: &'static str,
+    entries: &'a mut A,
+}
+
+impl<'de, A: MapAccess<'de>> Value<'_, A> {
+    pub(crate) fn read<T: JsonType>(self) -> Result<T, A::Error> {
+        self.entries.next_value_seed(Typed::new(&self.of.of(self.key)))
+    }
+
+    /// Reads a value that can be null.
+    pub(crate) fn nullable<T: JsonType>(self) -> Result<Option<T>, A::Error> {
+        self.read::<Nullable<T>>().map(|value| value.0)
+    }
+
+    /// Reads a value that can be null. A reader that ends at the first fault also accepts the text
+    /// of a query string, of which an empty one is null.
+    pub(crate) fn nullable_or_text<T: JsonType>(self) -> Result<Option<T>, A::Error> {
+        if self.of.is_collecting() {
+            self.nullable()
+        } else {
+            self.read::<QueryText<T>>().map(|value| value.0)
+        }
+    }
+
+    /// Reads a text as [`nullable_or_text`](Self::nullable_or_text) does, and parses it.
+    pub(crate) fn parsed<T>(
+        self,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, A::Error> {
+        let Value { of, key, entries } = self;
+        let faults = of.fault_count();
+        let text = Value { of, key, entries }.nullable_or_text::<String>()?;
+        // After a fault the text only stands in for a value of another type.
+        let Some(text) = text.filter(|_| of.fault_count() == faults) else {
+            return Ok(None);
+        };
+        match parse(&text) {
+            Ok(value) => Ok(Some(value)),
+            Err(why) => of.of(key).reject(format_args!("{why}")).map(|()| None),
+        }
+    }
+
+    /// Reads any JSON value.
+    pub(crate) fn json(self) -> Result<Json, A::Error> {
+        self.entries.next_value()
+    }
+}
+
+/// Reads an object key by key.
+pub(crate) fn document<'de, T: JsonObject, A: MapAccess<'de>>(
+    place: &Key<'_>,
+    mut entries: A,
+) -> Result<T, A::Error> {
+    let mut document = T::default();
+    let mut seen: Vec<(&'static str, bool)> = Vec::new();
+    while let Some(name) = entries.next_key_seed(Typed::<String>::new(place))? {
+        let Some(&key) = T::KEYS.iter().find(|&&key| key == name) else {
+            if T::DENY_UNKNOWN_FIELDS {
+                place.reject_unknown(&name, T::KEYS)?;
+            }
+            entries.next_value::<IgnoredAny>()?;
+            continue;
+        };
+        match seen.iter_mut().find(|(earlier, _)| *earlier == key) {
+            None => seen.push((key, false)),
+            Some((_, reported)) => {
+                if !*reported {
+                    place.reject_twice(key)?;
+                }
+                *reported = true;
+            }
+        }
+        document.take(key, Value { of: place, key, entries: &mut entries })?;
+    }
+    Ok(document)
+}
