@@ -80,19 +80,19 @@ fn a_list_of_events_in_one_text_is_recognized() {
     for (text, message) in [
         (
             "order.paid,order.shipped",
-            r#"',' at byte 10 cannot stand in a pattern: these are 2 entries, "order.paid", "order.shipped""#,
+            r#"',' at byte 10 cannot be in a pattern: these are 2 entries, "order.paid", "order.shipped""#,
         ),
         (
             "order.paid, order.*, x",
-            r#"',' at byte 10 cannot stand in a pattern: these are 3 entries, "order.paid", "order.*", "x""#,
+            r#"',' at byte 10 cannot be in a pattern: these are 3 entries, "order.paid", "order.*", "x""#,
         ),
         (
             "order.paid order.shipped",
-            r#"' ' at byte 10 cannot stand in a pattern: these are 2 entries, "order.paid", "order.shipped""#,
+            r#"' ' at byte 10 cannot be in a pattern: these are 2 entries, "order.paid", "order.shipped""#,
         ),
         (
             "order.paid;order.shipped",
-            r#"';' at byte 10 cannot stand in a pattern: these are 2 entries, "order.paid", "order.shipped""#,
+            r#"';' at byte 10 cannot be in a pattern: these are 2 entries, "order.paid", "order.shipped""#,
         ),
     ] {
         assert_eq!(about_event(&registry, text), message);
@@ -115,7 +115,7 @@ fn a_secret_that_is_not_standard_base64_is_explained_without_showing_it() {
     for (secret, why) in [
         (url_safe, "this is URL-safe base64: write `+` instead of `-` and `/` instead of `_`"),
         (&*long, "cannot be a multiple of 4 plus 1, so a character is missing or too many"),
-        (spaced, "a secret is standard base64 without white space"),
+        (spaced, "a secret has to be standard base64 without white space"),
     ] {
         for secret in [secret.to_owned(), format!("whsec_{secret}"), format!("{secret}=")] {
             for error in [
