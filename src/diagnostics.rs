@@ -158,8 +158,8 @@ impl<'m> Diagnostics<'m> {
             && secret.looks_hexadecimal()
         {
             let message = format!(
-                "its secret is written in hexadecimal digits, but is read as base64 of {} bytes; if \
-                 hexadecimal is meant, write the same bytes in base64 with rotate_secret",
+                "its secret is written in hexadecimal digits, but is read as base64 of {} bytes; \
+                 if hexadecimal is meant, write the same bytes in base64 with rotate_secret",
                 secret.key().len()
             );
             report.push_advice(Finding::new(label, message));

@@ -1,5 +1,5 @@
-//! "Did you mean": the known name with the smallest edit distance to a text, or the pattern with the
-//! smallest edit distance to a pattern.
+//! "Did you mean": the known name with the smallest edit distance to a text, or the pattern with
+//! the smallest edit distance to a pattern.
 //!
 //! Computing a distance takes time in proportion to the product of the lengths, and there can be
 //! thousands of names. So a call has a budget. The work is counted and not timed, so that the same
@@ -53,9 +53,9 @@ pub(crate) fn complete(error: Error, names: &[String]) -> Error {
 const EMPTY_CATALOG: &str =
     "; the catalog is empty: fill it with `register_event_types` before anything subscribes";
 
-/// Returns the pattern that matches `name` and is nearest to a misspelt pattern. Of the pattern only
-/// the literal part that was compared is replaced, with a part of the name. None for a name, and
-/// where the rest of the pattern does not match.
+/// Returns the pattern that matches `name` and is nearest to a misspelt pattern. Of the pattern
+/// only the literal part that was compared is replaced, with a part of the name. None for a name,
+/// and where the rest of the pattern does not match.
 fn nearest_pattern(misspelt: &Misspelt, name: &str, budget: &mut Budget) -> Option<String> {
     /// A part that does not end at a separator differs in length by typing errors only.
     const SLACK: usize = 2;
@@ -311,7 +311,8 @@ mod tests {
     fn a_common_prefix_or_suffix_does_not_change_the_distance() {
         let mut random = Random(3);
         for _ in 0..10_000 {
-            let (one, other) = (random.text(&['a', 'b', 'é'], 7), random.text(&['a', 'b', 'é'], 7));
+            let letters = ['a', 'b', 'é'];
+            let (one, other) = (random.text(&letters, 7), random.text(&letters, 7));
             let (short, shorter) = without_common_ends(&one, &other);
             assert_eq!(osa_distance(short, shorter), osa_distance(&one, &other), "{one} {other}");
         }

@@ -48,7 +48,8 @@ impl SubscriptionUpdate {
             "enabled": {"type": "boolean"},
             "secret": secret(),
             "description": nullable(description()),
-            // A null removes a key, whatever the key is. So neither keys nor their number is limited.
+            // A null removes a key, whatever the key is. So neither keys nor their number is
+            // limited.
             "metadata": {
                 "type": ["object", "null"],
                 "additionalProperties": nullable(metadata_value()),

@@ -144,8 +144,8 @@ fn parse(text: &str) -> Result<bool, String> {
                     return Err(why);
                 }
                 return Err(format!(
-                    "a pattern cannot contain {c:?} (at byte {at}), only letters, digits, _ - . : / \
-                     and the wildcards * ? [ ]"
+                    "a pattern cannot contain {c:?} (at byte {at}), only letters, digits, \
+                     _ - . : / and the wildcards * ? [ ]"
                 ));
             }
         }

@@ -32,7 +32,7 @@ pub(crate) struct Revalidation<'c> {
 /// An answer that agrees with the file.
 pub(crate) struct Revalidated {
     pub(crate) list: Vec<Subscriber>,
-    /// Whether the list holds subscribers of another answer, which were not compared.
+    /// True if the list holds subscribers of another answer, which were not compared.
     pub(crate) shares: bool,
 }
 

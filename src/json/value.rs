@@ -179,9 +179,9 @@ impl<'de> Visitor<'de> for Reader<'_> {
                 let borrowed = Cell::new(false);
                 let value =
                     entries.next_value_seed(Reader { borrowed: Some(&borrowed), ..inner })?;
-                // A number that serde has buffered, for `flatten` or an untagged enum. Its key is borrowed and its text
-                // is not. Of an object that is buffered both are, or neither, unless the text is escaped, and digits
-                // need not be.
+                // A number that serde has buffered, for `flatten` or an untagged enum. Its key is
+                // borrowed and its text is not. Of an object that is buffered both are, or neither,
+                // unless the text is escaped, and digits need not be.
                 if has_arbitrary_precision()
                     && buffered
                     && key_borrowed
@@ -241,7 +241,8 @@ impl<'de, E: Error> Deserializer<'de> for Replay<E> {
     }
 
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
-        newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
+        unit unit_struct newtype_struct seq tuple tuple_struct map struct enum identifier
+        ignored_any
     }
 }

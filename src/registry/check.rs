@@ -34,10 +34,9 @@ impl Registry {
     ///   avoid the bug.
     ///
     /// Damage that can still be read is a finding, not an error. The check reads every page several
-    /// times, so it takes long on a large file,
-    /// and about 700 bytes of memory for each subscription. Writers do not wait for it, except the other
-    /// threads of a registry in memory or with
-    /// [`exclusive(true)`](crate::RegistryOptions::exclusive).
+    /// times, so it takes long on a large file, and about 700 bytes of memory for each
+    /// subscription. Writers do not wait for it, except the other threads of a registry in memory
+    /// or with [`exclusive(true)`](crate::RegistryOptions::exclusive).
     ///
     /// # Errors
     ///

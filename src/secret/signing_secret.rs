@@ -121,8 +121,8 @@ impl SigningSecret {
         self.hmac_block().ct_eq(&*other.hmac_block()).into()
     }
 
-    /// Returns the key as HMAC-SHA-256 uses it (RFC 2104): padded with zeros to a block of 64 bytes;
-    /// of a longer key, the digest. Keys that differ only in zeros at their end sign alike.
+    /// Returns the key as HMAC-SHA-256 uses it (RFC 2104): padded with zeros to a block of 64
+    /// bytes; of a longer key, the digest. Keys that differ only in zeros at their end sign alike.
     fn hmac_block(&self) -> Zeroizing<[u8; 64]> {
         let mut block = Zeroizing::new([0; 64]);
         let key = match self.key.len() {

@@ -20,15 +20,15 @@ impl HistoryRange {
     }
 }
 
-/// What one transaction has added to the history.
+/// The changes that one transaction adds to the history.
 pub(super) struct ChangeRecorder {
     /// The range that the transaction found, with the sequence number of its own last change. None
     /// before the first change.
     pub(super) range: Cell<Option<HistoryRange>>,
-    /// How many changes are still to come, where the caller has announced them. A change that will
+    /// The number of changes still to come, where the caller has announced them. A change that will
     /// be out of the kept range at the end of the transaction is counted and not written.
     pub(super) expected: Cell<u64>,
-    /// Whether a change was counted and not written. Then the earlier changes are deleted at once,
+    /// True if a change was counted and not written. Then the earlier changes are deleted at once,
     /// because there is a gap after them.
     pub(super) skipped: Cell<bool>,
 }

@@ -116,8 +116,8 @@ fn definitions(conn: &Connection) -> Result<BTreeMap<Key, Definition>> {
     Ok(definitions)
 }
 
-/// Whether a statement reads or writes one of these tables, by the word that stands before the
-/// name. The names of our tables are those of columns too, so the names alone say nothing. It
+/// Returns whether a statement reads or writes one of these tables, by the word that stands before
+/// the name. The names of our tables are those of columns too, so the names alone say nothing. It
 /// decides over advice only, so that a table behind a comma is missed is no harm.
 fn uses_any(sql: &str, tables: &HashSet<String>) -> bool {
     const BEFORE: [&str; 9] =

@@ -35,7 +35,8 @@ use crate::error::Result;
 /// change adds is given back.
 pub(super) const WAL_LIMIT: u64 = 4 << 20;
 
-/// How many rows are changed before the next attempt, where a reader still needs the `-wal`.
+/// The number of rows that are changed before the next attempt, where a reader still needs the
+/// `-wal`.
 const ROWS: u64 = 50;
 
 /// Returns whether the linked SQLite has the bug.

@@ -27,25 +27,25 @@ use super::disk;
 use super::error::MapSqliteErr as _;
 use crate::error::Result;
 
-/// How many times a thread spins for another thread's check before it sleeps.
+/// The number of times that a thread spins for another thread's check before it sleeps.
 const SPINS: u32 = 200;
 
-/// How many times a thread that is about to check spins for another thread to arrive, where one did
-/// the last time. Threads that were answered together ask again almost together. Without this pause
-/// each of them would wait for the other's check before its own.
+/// The number of times that a thread that is about to check spins for another thread to arrive,
+/// where one did the last time. Threads that were answered together ask again almost together.
+/// Without this pause each of them would wait for the other's check before its own.
 const SPINS_FOR_WAITERS: u32 = 20;
 
 /// Counts the versions of a file. Whenever any process has committed, the next version is greater.
 #[derive(Default)]
 pub(super) struct DataVersion {
-    /// How many checks have started.
+    /// The number of checks that have started.
     started: AtomicU64,
     /// The number of the last check that is done.
     done: AtomicU64,
     version: AtomicU64,
-    /// How many threads wait for another thread's check.
+    /// The number of threads that wait for another thread's check.
     waiting: AtomicUsize,
-    /// Whether a thread waited recently.
+    /// True if a thread waited recently.
     crowded: AtomicBool,
     probe: Mutex<VersionProbe>,
 }
@@ -58,7 +58,7 @@ struct VersionProbe {
     last: Option<i64>,
 }
 
-/// What a look at the lock has told.
+/// The state of the lock at one attempt to take it.
 enum Probed<'v> {
     /// This thread has to check.
     Locked(MutexGuard<'v, VersionProbe>),

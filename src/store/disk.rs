@@ -20,8 +20,8 @@ use super::error;
 use super::settings::Access;
 use crate::error::{Error, ErrorKind};
 
-/// How SQLite's integrity check reports a page that could not be read. For an overflow page it
-/// leaves out the code.
+/// The words by which SQLite's integrity check reports a page that could not be read. For an
+/// overflow page it leaves out the code.
 const WITH_CODE: &str = "error code=";
 const WITHOUT_CODE: &str = "failed to get page";
 
@@ -30,8 +30,8 @@ const WITHOUT_CODE: &str = "failed to get page";
 /// spent on checks.
 const HOLDS: u32 = 100;
 
-/// How much of a file is copied where its schema cannot be read: 64 MiB with pages of the usual
-/// size. The schema lies at the beginning.
+/// The part of a file that is copied where its schema cannot be read: 64 MiB with pages of the
+/// usual size. The schema lies at the beginning.
 const COPIED_STEPS: u32 = 64;
 const COPIED_PAGES: i32 = 256;
 

@@ -73,7 +73,7 @@ const ENABLED: usize = 10;
 pub(crate) struct SubscriberQuery<'r> {
     read: &'r Read<'r>,
     statement: CachedStatement<'r>,
-    /// Whether the statement returns the rows of a subscription once for each of its patterns.
+    /// True if the statement returns the rows of a subscription once for each of its patterns.
     repeats: bool,
 }
 

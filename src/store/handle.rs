@@ -54,7 +54,7 @@ pub(crate) struct Store {
     pub(super) read_only: bool,
     /// None where SQLite or another program makes the checkpoints.
     pub(super) checkpoints: Option<GuardedCheckpoints>,
-    /// How a change of key opens the connection that writes again.
+    /// The settings by which a change of key opens the connection that writes again.
     #[cfg(feature = "encryption")]
     pub(super) writer: Writer,
     #[cfg(feature = "encryption")]
@@ -63,15 +63,15 @@ pub(crate) struct Store {
     pub(super) entropy: RandomSource,
 }
 
-/// What a store needs to read a file that other processes change.
+/// The parts that a store needs to read a file that other processes change.
 pub(super) struct Shared {
     pub(super) data_version: DataVersion,
     pub(super) readers: ReaderPool,
-    /// Whether `main` has written since it was last read through. Then the new pages are in the
+    /// True if `main` has written since it was last read through. Then the new pages are in the
     /// page cache of `main` only, and a read through `main` is faster than one through a reader.
     pub(super) main_is_fresh: AtomicBool,
-    /// How to open the file that takes the place of this one. None for a store that writes, because
-    /// nobody could tell which of the two files a change went to.
+    /// The settings to open the file that takes the place of this one. None for a store that
+    /// writes, because nobody could tell which of the two files a change went to.
     pub(super) reopen: Option<Settings>,
 }
 

@@ -24,7 +24,7 @@ pub(super) struct Opened {
     pub(super) conn: Connection,
     /// The connection by which the content was checked.
     pub(super) reader: Option<Connection>,
-    /// Whether the connection sees what other processes change later.
+    /// True if the connection sees later changes of other processes.
     pub(super) sees_changes: bool,
 }
 

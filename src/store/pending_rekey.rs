@@ -12,7 +12,7 @@ pub(super) const ENTER_WAL: u8 = 1;
 /// Before anything else it has to be determined which key the file has. Then follows [`ENTER_WAL`].
 pub(super) const DETERMINE_KEY: u8 = 2;
 
-/// What a change of key has left to do.
+/// The steps that a failed change of key has left to do.
 ///
 /// Every call reads the step, so it is an atomic and not behind a lock. A call reads it while it
 /// holds the store's codec for reading, and a change of key stores it while it holds the codec for

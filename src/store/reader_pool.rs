@@ -11,7 +11,7 @@ use super::paths::{FileId, check_same_file};
 use super::settings::Access;
 use crate::error::Result;
 
-/// How many idle connections are kept. More are open while more threads read at once.
+/// The number of idle connections that are kept. More are open while more threads read at once.
 const MAX_IDLE: usize = 8;
 
 pub(super) struct ReaderPool {

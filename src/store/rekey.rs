@@ -41,7 +41,8 @@ use super::writer::REKEY;
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::EncryptionKey;
 
-/// How many subscriptions one query reads. It bounds how many of them are in memory at once.
+/// The number of subscriptions that one query reads. It bounds how many of them are in memory at
+/// once.
 const BATCH: u16 = 1_000;
 
 /// A change of key that failed.

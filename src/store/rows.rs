@@ -25,7 +25,7 @@ pub(super) struct Decoder<'r> {
     rows: Rows<'r>,
     /// The position of the subscription that starts with the current row. None after the last.
     next_seq: Option<i64>,
-    /// Whether a subscription that breaks a rule is damage.
+    /// True if a subscription that breaks a rule is damage.
     validates: bool,
 }
 

@@ -1,14 +1,16 @@
--- Schema 1. `subscription -> subscription_pattern -> pattern <- expansion <- event_type`: each distinct pattern stands
--- once, and what is expanded into event types is the pattern, not the subscription. docs/design.md says why.
+-- Schema 1. `subscription -> subscription_pattern -> pattern <- expansion <- event_type`: each
+-- distinct pattern is stored once, and patterns are expanded into event types, not subscriptions.
+-- docs/design.md gives the reasons.
 
--- What belongs to the file as a whole: one row.
+-- The values of the file as a whole: one row.
 CREATE TABLE registry (
     one       INTEGER PRIMARY KEY CHECK (one = 1),
-    file_id   BLOB NOT NULL,    -- random, so that a sealed secret belongs to one file; a copy has as much again
-    key_check BLOB,             -- what only the file's key opens; NULL: secrets are not sealed
-    last_id   TEXT,             -- the greatest id ever deleted, so that ids rise past it; NULL: none was
+    file_id   BLOB NOT NULL,    -- random; binds encrypted secrets to the file; a copy appends more
+    key_check BLOB,             -- decrypts with the file's key only; NULL: secrets are plain text
+    last_id   TEXT,             -- the greatest id ever deleted; new ids are greater; NULL: none
     keep_changes INTEGER NOT NULL DEFAULT 10000 CHECK (keep_changes >= 0),
-    last_change  INTEGER NOT NULL DEFAULT 0     -- kept only while no change is: else the greatest sequence tells
+    -- The newest sequence while no change is kept. Otherwise the greatest sequence counts.
+    last_change  INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 INSERT INTO registry (one, file_id) VALUES (1, randomblob(16));
 
@@ -26,7 +28,7 @@ CREATE TABLE pattern (
 ) STRICT;
 CREATE INDEX pattern_wildcard ON pattern (text) WHERE wildcard = 1;
 
--- Which event types a pattern covers now.
+-- The event types that a pattern matches now.
 CREATE TABLE expansion (
     event_type INTEGER NOT NULL REFERENCES event_type (id) ON DELETE CASCADE,
     pattern    INTEGER NOT NULL REFERENCES pattern (id) ON DELETE CASCADE,
@@ -35,7 +37,7 @@ CREATE TABLE expansion (
 CREATE INDEX expansion_pattern ON expansion (pattern);
 
 CREATE TABLE subscription (
-    seq         INTEGER PRIMARY KEY,    -- rises with the id
+    seq         INTEGER PRIMARY KEY,    -- increases with the id
     id          TEXT NOT NULL UNIQUE,
     name        TEXT NOT NULL UNIQUE,
     url         TEXT NOT NULL,
@@ -46,14 +48,16 @@ CREATE TABLE subscription (
     updated_at  INTEGER NOT NULL,
     revision    INTEGER NOT NULL CHECK (revision >= 1)
 ) STRICT;
--- A statement can name this index, so that statistics cannot make SQLite scan the table instead. It cannot name the key.
+-- A statement can name this index, so that statistics cannot make SQLite scan the table instead. A
+-- statement cannot name the key of a table.
 CREATE UNIQUE INDEX subscription_seq ON subscription (seq);
 
 CREATE TABLE subscription_pattern (
     subscription INTEGER NOT NULL REFERENCES subscription (seq) ON DELETE CASCADE,
     position     INTEGER NOT NULL,
     pattern      INTEGER NOT NULL REFERENCES pattern (id),
-    enabled      INTEGER NOT NULL CHECK (enabled IN (0, 1)), -- that of the subscription, so that dispatch skips the rest
+    -- Repeats the subscription's flag, so that dispatch skips disabled subscriptions.
+    enabled      INTEGER NOT NULL CHECK (enabled IN (0, 1)),
     PRIMARY KEY (subscription, position)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX subscription_pattern_route ON subscription_pattern (pattern, enabled, subscription);

@@ -10,7 +10,7 @@ use crate::random::RandomSource;
 use crate::secret::{EncryptionKey, SigningSecret};
 use crate::time::Millis;
 
-/// How many random bytes identify a new file.
+/// The number of random bytes that identify a new file.
 pub(super) const FILE_ID: usize = 16;
 
 /// The associated data of the file's key check.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::random::RandomSource;
 use crate::secret::EncryptionKey;
 
-/// How durable a committed change is.
+/// The durability of a committed change.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Durability {

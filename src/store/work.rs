@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::handle::Store;
 
-/// What statistics say of a table, or of an index with so many columns: the text of
+/// The statistics of a table, or of an index with so many columns: the text of
 /// `sqlite_stat1.stat`.
 pub(crate) type Statistics<'s> = &'s mut dyn FnMut(&str, Option<(&str, usize)>) -> String;
 
 impl Store {
-    /// Returns whether SQLite plans the statements of foreign keys with the statistics of tables, as
-    /// 3.49 does. No SQL of this crate can change that. SQLite 3.50 finds the rows that refer to a
-    /// deleted one by their index, whatever the statistics are.
+    /// Returns whether SQLite plans the statements of foreign keys with the statistics of tables,
+    /// as 3.49 does. No SQL of this crate can change that. SQLite 3.50 finds the rows that refer to
+    /// a deleted one by their index, whatever the statistics are.
     pub(crate) fn statistics_slow_foreign_keys() -> bool {
         rusqlite::version_number() < 3_050_000
     }

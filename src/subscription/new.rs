@@ -43,8 +43,8 @@ use crate::secret::SecretText;
 /// Deserializing checks the types only. Its messages name the key and the types, never a value.
 /// [`from_json`](NewSubscription::from_json) reports every fault, and `Deserialize` only the first.
 ///
-/// [`allow_unknown_events`](NewSubscription::allow_unknown_events) is a permission, so it has no key
-/// and is given in code only.
+/// [`allow_unknown_events`](NewSubscription::allow_unknown_events) is a permission, so it has no
+/// key and is given in code only.
 ///
 /// ```
 /// use webhook_registry::{NewSubscription, Registry};

@@ -158,7 +158,8 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Checks the number of keys and each entry. One problem lists the faults, at most five of them for entries.
+/// Checks the number of keys and each entry. One problem lists the faults, at most five of them for
+/// entries.
 pub(crate) fn check_metadata(metadata: &BTreeMap<String, String>) -> Result<(), Problem> {
     const SHOWN: usize = 5;
     let mut found = Vec::new();
