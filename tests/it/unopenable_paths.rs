@@ -121,3 +121,45 @@ fn a_path_that_is_not_a_regular_file_is_a_storage_error_and_leaves_no_file() {
     }
     assert!(Registry::open(&path).unwrap().is_empty().unwrap());
 }
+
+#[test]
+fn a_file_beside_an_existing_registry_that_is_not_regular_is_a_storage_error_that_names_it() {
+    let (folder, path) = folder();
+    Registry::open(&path).unwrap().create(new("one").allow_unknown_events(true)).unwrap();
+    fs::write(folder.path().join("empty"), "").unwrap();
+    std::os::unix::fs::symlink(&path, folder.path().join("link")).unwrap();
+    let bytes = fs::read(&path).unwrap();
+    let make_pipe = |at: &Path| {
+        assert!(std::process::Command::new("mkfifo").arg(at).status().unwrap().success());
+    };
+    let kinds: [(&str, &dyn Fn(&Path)); 4] = [
+        ("a folder", &|at| fs::create_dir(at).unwrap()),
+        ("a pipe", &make_pipe),
+        ("a dangling link", &|at| std::os::unix::fs::symlink("nowhere", at).unwrap()),
+        ("a link", &|at| std::os::unix::fs::symlink("empty", at).unwrap()),
+    ];
+    for suffix in ["-journal", "-wal", "-shm"] {
+        let name = format!("registry.db{suffix}");
+        let beside = folder.path().join(&name);
+        for (kind, make) in &kinds {
+            make(&beside);
+            let before = names(folder.path());
+            for path in [&path, &folder.path().join("link")] {
+                for (way, options) in ways() {
+                    let since = std::time::Instant::now();
+                    let error = refused(options.open(path), ErrorKind::Storage, &[]);
+                    assert!(
+                        error.to_string().contains(&format!("{name} is not a regular file")),
+                        "{way} beside {kind}: {error}"
+                    );
+                    // The timeout is five seconds.
+                    assert!(since.elapsed().as_secs() < 3, "{way} beside {kind} waits");
+                }
+            }
+            assert_eq!(names(folder.path()), before);
+            fs::remove_file(&beside).or_else(|_| fs::remove_dir(&beside)).unwrap();
+        }
+    }
+    assert!(fs::read(&path).unwrap() == bytes);
+    assert_eq!(Registry::open(&path).unwrap().len().unwrap(), 1);
+}
