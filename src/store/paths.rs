@@ -5,6 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use sha2::{Digest as _, Sha256};
+
 use crate::error::{Error, ErrorKind, Result};
 
 /// The suffixes of the files that SQLite can create beside a database.
@@ -154,6 +156,43 @@ fn is_too_long(path: &Path) -> bool {
         )
     });
     BESIDE.iter().any(|suffix| with(&resolved, suffix).as_os_str().len() > MAX_PATH_BYTES)
+}
+
+/// Returns the paths that the copy of a change of key can have, the preferred one first.
+///
+/// The second is for a file whose own name is almost as long as names can be. It is derived from a
+/// digest of that name, so that the copies of two files in a folder differ.
+pub(super) fn rekey_copies(path: &Path) -> Result<[PathBuf; 2]> {
+    let file = beside(path, "")?;
+    let name = file.file_name().unwrap_or_default();
+    let digest: String = Sha256::digest(name.as_encoded_bytes())
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let derived = file.with_file_name(format!(".{digest}-rekey"));
+    Ok([with(&file, "-rekey"), derived])
+}
+
+/// Returns the path for the copy of a change of key. SQLite creates a `-journal` beside that copy.
+#[cfg(feature = "encryption")]
+pub(super) fn rekey_copy(path: &Path) -> Result<PathBuf> {
+    let has_room = |copy: &PathBuf| {
+        #[cfg(unix)]
+        if is_too_long(copy) {
+            return false;
+        }
+        is_usable(&with(copy, "-journal")).unwrap_or(false)
+    };
+    rekey_copies(path)?.into_iter().find(has_room).ok_or_else(|| {
+        let what = format!(
+            "the key of {} cannot be changed: no copy can be made beside it, because with \
+             `-journal` at its end the copy's name or path would be too long; move the registry to \
+             a shorter path",
+            path.display()
+        );
+        Error::new(ErrorKind::Storage, what)
+    })
 }
 
 /// Returns the size of a file beside this one, or 0 where there is none.
