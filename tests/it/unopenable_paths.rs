@@ -220,3 +220,45 @@ fn a_path_without_room_for_the_copy_of_a_change_of_key_is_a_storage_error_before
         registry.create(new("two").allow_unknown_events(true)).unwrap();
     }
 }
+
+#[test]
+fn a_backup_to_a_path_that_no_registry_can_be_opened_at_is_a_storage_error_and_leaves_no_file() {
+    let (folder, path) = folder();
+    let registry = Registry::open(&path).unwrap();
+    registry.create(new("one").allow_unknown_events(true)).unwrap();
+    let of_bytes = |length, last| of_bytes(folder.path(), length, last);
+    for path in (505..=513)
+        .chain([520, 800])
+        .map(|length| of_bytes(length, 150))
+        .chain((248..=255).map(|length| folder.path().join("n".repeat(length))))
+    {
+        let before = names(path.parent().unwrap());
+        refused(registry.backup(&path), ErrorKind::Storage, &[]);
+        assert_eq!(names(path.parent().unwrap()), before);
+        refused(Registry::open(&path), ErrorKind::Storage, &[]);
+    }
+    // The name of the unfinished copy is longer than this one.
+    let path = of_bytes(468, 2);
+    let error = refused(registry.backup(&path), ErrorKind::Storage, &[]);
+    assert!(error.to_string().contains(".part cannot be created"), "{error}");
+    assert_eq!(names(path.parent().unwrap()), [""; 0]);
+    for path in [of_bytes(504, 150), of_bytes(466, 1), folder.path().join("n".repeat(247))] {
+        registry.backup(&path).unwrap();
+        let copy = Registry::open(&path).unwrap();
+        copy.create(new("two").allow_unknown_events(true)).unwrap();
+        assert_eq!(copy.len().unwrap(), 2);
+    }
+}
+
+#[test]
+fn an_existing_file_at_a_path_that_sqlite_cannot_open_is_a_storage_error_that_says_so() {
+    let (folder, path) = folder();
+    Registry::open(&path).unwrap();
+    let long = of_bytes(folder.path(), 505, 150);
+    fs::copy(&path, &long).unwrap();
+    for (way, options) in ways() {
+        let error = refused(options.open(&long), ErrorKind::Storage, &[]);
+        assert!(error.to_string().contains("more than 512 bytes"), "{way}: {error}");
+    }
+    assert_eq!(names(long.parent().unwrap()).len(), 1);
+}
