@@ -53,7 +53,7 @@ pub(super) fn file(path: &Path, how: &Settings) -> Result<Opened> {
     loop {
         match to_write(path, how, has_content) {
             Err(error) if error::is_read_only(&error) || error::is_unopened_beside(&error) => {
-                if let Some(named) = paths::unwritable_wal(path)? {
+                if let Some(named) = paths::unwritable_journal(path)? {
                     return Err(named);
                 }
                 if tries.next().is_none() {

@@ -242,30 +242,36 @@ pub(super) fn cannot(path: &Path, what: &str, cause: io::Error) -> Error {
         .with_source(cause)
 }
 
-/// Returns an error that names the `-wal`, if it cannot be opened for writing.
+/// Returns an error that names the `-journal` or `-wal`, if it cannot be opened for writing.
 ///
 /// The `-shm` is not tried: closing its descriptor would drop the locks of this process. SQLite has
-/// no locks on the `-wal`.
-pub(super) fn unwritable_wal(path: &Path) -> Result<Option<Error>> {
-    let wal = beside(path, "-wal")?;
-    match fs::OpenOptions::new().append(true).open(&wal) {
-        Ok(_) => Ok(None),
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(cause) => {
-            let what_to_do = match cause.kind() {
-                io::ErrorKind::PermissionDenied => {
-                    "; give this user the right to, or, if it is empty and nobody has the registry \
-                     open, remove it"
-                }
-                _ => "",
-            };
-            let what = format!("{} cannot be written to: {cause}{what_to_do}", wal.display());
-            Ok(Some(Error::new(ErrorKind::Storage, what).with_source(cause)))
+/// no locks on the two others.
+pub(super) fn unwritable_journal(path: &Path) -> Result<Option<Error>> {
+    for suffix in ["-journal", "-wal"] {
+        let journal = beside(path, suffix)?;
+        match fs::OpenOptions::new().append(true).open(&journal) {
+            Ok(_) => {}
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
+            // Only its name is too long, and SQLite works without this file.
+            Err(_) if suffix == "-journal" && !journal.exists() => {}
+            Err(cause) => {
+                let what_to_do = match cause.kind() {
+                    io::ErrorKind::PermissionDenied => {
+                        "; give this user the right to, or, if it is empty and nobody has the \
+                         registry open, remove it"
+                    }
+                    _ => "",
+                };
+                let what =
+                    format!("{} cannot be written to: {cause}{what_to_do}", journal.display());
+                return Ok(Some(Error::new(ErrorKind::Storage, what).with_source(cause)));
+            }
         }
     }
+    Ok(None)
 }
 
-/// Returns an error that names what is left to blame once the `-wal` can be written to.
+/// Returns an error that names what is left to blame once both journals can be written to.
 pub(super) fn unwritable_shm(path: &Path) -> Result<Error> {
     let (wal, shm) = (beside(path, "-wal")?, beside(path, "-shm")?);
     // Nothing is lost with the `-shm`: SQLite rebuilds it from the `-wal`.
