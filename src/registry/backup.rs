@@ -25,7 +25,10 @@ impl Registry {
     /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `path`: there is a file already, or
     ///   a `-wal` or `-journal` of a former file, which SQLite would take for that of the copy.
     /// - [`ErrorKind::Storage`](crate::ErrorKind::Storage): the folder is missing, the disk is
-    ///   full, or the folder does not support hard links.
+    ///   full, the folder does not support hard links, or no registry could be opened at `path`
+    ///   because the path is longer than SQLite opens (504 bytes on Unix) or its name leaves no
+    ///   room for `-journal`. The name of the unfinished copy has to fit too, so the path of the
+    ///   folder can have at most 464 bytes.
     ///
     /// # Examples
     ///

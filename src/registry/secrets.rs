@@ -94,10 +94,11 @@ impl Registry {
     /// The secrets are rewritten in one transaction, and then the whole file, so that neither it
     /// nor its `-wal` contains an earlier form of a secret. That takes time, and space for two more
     /// copies of the file: its `-wal`, and a copy with `-rekey` at the end of its name and mode
-    /// 0600. Memory is bounded, whatever the size of the file. After a kill, the file has the old
-    ///       or the new key and may still contain earlier forms, and the copy may be left until the
-    ///       next [`open`](Registry::open): call `rekey` again. Deleted and overwritten blocks that
-    ///       the disk itself keeps are out of reach.
+    /// 0600 (where that name would be too long: `.`, 16 hexadecimal digits and `-rekey`). Memory is
+    /// bounded, whatever the size of the file. After a kill, the file has the old or the new key
+    /// and may still contain earlier forms, and the copy may be left until the next
+    /// [`open`](Registry::open): call `rekey` again. Deleted and overwritten blocks that the disk
+    /// itself keeps are out of reach.
     ///
     /// A call that fails leaves the file unlocked and with its old key, with two exceptions that
     /// their messages name: clearing the file of its earlier content can fail once the new key
@@ -112,7 +113,9 @@ impl Registry {
     /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `encryption_key`: the registry is in
     ///   memory.
     /// - [`ErrorKind::Busy`](crate::ErrorKind::Busy): another handle or program has the file open.
-    /// - [`ErrorKind::Storage`](crate::ErrorKind::Storage): a full or failing disk.
+    /// - [`ErrorKind::Storage`](crate::ErrorKind::Storage): a full or failing disk, or a path of
+    ///   more than 498 bytes in a folder whose own path has more than 480, so that no copy can be
+    ///   made beside the file. Such a path is rejected before anything is changed.
     #[cfg(feature = "encryption")]
     #[cfg_attr(docsrs, doc(cfg(feature = "encryption")))]
     pub fn rekey(&self, key: Option<[u8; 32]>) -> Result<()> {

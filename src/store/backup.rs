@@ -12,7 +12,7 @@ use super::copy::into_memory;
 use super::copy::{Part, cannot, copy, quoted_path, sync_folder};
 use super::error::MapSqliteErr as _;
 use super::handle::Store;
-use super::paths::{BESIDE, with};
+use super::paths::{BESIDE, check_length, with};
 use super::secret_codec;
 use super::settings::Access;
 use crate::error::{Error, ErrorKind, Result};
@@ -45,6 +45,7 @@ impl Part {
         RandomSource::System.fill(&mut random)?;
         let name = format!(".webhook-registry-{:016x}.part", u64::from_be_bytes(random));
         let part = path.with_file_name(name);
+        check_length(&part, "be created")?;
         // It is closed again before SQLite opens it (paths.rs says why). Nobody else knows the
         // name.
         let part = Part::create(part).map_err(|cause| cannot(path, "be written", cause))?;
@@ -103,6 +104,8 @@ fn check_unused(path: &Path) -> Result<()> {
     if path.file_name().is_none() {
         return Err(Error::new(ErrorKind::Storage, format!("{} names no file", quoted_path(path))));
     }
+    // SQLite opens a copy at a longer path neither now nor later.
+    check_length(path, "be written")?;
     let beside = BESIDE.iter().map(|suffix| with(path, suffix));
     for path in std::iter::once(path.to_owned()).chain(beside) {
         match fs::symlink_metadata(&path) {

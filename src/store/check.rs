@@ -1,13 +1,14 @@
 //! Checks the file: by SQLite's own checks, and by comparing the tables. Damage that can still be
 //! read is a finding, and the check reads on after it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use rusqlite::Connection;
 
 use super::disk;
 use super::error::MapSqliteErr as _;
 use super::findings::{DELETE, REBUILD, RESTORE, tolerant, tolerant_of, unless_damaged};
+use super::migrate;
 use super::registry_row;
 use super::rows::{UNREACHED, description_of, metadata_of, text_of};
 use super::transaction::Read;
@@ -289,15 +290,45 @@ fn integrity(conn: &Connection, report: &mut Report) -> Result<bool> {
     Ok(whole)
 }
 
+/// Reports rows of the registry's tables whose foreign keys lead nowhere.
+///
+/// Each table is checked by itself: SQLite ends a check of all tables at the first foreign key that
+/// refers to no unique columns, and that can be one of another program.
 fn references(conn: &Connection, report: &mut Report) -> Result<()> {
-    let sql = "SELECT \"table\", parent, count(*) FROM pragma_foreign_key_check GROUP BY 1, 2 \
-        ORDER BY 1, 2";
-    let mut statement = conn.prepare(sql).map_sqlite_err()?;
+    for table in own_tables(conn)? {
+        tolerant(conn, report, |report| references_of(conn, &table, report))?;
+    }
+    Ok(())
+}
+
+/// Returns the names of the registry's tables that the file has.
+fn own_tables(conn: &Connection) -> Result<Vec<String>> {
+    let names = |conn: &Connection| -> Result<Vec<String>> {
+        let sql = "SELECT name FROM sqlite_master \
+            WHERE type = 'table' AND name NOT GLOB 'sqlite_*' ORDER BY name";
+        let mut statement = conn.prepare(sql).map_sqlite_err()?;
+        let mut rows = statement.query([]).map_sqlite_err()?;
+        let mut names = Vec::new();
+        while let Some(row) = rows.next().map_sqlite_err()? {
+            // A name that is no UTF-8 is another program's.
+            names.extend(row.get_ref(0).map_sqlite_err()?.as_str().map(str::to_owned));
+        }
+        Ok(names)
+    };
+    let found = names(conn)?;
+    Ok(names(&migrate::newest_schema()?)?.into_iter().filter(|name| found.contains(name)).collect())
+}
+
+fn references_of(conn: &Connection, table: &str, report: &mut Report) -> Result<()> {
+    let sql = format!("PRAGMA main.foreign_key_check({table})");
+    let mut statement = conn.prepare(&sql).map_sqlite_err()?;
     let mut rows = statement.query([]).map_sqlite_err()?;
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
     while let Some(row) = rows.next().map_sqlite_err()? {
-        let (table, parent): (String, String) =
-            (row.get(0).map_sqlite_err()?, row.get(1).map_sqlite_err()?);
-        let count: i64 = row.get(2).map_sqlite_err()?;
+        let count = counts.entry(row.get(2).map_sqlite_err()?).or_default();
+        *count = count.saturating_add(1);
+    }
+    for (parent, count) in counts {
         let message = format!(
             "rows of the table {table} belong to no row of {parent}: {count} of them; {REBUILD}"
         );

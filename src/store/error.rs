@@ -78,6 +78,13 @@ pub(super) fn is_read_only(error: &Error) -> bool {
     sql_code(error).is_some_and(|code| code & 0xff == ffi::SQLITE_READONLY)
 }
 
+/// Returns whether SQLite could not open a file beside the one that it has open. Where it could not
+/// open the file itself, `connect` has named that file, and SQLite's error is not the direct cause.
+pub(super) fn is_unopened_beside(error: &Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<SqlError>());
+    cause.is_some_and(|cause| is(cause, ErrorCode::CannotOpen))
+}
+
 /// Returns SQLite's extended code behind an error.
 pub(super) fn sql_code(error: &Error) -> Option<i32> {
     let causes = iter::successors(error.source(), |&cause| cause.source());

@@ -52,8 +52,8 @@ pub(super) fn file(path: &Path, how: &Settings) -> Result<Opened> {
     let mut tries = 1..TRIES;
     loop {
         match to_write(path, how, has_content) {
-            Err(error) if error::is_read_only(&error) => {
-                if let Some(named) = paths::unwritable_wal(path)? {
+            Err(error) if error::is_read_only(&error) || error::is_unopened_beside(&error) => {
+                if let Some(named) = paths::unwritable_journal(path)? {
                     return Err(named);
                 }
                 if tries.next().is_none() {
@@ -204,6 +204,7 @@ fn to_read(path: &Path, how: &Settings) -> Result<Opened> {
     if paths::size(path)?.is_none_or(|size| size == 0) {
         return Err(nothing_at(path));
     }
+    paths::check_existing(path)?;
     let look =
         || connect(path, Access::Read).and_then(|conn| Ok((content(&conn, path, how)?, conn)));
     // Tried again, because a copy is not followed: a failure of one moment must not turn the

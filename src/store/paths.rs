@@ -5,6 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use sha2::{Digest as _, Sha256};
+
 use crate::error::{Error, ErrorKind, Result};
 
 /// The suffixes of the files that SQLite can create beside a database.
@@ -30,8 +32,10 @@ pub(super) fn prepare(path: &Path, create: bool) -> Result<bool> {
     static CREATING: Mutex<()> = Mutex::new(());
     let _creating = CREATING.lock().unwrap_or_else(PoisonError::into_inner);
     match size(path)? {
-        Some(0) => Ok(false),
-        Some(_) => Ok(true),
+        Some(size) => {
+            check_existing(path)?;
+            Ok(size > 0)
+        }
         None if !create => Err(nothing_at(path)),
         None => {
             fits(path)?;
@@ -77,17 +81,9 @@ pub(super) fn size(path: &Path) -> Result<Option<u64>> {
 fn fits(path: &Path) -> Result<()> {
     for suffix in BESIDE {
         let beside = with(path, suffix);
-        match fs::metadata(&beside) {
-            Ok(found) if !found.is_file() => {
-                let what = format!(
-                    "{} cannot be created: {} is not a regular file",
-                    path.display(),
-                    beside.display()
-                );
-                return Err(Error::new(ErrorKind::Storage, what));
-            }
-            Ok(_) => {}
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
+        match is_usable(&beside) {
+            Ok(true) => {}
+            Ok(false) => return Err(unusable(path, "be created", &beside)),
             Err(cause) => {
                 let what = format!(
                     "{} cannot be created, because its `{suffix}` could not be: {cause}",
@@ -97,25 +93,106 @@ fn fits(path: &Path) -> Result<()> {
             }
         }
     }
-    #[cfg(unix)]
-    {
-        // SQLite resolves links before it measures the path. A missing folder is reported when the
-        // file is created.
-        let resolved = path.parent().and_then(|folder| fs::canonicalize(folder).ok()).map_or_else(
-            || path.to_owned(),
-            |folder| folder.join(path.file_name().unwrap_or_default()),
-        );
-        let longest = BESIDE.iter().map(|suffix| with(&resolved, suffix).as_os_str().len()).max();
-        if longest > Some(MAX_PATH_BYTES) {
-            let what = format!(
-                "{} cannot be created: with `-journal` at its end the path has more than \
-                 {MAX_PATH_BYTES} bytes, and SQLite opens no longer one",
-                path.display()
-            );
-            return Err(Error::new(ErrorKind::Storage, what));
+    check_length(path, "be created")
+}
+
+/// Refuses an existing file that SQLite could not open because of its path or of what lies beside
+/// it. SQLite would name neither, and would wait for a pipe.
+pub(super) fn check_existing(path: &Path) -> Result<()> {
+    check_length(path, "be opened")?;
+    for suffix in BESIDE {
+        let beside = beside(path, suffix)?;
+        // A file whose name leaves no room for `-journal` may still have a `-wal`, so a failed look
+        // is left to SQLite.
+        if matches!(is_usable(&beside), Ok(false)) {
+            return Err(unusable(path, "be opened", &beside));
         }
     }
     Ok(())
+}
+
+/// Returns whether SQLite can use this path for a file beside a database: there is a regular file,
+/// or nothing. SQLite follows no link there.
+fn is_usable(beside: &Path) -> io::Result<bool> {
+    match fs::symlink_metadata(beside) {
+        Ok(found) => Ok(found.is_file()),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(cause) => Err(cause),
+    }
+}
+
+fn unusable(path: &Path, what: &str, beside: &Path) -> Error {
+    let what =
+        format!("{} cannot {what}: {} is not a regular file", path.display(), beside.display());
+    Error::new(ErrorKind::Storage, what)
+}
+
+/// Refuses a path that is too long for SQLite.
+pub(super) fn check_length(path: &Path, what: &str) -> Result<()> {
+    #[cfg(unix)]
+    if is_too_long(path) {
+        let what = format!(
+            "{} cannot {what}: with `-journal` at its end the path has more than {MAX_PATH_BYTES} \
+             bytes, and SQLite opens no longer one",
+            path.display()
+        );
+        return Err(Error::new(ErrorKind::Storage, what));
+    }
+    #[cfg(not(unix))]
+    let _ = (path, what);
+    Ok(())
+}
+
+/// Returns whether the path, with `-journal` at its end, is longer than SQLite opens.
+#[cfg(unix)]
+fn is_too_long(path: &Path) -> bool {
+    // SQLite resolves links before it measures the path. A missing folder is reported when the
+    // file is created.
+    let resolved = fs::canonicalize(path).unwrap_or_else(|_| {
+        let folder = path.parent().and_then(|folder| fs::canonicalize(folder).ok());
+        folder.map_or_else(
+            || path.to_owned(),
+            |folder| folder.join(path.file_name().unwrap_or_default()),
+        )
+    });
+    BESIDE.iter().any(|suffix| with(&resolved, suffix).as_os_str().len() > MAX_PATH_BYTES)
+}
+
+/// Returns the paths that the copy of a change of key can have, the preferred one first.
+///
+/// The second is for a file whose own name is almost as long as names can be. It is derived from a
+/// digest of that name, so that the copies of two files in a folder differ.
+pub(super) fn rekey_copies(path: &Path) -> Result<[PathBuf; 2]> {
+    let file = beside(path, "")?;
+    let name = file.file_name().unwrap_or_default();
+    let digest: String = Sha256::digest(name.as_encoded_bytes())
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let derived = file.with_file_name(format!(".{digest}-rekey"));
+    Ok([with(&file, "-rekey"), derived])
+}
+
+/// Returns the path for the copy of a change of key. SQLite creates a `-journal` beside that copy.
+#[cfg(feature = "encryption")]
+pub(super) fn rekey_copy(path: &Path) -> Result<PathBuf> {
+    let has_room = |copy: &PathBuf| {
+        #[cfg(unix)]
+        if is_too_long(copy) {
+            return false;
+        }
+        is_usable(&with(copy, "-journal")).unwrap_or(false)
+    };
+    rekey_copies(path)?.into_iter().find(has_room).ok_or_else(|| {
+        let what = format!(
+            "the key of {} cannot be changed: no copy can be made beside it, because with \
+             `-journal` at its end the copy's name or path would be too long; move the registry to \
+             a shorter path",
+            path.display()
+        );
+        Error::new(ErrorKind::Storage, what)
+    })
 }
 
 /// Returns the size of a file beside this one, or 0 where there is none.
@@ -165,45 +242,56 @@ pub(super) fn cannot(path: &Path, what: &str, cause: io::Error) -> Error {
         .with_source(cause)
 }
 
-/// Returns an error that names the `-wal`, if it cannot be opened for writing.
+/// Returns an error that names the `-journal` or `-wal`, if it cannot be opened for writing.
 ///
 /// The `-shm` is not tried: closing its descriptor would drop the locks of this process. SQLite has
-/// no locks on the `-wal`.
-pub(super) fn unwritable_wal(path: &Path) -> Result<Option<Error>> {
-    let wal = beside(path, "-wal")?;
-    match fs::OpenOptions::new().append(true).open(&wal) {
-        Ok(_) => Ok(None),
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(cause) => {
-            let what = format!(
-                "{} cannot be written to: {cause}; give this user the right to, or, if it is empty \
-                 and nobody has the registry open, remove it",
-                wal.display()
-            );
-            Ok(Some(Error::new(ErrorKind::Storage, what).with_source(cause)))
+/// no locks on the two others.
+pub(super) fn unwritable_journal(path: &Path) -> Result<Option<Error>> {
+    for suffix in ["-journal", "-wal"] {
+        let journal = beside(path, suffix)?;
+        match fs::OpenOptions::new().append(true).open(&journal) {
+            Ok(_) => {}
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
+            // Only its name is too long, and SQLite works without this file.
+            Err(_) if suffix == "-journal" && !journal.exists() => {}
+            Err(cause) => {
+                let what_to_do = match cause.kind() {
+                    io::ErrorKind::PermissionDenied => {
+                        "; give this user the right to, or, if it is empty and nobody has the \
+                         registry open, remove it"
+                    }
+                    _ => "",
+                };
+                let what =
+                    format!("{} cannot be written to: {cause}{what_to_do}", journal.display());
+                return Ok(Some(Error::new(ErrorKind::Storage, what).with_source(cause)));
+            }
         }
     }
+    Ok(None)
 }
 
-/// Returns an error that names what is left to blame once the `-wal` can be written to.
+/// Returns an error that names what is left to blame once both journals can be written to.
 pub(super) fn unwritable_shm(path: &Path) -> Result<Error> {
     let (wal, shm) = (beside(path, "-wal")?, beside(path, "-shm")?);
-    let missing = [&wal, &shm].into_iter().find(|file| !file.exists());
-    Ok(match missing {
-        Some(missing) => Error::new(
-            ErrorKind::Storage,
-            format!("{} cannot be created, and a registry that writes needs it", missing.display()),
+    // Nothing is lost with the `-shm`: SQLite rebuilds it from the `-wal`.
+    let what_to_do =
+        "give this user the right to, or, once nobody has the registry open, remove it";
+    let created = |file: &Path| {
+        format!("{} cannot be created, and a registry that writes needs it", file.display())
+    };
+    let what = match (wal.exists(), shm.exists()) {
+        (true, true) => format!("{} cannot be written to; {what_to_do}", shm.display()),
+        // SQLite creates the `-wal` first, and may have removed it again.
+        (false, true) => format!(
+            "{} cannot be created, or {} cannot be written to; {what_to_do}",
+            wal.display(),
+            shm.display()
         ),
-        // Nothing is lost with it: SQLite rebuilds it from the `-wal`.
-        None => Error::new(
-            ErrorKind::Storage,
-            format!(
-                "{} cannot be written to; give this user the right to, or, once nobody has the \
-                 registry open, remove it",
-                shm.display()
-            ),
-        ),
-    })
+        (true, false) => created(&shm),
+        (false, false) => created(&wal),
+    };
+    Ok(Error::new(ErrorKind::Storage, what))
 }
 
 /// Refuses a path that leads elsewhere since it was opened: two connections of one registry must

@@ -31,13 +31,12 @@ use super::connection::{connect, journal_mode};
 use super::copy::{self, Part, cannot};
 use super::error::MapSqliteErr as _;
 use super::handle::{Shared, Store};
-use super::paths::{beside, check_same_file};
+use super::paths::{beside, check_same_file, rekey_copy};
 use super::pending_rekey::{DETERMINE_KEY, DONE, ENTER_WAL};
 use super::retry;
 use super::secret_codec::SecretCodec;
 use super::settings::Access;
 use super::transaction::{Read, Write};
-use super::writer::REKEY;
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::EncryptionKey;
 
@@ -66,6 +65,8 @@ impl Store {
         let Some(path) = &self.path else {
             return Err(Error::new(ErrorKind::Storage, "there is no file"));
         };
+        // Rejected before anything is locked.
+        rekey_copy(path)?;
         // In the order of handle.rs. No call of this store is under way now, and none begins.
         let mut codec = self.codec.write().unwrap_or_else(PoisonError::into_inner);
         let _probe = self.shared.as_ref().map(|shared| shared.data_version.stop());
@@ -324,7 +325,7 @@ fn remove(path: &Path) -> Result<()> {
 /// or in the folder for temporary files, which can be on another disk. The copy can hold secrets as
 /// text, so it is beside the file.
 fn rewrite_pages(conn: &mut Connection, path: &Path) -> Result<()> {
-    let path = beside(path, REKEY)?;
+    let path = rekey_copy(path)?;
     // A change of key that was killed may have left it. Nobody else has the file open now.
     remove(&path)?;
     let part = Part::create(path.clone()).map_err(|cause| cannot(&path, "be written", cause))?;

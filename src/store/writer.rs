@@ -9,12 +9,9 @@ use rusqlite::{Connection, MAIN_DB};
 use super::checkpoint::{WAL_LIMIT, has_wal_reset_bug};
 use super::connection::{connect, journal_mode};
 use super::error::MapSqliteErr as _;
-use super::paths::beside;
+use super::paths::rekey_copies;
 use super::settings::{Access, Durability, Settings};
 use crate::error::{Error, ErrorKind, Result};
-
-/// The suffix of the copy that a change of key makes beside the file.
-pub(super) const REKEY: &str = "-rekey";
 
 /// The settings of the connection that writes.
 #[derive(Clone, Copy, Debug)]
@@ -97,7 +94,7 @@ impl Writer {
         conn.pragma_update(None, "synchronous", synchronous).map_sqlite_err()?;
         // A change of key that was killed can have left this copy, with secrets as text. None is
         // under way, because it would have the file locked.
-        if let Ok(left) = beside(path, REKEY) {
+        for left in rekey_copies(path).into_iter().flatten() {
             let _ = fs::remove_file(left);
         }
         Ok(())

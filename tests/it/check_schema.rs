@@ -120,6 +120,14 @@ fn check_advises_about_foreign_objects_that_interfere_with_its_tables() {
             "CREATE TABLE t (of INTEGER REFERENCES subscription (seq))",
             r#"the table "t" is another program's and has a foreign key to subscription"#,
         ),
+        (
+            "CREATE TABLE t (of REFERENCES subscription (url)); INSERT INTO t VALUES (1)",
+            r#"the table "t" is another program's and has a foreign key to subscription"#,
+        ),
+        (
+            "CREATE TABLE t (of REFERENCES subscription (seq)); INSERT INTO t VALUES (999)",
+            r#"the table "t" is another program's and has a foreign key to subscription"#,
+        ),
     ] {
         advises(&sql.replace("{mine}", mine), Some(said));
     }
@@ -134,4 +142,42 @@ fn check_advises_about_foreign_objects_that_interfere_with_its_tables() {
     ] {
         advises(&sql.replace("{mine}", mine), None);
     }
+}
+
+#[test]
+fn a_foreign_key_of_another_programs_table_is_no_damage_and_hides_none() {
+    let parents = "CREATE TABLE p (x); CREATE TABLE k (id INTEGER PRIMARY KEY)";
+    for foreign in [
+        // The columns that it refers to are not unique, so SQLite cannot check it.
+        "CREATE TABLE a (of REFERENCES p (x)); INSERT INTO a VALUES (1)",
+        "CREATE TABLE zz (of REFERENCES p (x)); INSERT INTO zz VALUES (1)",
+        "CREATE TABLE t (of REFERENCES subscription (url)); INSERT INTO t VALUES (1)",
+        "CREATE TABLE t (of REFERENCES p (none)); INSERT INTO t VALUES (1)",
+        // It leads nowhere.
+        "CREATE TABLE t (of REFERENCES k (id)); INSERT INTO t VALUES (1)",
+        "CREATE TABLE t (of REFERENCES missing); INSERT INTO t VALUES (1)",
+        "CREATE TABLE t (of REFERENCES secret); INSERT INTO t VALUES (999)",
+        "CREATE TABLE pragma_foreign_key_check (of)",
+    ] {
+        let file = file();
+        execute(&file.path, &format!("{parents}; {foreign}"));
+        let report = check(&file.path);
+        assert!(report.is_sound(), "{foreign}: {report}");
+        execute(&file.path, "DELETE FROM subscription WHERE name = 'bi'");
+        let report = check(&file.path);
+        let said = "rows of the table secret belong to no row of subscription: 2";
+        let finds = report.findings().iter().any(|finding| finding.message().contains(said));
+        assert!(finds, "{foreign}: {report}");
+    }
+    // One of the registry's own that cannot be checked hides none of another table either.
+    let file = file();
+    execute(
+        &file.path,
+        "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = \
+         replace(sql, 'REFERENCES pattern (id)', 'REFERENCES pattern (wildcard)') \
+          WHERE name = 'expansion'; DELETE FROM subscription WHERE name = 'bi'",
+    );
+    let report = check(&file.path).to_string();
+    assert!(report.contains("foreign key mismatch"), "{report}");
+    assert!(report.contains("rows of the table secret belong to no row"), "{report}");
 }

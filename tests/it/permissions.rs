@@ -354,6 +354,44 @@ fn an_unwritable_file_beside_the_registry_is_a_storage_error_that_names_it() {
 }
 
 #[test]
+fn a_file_beside_the_registry_that_cannot_even_be_read_is_a_storage_error_that_names_it() {
+    let Some(folder) = child() else {
+        for suffix in ["-wal", "-shm", "-journal"] {
+            let (folder, path) = prepared();
+            mode(&path, 0o666);
+            if fs::metadata(&path).unwrap().uid() != 0 {
+                println!("skipped: only root can run as two users");
+                return;
+            }
+            let left = beside(&path, suffix);
+            // An empty journal hinders nobody.
+            fs::write(&left, if suffix == "-journal" { "a header" } else { "" }).unwrap();
+            mode(&left, 0o600);
+            let before = fs::read(&path).unwrap();
+            fs::write(folder.path().join("named"), format!("registry.db{suffix}")).unwrap();
+            rerun_as_nobody(
+                "a_file_beside_the_registry_that_cannot_even_be_read_is_a_storage_error_that_names_it",
+                folder.path(),
+            );
+            assert!(fs::read(&path).unwrap() == before);
+        }
+        return;
+    };
+    let path = folder.join("registry.db");
+    let named = fs::read_to_string(folder.join("named")).unwrap();
+    for options in [Registry::options(), Registry::options().create(false)] {
+        let message = refused(options.open(&path), ErrorKind::Storage, &[]).to_string();
+        assert!(message.contains(&format!("{named} cannot be written to")), "{message}");
+    }
+    if named.ends_with("-journal") {
+        let message = refused(read_only(&path), ErrorKind::Storage, &[]).to_string();
+        assert!(message.contains(&format!("{named} holds changes")), "{message}");
+    } else {
+        assert_eq!(read_only(&path).unwrap().len().unwrap(), 1);
+    }
+}
+
+#[test]
 fn a_path_stays_fixed_when_the_working_directory_is_moved() {
     let Some(folder) = child() else {
         let (folder, _) = prepared();

@@ -34,18 +34,24 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
+/// Returns a path of this many bytes below a folder, whose last part has `last` bytes. Creates the
+/// folders that it needs.
+fn of_bytes(folder: &Path, length: usize, last: usize) -> PathBuf {
+    let mut path = folder.to_owned();
+    loop {
+        match length - last - 1 - path.as_os_str().len() {
+            0 => break,
+            rest => path.push("d".repeat(if rest > 102 { 99 } else { rest - 1 })),
+        }
+    }
+    fs::create_dir_all(&path).unwrap();
+    path.join("f".repeat(last))
+}
+
 #[test]
 fn a_path_that_sqlite_cannot_open_is_a_storage_error_and_leaves_no_file() {
     let (folder, _) = folder();
-    let of_bytes = |length: usize| {
-        let mut path = folder.path().to_owned();
-        while length - path.as_os_str().len() > 200 {
-            path.push("d".repeat(99));
-        }
-        fs::create_dir_all(&path).unwrap();
-        let rest = length - path.as_os_str().len() - 1;
-        path.join("f".repeat(rest))
-    };
+    let of_bytes = |length| of_bytes(folder.path(), length, 150);
     let name = |length: usize| folder.path().join("n".repeat(length));
     // With `-journal`, SQLite opens no path of more than 512 bytes, and file systems here allow no
     // name of more than 255.
@@ -120,4 +126,139 @@ fn a_path_that_is_not_a_regular_file_is_a_storage_error_and_leaves_no_file() {
         fs::remove_dir(beside).unwrap();
     }
     assert!(Registry::open(&path).unwrap().is_empty().unwrap());
+}
+
+#[test]
+fn a_file_beside_an_existing_registry_that_is_not_regular_is_a_storage_error_that_names_it() {
+    let (folder, path) = folder();
+    Registry::open(&path).unwrap().create(new("one").allow_unknown_events(true)).unwrap();
+    fs::write(folder.path().join("empty"), "").unwrap();
+    std::os::unix::fs::symlink(&path, folder.path().join("link")).unwrap();
+    let bytes = fs::read(&path).unwrap();
+    let make_pipe = |at: &Path| {
+        assert!(std::process::Command::new("mkfifo").arg(at).status().unwrap().success());
+    };
+    type Make<'a> = &'a dyn Fn(&Path);
+    let kinds: [(&str, Make); 4] = [
+        ("a folder", &|at| fs::create_dir(at).unwrap()),
+        ("a pipe", &make_pipe),
+        ("a dangling link", &|at| std::os::unix::fs::symlink("nowhere", at).unwrap()),
+        ("a link", &|at| std::os::unix::fs::symlink("empty", at).unwrap()),
+    ];
+    for suffix in ["-journal", "-wal", "-shm"] {
+        let name = format!("registry.db{suffix}");
+        let beside = folder.path().join(&name);
+        for (kind, make) in &kinds {
+            make(&beside);
+            let before = names(folder.path());
+            for path in [&path, &folder.path().join("link")] {
+                for (way, options) in ways() {
+                    let since = std::time::Instant::now();
+                    let error = refused(options.open(path), ErrorKind::Storage, &[]);
+                    assert!(
+                        error.to_string().contains(&format!("{name} is not a regular file")),
+                        "{way} beside {kind}: {error}"
+                    );
+                    // The timeout is five seconds.
+                    assert!(since.elapsed().as_secs() < 3, "{way} beside {kind} waits");
+                }
+            }
+            assert_eq!(names(folder.path()), before);
+            fs::remove_file(&beside).or_else(|_| fs::remove_dir(&beside)).unwrap();
+        }
+    }
+    assert!(fs::read(&path).unwrap() == bytes);
+    assert_eq!(Registry::open(&path).unwrap().len().unwrap(), 1);
+}
+
+#[cfg(feature = "encryption")]
+#[test]
+fn a_registry_with_the_longest_name_or_path_can_be_given_a_key() {
+    use sha2::{Digest as _, Sha256};
+    for (length, last) in
+        [(0, 241), (0, 242), (0, 243), (0, 247), (498, 4), (499, 18), (504, 23), (504, 150)]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let length = length.max(folder.path().as_os_str().len() + 1 + last);
+        let path = of_bytes(folder.path(), length, last);
+        let registry = Registry::open(&path).unwrap();
+        registry.create(new("one").allow_unknown_events(true)).unwrap();
+        let before = names(path.parent().unwrap());
+        for key in [Some([1; 32]), None, Some([2; 32])] {
+            registry.rekey(key).unwrap_or_else(|error| panic!("{length} and {last}: {error:?}"));
+            assert_eq!(names(path.parent().unwrap()), before);
+        }
+        drop(registry);
+        // A copy that a killed program has left is removed by the next open.
+        let digest = Sha256::digest(path.file_name().unwrap().as_encoded_bytes());
+        let digest: String = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        let left = path.with_file_name(format!(".{digest}-rekey"));
+        if (length, last) != (498, 4) {
+            fs::write(&left, "a secret").unwrap();
+        }
+        let registry = Registry::options().encryption_key([2; 32]).open(&path).unwrap();
+        assert_eq!(registry.len().unwrap(), 1);
+        assert_eq!(names(path.parent().unwrap()), before);
+    }
+}
+
+#[cfg(feature = "encryption")]
+#[test]
+fn a_path_without_room_for_the_copy_of_a_change_of_key_is_a_storage_error_before_any_change() {
+    for (length, last) in [(499, 4), (499, 17), (504, 1), (504, 22)] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = of_bytes(folder.path(), length, last);
+        let registry = Registry::open(&path).unwrap();
+        registry.create(new("one").allow_unknown_events(true)).unwrap();
+        let (before, version) = (names(path.parent().unwrap()), fs::read(&path).unwrap());
+        let error = refused(registry.rekey(Some([1; 32])), ErrorKind::Storage, &[]);
+        assert!(error.to_string().contains("no copy can be made beside it"), "{error}");
+        assert_eq!(names(path.parent().unwrap()), before);
+        assert!(fs::read(&path).unwrap() == version);
+        // Nobody waits for it, and it is as usable as before.
+        assert_eq!(Registry::open(&path).unwrap().len().unwrap(), 1);
+        registry.create(new("two").allow_unknown_events(true)).unwrap();
+    }
+}
+
+#[test]
+fn a_backup_to_a_path_that_no_registry_can_be_opened_at_is_a_storage_error_and_leaves_no_file() {
+    let (folder, path) = folder();
+    let registry = Registry::open(&path).unwrap();
+    registry.create(new("one").allow_unknown_events(true)).unwrap();
+    let of_bytes = |length, last| of_bytes(folder.path(), length, last);
+    for path in (505..=513)
+        .chain([520, 800])
+        .map(|length| of_bytes(length, 150))
+        .chain((248..=255).map(|length| folder.path().join("n".repeat(length))))
+    {
+        let before = names(path.parent().unwrap());
+        refused(registry.backup(&path), ErrorKind::Storage, &[]);
+        assert_eq!(names(path.parent().unwrap()), before);
+        refused(Registry::open(&path), ErrorKind::Storage, &[]);
+    }
+    // The name of the unfinished copy is longer than this one.
+    let path = of_bytes(468, 2);
+    let error = refused(registry.backup(&path), ErrorKind::Storage, &[]);
+    assert!(error.to_string().contains(".part cannot be created"), "{error}");
+    assert_eq!(names(path.parent().unwrap()), [""; 0]);
+    for path in [of_bytes(504, 150), of_bytes(466, 1), folder.path().join("n".repeat(247))] {
+        registry.backup(&path).unwrap();
+        let copy = Registry::open(&path).unwrap();
+        copy.create(new("two").allow_unknown_events(true)).unwrap();
+        assert_eq!(copy.len().unwrap(), 2);
+    }
+}
+
+#[test]
+fn an_existing_file_at_a_path_that_sqlite_cannot_open_is_a_storage_error_that_says_so() {
+    let (folder, path) = folder();
+    Registry::open(&path).unwrap();
+    let long = of_bytes(folder.path(), 505, 150);
+    fs::copy(&path, &long).unwrap();
+    for (way, options) in ways() {
+        let error = refused(options.open(&long), ErrorKind::Storage, &[]);
+        assert!(error.to_string().contains("more than 512 bytes"), "{way}: {error}");
+    }
+    assert_eq!(names(long.parent().unwrap()).len(), 1);
 }
