@@ -361,7 +361,7 @@ fn rewrite_secrets(
     let codec = &*new.insert(SecretCodec::set_key(&tx, key)?);
     let from = Read { conn: &tx, codec: old };
     let to = Write::new(&tx, codec);
-    let mut after = 0;
+    let mut after = from.start()?;
     loop {
         let batch = from.ids_after(after, BATCH)?;
         let Some(&(last, _)) = batch.last() else {
