@@ -359,7 +359,7 @@ fn rewrite_secrets(
 ) -> Result<()> {
     let tx = Transaction::new_unchecked(conn, TransactionBehavior::Exclusive).map_sqlite_err()?;
     let codec = &*new.insert(SecretCodec::set_key(&tx, key)?);
-    let from = Read { conn: &tx, codec: old };
+    let from = Read::new(&tx, old);
     let to = Write::new(&tx, codec);
     let mut after = from.start()?;
     loop {
