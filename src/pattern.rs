@@ -92,6 +92,16 @@ impl EventPattern {
         self.text.rsplit(['*', '?', ']']).next().unwrap_or_default()
     }
 
+    /// Returns the longest part without wildcards, outside of sets. Every matched name contains it.
+    pub(crate) fn longest_literal(&self) -> &str {
+        let (before, after) = match (self.text.split_once('['), self.text.rsplit_once(']')) {
+            (Some((before, _)), Some((_, after))) => (before, after),
+            _ => (&*self.text, ""),
+        };
+        let parts = before.split(['*', '?']).chain(after.split(['*', '?']));
+        parts.max_by_key(|part| part.len()).unwrap_or_default()
+    }
+
     /// Parses and compiles a pattern. The error is the reason without the field, which the caller
     /// knows.
     pub(crate) fn compile(text: &str) -> Result<EventPattern, String> {

@@ -317,3 +317,31 @@ fn no_call_takes_more_steps_where_the_statistics_of_the_tables_are_absurd() {
     }
     assert!(worse.is_empty(), "{} calls are slower:\n{}", worse.len(), worse.join("\n"));
 }
+
+#[test]
+fn many_patterns_that_match_no_name_read_the_catalog_only_a_few_times() {
+    const TYPES: usize = 1_000;
+    const EACH: usize = 10;
+    let steps = |event: &dyn Fn(usize) -> String, allow: bool| {
+        let registry = Registry::in_memory().unwrap();
+        let names = (0..TYPES).map(|at| format!("{:a<46}{at:04}", "agent.presence"));
+        registry.register_event_types(names).unwrap();
+        let new = |at: usize| {
+            let events = (at * EACH..(at + 1) * EACH).map(event);
+            NewSubscription::new(format!("name {at}"), "https://example.com/", events)
+                .allow_unknown_events(allow)
+        };
+        let list: Vec<_> = (0..60).map(new).collect();
+        let (result, steps) = registry.inner.store.steps(|| registry.create_all(list));
+        assert_eq!(result.is_ok(), allow);
+        steps
+    };
+    for allow in [false, true] {
+        let plain = steps(&|number| format!("unknown.{number}"), allow);
+        let most = plain + 10 * 5 * TYPES as u64;
+        for pattern in ["*unknown.%", "unknown?%*", "agent.*unknown.%*", "*u*n*k*n*o*w*n.%"] {
+            let wildcards = steps(&|number| pattern.replace('%', &number.to_string()), allow);
+            assert!(wildcards <= most, "{pattern}, {allow}: {wildcards} for {plain}");
+        }
+    }
+}

@@ -107,7 +107,7 @@ impl Store {
         codec: &SecretCodec,
         job: impl Fn(&Read<'_>) -> Result<T>,
     ) -> Result<T> {
-        let result = retry_while_busy(self.busy_timeout, || job(&Read { conn, codec }));
+        let result = retry_while_busy(self.busy_timeout, || job(&Read::new(conn, codec)));
         result.map_err(|error| disk::diagnose(conn, error))
     }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension as _, Row, params};
 
+use super::catalog_names;
 use super::error::MapSqliteErr as _;
 use super::rows::{decode_pattern, id_of, name_of};
 use super::transaction::{Read, Write};
@@ -95,6 +96,11 @@ impl Read<'_> {
         pattern: &EventPattern,
         mut each: impl FnMut(i64, &str) -> Result<bool>,
     ) -> Result<()> {
+        if pattern.is_wildcard()
+            && let Some(names) = self.names.all(|| self.catalog_names())?
+        {
+            return catalog_names::each_match(&names, pattern, each);
+        }
         // Every name with the pattern's prefix, also an invalid one, so that damage is reported.
         let from = if pattern.is_wildcard() { pattern.literal_prefix() } else { pattern.as_str() };
         let sql = "SELECT id, name FROM event_type INDEXED BY sqlite_autoindex_event_type_1 \
@@ -102,6 +108,7 @@ impl Read<'_> {
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let mut rows = statement.query(params![from, after_prefix(from)]).map_sqlite_err()?;
         while let Some(row) = rows.next().map_sqlite_err()? {
+            self.names.count();
             let name = decode_name(row, 1)?;
             let go_on = !pattern.matches(name) || each(row.get(0).map_sqlite_err()?, name)?;
             // The name itself sorts before every name that begins with it.
@@ -110,6 +117,19 @@ impl Read<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Returns every event type by its row and name, in the order of names.
+    fn catalog_names(&self) -> Result<Vec<(i64, String)>> {
+        let sql = "SELECT id, name FROM event_type INDEXED BY sqlite_autoindex_event_type_1 \
+                   ORDER BY name";
+        let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
+        let mut rows = statement.query([]).map_sqlite_err()?;
+        let mut names = Vec::new();
+        while let Some(row) = rows.next().map_sqlite_err()? {
+            names.push((row.get(0).map_sqlite_err()?, decode_name(row, 1)?.to_owned()));
+        }
+        Ok(names)
     }
 
     /// Returns the row of a pattern that is in use and matches an event type. This is faster than
@@ -174,6 +194,7 @@ impl Write<'_> {
         let EventType { name, description, json_schema: _ } = event_type;
         let sql = "INSERT INTO event_type (name, description, json_schema) VALUES (?1, ?2, ?3)";
         let mut insert = self.conn.prepare_cached(sql).map_sqlite_err()?;
+        self.names.clear();
         let id = insert.insert(params![name, description, schema]).map_sqlite_err()?;
         self.execute(
             "INSERT INTO expansion (event_type, pattern) SELECT ?1, id FROM pattern WHERE text = \
@@ -218,6 +239,7 @@ impl Write<'_> {
 
     /// Removes an event type from the catalog and from every expansion.
     pub(crate) fn remove_event_type(&self, name: &str) -> Result<()> {
+        self.names.clear();
         self.execute("DELETE FROM event_type WHERE name = ?1", params![name])
     }
 

@@ -95,6 +95,10 @@ impl Read<'_> {
                         which no registry counts";
                     report.push_finding(Finding::new(&who, format_args!("{message}; {DELETE}")));
                 }
+                if seq < 1 {
+                    let message = format!("its row has the number {seq}, below 1; {DELETE}");
+                    report.push_finding(Finding::new(&who, message));
+                }
                 if unchecked.binary_search(&seq).is_ok() {
                     let message =
                         format!("its revision is below 1, or `enabled` neither 0 nor 1; {DELETE}");

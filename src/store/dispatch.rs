@@ -11,6 +11,7 @@ use rusqlite::{CachedStatement, Row, Rows};
 use super::error::MapSqliteErr as _;
 use super::rows::{
     breaks_a_rule, decode_flag, decode_pattern, id_of, metadata_of, name_of, text_of,
+    valid_position,
 };
 use super::secrets::{has_secret, secret_columns};
 use super::transaction::Read;
@@ -125,7 +126,8 @@ impl Read<'_> {
         let mut statement = self
             .conn
             .prepare_cached(
-                "SELECT s.id, s.name, s.enabled, (SELECT text FROM pattern WHERE id = r.pattern) \
+                "SELECT s.seq, s.id, s.name, s.enabled, \
+                        (SELECT text FROM pattern WHERE id = r.pattern) \
                    FROM expansion x INDEXED BY sqlite_autoindex_expansion_1 \
                    CROSS JOIN subscription_pattern r INDEXED BY subscription_pattern_route ON \
                    r.pattern = x.pattern \
@@ -137,14 +139,15 @@ impl Read<'_> {
         let mut rows = statement.query([event_type]).map_sqlite_err()?;
         let mut routes: Vec<RouteRow> = Vec::new();
         while let Some(row) = rows.next().map_sqlite_err()? {
-            let id = id_of(row, 0)?;
-            let pattern = decode_pattern(row, 3)?;
+            valid_position(row.get(0).map_sqlite_err()?)?;
+            let id = id_of(row, 1)?;
+            let pattern = decode_pattern(row, 4)?;
             match routes.last_mut().filter(|route| route.id == id) {
                 Some(route) => route.patterns.push(pattern),
                 None => routes.push(RouteRow {
                     id,
-                    name: name_of(row, 1, id)?.to_owned(),
-                    enabled: decode_flag(row, 2)?,
+                    name: name_of(row, 2, id)?.to_owned(),
+                    enabled: decode_flag(row, 3)?,
                     patterns: vec![pattern],
                 }),
             }
@@ -171,7 +174,7 @@ impl SubscriberRows<'_> {
             let Some(row) = self.rows.get() else {
                 return Ok(None);
             };
-            let position: i64 = row.get(0).map_sqlite_err()?;
+            let position = valid_position(row.get(0).map_sqlite_err()?)?;
             if !self.repeats {
                 break position;
             }

@@ -23,11 +23,17 @@ impl Read<'_> {
     fn range(&self) -> Result<HistoryRange> {
         let sql = "SELECT keep_changes, max(last_change, coalesce((SELECT max(sequence) FROM \
             change), 0)), \
-                          coalesce((SELECT min(sequence) FROM change), 0) FROM registry";
+                          (SELECT min(sequence) FROM change) FROM registry";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
-        let (keep, last, first): (i64, i64, i64) = statement.query_row([], row).map_sqlite_err()?;
-        Ok(HistoryRange { keep: natural(keep)?, first: natural(first)?, last: counted(last)? })
+        let (keep, last, first): (i64, i64, Option<i64>) =
+            statement.query_row([], row).map_sqlite_err()?;
+        let first = match first.map(natural).transpose()? {
+            // Every reader begins after 0, and would pass it over.
+            Some(0) => return Err(Error::corrupt("a change has the number 0")),
+            first => first.unwrap_or_default(),
+        };
+        Ok(HistoryRange { keep: natural(keep)?, first, last: counted(last)? })
     }
 
     /// Returns whether the file already keeps this number of changes.
@@ -239,7 +245,7 @@ fn decode(row: &Row<'_>) -> Result<Change> {
         subject: text(3)?.to_owned(),
         fields: decode_fields(fields).ok_or_else(damaged)?,
     };
-    if change.keeps_rules() { Ok(change) } else { Err(damaged()) }
+    if sequence > 0 && change.keeps_rules() { Ok(change) } else { Err(damaged()) }
 }
 
 fn decode_fields(text: &str) -> Option<Vec<FieldChange>> {

@@ -4,6 +4,7 @@
 mod backup;
 mod calls;
 mod catalog;
+mod catalog_names;
 mod change_recorder;
 mod check;
 mod check_catalog;

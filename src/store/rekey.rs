@@ -28,7 +28,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::connection::{connect, journal_mode};
-use super::copy::{self, Part, cannot};
+use super::copy::{self, Part, cannot, quoted_path};
 use super::error::MapSqliteErr as _;
 use super::handle::{Shared, Store};
 use super::paths::{beside, check_same_file, rekey_copy};
@@ -145,12 +145,15 @@ impl Store {
                 have its new key";
             return Err(Failed { error: Error::new(error.kind(), what).with_source(error), new });
         }
-        // From here on SQLite writes to the file itself, and needs the content of the `-wal`.
+        // From here on SQLite writes to the file itself, and needs the content of the `-wal`. When
+        // SQLite leaves WAL mode it ignores that it may not remove the `-wal`, and then continues
+        // with it. So the `-wal` is emptied first. Where that fails, it can still be removed.
+        let _ = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         let left = journal_mode(conn, "DELETE").and_then(|mode| match mode.as_str() {
             "delete" => Ok(()),
             _ => Err(Error::new(ErrorKind::Busy, format!("the file stays in the mode {mode:?}"))),
         });
-        match (left, new) {
+        match (left.and_then(|()| holds_nothing(&beside(path, "-wal")?)), new) {
             (Ok(()), Some(new)) => Ok(new),
             (Ok(()), None) => {
                 Err(Failed { error: Error::new(ErrorKind::Storage, "no key was set"), new: None })
@@ -309,11 +312,23 @@ fn uncleared(cause: Error) -> Error {
     Error::new(cause.kind(), what).with_source(cause)
 }
 
+/// Rejects a file that is still there and not empty.
+fn holds_nothing(path: &Path) -> Result<()> {
+    match fs::metadata(path) {
+        Ok(file) if file.len() == 0 => Ok(()),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(()),
+        Ok(_) => {
+            let what = format!("{} can be neither removed nor emptied", quoted_path(path));
+            Err(Error::new(ErrorKind::Storage, what))
+        }
+        Err(cause) => Err(cannot(path, "be read", cause)),
+    }
+}
+
 fn remove(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
-            let what = format!("{} cannot be removed: {cause}", path.display());
-            Err(Error::new(ErrorKind::Storage, what).with_source(cause))
+            Err(cannot(path, "be removed", cause))
         }
         _ => Ok(()),
     }
@@ -346,9 +361,9 @@ fn rewrite_secrets(
 ) -> Result<()> {
     let tx = Transaction::new_unchecked(conn, TransactionBehavior::Exclusive).map_sqlite_err()?;
     let codec = &*new.insert(SecretCodec::set_key(&tx, key)?);
-    let from = Read { conn: &tx, codec: old };
+    let from = Read::new(&tx, old);
     let to = Write::new(&tx, codec);
-    let mut after = 0;
+    let mut after = from.start()?;
     loop {
         let batch = from.ids_after(after, BATCH)?;
         let Some(&(last, _)) = batch.last() else {

@@ -89,7 +89,11 @@ impl<'r> Decoder<'r> {
             }
             subscription.fields.events.push(decode_pattern(row, 10)?);
         }
-        if self.validates { validate(subscription) } else { Ok(()) }
+        if !self.validates {
+            return Ok(());
+        }
+        valid_position(seq)?;
+        validate(subscription)
     }
 }
 
@@ -108,8 +112,20 @@ pub(super) fn breaks_a_rule(id: SubscriptionId, problem: &Problem) -> Error {
     ))
 }
 
+/// Decodes the position of a subscription, which is the first column.
 fn position(row: &Row<'_>) -> Result<i64> {
     row.get(0).map_sqlite_err()
+}
+
+/// Rejects a position below 1, which SQLite gives the first row. Pages begin after 0, so a walk
+/// would pass such a row over.
+#[inline]
+pub(super) fn valid_position(position: i64) -> Result<i64> {
+    if position >= 1 {
+        Ok(position)
+    } else {
+        Err(Error::corrupt(format_args!("the row of a subscription has the number {position}")))
+    }
 }
 
 /// Rejects a key that is not greater than the one before it.

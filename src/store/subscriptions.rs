@@ -6,7 +6,7 @@ use super::error::{MapSqliteErr as _, is_taken, sqlite_error};
 use super::registry_row;
 use super::rows::{
     Decoder, counted, decode_id, encode_metadata, holds, integer, millis, natural, rising,
-    valid_metadata,
+    valid_metadata, valid_position,
 };
 use super::secrets::no_secret;
 use super::transaction::{Read, Write};
@@ -233,7 +233,8 @@ impl Read<'_> {
         Ok(count)
     }
 
-    /// Returns the next `limit` rows after this position: their positions and ids.
+    /// Returns the next `limit` rows after this position: their positions and ids. The first page
+    /// begins at the [start](Read::start).
     #[cfg(feature = "encryption")]
     pub(super) fn ids_after(&self, after: i64, limit: u16) -> Result<Vec<(i64, SubscriptionId)>> {
         let sql = "SELECT seq, id FROM subscription INDEXED BY subscription_seq \
@@ -242,16 +243,26 @@ impl Read<'_> {
         let mut rows = statement.query(params![after, limit]).map_sqlite_err()?;
         let (mut batch, mut last) = (Vec::new(), after);
         while let Some(row) = rows.next().map_sqlite_err()? {
-            last = rising(last, row.get(0).map_sqlite_err()?)?;
+            last = rising(last, valid_position(row.get(0).map_sqlite_err()?)?)?;
             batch.push((last, super::rows::id_of(row, 1)?));
         }
         Ok(batch)
     }
 
+    /// Returns a position below that of every subscription. A row that is not above it is damage,
+    /// because every walk would pass it over.
+    pub(super) fn start(&self) -> Result<i64> {
+        let sql = "SELECT min(seq) FROM subscription INDEXED BY subscription_seq";
+        let mut least = self.conn.prepare_cached(sql).map_sqlite_err()?;
+        let least: Option<i64> = least.query_row([], |row| row.get(0)).map_sqlite_err()?;
+        least.map(valid_position).transpose().map(|_| 0)
+    }
+
     /// Returns the position that an id has, had, or would have.
     fn position(&self, id: Option<SubscriptionId>) -> Result<i64> {
+        let start = self.start()?;
         let Some(id) = id else {
-            return Ok(0);
+            return Ok(start);
         };
         let mut last = self
             .conn
@@ -265,7 +276,7 @@ impl Read<'_> {
         match found.optional().map_sqlite_err()? {
             Some((seq, true)) => Ok(seq),
             Some((_, false)) => Err(wrong_index()),
-            None => Ok(0),
+            None => Ok(start),
         }
     }
 

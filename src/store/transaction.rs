@@ -6,6 +6,7 @@ use std::ops::Deref;
 
 use rusqlite::Connection;
 
+use super::catalog_names::CatalogNames;
 use super::change_recorder::ChangeRecorder;
 use super::error::MapSqliteErr as _;
 use super::secret_codec::SecretCodec;
@@ -16,6 +17,13 @@ use crate::error::{Error, Result};
 pub(crate) struct Read<'c> {
     pub(super) conn: &'c Connection,
     pub(super) codec: &'c SecretCodec,
+    pub(super) names: CatalogNames,
+}
+
+impl<'c> Read<'c> {
+    pub(super) fn new(conn: &'c Connection, codec: &'c SecretCodec) -> Read<'c> {
+        Read { conn, codec, names: CatalogNames::default() }
+    }
 }
 
 impl Read<'_> {
@@ -40,7 +48,7 @@ pub(crate) struct Write<'c> {
 impl<'c> Write<'c> {
     /// Wraps a connection on which a write transaction is open.
     pub(super) fn new(conn: &'c Connection, codec: &'c SecretCodec) -> Write<'c> {
-        Write { read: Read { conn, codec }, recorder: ChangeRecorder::new() }
+        Write { read: Read::new(conn, codec), recorder: ChangeRecorder::new() }
     }
 }
 

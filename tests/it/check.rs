@@ -255,6 +255,7 @@ fn check_finds_numbers_that_no_registry_can_reach() {
         Some(2),
     );
     finds(&format!("UPDATE registry SET last_id = '{last}'"), "which no registry gives out", None);
+    finds("UPDATE subscription SET seq = 0 WHERE seq = 1", "has the number 0, below 1", Some(0));
 }
 
 #[test]

@@ -10,6 +10,11 @@ use webhook_registry::{
 };
 
 use crate::support::refused;
+use crate::undecodable_rows::Call::{
+    ByName, Changes, Create, Explain, Export, Get, Iter, List, ListByEvent, Register, Subscribers,
+    Update,
+};
+use crate::undecodable_rows::{Damaged, assert_corrupt};
 
 const EVENT: &str = "agent.v1";
 const COUNT: usize = 6;
@@ -224,5 +229,33 @@ fn following_a_history_whose_numbers_do_not_increase_reports_corrupt() {
             }
         };
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    }
+}
+
+/// Pages begin after 0, those of `rekey` too. They would pass such a row over, with its secret.
+#[test]
+fn a_row_with_a_number_below_1_is_corrupt() {
+    for number in [0, -9, i64::MIN] {
+        let sql = format!(
+            "UPDATE subscription_pattern SET subscription = {number} WHERE subscription = 2;
+             UPDATE secret SET subscription = {number} WHERE subscription = 2;
+             UPDATE subscription SET seq = {number} WHERE seq = 2"
+        );
+        assert_corrupt(
+            &sql,
+            &[Get, ByName, List, ListByEvent, Update, Iter, Export, Subscribers, Explain],
+        );
+        let Damaged { registry, id, .. } = &Damaged::new(&sql, false);
+        refused(registry.list(ListQuery::new().event_type("queue.v1")), ErrorKind::Corrupt, &[]);
+        refused(registry.list(ListQuery::new().name_contains("d")), ErrorKind::Corrupt, &[]);
+        refused(registry.secret(*id), ErrorKind::Corrupt, &[]);
+        #[cfg(feature = "encryption")]
+        refused(registry.rekey(Some([1; 32])), ErrorKind::Corrupt, &[]);
+        // As the finding says, it can still be deleted.
+        registry.delete(*id).unwrap();
+        assert!(registry.check().unwrap().is_sound());
+        assert_eq!(registry.list(ListQuery::new()).unwrap().subscriptions().len(), 1);
+        let sql = format!("UPDATE change SET sequence = {number} WHERE sequence = 1");
+        assert_corrupt(&sql, &[Changes, Create, Register, Update]);
     }
 }

@@ -12,7 +12,7 @@ use std::process::Command;
 use rusqlite::Connection;
 use webhook_registry::{ErrorKind, Registry};
 
-use crate::support::{learn, new, refused};
+use crate::support::{files_with, learn, new, refused};
 
 const FOLDER: &str = "WEBHOOK_REGISTRY_TEST_FOLDER";
 const NOBODY: u32 = 65_534;
@@ -426,4 +426,38 @@ fn a_path_stays_fixed_when_the_working_directory_is_moved() {
     for name in names {
         assert_eq!(Registry::open(folder.join(name)).unwrap().len().unwrap(), 2);
     }
+}
+
+/// SQLite ignores that it cannot remove the `-wal`, and would leave in it what it held.
+#[cfg(feature = "encryption")]
+#[test]
+fn rekey_empties_a_wal_that_it_may_write_to_but_not_remove() {
+    const SOUGHT: &str = "Sought00Sought00Sought00Sought00Sought00Sought00";
+    let Some(folder) = child() else {
+        let (folder, path) = prepared();
+        // As in /tmp: whoever may write to a file need not be allowed to remove it.
+        mode(folder.path(), 0o1777);
+        mode(&path, 0o666);
+        for suffix in ["-wal", "-shm"] {
+            fs::write(beside(&path, suffix), "").unwrap();
+            mode(&beside(&path, suffix), 0o666);
+        }
+        rerun_as_nobody("rekey_empties_a_wal_that_it_may_write_to_but_not_remove", folder.path());
+        return;
+    };
+    let path = folder.join("registry.db");
+    let key = [7; 32];
+    let registry = Registry::open(&path).unwrap();
+    let id = registry.create(new("two").secret(SOUGHT)).unwrap().subscription().id();
+    registry.rekey(Some(key)).unwrap();
+    let left = files_with(&folder, &SOUGHT.as_bytes()[..8]);
+    assert!(left.is_empty(), "{left:?}");
+    // What is written next is not lost, and the file opens again.
+    registry.create(new("three")).unwrap();
+    assert_eq!(registry.secret(id).unwrap().expose(), SOUGHT);
+    drop(registry);
+    let registry = Registry::options().encryption_key(key).open(&path).unwrap();
+    assert_eq!(registry.secret(id).unwrap().expose(), SOUGHT);
+    assert_eq!(registry.len().unwrap(), 3);
+    assert!(registry.check().unwrap().is_sound());
 }
