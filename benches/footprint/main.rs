@@ -1,5 +1,5 @@
-//! The space that a registry takes in memory and on the disk. `benches/report.py` reads the sizes of the files from
-//! `footprint.json`, beside the results of criterion.
+//! The space that a registry takes in memory and on the disk. `benches/report.py` reads the sizes
+//! of the files from `footprint.json`, beside the results of criterion.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -201,7 +201,8 @@ fn child(job: &str, path: &Path, small: bool) {
     println!("{kib}");
 }
 
-/// Opens every file of the folder and asks each once: with all of them open, or one after the other.
+/// Opens every file of the folder and asks each once: with all of them open, or one after the
+/// other.
 fn hold_tenants(job: &str, folder: &Path) {
     #[cfg(unix)]
     {
