@@ -95,10 +95,8 @@ fn check_finds_expansion_rows_that_differ_from_the_patterns() {
     let of = "(SELECT id FROM pattern WHERE text = 'channel.*')";
     finds(
         &format!("DELETE FROM expansion WHERE pattern = {of}"),
-        concat!(
-            r#"its pattern "channel.*" covers "channel.a.v1", "channel.b.v2" "#,
-            "and is not expanded into it"
-        ),
+        "its pattern \"channel.*\" covers \"channel.a.v1\", \"channel.b.v2\" and is not expanded \
+         into it",
         Some(0),
     );
     finds(
@@ -120,18 +118,14 @@ fn check_finds_expansion_rows_that_differ_from_the_patterns() {
     finds(
         "INSERT INTO event_type (name) VALUES ('d.v1'), ('e.v1'), ('f.v1'), ('g.v1'), ('h.v1'), \
          ('i.v1'), ('j.v1')",
-        concat!(
-            r#"its pattern "*.v1" covers "d.v1", "e.v1", "f.v1", "g.v1", "h.v1" and 2 more "#,
-            "and is not expanded into it"
-        ),
+        "its pattern \"*.v1\" covers \"d.v1\", \"e.v1\", \"f.v1\", \"g.v1\", \"h.v1\" and 2 more \
+         and is not expanded into it",
         Some(1),
     );
     finds(
         "INSERT INTO event_type (name) VALUES ('d.v1'), ('e.v1'), ('f.v1'), ('g.v1'), ('h.v1')",
-        concat!(
-            r#"its pattern "*.v1" covers "d.v1", "e.v1", "f.v1", "g.v1", "h.v1" "#,
-            "and is not expanded into it"
-        ),
+        "its pattern \"*.v1\" covers \"d.v1\", \"e.v1\", \"f.v1\", \"g.v1\", \"h.v1\" and is not \
+         expanded into it",
         Some(1),
     );
     finds(
@@ -382,8 +376,8 @@ fn check_reports_every_fault_and_not_only_the_first() {
     execute(
         &file.path,
         "UPDATE subscription SET url = 'x', name = ' '||name; \
-         UPDATE subscription_pattern SET enabled = 1 - enabled; \
-         DELETE FROM secret WHERE subscription = 3; DELETE FROM expansion",
+         UPDATE subscription_pattern SET enabled = 1 - enabled; DELETE FROM secret \
+         WHERE subscription = 3; DELETE FROM expansion",
     );
     let report = check(&file.path);
     for id in &file.ids {
@@ -449,9 +443,8 @@ fn check_finds_an_encrypted_secret_that_cannot_be_decrypted() {
     // The two ciphertexts are swapped.
     execute(
         &path,
-        "CREATE TEMP TABLE kept AS SELECT subscription, sealed FROM secret; \
-         UPDATE secret SET sealed = (SELECT sealed FROM kept \
-         WHERE kept.subscription = 3 - secret.subscription)",
+        "CREATE TEMP TABLE kept AS SELECT subscription, sealed FROM secret; UPDATE secret \
+         SET sealed = (SELECT sealed FROM kept WHERE kept.subscription = 3 - secret.subscription)",
     );
     let report = open().check().unwrap();
     let about: Vec<_> =
