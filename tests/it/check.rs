@@ -322,40 +322,6 @@ fn check_finds_rows_that_do_not_decode_or_violate_a_rule() {
 }
 
 #[test]
-fn check_finds_a_history_with_a_gap_or_an_undecodable_entry() {
-    finds("DELETE FROM change WHERE sequence = 3", "the history of changes has gaps", None);
-    finds("UPDATE registry SET last_change = 99", "the history of changes has gaps", None);
-    finds("UPDATE registry SET keep_changes = -1", "what belongs to the file as a whole", None);
-    finds("UPDATE registry SET last_change = -1", "what belongs to the file as a whole", None);
-    let most = i64::MAX;
-    finds(
-        &format!("UPDATE registry SET last_change = {most}"),
-        "what belongs to the file as a whole",
-        None,
-    );
-    finds(
-        &format!("UPDATE change SET sequence = {most} WHERE sequence = 3"),
-        "to which no registry",
-        None,
-    );
-    finds("UPDATE change SET fields = '{' WHERE sequence = 3", "change 3", None);
-    finds("UPDATE change SET kind = 'x' WHERE sequence = 3", "change", None);
-    for sequence in [3, 5] {
-        let every = "UPDATE change SET subject = 'no subject' WHERE sequence IN (3, 5)";
-        finds(every, &format!("change {sequence} of the history is not as it was written"), None);
-    }
-    // Trimmed changes are not a gap.
-    let file = file();
-    drop(Registry::options().keep_changes(2).open(&file.path).unwrap());
-    assert!(check(&file.path).is_sound());
-    drop(Registry::options().keep_changes(0).open(&file.path).unwrap());
-    assert!(check(&file.path).is_sound());
-    drop(Registry::options().keep_changes(100).open(&file.path).unwrap());
-    Registry::open(&file.path).unwrap().register_event_type("agent.later.v1").unwrap();
-    assert!(check(&file.path).is_sound());
-}
-
-#[test]
 fn no_finding_contains_a_url_or_a_secret() {
     let file = file();
     let hidden = "aGlkZGVuIHNlY3JldCB0aGF0IG5vYm9keSBtYXkgc2VlIQ";
