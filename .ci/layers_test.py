@@ -15,10 +15,12 @@ loader.exec_module(layers)
 
 # Three layers; `store` has two files and a folder.
 CLEAN = {
-    "lib.rs": "mod error; mod store; mod registry; pub use error::Error; pub use registry::Registry;",
+    "lib.rs": "mod error; mod store; mod registry; "
+    "pub use error::Error; pub use registry::Registry;",
     "error.rs": "pub struct Error; pub(crate) fn quoted() {}",
     "store/mod.rs": "pub(crate) mod open; mod read; mod sql; pub(crate) use open::Opened;",
-    "store/open.rs": "use super::read::Read; use crate::error::{self, Error}; pub(crate) struct Opened(pub Read);",
+    "store/open.rs": "use super::read::Read; use crate::error::{self, Error}; "
+    "pub(crate) struct Opened(pub Read);",
     "store/read.rs": "pub(crate) struct Read; impl Read { pub(crate) fn open(&self) {} }",
     "store/sql/mod.rs": "mod text;",
     "store/sql/text.rs": "fn text() -> super::super::read::Read { loop {} }",
@@ -253,6 +255,22 @@ class Planted(unittest.TestCase):
     def test_long_lines_of_documents_and_sql_are_found(self):
         for path in ["cookbook.md", "store/schema.sql"]:
             self.finds(f"src/{path}:2", {path: "\n" + "x" * 101}, max_columns=100)
+
+    def test_long_lines_outside_the_library_are_found(self):
+        for path in [
+            "tests/it/a.rs",
+            "tests/it/a.c",
+            "benches/a/main.rs",
+            "benches/report.py",
+            "examples/a.rs",
+            "fuzz/fuzz_targets/a.rs",
+            ".ci/run",
+        ]:
+            long = {f"../{path}": "\n# " + "x" * 99}
+            self.finds(f"lines over 100 columns: {path}:2", long, max_columns=100)
+        data = {"../tests/fixtures/a.json": "x" * 101, "../fuzz/corpus/a": "x" * 101}
+        short = {path: text.replace(";", ";\n") for path, text in CLEAN.items()}
+        self.passes({**short, **data}, max_columns=100)
 
     def test_summaries_that_are_noun_clauses_are_found(self):
         good = "\n/// Returns it.\n///\n/// What follows counts not.\nfn f() {}" * 49

@@ -3,8 +3,9 @@
 
     python3 benches/report.py [--results target/criterion] [group ...]
 
-A group is a name such as `dispatch/cold`, or the first part of several names, such as `dispatch`. Without one, the table
-has all groups. The table goes to standard output, the plots to benches/growth.svg and benches/peers.svg.
+A group is a name such as `dispatch/cold`, or the first part of several names, such as `dispatch`.
+Without one, the table has all groups. The table goes to standard output, the plots to
+benches/growth.svg and benches/peers.svg.
 """
 
 import argparse
@@ -15,8 +16,9 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 
-# Group, the functions above and below the line, the direction of the bound, the bound that must hold, the bound to aim
-# for. `threads` compares look-ups a second, so the slower function is above the line.
+# Group, the functions above and below the line, the direction of the bound, the bound that must
+# hold, the bound to aim for. `threads` compares look-ups a second, so the slower function is above
+# the line.
 BOUNDS = [
     # Against the baseline.
     ("dispatch/cold", "registry", "baseline", "≤", 1.3, 1.1),
@@ -92,7 +94,10 @@ STYLE = """<style>
 
 
 def medians(folder):
-    """Returns the median of every function with its confidence interval, by group: ns, or bytes of the footprint."""
+    """Returns the median of every function with its confidence interval, by group.
+
+    The unit is ns, or bytes for the footprint.
+    """
     found = {}
     for path in sorted(folder.glob("**/new/estimates.json")):
         named = json.loads(path.with_name("benchmark.json").read_text())
@@ -106,7 +111,8 @@ def medians(folder):
         )
     footprint = folder / "footprint.json"
     if footprint.exists():
-        found["footprint"] = {name: (size, size, size) for name, size in json.loads(footprint.read_text()).items()}
+        sizes = json.loads(footprint.read_text())
+        found["footprint"] = {name: (size, size, size) for name, size in sizes.items()}
     return found
 
 
@@ -141,7 +147,8 @@ def table(found, groups):
             continue
         functions = found.get(group, {})
         if above not in functions or below not in functions:
-            yield f"| `{group}` | {above} ÷ {below} | not measured | | {bound_text(sign, bound)} | | |"
+            bounded = bound_text(sign, bound)
+            yield f"| `{group}` | {above} ÷ {below} | not measured | | {bounded} | | |"
             continue
         top, bottom = functions[above][0], functions[below][0]
         ratio = top / bottom
@@ -152,16 +159,17 @@ def table(found, groups):
         if group == "dispatch/threads":
             what = f"{below} ÷ {above}, look-ups a second"
         yield (
-            f"| `{group}` | {what} | {size(group, top)} ÷ {size(group, bottom)} | {ratio_text(ratio)} "
-            f"| {bound_text(sign, bound)} | {holds} | {'' if goal is None else goal} |"
+            f"| `{group}` | {what} | {size(group, top)} ÷ {size(group, bottom)} "
+            f"| {ratio_text(ratio)} | {bound_text(sign, bound)} | {holds} "
+            f"| {'' if goal is None else goal} |"
         )
 
 
 def picture(width, height, title, unit, body):
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
-            f'height="{height}" role="img" aria-label="{title}">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+            f'width="{width}" height="{height}" role="img" aria-label="{title}">',
             STYLE,
             f'<text class="title" x="20" y="28">{title}</text>',
             f'<text class="unit" x="20" y="48">{unit}</text>',
@@ -178,7 +186,8 @@ def growth(functions):
     counts = {"1k": "1,000", "100k": "100,000", "1m": "1,000,000"}
     places = {"1k": left + 50, "100k": left + 50 + (right - left - 100) * 2 / 3, "1m": right - 50}
     lines = [("ours", "", "created together"), ("other", "_apart", "spread out")]
-    step = nice(max(functions[name + suffix][2] for name in counts for _, suffix, _ in lines) / 1e3 / 5)
+    highest = max(functions[name + suffix][2] for name in counts for _, suffix, _ in lines)
+    step = nice(highest / 1e3 / 5)
 
     def y(ns):
         return bottom - (ns / 1e3) / (5 * step) * (bottom - top)
@@ -186,9 +195,12 @@ def growth(functions):
     body = []
     for line in range(6):
         height = bottom - line * (bottom - top) / 5
-        body.append(f'<line class="grid" x1="{left}" y1="{height:.1f}" x2="{right}" y2="{height:.1f}"/>')
         body.append(
-            f'<text class="unit" x="{left - 8}" y="{height + 4:.1f}" text-anchor="end">{line * step:g}</text>'
+            f'<line class="grid" x1="{left}" y1="{height:.1f}" x2="{right}" y2="{height:.1f}"/>'
+        )
+        body.append(
+            f'<text class="unit" x="{left - 8}" y="{height + 4:.1f}" text-anchor="end">'
+            f"{line * step:g}</text>"
         )
     for kind, suffix, label in lines:
         points = [(places[name], *functions[name + suffix]) for name in counts]
@@ -196,21 +208,28 @@ def growth(functions):
         body.append(f'<polyline class="line {kind}" style="fill: none" points="{path}"/>')
         for x, median, lower, upper in points:
             body.append(
-                f'<line class="line {kind}" x1="{x:.1f}" y1="{y(lower):.1f}" x2="{x:.1f}" y2="{y(upper):.1f}"/>'
+                f'<line class="line {kind}" x1="{x:.1f}" y1="{y(lower):.1f}" '
+                f'x2="{x:.1f}" y2="{y(upper):.1f}"/>'
             )
             body.append(f'<circle class="{kind}" cx="{x:.1f}" cy="{y(median):.1f}" r="4"/>')
             at = y(upper) - 10 if suffix else y(lower) + 20
-            body.append(f'<text x="{x:.1f}" y="{at:.1f}" text-anchor="middle">{time(median)}</text>')
+            body.append(
+                f'<text x="{x:.1f}" y="{at:.1f}" text-anchor="middle">{time(median)}</text>'
+            )
         body.append(f'<text x="{right - 38}" y="{y(points[-1][1]) + 4:.1f}">{label}</text>')
     for name, count in counts.items():
-        body.append(f'<text class="unit" x="{places[name]:.1f}" y="{bottom + 20}" text-anchor="middle">{count}</text>')
+        body.append(
+            f'<text class="unit" x="{places[name]:.1f}" y="{bottom + 20}" text-anchor="middle">'
+            f"{count}</text>"
+        )
     middle = (left + right) / 2
     body.append(
-        f'<text class="unit" x="{middle}" y="{bottom + 42}" text-anchor="middle">subscriptions in the file '
-        "(logarithmic)</text>"
+        f'<text class="unit" x="{middle}" y="{bottom + 42}" text-anchor="middle">'
+        "subscriptions in the file (logarithmic)</text>"
     )
     title = "A cold look-up in a growing file"
-    return picture(640, 310, title, "µs to find 10 subscribers, first look-up after another program's change", body)
+    unit = "µs to find 10 subscribers, first look-up after another program's change"
+    return picture(640, 310, title, unit, body)
 
 
 def nice(value):
@@ -240,19 +259,23 @@ def peers(functions):
     for power in range(first, last + 1):
         at = x(10.0**power)
         body.append(f'<line class="grid" x1="{at:.1f}" y1="{top}" x2="{at:.1f}" y2="{bottom}"/>')
-        body.append(f'<text class="unit" x="{at:.1f}" y="{bottom + 20}" text-anchor="middle">{time(10.0**power)}</text>')
+        body.append(
+            f'<text class="unit" x="{at:.1f}" y="{bottom + 20}" text-anchor="middle">'
+            f"{time(10.0**power)}</text>"
+        )
     for place, ((name, label), median) in enumerate(zip(labels, times)):
         y = top + place * row + 8
         kind = "ours" if name == "registry" else "other"
         body.append(f'<text x="{left - 10}" y="{y + 17}" text-anchor="end">{label}</text>')
         body.append(
-            f'<rect class="{kind}" x="{left}" y="{y}" width="{x(median) - left:.1f}" height="24" rx="2"/>'
+            f'<rect class="{kind}" x="{left}" y="{y}" width="{x(median) - left:.1f}" '
+            'height="24" rx="2"/>'
         )
         body.append(f'<text x="{x(median) + 8:.1f}" y="{y + 17}">{time(median)}</text>')
     middle = (left + right) / 2
     body.append(
-        f'<text class="unit" x="{middle}" y="{bottom + 42}" text-anchor="middle">time of one answer '
-        "(logarithmic)</text>"
+        f'<text class="unit" x="{middle}" y="{bottom + 42}" text-anchor="middle">'
+        "time of one answer (logarithmic)</text>"
     )
     title = "Who gets this event? 10 of 100,000 subscriptions"
     return picture(640, bottom + 60, title, "shorter is better", body)
@@ -260,7 +283,8 @@ def peers(functions):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--results", type=Path, default=HERE.parent / "target" / "criterion", metavar="FOLDER")
+    measured = HERE.parent / "target" / "criterion"
+    parser.add_argument("--results", type=Path, default=measured, metavar="FOLDER")
     parser.add_argument("groups", nargs="*", metavar="group")
     options = parser.parse_args()
     for name in options.groups:

@@ -71,7 +71,8 @@ CREATE TABLE route (
 /// Without `ORDER BY`: the rows of one pattern come in the order of `seq`, and `subscribers` sorts
 /// those of several.
 const SUBSCRIBERS: &str = "SELECT s.id, s.name, s.url, s.secret, s.metadata FROM pattern_match m \
-     CROSS JOIN route r ON r.pattern = m.pattern CROSS JOIN subscription s ON s.seq = r.subscription \
+     CROSS JOIN route r ON r.pattern = m.pattern \
+     CROSS JOIN subscription s ON s.seq = r.subscription \
      WHERE m.event_type = ?1 AND s.enabled";
 
 /// The columns that `subscription_row` reads.
@@ -286,8 +287,9 @@ impl Baseline {
 
     pub(super) fn insert(&self, list: &[CreatedRow]) {
         let mut subscription = self.prepare(
-            "INSERT INTO subscription (enabled, id, name, url, secret, metadata, events, description, created_at, \
-             updated_at, revision) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+            "INSERT INTO subscription (enabled, id, name, url, secret, metadata, events, \
+             description, created_at, updated_at, revision) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         );
         let mut route = self.prepare("INSERT INTO route VALUES (?1, ?2)");
         let mut patterns: HashMap<&str, i64> = HashMap::new();
@@ -349,7 +351,8 @@ impl Baseline {
     /// Registers an event type, or replaces what is known of it, in the caller's transaction.
     pub(super) fn register_in(&self, name: &str, description: Option<&str>, schema: Option<&str>) {
         let inserted = self.execute(
-            "INSERT INTO event_type (name, description, json_schema) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+            "INSERT INTO event_type (name, description, json_schema) VALUES (?1, ?2, ?3) \
+             ON CONFLICT DO NOTHING",
             params![name, description, schema],
         );
         if inserted == 0 {

@@ -1,4 +1,5 @@
-//! Deterministic data with up to a million subscriptions: Stripe's event types, repeated under prefixes.
+//! Deterministic data with up to a million subscriptions: Stripe's event types, repeated under
+//! prefixes.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,8 @@ const STRIPE: &str = include_str!("../../tests/fixtures/stripe-event-types.txt")
 pub(crate) const FOR_ONE: &str = "one.invoice.paid";
 /// An event type with exactly ten subscribers, which were created one after the other.
 pub(crate) const FOR_TEN: &str = "ten.invoice.paid";
-/// An event type with ten subscribers that are spread over the whole file: each is on pages of its own.
+/// An event type with ten subscribers that are spread over the whole file: each is on pages of its
+/// own.
 pub(crate) const FOR_TEN_APART: &str = "apart.invoice.paid";
 const PROBES: [&str; 3] = [FOR_ONE, FOR_TEN, FOR_TEN_APART];
 /// The name of the subscription that gets [`FOR_ONE`].
@@ -92,8 +94,8 @@ impl New {
 
 /// Many subscriptions that share few patterns.
 pub(crate) enum Dataset {
-    /// Patterns with and without wildcards, one subscription in twenty disabled, one in four with metadata, one in ten
-    /// with a description, and the probes.
+    /// Patterns with and without wildcards, one subscription in twenty disabled, one in four with
+    /// metadata, one in ten with a description, and the probes.
     Mixed { subscriptions: usize, types: usize, patterns: usize },
     /// All have the pattern of the only event type.
     Fans(usize),

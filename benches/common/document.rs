@@ -1,4 +1,5 @@
-//! The document of an export, written and read by hand: serde's derive, serde_json and the baseline.
+//! The document of an export, written and read by hand: serde's derive, serde_json and the
+//! baseline.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

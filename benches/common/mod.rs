@@ -29,8 +29,8 @@ impl Run {
         Run { small: given("--test") || !given("--bench"), filter: filter(&arguments) }
     }
 
-    /// Returns whether the filter may select a function of this group. Criterion applies the filter to each function,
-    /// but the data of a group that is not asked for need not be made.
+    /// Returns whether the filter may select a function of this group. Criterion applies the filter
+    /// to each function, but the data of a group that is not asked for need not be made.
     pub(crate) fn wants(&self, group: &str) -> bool {
         let Some(filter) = &self.filter else { return true };
         filter.contains(|c| "^$*+?()[]{}|\\".contains(c))
@@ -58,7 +58,8 @@ fn filter(arguments: &[String]) -> Option<String> {
     None
 }
 
-/// A registry and a baseline that hold the same subscriptions, with the same ids, secrets and times.
+/// A registry and a baseline that hold the same subscriptions, with the same ids, secrets and
+/// times.
 pub(crate) struct Pair {
     pub(crate) registry: Registry,
     pub(crate) baseline: Baseline,
@@ -72,7 +73,8 @@ impl Pair {
         pair
     }
 
-    /// Stores a dataset: the event types first, then the subscriptions in transactions of at most 100,000.
+    /// Stores a dataset: the event types first, then the subscriptions in transactions of at most
+    /// 100,000.
     fn fill(&self, dataset: &Dataset) {
         self.baseline.register(&dataset.event_types());
         fill(&self.registry, dataset, |created| {
@@ -117,7 +119,8 @@ pub(crate) fn in_memory(dataset: &Dataset) -> Registry {
     registry
 }
 
-/// Registers the event types of a dataset, creates its subscriptions, and passes them on as they are created.
+/// Registers the event types of a dataset, creates its subscriptions, and passes them on as they
+/// are created.
 pub(crate) fn fill(registry: &Registry, dataset: &Dataset, mut created: impl FnMut(&[Created])) {
     registry.register_event_types(dataset.event_types()).unwrap();
     let mut requests = dataset.subscriptions().map(|new| new.request()).peekable();
@@ -126,7 +129,8 @@ pub(crate) fn fill(registry: &Registry, dataset: &Dataset, mut created: impl FnM
     }
 }
 
-/// Opens a registry that does not wait for the disk. It stands for another program that changes the file.
+/// Opens a registry that does not wait for the disk. It stands for another program that changes the
+/// file.
 pub(crate) fn relaxed(path: &Path) -> Registry {
     Registry::options().durability(Durability::Relaxed).open(path).unwrap()
 }

@@ -1,5 +1,5 @@
-//! The space that a registry takes in memory and on the disk. `benches/report.py` reads the sizes of the files from
-//! `footprint.json`, beside the results of criterion.
+//! The space that a registry takes in memory and on the disk. `benches/report.py` reads the sizes
+//! of the files from `footprint.json`, beside the results of criterion.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -65,7 +65,8 @@ fn one_file(run: &Run) {
     let size = |path: &Path| per_subscription(std::fs::metadata(path).unwrap().len());
     let (registry, baseline) = (size(&files.registry), size(&files.baseline));
     println!(
-        "footprint/file: {registry:.0} bytes a subscription, the baseline {baseline:.0}; its own text has {:.0}",
+        "footprint/file: {registry:.0} bytes a subscription, the baseline {baseline:.0}; its own \
+         text has {:.0}",
         per_subscription(text as u64)
     );
     if !run.small {
@@ -79,7 +80,8 @@ fn one_file(run: &Run) {
     let baseline = measure("baseline", &files.baseline, run);
     let more = registry as i64 - baseline as i64;
     println!(
-        "footprint/idle: at most {registry} KiB, the baseline {baseline} KiB, {more} KiB more (bound 8192)"
+        "footprint/idle: at most {registry} KiB, the baseline {baseline} KiB, {more} KiB more \
+         (bound 8192)"
     );
     if !run.small {
         assert!(more <= 8_192, "an idle registry takes more than 8 MiB over the baseline");
@@ -138,14 +140,14 @@ fn tenants(run: &Run) {
             panic!()
         };
         println!(
-            "footprint/{job}: {tenants} files, each {open} µs to open and {answer} µs for a first answer; \
-             {idle} KiB each when open, {asked} KiB after that answer, {files} descriptors"
+            "footprint/{job}: {tenants} files, each {open} µs to open and {answer} µs for a first \
+             answer; {idle} KiB each when open, {asked} KiB after that answer, {files} descriptors"
         );
     }
     let [open, answer, more] = printed("tenants-in-turn", folder.path(), run)[..] else { panic!() };
     println!(
-        "footprint/tenants-in-turn: {tenants} files, each {open} µs to open and close, {answer} µs with an answer; \
-         {more} KiB more after all"
+        "footprint/tenants-in-turn: {tenants} files, each {open} µs to open and close, {answer} µs \
+         with an answer; {more} KiB more after all"
     );
 }
 
@@ -201,7 +203,8 @@ fn child(job: &str, path: &Path, small: bool) {
     println!("{kib}");
 }
 
-/// Opens every file of the folder and asks each once: with all of them open, or one after the other.
+/// Opens every file of the folder and asks each once: with all of them open, or one after the
+/// other.
 fn hold_tenants(job: &str, folder: &Path) {
     #[cfg(unix)]
     {

@@ -27,7 +27,8 @@ pub(crate) fn asked_to_write() -> Option<Files> {
     })
 }
 
-/// Sets a subscription's URL every 10 ms and prints the number of the URL, until standard input or output is closed.
+/// Sets a subscription's URL every 10 ms and prints the number of the URL, until standard input or
+/// output is closed.
 pub(crate) fn write_on(files: &Files) {
     thread::spawn(|| {
         let _ = std::io::stdin().read(&mut [0]);

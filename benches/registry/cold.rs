@@ -274,8 +274,9 @@ fn growth(bench: &mut Bench) {
         let registry = &changed.asked.registry;
         let change = || changed.registry.change();
         after_each(&mut group, name, change, || registry.subscribers(FOR_TEN).unwrap());
-        // After a change SQLite reads every page again. Ten subscribers that are spread out are on more pages the more
-        // subscriptions there are between them. The baseline shows how much of the growth is SQLite's.
+        // After a change SQLite reads every page again. Ten subscribers that are spread out are on
+        // more pages the more subscriptions there are between them. The baseline shows how much of
+        // the growth is SQLite's.
         let apart = format!("{name}_apart");
         after_each(&mut group, &apart, change, || registry.subscribers(FOR_TEN_APART).unwrap());
         let (baseline, change) = (&changed.asked.baseline, || changed.change_baseline());

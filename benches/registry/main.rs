@@ -1,5 +1,5 @@
-//! Times the registry and an alternative on the same data, after asserting that both give the same answers.
-//! `benches/report.py` prints the table of ratios.
+//! Times the registry and an alternative on the same data, after asserting that both give the same
+//! answers. `benches/report.py` prints the table of ratios.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -122,7 +122,8 @@ impl Bench {
     }
 }
 
-/// Event types to ask for one after the other, so that not the same answer is in the processor's cache each time.
+/// Event types to ask for one after the other, so that not the same answer is in the processor's
+/// cache each time.
 struct Asked {
     names: Vec<String>,
     at: usize,
@@ -171,11 +172,11 @@ fn after_each<T>(
 /// A function of a group. It runs once and returns the time of what is measured.
 type Job<'j> = (&'j str, &'j mut dyn FnMut() -> Duration);
 
-/// Runs several functions in turn (A B A B). The pace of a disk or of a shared machine changes more within a second than
-/// the functions differ.
+/// Runs several functions in turn (A B A B). The pace of a disk or of a shared machine changes more
+/// within a second than the functions differ.
 ///
-/// Criterion asks for one function after the other. While it asks for the first, all of them run, and the times of the
-/// others are kept until criterion asks for them.
+/// Criterion asks for one function after the other. While it asks for the first, all of them run,
+/// and the times of the others are kept until criterion asks for them.
 fn in_turns<const N: usize>(group: &mut BenchmarkGroup<'_, WallTime>, mut jobs: [Job<'_>; N]) {
     let mut kept: [VecDeque<(Duration, Duration)>; N] = std::array::from_fn(|_| VecDeque::new());
     for (asked, name) in jobs.each_ref().map(|(name, _)| *name).into_iter().enumerate() {
@@ -198,8 +199,8 @@ fn in_turns<const N: usize>(group: &mut BenchmarkGroup<'_, WallTime>, mut jobs: 
     }
 }
 
-/// Waits as long as a round took. Criterion measures by its own clock how many rounds fit into the time of a function,
-/// and would ask for more rounds than there are times kept.
+/// Waits as long as a round took. Criterion measures by its own clock how many rounds fit into the
+/// time of a function, and would ask for more rounds than there are times kept.
 fn pause(round: Duration) {
     // No group has samples of more than this.
     let round = round.min(Duration::from_millis(100));

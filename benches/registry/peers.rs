@@ -101,9 +101,11 @@ impl Globbed {
         let conn = Connection::open_in_memory().unwrap();
         conn.execute_batch(
             "BEGIN;
-             CREATE TABLE endpoint (seq INTEGER PRIMARY KEY, id BLOB, name TEXT, url TEXT, metadata TEXT, secret TEXT,
+             CREATE TABLE endpoint (seq INTEGER PRIMARY KEY, id BLOB, name TEXT, url TEXT, \
+             metadata TEXT, secret TEXT,
                                     enabled INTEGER) STRICT;
-             CREATE TABLE matcher (endpoint INTEGER, pattern TEXT, PRIMARY KEY (endpoint, pattern)) STRICT, WITHOUT ROWID;",
+             CREATE TABLE matcher (endpoint INTEGER, pattern TEXT, \
+             PRIMARY KEY (endpoint, pattern)) STRICT, WITHOUT ROWID;",
         )
         .unwrap();
         for (seq, endpoint) in (1_i64..).zip(endpoints) {
@@ -125,7 +127,8 @@ impl Globbed {
 
     fn subscribers(&self, event_type: &str) -> Vec<SubscriberRow> {
         let sql = "SELECT id, name, url, metadata, secret FROM endpoint \
-                    WHERE enabled = 1 AND seq IN (SELECT endpoint FROM matcher WHERE ?1 GLOB pattern) ORDER BY seq";
+                    WHERE enabled = 1 \
+                    AND seq IN (SELECT endpoint FROM matcher WHERE ?1 GLOB pattern) ORDER BY seq";
         let mut statement = self.0.prepare_cached(sql).unwrap();
         let rows = statement.query_map([event_type], |row| {
             let metadata: String = row.get(3)?;

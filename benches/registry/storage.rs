@@ -70,8 +70,9 @@ fn create_durable(bench: &mut Bench) {
     in_turns(&mut group, [("registry", &mut registry), ("baseline", &mut baseline)]);
 }
 
-/// Moves the first thousand subscriptions, one after the other, in copies of the files. Their rows are on few pages: the
-/// checkpoints of updates all over the file take ten times as long as the updates, and vary with the disk.
+/// Moves the first thousand subscriptions, one after the other, in copies of the files. Their rows
+/// are on few pages: the checkpoints of updates all over the file take ten times as long as the
+/// updates, and vary with the disk.
 fn update_durable(bench: &mut Bench) {
     const GROUP: &str = "update/durable";
     if !bench.run.wants(GROUP) {
@@ -157,7 +158,8 @@ fn bulk_baseline(files: &Files, dataset: &Dataset) -> Duration {
     time
 }
 
-/// Registers an event type beside 1,000 wildcards, without waiting for the disk, which would hide any growth.
+/// Registers an event type beside 1,000 wildcards, without waiting for the disk, which would hide
+/// any growth.
 fn register(bench: &mut Bench) {
     const GROUP: &str = "catalog/register";
     if !bench.run.wants(GROUP) {

@@ -128,7 +128,8 @@ fn threads(bench: &mut Bench) {
     }
 }
 
-/// The work of one thread. Each job counts its calls, and two counts on the same cache line would slow each other down.
+/// The work of one thread. Each job counts its calls, and two counts on the same cache line would
+/// slow each other down.
 #[repr(align(128))]
 struct Job<F>(F);
 

@@ -71,23 +71,25 @@ fn a_creation_or_deletion_is_recorded_with_every_field() {
     history.expect(
         &id.to_string(),
         &[concat!(
-            r#"Created name: - → "bi", url: - → "https://example.com/", events: - → ["agent.*","*.v1"], "#,
-            r#"enabled: - → false, description: - → "d", metadata: - → {"a":"b","k":"v"}, secret: - → -"#
+            r#"Created name: - → "bi", url: - → "https://example.com/", "#,
+            r#"events: - → ["agent.*","*.v1"], enabled: - → false, description: - → "d", "#,
+            r#"metadata: - → {"a":"b","k":"v"}, secret: - → -"#
         )],
     );
     history.registry.delete(id).unwrap();
     history.expect(
         &id.to_string(),
         &[concat!(
-            r#"Deleted name: "bi" → -, url: "https://example.com/" → -, events: ["agent.*","*.v1"] → -, "#,
-            r#"enabled: false → -, description: "d" → -, metadata: {"a":"b","k":"v"} → -, secret: - → -"#
+            r#"Deleted name: "bi" → -, url: "https://example.com/" → -, "#,
+            r#"events: ["agent.*","*.v1"] → -, enabled: false → -, description: "d" → -, "#,
+            r#"metadata: {"a":"b","k":"v"} → -, secret: - → -"#
         )],
     );
     // Absent fields are not listed.
     history.registry.delete_if_revision(history.id, 1).unwrap();
     let all = concat!(
-        r#"Deleted name: "crm" → -, url: "https://example.com/hook" → -, events: ["agent.*"] → -, "#,
-        r#"enabled: true → -, secret: - → -"#
+        r#"Deleted name: "crm" → -, url: "https://example.com/hook" → -, "#,
+        r#"events: ["agent.*"] → -, enabled: true → -, secret: - → -"#
     );
     history.expect(&history.id.to_string(), &[all]);
 }
@@ -190,7 +192,10 @@ fn changes_of_the_catalog_are_recorded() {
     // If one call has a name twice, the later entry applies, and one change is recorded.
     let full = EventType::new("queue.v1").with_description("d").with_json_schema(schema);
     registry.register_event_types([EventType::new("queue.v1"), full]).unwrap();
-    let all = r#"EventTypeRegistered name: - → "queue.v1", description: - → "d", jsonSchema: - → {"type":"object"}"#;
+    let all = concat!(
+        r#"EventTypeRegistered name: - → "queue.v1", description: - → "d", "#,
+        r#"jsonSchema: - → {"type":"object"}"#
+    );
     history.expect("queue.v1", &[all]);
     // A null schema counts as absent.
     registry.register_event_type(EventType::new("queue.v1").with_json_schema(Value::Null)).unwrap();

@@ -97,7 +97,8 @@ fn following_the_instructions_of_every_finding_makes_the_registry_sound() {
     let set = |what: &str| format!("UPDATE subscription SET {what} WHERE name = 'bi'");
     let many = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 300) \
                 INSERT INTO pattern (text, wildcard) SELECT 'queue.v1' || n, 0 FROM n; \
-                INSERT INTO subscription_pattern SELECT 2, id + 10, id, 1 FROM pattern WHERE text GLOB 'queue.v1?*'";
+                INSERT INTO subscription_pattern SELECT 2, id + 10, id, 1 FROM pattern \
+                WHERE text GLOB 'queue.v1?*'";
     let table = [
         "DELETE FROM expansion".to_owned(),
         "INSERT OR IGNORE INTO expansion SELECT t.id, p.id FROM event_type t, pattern p".to_owned(),
@@ -133,9 +134,8 @@ fn following_the_instructions_of_every_finding_makes_the_registry_sound() {
         set("url = CAST(x'ff' AS TEXT)"),
         set("name = ' x'"),
         set("description = printf('%.*c', 5000, 'x')"),
-        set(
-            "description = CAST(x'ff' AS TEXT), name = '', url = CAST(x'ff' AS TEXT), created_at = -1",
-        ),
+        set("description = CAST(x'ff' AS TEXT), name = '', url = CAST(x'ff' AS TEXT), \
+             created_at = -1"),
         "UPDATE event_type SET json_schema = '{' WHERE name = 'agent.a.v1'".to_owned(),
         "UPDATE event_type SET json_schema = 'null' WHERE name = 'agent.a.v1'".to_owned(),
         "UPDATE event_type SET description = 'a' || char(0) WHERE name = 'agent.a.v1'".to_owned(),

@@ -78,7 +78,8 @@ fn check_finds_pages_that_belong_to_no_table() {
         return;
     }
     finds(
-        "CREATE TABLE lost (x); INSERT INTO lost VALUES (zeroblob(9000)); PRAGMA writable_schema = ON; \
+        "CREATE TABLE lost (x); INSERT INTO lost VALUES (zeroblob(9000)); \
+         PRAGMA writable_schema = ON; \
          DELETE FROM sqlite_master WHERE name = 'lost'",
         "pages belong to nothing (3)",
         None,
@@ -87,7 +88,8 @@ fn check_finds_pages_that_belong_to_no_table() {
     let file = file();
     execute(
         &file.path,
-        "CREATE TABLE mine (x); INSERT INTO mine VALUES (zeroblob(90000)); DELETE FROM mine; ANALYZE",
+        "CREATE TABLE mine (x); INSERT INTO mine VALUES (zeroblob(90000)); DELETE FROM mine; \
+         ANALYZE",
     );
     assert!(check(&file.path).is_sound());
     // Pointer-map pages, which exist if another program enabled auto-vacuum, are not lost either.

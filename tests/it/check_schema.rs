@@ -32,7 +32,8 @@ fn check_finds_missing_and_altered_parts_of_the_schema() {
             "the index subscription_pattern_route is missing",
         ),
         (
-            "DROP INDEX expansion_pattern; CREATE INDEX expansion_pattern ON expansion (event_type)",
+            "DROP INDEX expansion_pattern; \
+             CREATE INDEX expansion_pattern ON expansion (event_type)",
             "the index expansion_pattern is not as this crate writes it",
         ),
         (
@@ -54,11 +55,13 @@ fn check_finds_missing_and_altered_parts_of_the_schema() {
         ),
         ("DROP TABLE change", "the table change is missing; restore a backup"),
         (
-            "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, 'CHECK (enabled IN (0, 1))', '')",
+            "PRAGMA writable_schema = ON; \
+             UPDATE sqlite_schema SET sql = replace(sql, 'CHECK (enabled IN (0, 1))', '')",
             "the table subscription_pattern is not as this crate writes it",
         ),
         (
-            "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, 'NULL: none', 'NULL: None')",
+            "PRAGMA writable_schema = ON; \
+             UPDATE sqlite_schema SET sql = replace(sql, 'NULL: none', 'NULL: None')",
             "the table event_type is not as this crate writes it",
         ),
     ] {
@@ -101,7 +104,8 @@ fn check_advises_about_foreign_objects_that_interfere_with_its_tables() {
             r#"the trigger "t" is another program's and runs inside every change of subscribers"#,
         ),
         (
-            "{mine}; CREATE TRIGGER t AFTER INSERT ON mine BEGIN UPDATE OR IGNORE subscription SET enabled = 0; END",
+            "{mine}; CREATE TRIGGER t AFTER INSERT ON mine \
+             BEGIN UPDATE OR IGNORE subscription SET enabled = 0; END",
             r#"the trigger "t" is another program's and uses the registry's tables"#,
         ),
         (
@@ -134,7 +138,8 @@ fn check_advises_about_foreign_objects_that_interfere_with_its_tables() {
     // Objects that do not use the private tables, or read only the public views, get no advice.
     for sql in [
         "{mine}; CREATE INDEX i ON mine (secret); CREATE TABLE other (of REFERENCES mine (id))",
-        "{mine}; CREATE TRIGGER t AFTER UPDATE OF event_type ON mine BEGIN UPDATE mine SET secret = 1; END",
+        "{mine}; CREATE TRIGGER t AFTER UPDATE OF event_type ON mine \
+         BEGIN UPDATE mine SET secret = 1; END",
         "CREATE VIEW v AS SELECT event_type, name FROM subscribers",
         "{mine}; CREATE VIEW v AS SELECT m.id, event_type, secret FROM mine m, subscriptions s",
         "ANALYZE",

@@ -26,9 +26,9 @@ fn two_subscriptions_that_receive_an_event_at_the_same_url_are_advised() {
     let other =
         create(&registry, "other", "https://EXAMPLE.com:443/hook", &["agent.presencechanged.v1"]);
     let message = format!(
-        "subscription \"other\" ({other}): it has the same URL as subscription \"first\" ({first}), and \
-         both match \"agent.presencechanged.v1\", which is delivered there twice; disable one, or remove the event \
-         from one"
+        "subscription \"other\" ({other}): it has the same URL as subscription \"first\" \
+         ({first}), and both match \"agent.presencechanged.v1\", which is delivered there twice; \
+         disable one, or remove the event from one"
     );
     assert_advised(&registry, other, &message);
     // No advice if one is disabled, has another URL, or subscribes to other events.
@@ -125,8 +125,8 @@ fn a_redundant_pattern_is_advised() {
         match expected {
             Some((one, other)) => {
                 let message = format!(
-                    "subscription \"s\" ({id}): its pattern \"{one}\" today matches only event types \
-                     that its pattern \"{other}\" matches too; remove one of them"
+                    "subscription \"s\" ({id}): its pattern \"{one}\" today matches only event \
+                     types that its pattern \"{other}\" matches too; remove one of them"
                 );
                 assert_advised(&registry, id, &message);
             }
@@ -146,8 +146,8 @@ fn a_pattern_without_matching_event_types_is_advised_also_after_their_removal() 
     assert!(registry.check().unwrap().advice().is_empty());
     registry.remove_event_type("a.x.v1").unwrap();
     let message = format!(
-        "subscription \"s\" ({id}): its pattern \"a.*\" matches no event type today; register a matching one, or \
-         remove the pattern"
+        "subscription \"s\" ({id}): its pattern \"a.*\" matches no event type today; register a \
+         matching one, or remove the pattern"
     );
     assert_advised(&registry, id, &message);
     registry.delete(id).unwrap();
@@ -165,7 +165,8 @@ fn a_plain_http_url_is_advised() {
         let registry = contact_center();
         let id = create(&registry, "s", url, &["agent.*"]);
         let message = format!(
-            "subscription \"s\" ({id}): its URL is plain http, which the network can read and change; use https"
+            "subscription \"s\" ({id}): its URL is plain http, which the network can read and \
+             change; use https"
         );
         assert_advised(&registry, id, &message);
     }
@@ -191,8 +192,8 @@ fn a_secret_older_than_a_year_by_the_registrys_clock_is_advised() {
     }
     days.store(366, Ordering::SeqCst);
     let message = format!(
-        "subscription \"s\" ({id}): its secret is more than a year old (since 2026-01-01T00:00:00.000Z); replace \
-         it with rotate_secret"
+        "subscription \"s\" ({id}): its secret is more than a year old \
+         (since 2026-01-01T00:00:00.000Z); replace it with rotate_secret"
     );
     assert_advised(&registry, id, &message);
     registry.rotate_secret(id, Rotation::new()).unwrap();

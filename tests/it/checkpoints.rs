@@ -214,7 +214,8 @@ fn a_reader_returns_an_error_if_the_replacement_is_missing_or_unreadable() {
     refused(reader.get_by_name("one"), ErrorKind::Storage, &[]);
     fs::write(
         &path,
-        "a text file of another program, and not a short one either: one hundred bytes and more of it",
+        "a text file of another program, and not a short one either: one hundred bytes and more of \
+         it",
     )
     .unwrap();
     refused(reader.subscribers(EVENT), ErrorKind::Incompatible, &[]);

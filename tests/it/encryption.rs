@@ -343,14 +343,16 @@ fn two_swapped_ciphertexts_do_not_decrypt() {
     let sealed = EncryptedFile::new();
     // Complete rows, with their times, of two subscriptions with equal fields.
     sealed.tamper(
-        "UPDATE secret SET serial = -serial WHERE subscription = (SELECT max(seq) FROM subscription)",
+        "UPDATE secret SET serial = -serial WHERE subscription = \
+         (SELECT max(seq) FROM subscription)",
     );
     sealed.tamper(
         "UPDATE secret SET subscription = (SELECT max(seq) FROM subscription) \
          WHERE subscription = (SELECT min(seq) FROM subscription)",
     );
     sealed.tamper(
-        "UPDATE secret SET subscription = (SELECT min(seq) FROM subscription), serial = -serial WHERE serial < 0",
+        "UPDATE secret SET subscription = (SELECT min(seq) FROM subscription), serial = -serial \
+         WHERE serial < 0",
     );
     let registry = sealed.open();
     for id in sealed.ids {

@@ -146,7 +146,9 @@ fn error_messages_escape_repeated_input() {
                 assert_visible(&problem.to_string(), &[]);
             }
         }
-        let json = serde_json::json!({"name": "n", "url": "https://x", "events": ["*"], (name.clone()): 1});
+        let json = serde_json::json!({
+            "name": "n", "url": "https://x", "events": ["*"], (name.clone()): 1,
+        });
         let unknown_key = serde_json::from_value::<NewSubscription>(json).unwrap_err();
         let json = serde_json::json!({"metadata": {(name.clone()): 1}});
         let wrong_type = serde_json::from_value::<ListQuery>(json).unwrap_err();

@@ -57,7 +57,9 @@ fn answers(registry: &Registry) -> String {
 fn fill(registry: &Registry, clock: &Clock) {
     clock.set(START);
     learn(registry);
-    let schema = serde_json::json!({"z": 1, "a": [1.5e-7, -3, 18446744073709551615_u64, {"b": null}], "é": "\u{1}\""});
+    let schema = serde_json::json!({
+        "z": 1, "a": [1.5e-7, -3, 18446744073709551615_u64, {"b": null}], "é": "\u{1}\"",
+    });
     let described =
         EventType::new("z.\u{2d}x").with_description("\u{7f} \n\"é").with_json_schema(schema);
     registry
@@ -110,21 +112,17 @@ fn an_export_is_exactly_this_document() {
     let expected = [
         r#"{"formatVersion":1,"eventTypes":[{"name":"a.v1"},"#,
         r#"{"name":"b.v1","description":"d","jsonSchema":{"type":"object"}}],"subscriptions":["#,
-        &format!(
-            r#"{{"subscriptionId":"{crm}","name":"crm","url":"https://example.com/","events":["b.*","a.v1"],"#
-        ),
-        r#""enabled":true,"description":"d","metadata":{"k":"v"},"createdAt":"2027-01-15T08:00:00.000Z","#,
+        &format!(r#"{{"subscriptionId":"{crm}","name":"crm","url":"https://example.com/","#),
+        r#""events":["b.*","a.v1"],"enabled":true,"description":"d","metadata":{"k":"v"},"#,
+        r#""createdAt":"2027-01-15T08:00:00.000Z","#,
         r#""updatedAt":"2027-01-15T08:00:00.001Z","revision":2,"secrets":["#,
         &format!(r#"{{"secret":"{OTHER}","createdAt":"2027-01-15T08:00:00.001Z"}},"#),
         &format!(r#"{{"secret":"{SEED_SECRET}","createdAt":"2027-01-15T08:00:00.000Z","#),
         r#""expiresAt":"2027-01-15T08:00:01.001Z"}]},"#,
-        &format!(
-            r#"{{"subscriptionId":"{plain}","name":"a","url":"https://example.com/","events":["*"],"#
-        ),
-        r#""enabled":false,"createdAt":"2027-01-15T08:00:00.000Z","updatedAt":"2027-01-15T08:00:00.000Z","#,
-        &format!(
-            r#""revision":1,"secrets":[{{"secret":"{OTHER}","createdAt":"2027-01-15T08:00:00.000Z"}}]}}]}}"#
-        ),
+        &format!(r#"{{"subscriptionId":"{plain}","name":"a","url":"https://example.com/","#),
+        r#""events":["*"],"enabled":false,"createdAt":"2027-01-15T08:00:00.000Z","#,
+        r#""updatedAt":"2027-01-15T08:00:00.000Z","revision":1,"secrets":["#,
+        &format!(r#"{{"secret":"{OTHER}","createdAt":"2027-01-15T08:00:00.000Z"}}]}}]}}"#),
     ];
     assert_eq!(text(&registry), expected.concat());
     // An expired secret is not exported.

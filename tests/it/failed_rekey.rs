@@ -1,5 +1,6 @@
-//! Guards a change of key that fails: one that leaves the file locked for every other process, or with a key that the
-//! caller was not told of. Whatever fails, the file is as it was, and the same registry goes on once nothing fails any more.
+//! Guards a change of key that fails: one that leaves the file locked for every other process, or
+//! with a key that the caller was not told of. Whatever fails, the file is as it was, and the same
+//! registry goes on once nothing fails any more.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -46,7 +47,8 @@ fn assert_intact(registry: &Registry, subscriptions: usize) {
     }
 }
 
-/// Changes the key while `fail` is in force, and answers the key that the file has then: the old one after an error.
+/// Changes the key while `fail` is in force, and answers the key that the file has then: the old
+/// one after an error.
 ///
 /// Then everything has to work again, for this registry and for another.
 fn rekey_while(
@@ -104,8 +106,8 @@ fn rekey_while(
     (registry, changed.is_ok())
 }
 
-/// Lets it fail at the first step, then at the next that the stride comes to, until `work` says that nothing has failed. Answers how many steps
-/// there were.
+/// Lets it fail at the first step, then at the next that the stride comes to, until `work` says
+/// that nothing has failed. Answers how many steps there were.
 fn at_every_step(
     path: &Path,
     exclusive: bool,

@@ -143,7 +143,8 @@ fn a_foreign_trigger_failure_is_not_reported_as_a_taken_name() {
     for conn in fixture.both() {
         for event in ["INSERT", "UPDATE"] {
             let refuses = format!(
-                "CREATE TRIGGER no_{event} BEFORE {event} ON subscription BEGIN SELECT RAISE(ABORT, 'not today'); END"
+                "CREATE TRIGGER no_{event} BEFORE {event} ON subscription BEGIN \
+                 SELECT RAISE(ABORT, 'not today'); END"
             );
             conn.execute_batch(&refuses).unwrap();
         }

@@ -1,6 +1,7 @@
-/* Preloaded into a child: makes system calls fail that SQLite and the registry make. It is armed by an attempt to remove
-   "/fault-arm/<call>/<first>/<count>": the calls of that name from the first on, so many of them, fail with EIO, opens
-   with EMFILE. That attempt fails with EIO if any call failed since the one before, else with ENOENT. */
+/* Preloaded into a child: makes system calls fail that SQLite and the registry make. It is armed by
+   an attempt to remove "/fault-arm/<call>/<first>/<count>": the calls of that name from the first
+   on, so many of them, fail with EIO, opens with EMFILE. That attempt fails with EIO if any call
+   failed since the one before, else with ENOENT. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -59,7 +60,8 @@ SYNC(fdatasync)
 #define WRITE(NAME, OFFSET) \
     ssize_t NAME(int file, const void *bytes, size_t length, OFFSET at) { \
         if (faulty("write")) { errno = EIO; return -1; } \
-        return ((ssize_t (*)(int, const void *, size_t, OFFSET))dlsym(RTLD_NEXT, #NAME))(file, bytes, length, at); \
+        return ((ssize_t (*)(int, const void *, size_t, OFFSET))dlsym(RTLD_NEXT, #NAME))( \
+            file, bytes, length, at); \
     }
 WRITE(pwrite, off_t)
 WRITE(pwrite64, off64_t)

@@ -28,11 +28,14 @@ static int fails(const char *call, const char *path, long long offset) {
     long got = syscall(SYS_read, fd, line, sizeof line - 1);
     syscall(SYS_close, fd);
     errno = saved;
-    if (got <= 0 || sscanf(line, "%31s %127s %d %lld %d", which, suffix, &code, &from, &time) != 5) return 0;
+    if (got <= 0) return 0;
+    if (sscanf(line, "%31s %127s %d %lld %d", which, suffix, &code, &from, &time) != 5) return 0;
     size_t length = strlen(path), end = strlen(suffix);
-    if (strcmp(which, call) != 0 || length < end || strcmp(path + length - end, suffix) != 0 || offset < from) return 0;
+    if (strcmp(which, call) != 0 || offset < from) return 0;
+    if (length < end || strcmp(path + length - end, suffix) != 0) return 0;
     if (time > 1) {
-        int count = snprintf(line, sizeof line, "%s %s %d %lld %d\n", which, suffix, code, from, time - 1);
+        int count = snprintf(line, sizeof line, "%s %s %d %lld %d\n",
+                             which, suffix, code, from, time - 1);
         fd = (int)syscall(SYS_openat, AT_FDCWD, control, O_WRONLY | O_TRUNC | O_CLOEXEC);
         if (fd >= 0) {
             syscall(SYS_write, fd, line, count);
@@ -96,10 +99,12 @@ int ftruncate64(int fd, off64_t size) {
     return fails_on("truncate", fd, size) ? -1 : REAL(ftruncate64)(fd, size);
 }
 void *mmap(void *to, size_t size, int how, int flags, int fd, off_t at) {
-    return fd >= 0 && fails_on("map", fd, at) ? MAP_FAILED : REAL(mmap)(to, size, how, flags, fd, at);
+    if (fd >= 0 && fails_on("map", fd, at)) return MAP_FAILED;
+    return REAL(mmap)(to, size, how, flags, fd, at);
 }
 void *mmap64(void *to, size_t size, int how, int flags, int fd, off64_t at) {
-    return fd >= 0 && fails_on("map", fd, at) ? MAP_FAILED : REAL(mmap64)(to, size, how, flags, fd, at);
+    if (fd >= 0 && fails_on("map", fd, at)) return MAP_FAILED;
+    return REAL(mmap64)(to, size, how, flags, fd, at);
 }
 int fstat(int fd, struct stat *to) {
     return fails_on("stat", fd, 0) ? -1 : REAL(fstat)(fd, to);

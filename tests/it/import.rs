@@ -195,8 +195,10 @@ fn every_problem_of_a_secret_is_reported_and_no_secret_is_shown() {
     }
     // At most eleven secrets.
     let secret = |n: usize| {
-        let old = json!({"secret": format!("{n:02}{}", &SEED_SECRET[2..]), "createdAt": "2026-01-01T00:00:00Z",
-            "expiresAt": "2099-01-01T00:00:00Z"});
+        let old = json!({
+            "secret": format!("{n:02}{}", &SEED_SECRET[2..]),
+            "createdAt": "2026-01-01T00:00:00Z", "expiresAt": "2099-01-01T00:00:00Z",
+        });
         if n > 0 { old } else { document()["subscriptions"][0]["secrets"][0].clone() }
     };
     let all = |count: usize| Some(Value::Array((0..count).map(secret).collect()));
@@ -222,7 +224,9 @@ fn import_reports_every_problem_at_once() {
     subscriptions[1] = json!({
         "subscriptionId": "x", "name": "", "url": "x", "events": ["[", "ok", "**"], "enabled": true,
         "description": "\0", "metadata": {"": ""}, "createdAt": "", "updatedAt": "", "revision": 0,
-        "secrets": [{"secret": "", "createdAt": "", "expiresAt": ""}, {"secret": "", "createdAt": ""}],
+        "secrets": [
+            {"secret": "", "createdAt": "", "expiresAt": ""}, {"secret": "", "createdAt": ""},
+        ],
     });
     subscriptions.push(repeated);
     let fields = [

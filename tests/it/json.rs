@@ -48,12 +48,11 @@ fn a_created_subscription_has_these_keys_in_this_order() {
     let id = created.subscription().id();
     assert_eq!(
         text(&created),
-        format!(
-            r#"{{"subscriptionId":"{id}","name":"WebhookTest1","url":"https://your-application.com/abc/123","#
-        ) + r#""events":["agent.presencechanged.v1"],"enabled":true,"#
-            + &format!(
-                r#""secret":"{SEED_SECRET}","createdAt":"{FIXED}","updatedAt":"{FIXED}","revision":1}}"#
-            )
+        format!(r#"{{"subscriptionId":"{id}","name":"WebhookTest1","#)
+            + r#""url":"https://your-application.com/abc/123","#
+            + r#""events":["agent.presencechanged.v1"],"enabled":true,"#
+            + &format!(r#""secret":"{SEED_SECRET}","createdAt":"{FIXED}","#)
+            + &format!(r#""updatedAt":"{FIXED}","revision":1}}"#)
     );
 
     let new = new("full")
@@ -66,10 +65,9 @@ fn a_created_subscription_has_these_keys_in_this_order() {
     let id = created.subscription().id();
     assert_eq!(
         text(&created),
-        format!(
-            r#"{{"subscriptionId":"{id}","name":"full","url":"https://example.com/hook","events":["agent.*"],"#
-        ) + &format!(r#""enabled":false,"secret":"{SEED_SECRET}","description":"","#)
-            + r#""metadata":{"a":"1","b":"2"},"#
+        format!(r#"{{"subscriptionId":"{id}","name":"full","url":"https://example.com/hook","#)
+            + &format!(r#""events":["agent.*"],"enabled":false,"secret":"{SEED_SECRET}","#)
+            + r#""description":"","metadata":{"a":"1","b":"2"},"#
             + &format!(r#""createdAt":"{FIXED}","updatedAt":"{FIXED}","revision":1}}"#)
     );
 }
@@ -78,10 +76,11 @@ fn a_created_subscription_has_these_keys_in_this_order() {
 fn a_subscription_has_the_same_keys_without_the_secret() {
     let (registry, subscription) = full();
     let id = subscription.id();
-    let expected = format!(
-        r#"{{"subscriptionId":"{id}","name":"full","url":"https://example.com/hook","events":["agent.*"],"#
-    ) + r#""enabled":true,"description":"for \"people\"","metadata":{"a":"1","b":"2"},"#
-        + &format!(r#""createdAt":"{FIXED}","updatedAt":"{FIXED}","revision":1}}"#);
+    let expected =
+        format!(r#"{{"subscriptionId":"{id}","name":"full","url":"https://example.com/hook","#)
+            + r#""events":["agent.*"],"enabled":true,"#
+            + r#""description":"for \"people\"","metadata":{"a":"1","b":"2"},"#
+            + &format!(r#""createdAt":"{FIXED}","updatedAt":"{FIXED}","revision":1}}"#);
     assert_eq!(text(&subscription), expected);
     assert_eq!(text(&registry.get(id).unwrap().unwrap()), expected);
     assert_eq!(text(&registry.get_by_name("full").unwrap().unwrap()), expected);
@@ -226,16 +225,18 @@ fn null_equals_absent_in_the_optional_keys_of_a_new_subscription() {
     assert_eq!((new.name(), new.url()), ("n", "https://x"));
     assert_eq!(new.events(), ["*"]);
 
-    let nulls = json!({"enabled": null, "nameContains": null, "eventType": null, "metadata": null, "after": null,
-        "limit": null});
+    let nulls = json!({
+        "enabled": null, "nameContains": null, "eventType": null, "metadata": null,
+        "after": null, "limit": null,
+    });
     assert_eq!(body::<ListQuery>(&nulls), ListQuery::new());
 }
 
 #[test]
 fn every_json_key_equals_its_setter() {
     let new: NewSubscription = body(&json!({
-        "name": "n", "url": "https://x", "events": ["a", "b"], "enabled": false, "secret": SEED_SECRET,
-        "description": "d", "metadata": {"k": "v"},
+        "name": "n", "url": "https://x", "events": ["a", "b"], "enabled": false,
+        "secret": SEED_SECRET, "description": "d", "metadata": {"k": "v"},
     }));
     let same = NewSubscription::new("n", "https://x", ["a", "b"])
         .enabled(false)
@@ -260,8 +261,8 @@ fn every_json_key_equals_its_setter() {
     assert_eq!(update, same);
     let id = "01K9V3T0Z2B4C6D8E0F2G4H6J8";
     let query: ListQuery = body(&json!({
-        "enabled": true, "nameContains": "n", "eventType": "a", "metadata": {"k": "v", "l": "w"}, "after": id,
-        "limit": 7,
+        "enabled": true, "nameContains": "n", "eventType": "a", "metadata": {"k": "v", "l": "w"},
+        "after": id, "limit": 7,
     }));
     let same = ListQuery::new()
         .enabled(true)
@@ -318,14 +319,21 @@ fn problems_serialize_for_a_response_body() {
 
 #[test]
 fn a_catalog_deserializes_from_the_document_of_another_system() {
-    let given = r#"{"next": 1, "eventTypes": [{"name": "a", "description": null, "jsonSchema": null, "id": {"x": []}},
-        {"jsonSchema": {"type": "object"}, "description": "d", "name": "b"}]}"#;
+    let given = concat!(
+        r#"{"next": 1, "eventTypes": ["#,
+        r#"{"name": "a", "description": null, "jsonSchema": null, "id": {"x": []}},"#,
+        "\n        ",
+        r#"{"jsonSchema": {"type": "object"}, "description": "d", "name": "b"}]}"#,
+    );
     let catalog: Catalog = serde_json::from_str(given).unwrap();
     let b = EventType::new("b").with_description("d").with_json_schema(json!({"type": "object"}));
     assert_eq!(catalog, Catalog::from(vec![EventType::from("a"), b]));
     assert_eq!(
         text(&catalog),
-        r#"{"eventTypes":[{"name":"a"},{"name":"b","description":"d","jsonSchema":{"type":"object"}}]}"#
+        concat!(
+            r#"{"eventTypes":[{"name":"a"},"#,
+            r#"{"name":"b","description":"d","jsonSchema":{"type":"object"}}]}"#
+        )
     );
     assert_eq!(text(&Catalog::default()), r#"{"eventTypes":[]}"#);
     assert!(serde_json::from_str::<Catalog>("{}").is_err());

@@ -30,7 +30,9 @@ fn objects() -> Vec<Map<String, Value>> {
 fn metadata_round_trips_with_any_keys() {
     for metadata in objects() {
         let registry = Registry::in_memory().unwrap();
-        let body = json!({"name": "n", "url": "https://example.com/", "events": ["*"], "metadata": metadata});
+        let body = json!({
+            "name": "n", "url": "https://example.com/", "events": ["*"], "metadata": metadata,
+        });
         let from_text: NewSubscription = serde_json::from_str(&body.to_string()).unwrap();
         let from_value: NewSubscription = serde_json::from_value(body.clone()).unwrap();
         assert_eq!(from_text, from_value);

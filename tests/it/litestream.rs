@@ -36,9 +36,9 @@ impl Litestream {
             Litestream { program: program.into(), folder: tempfile::tempdir().unwrap() };
         let (pages, interval) = if checkpoints { (50, "1s") } else { (1_000_000, "1h") };
         let config = format!(
-            "dbs:\n  - path: {}\n    monitor-interval: 20ms\n    checkpoint-interval: {interval}\n    \
-             min-checkpoint-page-count: {pages}\n    replicas:\n      - type: file\n        path: {}\n        \
-             sync-interval: 20ms\n",
+            "dbs:\n  - path: {}\n    monitor-interval: 20ms\n    \
+             checkpoint-interval: {interval}\n    min-checkpoint-page-count: {pages}\n    \
+             replicas:\n      - type: file\n        path: {}\n        sync-interval: 20ms\n",
             litestream.path().display(),
             litestream.folder.path().join("replica").display(),
         );

@@ -145,7 +145,8 @@ fn opening_waits_for_a_file_that_another_program_is_still_writing() {
     let before = fs::read(&path).unwrap();
     stranger
         .execute_batch(
-            "BEGIN EXCLUSIVE; PRAGMA foreign_keys = OFF; DROP VIEW subscriptions; DROP TABLE registry; \
+            "BEGIN EXCLUSIVE; PRAGMA foreign_keys = OFF; DROP VIEW subscriptions; \
+             DROP TABLE registry; \
              CREATE TABLE mine (x); INSERT INTO mine VALUES (zeroblob(4000000))",
         )
         .unwrap();

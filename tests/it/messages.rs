@@ -80,19 +80,31 @@ fn a_list_of_events_in_one_text_is_recognized() {
     for (text, message) in [
         (
             "order.paid,order.shipped",
-            r#"',' at byte 10 cannot be in a pattern: these are 2 entries, "order.paid", "order.shipped""#,
+            concat!(
+                "',' at byte 10 cannot be in a pattern: these are 2 entries, ",
+                r#""order.paid", "order.shipped""#
+            ),
         ),
         (
             "order.paid, order.*, x",
-            r#"',' at byte 10 cannot be in a pattern: these are 3 entries, "order.paid", "order.*", "x""#,
+            concat!(
+                "',' at byte 10 cannot be in a pattern: these are 3 entries, ",
+                r#""order.paid", "order.*", "x""#
+            ),
         ),
         (
             "order.paid order.shipped",
-            r#"' ' at byte 10 cannot be in a pattern: these are 2 entries, "order.paid", "order.shipped""#,
+            concat!(
+                "' ' at byte 10 cannot be in a pattern: these are 2 entries, ",
+                r#""order.paid", "order.shipped""#
+            ),
         ),
         (
             "order.paid;order.shipped",
-            r#"';' at byte 10 cannot be in a pattern: these are 2 entries, "order.paid", "order.shipped""#,
+            concat!(
+                "';' at byte 10 cannot be in a pattern: these are 2 entries, ",
+                r#""order.paid", "order.shipped""#
+            ),
         ),
     ] {
         assert_eq!(about_event(&registry, text), message);

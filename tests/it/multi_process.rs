@@ -48,7 +48,8 @@ fn assert_sound(path: &Path) {
     assert_eq!(number("SELECT count(*) FROM pragma_foreign_key_check"), 0);
     let unroutable = "SELECT count(*) FROM subscription s WHERE 0 IN ( \
         (SELECT count(*) FROM secret WHERE subscription = s.seq), \
-        (SELECT count(*) FROM subscription_pattern p WHERE p.subscription = s.seq AND p.enabled = s.enabled))";
+        (SELECT count(*) FROM subscription_pattern p \
+            WHERE p.subscription = s.seq AND p.enabled = s.enabled))";
     assert_eq!(number(unroutable), 0);
 }
 
@@ -204,7 +205,8 @@ fn many_processes_share_one_file_and_each_name_is_created_once() {
         }
     }
     println!(
-        "{creates} creates over {names} names: {} won, {} lost, {} updates, {} deletes, {} rotations in {:?}",
+        "{creates} creates over {names} names: {} won, {} lost, {} updates, {} deletes, {} \
+         rotations in {:?}",
         won.len(),
         conflicts.len(),
         updates.len(),

@@ -38,7 +38,8 @@ fn name() -> impl Strategy<Value = String> {
 
 fn class() -> impl Strategy<Value = String> {
     let member = prop_oneof![
-        3 => select(&["a", "b", "c", "z", ".", "_", "0", "A", ":", "/"][..]).prop_map(str::to_owned),
+        3 => select(&["a", "b", "c", "z", ".", "_", "0", "A", ":", "/"][..])
+            .prop_map(str::to_owned),
         2 => select(&["a-b", "a-z", "A-z", "0-9", ".-z", "b-c", "/-A"][..]).prop_map(str::to_owned),
     ];
     (
@@ -53,7 +54,8 @@ fn class() -> impl Strategy<Value = String> {
 /// Generates mostly valid patterns.
 fn pattern() -> impl Strategy<Value = String> {
     let part = prop_oneof![
-        4 => select(&["a", "b", "c", "z", ".", "-", "_", "0", "9", "A", "Z", ":", "/"][..]).prop_map(str::to_owned),
+        4 => select(&["a", "b", "c", "z", ".", "-", "_", "0", "9", "A", "Z", ":", "/"][..])
+            .prop_map(str::to_owned),
         3 => Just("*".to_owned()),
         2 => Just("?".to_owned()),
         3 => class(),

@@ -50,8 +50,8 @@ fn a_plan_shows_its_steps_applies_them_and_is_then_empty() {
     let plan = registry.plan(declared(), Prune::Delete).unwrap();
     assert_eq!(contents(&registry), before, "a plan must not change the registry");
     assert!(!plan.is_empty());
-    let shown = "+ create new\n~ update bi (enabled, description, metadata, secret)\n+ create second\n- delete old\n\
-                 - delete older";
+    let shown = "+ create new\n~ update bi (enabled, description, metadata, secret)\n\
+                 + create second\n- delete old\n- delete older";
     assert_eq!(plan.to_string(), shown);
     let steps: Vec<String> = plan.steps().iter().map(ToString::to_string).collect();
     assert_eq!(steps.join("\n"), shown);

@@ -211,7 +211,8 @@ fn a_fingerprint_depends_only_on_the_key() {
         ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "857cb158"),
         ("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "c3c158ae"),
         (
-            "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0+Pw==",
+            "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBka\
+             GxwdHh8gISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0+Pw==",
             "3422b9b3",
         ),
     ];

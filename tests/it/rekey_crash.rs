@@ -130,7 +130,8 @@ fn a_file_killed_during_a_key_change_opens_with_one_key_and_has_every_secret() {
         round += 1;
     }
     println!(
-        "{unfinished} of {round} kills left a -wal or a -journal, {in_flight} came between the commit and its report"
+        "{unfinished} of {round} kills left a -wal or a -journal, {in_flight} came between the \
+         commit and its report"
     );
     assert!(unfinished > 0, "no kill interrupted an operation");
 }

@@ -32,7 +32,13 @@ fn an_explanation_is_written_with_the_patterns_of_each_subscription() {
     assert_eq!(
         text(&registry.explain("agent.presencechanged.v1").unwrap()),
         format!(
-            r#"{{"eventType":"agent.presencechanged.v1","entries":[{{"subscriptionId":"{}","name":"one","enabled":true,"patterns":["*","agent.*"]}},{{"subscriptionId":"{}","name":"off","enabled":false,"patterns":["agent.*"]}}]}}"#,
+            concat!(
+                r#"{{"eventType":"agent.presencechanged.v1","entries":["#,
+                r#"{{"subscriptionId":"{}","name":"one","enabled":true,"#,
+                r#""patterns":["*","agent.*"]}},"#,
+                r#"{{"subscriptionId":"{}","name":"off","enabled":false,"#,
+                r#""patterns":["agent.*"]}}]}}"#,
+            ),
             ids[0], ids[1]
         )
     );

@@ -83,13 +83,21 @@ fn the_test_vector_of_standard_webhooks_holds() {
 fn the_reference_hmac_passes_the_vectors_of_rfc_4231() {
     let counted: Vec<u8> = (1..=25).collect();
     let table: [(&[u8], &[u8], &str); 7] = [
-        (&[0x0b; 20], b"Hi There", "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"),
+        (
+            &[0x0b; 20],
+            b"Hi There",
+            "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7",
+        ),
         (
             b"Jefe",
             b"what do ya want for nothing?",
             "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",
         ),
-        (&[0xaa; 20], &[0xdd; 50], "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe"),
+        (
+            &[0xaa; 20],
+            &[0xdd; 50],
+            "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe",
+        ),
         (&counted, &[0xcd; 50], "82558a389a443c0ea4cc819899f2083a85f0faa3e578f8077a2e3ff46729665b"),
         (&[0x0c; 20], b"Test With Truncation", "a3b6167473100ee06e0c796c2955552b"),
         (
@@ -99,8 +107,8 @@ fn the_reference_hmac_passes_the_vectors_of_rfc_4231() {
         ),
         (
             &[0xaa; 131],
-            b"This is a test using a larger than block-size key and a larger than block-size data. The key \
-              needs to be hashed before being used by the HMAC algorithm.",
+            b"This is a test using a larger than block-size key and a larger than block-size data. \
+              The key needs to be hashed before being used by the HMAC algorithm.",
             "9b09ffa71b942fcb27635fbcd5b0e944bfdc63644f0713938a7f51535c3a35e2",
         ),
     ];
@@ -305,8 +313,9 @@ static PROVIDER: CryptoProvider = CryptoProvider {
 fn a_receiver_verifies_a_jwt_signed_with_the_decoded_key() {
     PROVIDER.install_default().expect("no other test installs a provider");
     // The example token of jwt.io, whose key is `your-256-bit-secret`.
-    let example = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6IkpvaG4gRG9lIiwiaWF0Ijox\
-                   NTE2MjM5MDIyfQ.SflKxwRJSMeKKF2QT4fwpMeJf36POk6yJV_adQssw5c";
+    let example = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.\
+                   eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6IkpvaG4gRG9lIiwiaWF0IjoxNTE2MjM5MDIyfQ.\
+                   SflKxwRJSMeKKF2QT4fwpMeJf36POk6yJV_adQssw5c";
     let mut validation = Validation::new(Algorithm::HS256);
     validation.required_spec_claims.clear();
     let read = |token: &str, key: &DecodingKey| {

@@ -19,8 +19,10 @@ const README: &str = include_str!("../../README.md");
 
 const WHO: &str =
     "SELECT name, url FROM subscribers WHERE event_type = 'channel.held.v1' ORDER BY id;";
-const PATTERNS: &str = "SELECT s.name, e.value FROM subscriptions s, json_each(s.events) e WHERE s.enabled ORDER BY s.id, e.key;";
-const NOBODY: &str = "SELECT name FROM event_types WHERE name NOT IN (SELECT event_type FROM subscribers) ORDER BY name;";
+const PATTERNS: &str = "SELECT s.name, e.value FROM subscriptions s, json_each(s.events) e \
+    WHERE s.enabled ORDER BY s.id, e.key;";
+const NOBODY: &str = "SELECT name FROM event_types WHERE name NOT IN \
+    (SELECT event_type FROM subscribers) ORDER BY name;";
 const ATTACH: &str = "ATTACH 'webhooks.db' AS hooks;";
 const ENQUEUE: &str = "INSERT INTO outbox (event, subscription, url) \
     SELECT event.id, s.id, s.url FROM event JOIN hooks.subscribers s ON s.event_type = event.type;";
@@ -203,14 +205,16 @@ fn other_programs_join_the_views_with_their_own_tables() {
         other.query("DROP TABLE IF EXISTS outbox;");
         other.query("CREATE TABLE event (id INTEGER PRIMARY KEY, type TEXT NOT NULL);");
         other.query(
-            "CREATE TABLE outbox (event INTEGER NOT NULL, subscription TEXT NOT NULL, url TEXT NOT NULL);",
+            "CREATE TABLE outbox (event INTEGER NOT NULL, subscription TEXT NOT NULL, \
+             url TEXT NOT NULL);",
         );
         other.query(
-            "INSERT INTO event (type) VALUES ('channel.held.v1'), ('lonely'), ('agent.presencechanged.v1');",
+            "INSERT INTO event (type) VALUES ('channel.held.v1'), ('lonely'), \
+             ('agent.presencechanged.v1');",
         );
         assert!(other.query(ATTACH).is_empty());
-        let names = "SELECT event, name FROM outbox o JOIN hooks.subscriptions s ON s.id = o.subscription \
-                      WHERE o.url = s.url ORDER BY event, s.id;";
+        let names = "SELECT event, name FROM outbox o JOIN hooks.subscriptions s \
+                      ON s.id = o.subscription WHERE o.url = s.url ORDER BY event, s.id;";
         while_writing(&registry, || {
             for _ in 0..size(10, 200) {
                 other.query("DELETE FROM outbox;");

@@ -46,8 +46,9 @@ fn a_seed_determines_these_exact_ids_secrets_and_times() {
         concat!(
             r#"{"subscriptionId":"01KDVDNA01KXM7CH2F9NVD149Q","name":"crm","#,
             r#""url":"https://example.com/hook","events":["agent.*"],"enabled":true,"#,
-            r#""secret":"jO0kDPt84Pu4NdgMYJ99s3NqhHQ4HCPLfd5QTgCfjZZWNRoi/xgXIEbL2A4HTumax8yV8NrzLDXUoLQZMtbv7g==","#,
-            r#""createdAt":"2026-01-01T00:00:00.001Z","updatedAt":"2026-01-01T00:00:00.001Z","revision":1}"#,
+            r#""secret":"jO0kDPt84Pu4NdgMYJ99s3NqhHQ4HCPLfd5QTgCfjZZWNRoi/xgXIEbL2A4HTumax8"#,
+            r#"yV8NrzLDXUoLQZMtbv7g==","createdAt":"2026-01-01T00:00:00.001Z","#,
+            r#""updatedAt":"2026-01-01T00:00:00.001Z","revision":1}"#,
         ),
     );
     let id = created.subscription().id();

@@ -53,8 +53,9 @@ fn public_values_implement_the_traits_that_servers_need() {
     value::<webhook_registry::Report>();
     value::<webhook_registry::Finding>();
     value::<webhook_registry::Export>();
-    is_copied::<(webhook_registry::Prune, webhook_registry::StepKind, webhook_registry::ChangeKind)>(
-    );
+    is_copied::<webhook_registry::Prune>();
+    is_copied::<webhook_registry::StepKind>();
+    is_copied::<webhook_registry::ChangeKind>();
     key::<SubscriptionId>();
     key::<EventPattern>();
     let copy = |kind: ErrorKind, durability: Durability, id: SubscriptionId| (kind, durability, id);

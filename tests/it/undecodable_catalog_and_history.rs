@@ -1,8 +1,9 @@
 //! Tests rows of the catalog and the history that do not decode: every call that reads them must
-//! return `Corrupt`.
+//! return `Corrupt`, and `check` must report them.
 
-use webhook_registry::{ChangeKind, ErrorKind};
+use webhook_registry::{ChangeKind, ErrorKind, Registry};
 
+use crate::check::{check, file, finds};
 use crate::support::refused;
 use crate::undecodable_rows::{Call::*, Damaged, EVENT, assert_corrupt, call};
 
@@ -102,4 +103,38 @@ fn a_history_value_that_no_call_would_accept_is_corrupt() {
     }
     let damaged = Damaged::new(&fields(3, &one("url", "\"https://other.example/\"")), true);
     call(&damaged, Changes).unwrap();
+}
+
+#[test]
+fn check_finds_a_history_with_a_gap_or_an_undecodable_entry() {
+    finds("DELETE FROM change WHERE sequence = 3", "the history of changes has gaps", None);
+    finds("UPDATE registry SET last_change = 99", "the history of changes has gaps", None);
+    finds("UPDATE registry SET keep_changes = -1", "what belongs to the file as a whole", None);
+    finds("UPDATE registry SET last_change = -1", "what belongs to the file as a whole", None);
+    let most = i64::MAX;
+    finds(
+        &format!("UPDATE registry SET last_change = {most}"),
+        "what belongs to the file as a whole",
+        None,
+    );
+    finds(
+        &format!("UPDATE change SET sequence = {most} WHERE sequence = 3"),
+        "to which no registry",
+        None,
+    );
+    finds("UPDATE change SET fields = '{' WHERE sequence = 3", "change 3", None);
+    finds("UPDATE change SET kind = 'x' WHERE sequence = 3", "change", None);
+    for sequence in [3, 5] {
+        let every = "UPDATE change SET subject = 'no subject' WHERE sequence IN (3, 5)";
+        finds(every, &format!("change {sequence} of the history is not as it was written"), None);
+    }
+    // Trimmed changes are not a gap.
+    let file = file();
+    drop(Registry::options().keep_changes(2).open(&file.path).unwrap());
+    assert!(check(&file.path).is_sound());
+    drop(Registry::options().keep_changes(0).open(&file.path).unwrap());
+    assert!(check(&file.path).is_sound());
+    drop(Registry::options().keep_changes(100).open(&file.path).unwrap());
+    Registry::open(&file.path).unwrap().register_event_type("agent.later.v1").unwrap();
+    assert!(check(&file.path).is_sound());
 }

@@ -39,7 +39,8 @@ impl Damaged {
         }
         let conn = Connection::open(&path).unwrap();
         conn.execute_batch(
-            "PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON; PRAGMA synchronous = OFF",
+            "PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON; \
+             PRAGMA synchronous = OFF",
         )
         .unwrap();
         conn.execute_batch(sql).unwrap();
@@ -248,12 +249,18 @@ fn stored_text_at_the_limits_of_create_is_returned() {
         set("url", "'https://[::1]/'"),
         set("description", "printf('%.*c', 4096, 'x')"),
         set("description", "''"),
-        set("metadata", r#"'{"' || printf('%.*c', 128, 'x') || '": "' || printf('%.*c', 1024, 'x') || '"}'"#),
-        "UPDATE event_type SET description = printf('%.*c', 4096, 'x'), json_schema = 'true' WHERE id = 1"
+        set(
+            "metadata",
+            r#"'{"' || printf('%.*c', 128, 'x') || '": "' || printf('%.*c', 1024, 'x') || '"}'"#,
+        ),
+        "UPDATE event_type SET description = printf('%.*c', 4096, 'x'), json_schema = 'true' \
+         WHERE id = 1"
             .to_owned(),
     ] {
         let damaged = Damaged::new(&sql, true);
-        for one in [Get, List, Subscribers, Explain, Iter, Export, EventTypes, Update, CountByMetadata] {
+        for one in
+            [Get, List, Subscribers, Explain, Iter, Export, EventTypes, Update, CountByMetadata]
+        {
             call(&damaged, one).unwrap_or_else(|error| panic!("{sql}: {one:?}: {error}"));
         }
         let report = damaged.registry.check().unwrap();
@@ -268,7 +275,8 @@ fn stored_patterns_that_create_would_reject_are_corrupt() {
         &[Get, List, Explain, Register],
     );
     assert_corrupt(
-        "INSERT INTO subscription_pattern SELECT 2, 1, pattern, 1 FROM subscription_pattern WHERE subscription = 2",
+        "INSERT INTO subscription_pattern SELECT 2, 1, pattern, 1 FROM subscription_pattern \
+         WHERE subscription = 2",
         &SUBSCRIPTION_CALLS,
     );
     assert_corrupt(

@@ -13,18 +13,20 @@ const NOT_PUBLIC: &[(&str, &str)] = &[
     ("unspecified", "0 0.0.0.0 0x0 00 0.0 [::] [0:0:0:0:0:0:0:0]"),
     (
         "loopback",
-        "127.0.0.1 127.1 127.0.1 127.255.255.254 2130706433 0x7f000001 0x7f.1 0x7F.0.0.0x1 0177.0.0.1 \
-         017700000001 0177.1 127.0.0.1. 127.1. １２７.０.０.１ 127。0。0。1 ①②⑦.0.0.1 %31%32%37.0.0.1 127%2e0%2E0.1 \
-         127.0.0.\u{ad}1 [::1] [0:0:0:0:0:0:0:1] [0000::0001] [::0.0.0.1] [::ffff:127.0.0.1] \
-         [::FFFF:7f00:1] [0:0:0:0:0:ffff:127.1.2.3] [64:ff9b::127.0.0.1] [64:ff9b::7f00:1] [2002:7f00:1::] \
-         [2002:7f00:0001:1:2:3:4:5] [::ffff:0:127.0.0.1] [::FFFF:0:7f00:1] [2606:4700::5efe:127.0.0.1] \
+        "127.0.0.1 127.1 127.0.1 127.255.255.254 2130706433 0x7f000001 0x7f.1 0x7F.0.0.0x1 \
+         0177.0.0.1 017700000001 0177.1 127.0.0.1. 127.1. １２７.０.０.１ 127。0。0。1 ①②⑦.0.0.1 \
+         %31%32%37.0.0.1 127%2e0%2E0.1 127.0.0.\u{ad}1 [::1] [0:0:0:0:0:0:0:1] [0000::0001] \
+         [::0.0.0.1] [::ffff:127.0.0.1] [::FFFF:7f00:1] [0:0:0:0:0:ffff:127.1.2.3] \
+         [64:ff9b::127.0.0.1] [64:ff9b::7f00:1] [2002:7f00:1::] [2002:7f00:0001:1:2:3:4:5] \
+         [::ffff:0:127.0.0.1] [::FFFF:0:7f00:1] [2606:4700::5efe:127.0.0.1] \
          [2606:4700::200:5efe:7f00:1]",
     ),
     (
         "private",
-        "10.0.0.1 10.1 0xa.0.0.1 012.0.0.1 167772161 172.16.0.1 172.31.255.255 192.168.0.1 192.168.257 \
-         3232235777 0xc0a80101 １０.0.0.1 [fc00::1] [fd12:3456:789a::1] [::ffff:10.0.0.1] [::ffff:c0a8:101] \
-         [64:ff9b::192.168.1.1] [2002:c0a8:101::1] [::ffff:0:10.0.0.1]",
+        "10.0.0.1 10.1 0xa.0.0.1 012.0.0.1 167772161 172.16.0.1 172.31.255.255 192.168.0.1 \
+         192.168.257 3232235777 0xc0a80101 １０.0.0.1 [fc00::1] [fd12:3456:789a::1] \
+         [::ffff:10.0.0.1] [::ffff:c0a8:101] [64:ff9b::192.168.1.1] [2002:c0a8:101::1] \
+         [::ffff:0:10.0.0.1]",
     ),
     ("link-local", "169.254.169.254 2852039166 0xa9fea9fe [fe80::1] [::ffff:169.254.169.254]"),
     ("site-local", "[fec0::1]"),
@@ -44,23 +46,24 @@ const NOT_PUBLIC: &[(&str, &str)] = &[
     ("segment", "[5f00::1]"),
     (
         "local name",
-        "localhost LOCALHOST LocalHost ｌｏｃａｌｈｏｓｔ %6cocalhost local\u{ad}host a.localhost a.b.localhost \
-         printer.local local db.internal metadata.google.internal internal nas.home.arpa home.arpa \
-         NAS.Home.Arpa printer。local localhost.localdomain LOCALHOST.LocalDomain localdomain a.b.localdomain \
-         localhost4.localdomain4 localhost6.localdomain6 ｌｏｃａｌｈｏｓｔ．localdomain",
+        "localhost LOCALHOST LocalHost ｌｏｃａｌｈｏｓｔ %6cocalhost local\u{ad}host a.localhost \
+         a.b.localhost printer.local local db.internal metadata.google.internal internal \
+         nas.home.arpa home.arpa NAS.Home.Arpa printer。local localhost.localdomain \
+         LOCALHOST.LocalDomain localdomain a.b.localdomain localhost4.localdomain4 \
+         localhost6.localdomain6 ｌｏｃａｌｈｏｓｔ．localdomain",
     ),
     ("reserved as invalid", "example.invalid a.b.INVALID invalid"),
     ("empty label", "a..b .example.com a..example.com ..com a%2e%2eb a。.b example..com .com"),
     (
         "character that host names cannot contain",
-        "*.example.com a*b.com a!b.com a'b.com (a).com a+b.com a,b.com a;b.com a=b.com a~b.com $a.com a&b.com \
-         {a}.com `a`.com \"a\".com",
+        "*.example.com a*b.com a!b.com a'b.com (a).com a+b.com a,b.com a;b.com a=b.com a~b.com \
+         $a.com a&b.com {a}.com `a`.com \"a\".com",
     ),
     ("one label", "intranet crm com xn--mnchen-3ya münchen a-b x1"),
     (
         "dot at the end",
-        "localhost. example.com. db.internal. crm. 8.8.8.8. 8.8.8.8。 8.8.8.8%2e 134744072. 8.8.8.8.\u{ad} \
-         example.com．",
+        "localhost. example.com. db.internal. crm. 8.8.8.8. 8.8.8.8。 8.8.8.8%2e 134744072. \
+         8.8.8.8.\u{ad} example.com．",
     ),
 ];
 
@@ -68,17 +71,19 @@ const NOT_PUBLIC: &[(&str, &str)] = &[
 const PUBLIC: &str = "\
     example.com EXAMPLE.com hooks.example.com a.b.c.d.example.org example.co.uk münchen.de \
     xn--mnchen-3ya.de 例え.jp ｅｘａｍｐｌｅ.com localhost.com localhost.example.com notlocalhost.com \
-    my-localhost.net local.net thelocal.se internal.com internal.example.com notinternal.dev home.arpa.com \
-    xhome.arpa arpa.home.com in-addr.arpa.net 127.0.0.1.nip.io 10.example.com 127-0-0-1.example.com \
-    0x7f.example.com 1.2.3.4.example example.test hooks.lan a.onion hooks.example.net webhook.site \
-    a_b.example.com 8.8.8.8 1.1.1.1 134744072 0x08080808 8.8 010.8.8.8 9.255.255.255 11.0.0.0 \
-    100.63.255.255 100.128.0.0 126.255.255.255 128.0.0.0 169.253.1.1 172.15.255.255 172.32.0.0 192.0.0.9 \
-    192.0.0.10 192.0.1.1 192.31.196.1 192.52.193.1 192.88.98.1 192.167.1.1 192.169.1.1 192.175.48.1 \
-    198.17.1.1 198.20.1.1 203.0.112.1 223.255.255.255 [2606:4700:4700::1111] [2a00:1450:4001:80b::200e] \
-    [2001:4860:4860::8888] [2001:1::1] [2001:1::2] [2001:1::3] [2001:3::1] [2001:4:112::1] [2001:20::1] \
-    [2001:30::1] [2001:200::1] [2620:4f:8000::1] [::ffff:8.8.8.8] [::ffff:192.0.0.9] [64:ff9b::8.8.8.8] \
-    [2002:808:808::1] [2002:808:808:a00:1::] [2003::1] [::ffff:0:8.8.8.8] [2606:4700::5efe:8.8.8.8] \
-    [2606:4700::100:5efe:7f00:1] localdomain.com notlocaldomain.net xinvalid.com invalid.com -a-.example.com";
+    my-localhost.net local.net thelocal.se internal.com internal.example.com notinternal.dev \
+    home.arpa.com xhome.arpa arpa.home.com in-addr.arpa.net 127.0.0.1.nip.io 10.example.com \
+    127-0-0-1.example.com 0x7f.example.com 1.2.3.4.example example.test hooks.lan a.onion \
+    hooks.example.net webhook.site a_b.example.com 8.8.8.8 1.1.1.1 134744072 0x08080808 8.8 \
+    010.8.8.8 9.255.255.255 11.0.0.0 100.63.255.255 100.128.0.0 126.255.255.255 128.0.0.0 \
+    169.253.1.1 172.15.255.255 172.32.0.0 192.0.0.9 192.0.0.10 192.0.1.1 192.31.196.1 192.52.193.1 \
+    192.88.98.1 192.167.1.1 192.169.1.1 192.175.48.1 198.17.1.1 198.20.1.1 203.0.112.1 \
+    223.255.255.255 [2606:4700:4700::1111] [2a00:1450:4001:80b::200e] [2001:4860:4860::8888] \
+    [2001:1::1] [2001:1::2] [2001:1::3] [2001:3::1] [2001:4:112::1] [2001:20::1] [2001:30::1] \
+    [2001:200::1] [2620:4f:8000::1] [::ffff:8.8.8.8] [::ffff:192.0.0.9] [64:ff9b::8.8.8.8] \
+    [2002:808:808::1] [2002:808:808:a00:1::] [2003::1] [::ffff:0:8.8.8.8] \
+    [2606:4700::5efe:8.8.8.8] [2606:4700::100:5efe:7f00:1] localdomain.com notlocaldomain.net \
+    xinvalid.com invalid.com -a-.example.com";
 
 /// All rejected IPv4 ranges: first and last address, with a public one before and after.
 const REFUSED_IPV4: &[(&str, &str)] = &[

@@ -124,8 +124,8 @@ fn the_subscriptions_view_equals_the_api() {
     assert_eq!(none, "{}");
     let second: String = conn
         .query_row(
-            "SELECT json_extract(events, '$[1]') || json_extract(metadata, '$.a') FROM subscriptions \
-             WHERE name = 'many'",
+            "SELECT json_extract(events, '$[1]') || json_extract(metadata, '$.a') \
+             FROM subscriptions WHERE name = 'many'",
             [],
             |row| row.get(0),
         )
@@ -216,7 +216,8 @@ fn a_program_can_join_the_views_with_its_own_tables() {
     let (folder, path, _registry) = filled();
     let own = Connection::open(folder.path().join("own.db")).unwrap();
     own.execute_batch(
-        "CREATE TABLE customer (hook TEXT, label TEXT); INSERT INTO customer VALUES ('plain', 'P'), ('many', 'M')",
+        "CREATE TABLE customer (hook TEXT, label TEXT); \
+         INSERT INTO customer VALUES ('plain', 'P'), ('many', 'M')",
     )
     .unwrap();
     own.execute("ATTACH ?1 AS hooks", [path.to_str().unwrap()]).unwrap();
@@ -228,7 +229,8 @@ fn a_program_can_join_the_views_with_its_own_tables() {
     assert_eq!(found, [[text("P")], [text("M")]]);
     let (_, found) = rows(
         &own,
-        "SELECT s.name, e.value FROM hooks.subscriptions s, json_each(s.events) e WHERE s.name = 'plain' ORDER BY e.key",
+        "SELECT s.name, e.value FROM hooks.subscriptions s, json_each(s.events) e \
+         WHERE s.name = 'plain' ORDER BY e.key",
     );
     assert_eq!(found, [[text("plain"), text("*.v1")], [text("plain"), text("agent.other")]]);
 }
