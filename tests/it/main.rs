@@ -69,6 +69,8 @@ mod rekey_crash;
 mod rotation;
 mod secret_revocation;
 #[cfg(feature = "signing")]
+mod signature_verification;
+#[cfg(feature = "signing")]
 mod signing;
 mod signing_secret;
 mod spellings;
