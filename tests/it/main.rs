@@ -76,6 +76,8 @@ mod rotation;
 mod secret_revocation;
 mod serialize;
 #[cfg(feature = "signing")]
+mod signature_verification;
+#[cfg(feature = "signing")]
 mod signing;
 mod signing_secret;
 mod spellings;
