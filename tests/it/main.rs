@@ -98,3 +98,4 @@ mod unwind_safety;
 mod url_policy;
 mod validation;
 mod views;
+mod working_directory;

@@ -1,5 +1,4 @@
-//! Tests opening without write permission, and with a changed working directory. Root may write
-//! anywhere, so each test runs itself again in a child process as nobody. The main hazard is a
+//! Tests opening without write permission. Root may write anywhere, so each test runs itself again in a child process as nobody. The main hazard is a
 //! reader that answers from an older state of the file because it could not read the newer one.
 #![cfg(unix)]
 
@@ -15,22 +14,22 @@ use webhook_registry::{ErrorKind, Registry};
 use crate::support::{files_with, learn, new, refused};
 
 const FOLDER: &str = "WEBHOOK_REGISTRY_TEST_FOLDER";
-const NOBODY: u32 = 65_534;
+pub(crate) const NOBODY: u32 = 65_534;
 
 /// Returns the folder that the parent prepared, and None in the parent itself.
-fn child() -> Option<PathBuf> {
+pub(crate) fn child() -> Option<PathBuf> {
     std::env::var_os(FOLDER).map(PathBuf::from)
 }
 
 /// Runs one test of this file again on a folder, without root privileges.
 #[track_caller]
 fn rerun_as_nobody(test: &str, folder: &Path) {
-    rerun_as(NOBODY, test, folder);
+    rerun_as(NOBODY, &format!("permissions::{test}"), folder);
 }
 
-/// Runs it as this user if root started the tests.
+/// Runs the test of this path as this user if root started the tests.
 #[track_caller]
-fn rerun_as(user: u32, test: &str, folder: &Path) {
+pub(crate) fn rerun_as(user: u32, test: &str, folder: &Path) {
     let is_root = fs::metadata(folder).unwrap().uid() == 0;
     // Through this link, the child finds the program even if it may not enter the folder of the
     // program.
@@ -38,10 +37,7 @@ fn rerun_as(user: u32, test: &str, folder: &Path) {
     let program =
         if is_root && link.exists() { link.to_owned() } else { std::env::current_exe().unwrap() };
     let mut command = Command::new(program);
-    command
-        .args([&format!("permissions::{test}"), "--exact", "--nocapture"])
-        .env(FOLDER, folder)
-        .current_dir(folder);
+    command.args([test, "--exact", "--nocapture"]).env(FOLDER, folder).current_dir(folder);
     if is_root {
         command.uid(user).gid(user);
     }
@@ -57,7 +53,7 @@ fn mode(path: &Path, mode: u32) {
 }
 
 /// Creates a world-writable folder with a world-readable registry of one subscription.
-fn prepared() -> (tempfile::TempDir, PathBuf) {
+pub(crate) fn prepared() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     mode(folder.path(), 0o777);
     let path = folder.path().join("registry.db");
@@ -289,7 +285,7 @@ fn left_by_another(suffixes: &[&str]) -> Option<(tempfile::TempDir, PathBuf)> {
     }
     std::os::unix::fs::chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
     // That user reads the registry, and cannot remove the files that reading creates.
-    rerun_as(NOBODY - 1, "child_reads_and_leaves_its_files", folder.path());
+    rerun_as(NOBODY - 1, "permissions::child_reads_and_leaves_its_files", folder.path());
     for suffix in ["-wal", "-shm"] {
         let left = beside(&path, suffix);
         assert_eq!(fs::metadata(&left).unwrap().uid(), NOBODY - 1);
@@ -354,7 +350,7 @@ fn an_unwritable_file_beside_the_registry_is_a_storage_error_that_names_it() {
 }
 
 #[test]
-fn a_file_beside_the_registry_that_cannot_even_be_read_is_a_storage_error_that_names_it() {
+fn an_unreadable_file_beside_the_registry_is_a_storage_error_that_names_it() {
     let Some(folder) = child() else {
         for suffix in ["-wal", "-shm", "-journal"] {
             let (folder, path) = prepared();
@@ -370,7 +366,7 @@ fn a_file_beside_the_registry_that_cannot_even_be_read_is_a_storage_error_that_n
             let before = fs::read(&path).unwrap();
             fs::write(folder.path().join("named"), format!("registry.db{suffix}")).unwrap();
             rerun_as_nobody(
-                "a_file_beside_the_registry_that_cannot_even_be_read_is_a_storage_error_that_names_it",
+                "an_unreadable_file_beside_the_registry_is_a_storage_error_that_names_it",
                 folder.path(),
             );
             assert!(fs::read(&path).unwrap() == before);
@@ -388,43 +384,6 @@ fn a_file_beside_the_registry_that_cannot_even_be_read_is_a_storage_error_that_n
         assert!(message.contains(&format!("{named} holds changes")), "{message}");
     } else {
         assert_eq!(read_only(&path).unwrap().len().unwrap(), 1);
-    }
-}
-
-#[test]
-fn a_path_stays_fixed_when_the_working_directory_is_moved() {
-    let Some(folder) = child() else {
-        let (folder, _) = prepared();
-        rerun_as_nobody("a_path_stays_fixed_when_the_working_directory_is_moved", folder.path());
-        return;
-    };
-    let names = [":memory:", "file:x?mode=memory", "file:y.db", "./z.db", "%41?a=b#c.db"];
-    let mut open = Vec::new();
-    for name in names {
-        let registry = Registry::open(name).unwrap();
-        learn(&registry);
-        registry.create(new("one")).unwrap();
-        let path = registry.path().unwrap().to_owned();
-        assert!(path.is_absolute(), "{}", path.display());
-        assert!(fs::metadata(folder.join(name)).unwrap().len() > 0, "{name}");
-        assert!(path.ends_with(Path::new(name).file_name().unwrap()));
-        open.push((registry, path));
-    }
-    let elsewhere = tempfile::tempdir().unwrap();
-    std::env::set_current_dir(elsewhere.path()).unwrap();
-    for (registry, path) in &open {
-        assert_eq!(registry.path(), Some(path.as_path()));
-        registry.create(new("two")).unwrap();
-        // Several threads at once, so that connections are opened.
-        std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| assert_eq!(registry.iter(Default::default()).count(), 2));
-            }
-        });
-    }
-    assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
-    for name in names {
-        assert_eq!(Registry::open(folder.join(name)).unwrap().len().unwrap(), 2);
     }
 }
 
