@@ -370,7 +370,8 @@ fn a_file_beside_the_registry_that_cannot_even_be_read_is_a_storage_error_that_n
             let before = fs::read(&path).unwrap();
             fs::write(folder.path().join("named"), format!("registry.db{suffix}")).unwrap();
             rerun_as_nobody(
-                "a_file_beside_the_registry_that_cannot_even_be_read_is_a_storage_error_that_names_it",
+                "a_file_beside_the_registry_that_cannot_even_be_read_is_a_storage_error_\
+                 that_names_it",
                 folder.path(),
             );
             assert!(fs::read(&path).unwrap() == before);
