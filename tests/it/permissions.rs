@@ -1,6 +1,6 @@
 //! Tests opening without write permission. Root may write anywhere, so each test runs itself again
-//! in a child process as nobody. The main hazard is a reader that answers from an older state of the
-//! file because it could not read the newer one.
+//! in a child process as nobody. The main hazard is a reader that answers from an older state of
+//! the file because it could not read the newer one.
 #![cfg(unix)]
 
 use std::fs;
