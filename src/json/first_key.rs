@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IntoDeserializer, MapAccess, Visitor};
 
-use super::key::Key;
+use super::place::Key;
 
 /// The key under which serde_json passes a number that only `arbitrary_precision` can hold.
 pub(super) const NUMBER: &str = "$serde_json::private::Number";

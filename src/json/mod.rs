@@ -1,16 +1,17 @@
 //! JSON readers. The messages of serde repeat the value that does not fit, and that value can be a
-//! secret under the wrong key. These readers name the key and the two types.
+//! secret under the wrong key. These readers name the key and the two types. The keys of a document
+//! are the `KEYS` of its type ([`JsonObject::KEYS`]), in the file of that type.
 
 mod faults;
 mod first_key;
-mod key;
 mod object;
+mod place;
 mod read;
 mod types;
 mod value;
 
-pub(crate) use key::Key;
 pub(crate) use object::{JsonObject, Value, document};
+pub(crate) use place::Key;
 pub(crate) use read::{from_slice, parse, read};
 pub(crate) use types::{JsonType, Nullable};
 pub(crate) use value::Json;

@@ -2,7 +2,7 @@
 
 use serde::de::{IgnoredAny, MapAccess};
 
-use super::key::Key;
+use super::place::Key;
 use super::types::{JsonType, Nullable, QueryText, Typed};
 use super::value::Json;
 

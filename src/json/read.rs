@@ -5,7 +5,7 @@ use std::str::Utf8Error;
 use serde::de::{DeserializeSeed as _, Deserializer};
 
 use super::faults::{BODY, Faults};
-use super::key::Key;
+use super::place::Key;
 use super::types::{JsonType, Typed};
 use crate::error::Error;
 

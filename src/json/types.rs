@@ -8,7 +8,7 @@ use serde::de::value::MapDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::first_key::{Entries, First, FirstKey};
-use super::key::Key;
+use super::place::Key;
 
 /// A JSON value of a known type. Each method that a type does not override rejects its JSON type.
 pub(crate) trait JsonType: Sized {

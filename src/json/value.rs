@@ -19,7 +19,7 @@ use serde::forward_to_deserialize_any;
 use serde_json::{Number, Value};
 
 use super::first_key::{First, FirstKey, NUMBER};
-use super::key::Key;
+use super::place::Key;
 use super::types::{JsonType, Typed};
 
 /// The maximum depth of serde_json's parser. With `unbounded_depth` a program can lift that limit,

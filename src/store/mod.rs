@@ -22,7 +22,7 @@ mod findings;
 mod handle;
 mod history;
 mod insert;
-mod matches;
+mod matching_subscriptions;
 mod migrate;
 mod open;
 mod paths;

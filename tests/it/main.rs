@@ -72,6 +72,8 @@ mod registry_policies;
 mod rekey;
 #[cfg(feature = "encryption")]
 mod rekey_crash;
+#[cfg(unix)]
+mod reopen;
 mod rotation;
 mod secret_revocation;
 mod serialize;

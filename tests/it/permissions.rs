@@ -12,7 +12,7 @@ use std::process::Command;
 use rusqlite::Connection;
 use webhook_registry::{ErrorKind, Registry};
 
-use crate::support::{files_with, learn, new, refused};
+use crate::support::{learn, new, refused};
 
 const FOLDER: &str = "WEBHOOK_REGISTRY_TEST_FOLDER";
 pub(crate) const NOBODY: u32 = 65_534;
@@ -410,7 +410,7 @@ fn rekey_empties_a_wal_that_it_may_write_to_but_not_remove() {
     let registry = Registry::open(&path).unwrap();
     let id = registry.create(new("two").secret(SOUGHT)).unwrap().subscription().id();
     registry.rekey(Some(key)).unwrap();
-    let left = files_with(&folder, &SOUGHT.as_bytes()[..8]);
+    let left = crate::support::files_with(&folder, &SOUGHT.as_bytes()[..8]);
     assert!(left.is_empty(), "{left:?}");
     // What is written next is not lost, and the file opens again.
     registry.create(new("three")).unwrap();
