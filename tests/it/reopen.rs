@@ -140,7 +140,7 @@ fn a_reader_decrypts_the_secrets_of_a_replaced_file_with_its_key() {
     let (_folder, path) = folder();
     let sealed = |path: &Path, key: u8, name: &str| {
         let registry = Registry::options().encryption_key([key; 32]).open(path).unwrap();
-        learn(&registry);
+        crate::support::learn(&registry);
         let made = registry.create(new(name)).unwrap();
         made.secret().expose().to_owned()
     };
