@@ -1,13 +1,11 @@
-//! The statements for the tables `event_type`, `pattern` and `expansion`.
+//! The statements for the table `event_type`.
 
 use std::collections::{BTreeSet, HashMap};
 
-use rusqlite::types::Value;
-use rusqlite::{OptionalExtension as _, Row, params};
+use rusqlite::{Row, params};
 
-use super::catalog_names;
 use super::error::MapSqliteErr as _;
-use super::rows::{decode_pattern, id_of, name_of};
+use super::rows::{id_of, name_of};
 use super::transaction::{Read, Write};
 use crate::error::{Error, Result};
 use crate::event_type::{EventType, is_name};
@@ -89,70 +87,6 @@ impl Read<'_> {
             .map_sqlite_err()
     }
 
-    /// Passes each event type that the pattern matches to `each`, by name, until `each` returns
-    /// false.
-    fn each_matching(
-        &self,
-        pattern: &EventPattern,
-        mut each: impl FnMut(i64, &str) -> Result<bool>,
-    ) -> Result<()> {
-        if pattern.is_wildcard()
-            && let Some(names) = self.names.all(|| self.catalog_names())?
-        {
-            return catalog_names::each_match(&names, pattern, each);
-        }
-        // Every name with the pattern's prefix, also an invalid one, so that damage is reported.
-        let from = if pattern.is_wildcard() { pattern.literal_prefix() } else { pattern.as_str() };
-        let sql = "SELECT id, name FROM event_type INDEXED BY sqlite_autoindex_event_type_1 \
-                   WHERE name >= ?1 AND name < ?2 ORDER BY name";
-        let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
-        let mut rows = statement.query(params![from, after_prefix(from)]).map_sqlite_err()?;
-        while let Some(row) = rows.next().map_sqlite_err()? {
-            self.names.count();
-            let name = decode_name(row, 1)?;
-            let go_on = !pattern.matches(name) || each(row.get(0).map_sqlite_err()?, name)?;
-            // The name itself sorts before every name that begins with it.
-            if !go_on || !pattern.is_wildcard() {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Returns every event type by its row and name, in the order of names.
-    fn catalog_names(&self) -> Result<Vec<(i64, String)>> {
-        let sql = "SELECT id, name FROM event_type INDEXED BY sqlite_autoindex_event_type_1 \
-                   ORDER BY name";
-        let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
-        let mut rows = statement.query([]).map_sqlite_err()?;
-        let mut names = Vec::new();
-        while let Some(row) = rows.next().map_sqlite_err()? {
-            names.push((row.get(0).map_sqlite_err()?, decode_name(row, 1)?.to_owned()));
-        }
-        Ok(names)
-    }
-
-    /// Returns the row of a pattern that is in use and matches an event type. This is faster than
-    /// comparing names.
-    fn expanded(&self, pattern: &EventPattern) -> Result<Option<i64>> {
-        // Not with EXISTS: SQLite can turn that into a join, and start at the other end of it.
-        let sql = "SELECT id FROM pattern AS p WHERE text = ?1 AND \
-                   (SELECT 1 FROM expansion e INDEXED BY expansion_pattern \
-                     WHERE e.pattern = p.id AND (SELECT 1 FROM event_type WHERE id = \
-                     e.event_type))";
-        let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
-        statement.query_row([pattern.as_str()], |row| row.get(0)).optional().map_sqlite_err()
-    }
-
-    pub(crate) fn expand(&self, pattern: &EventPattern) -> Result<Vec<String>> {
-        let mut names = Vec::new();
-        self.each_matching(pattern, |_, name| {
-            names.push(name.to_owned());
-            Ok(true)
-        })?;
-        Ok(names)
-    }
-
     /// Returns at most `most` subscriptions with exactly this pattern, by id and name, and their
     /// number.
     pub(crate) fn namers(
@@ -196,15 +130,7 @@ impl Write<'_> {
         let mut insert = self.conn.prepare_cached(sql).map_sqlite_err()?;
         self.names.clear();
         let id = insert.insert(params![name, description, schema]).map_sqlite_err()?;
-        self.execute(
-            "INSERT INTO expansion (event_type, pattern) SELECT ?1, id FROM pattern WHERE text = \
-             ?2",
-            params![id, name],
-        )?;
-        for (pattern, _) in wildcards.iter().filter(|(_, pattern)| pattern.matches(name)) {
-            self.expand_into(id, *pattern)?;
-        }
-        Ok(())
+        self.expand_event_type(id, name, wildcards)
     }
 
     /// Replaces the description and the schema of an event type.
@@ -220,67 +146,10 @@ impl Write<'_> {
         )
     }
 
-    /// Returns every wildcard of the file, parsed.
-    pub(crate) fn wildcards(&self) -> Result<Vec<(i64, EventPattern)>> {
-        let mut statement = self
-            .conn
-            .prepare_cached(
-                "SELECT id, text FROM pattern INDEXED BY pattern_wildcard WHERE wildcard = 1 \
-                 ORDER BY text",
-            )
-            .map_sqlite_err()?;
-        let mut rows = statement.query([]).map_sqlite_err()?;
-        let mut wildcards = Vec::new();
-        while let Some(row) = rows.next().map_sqlite_err()? {
-            wildcards.push((row.get(0).map_sqlite_err()?, decode_pattern(row, 1)?));
-        }
-        Ok(wildcards)
-    }
-
     /// Removes an event type from the catalog and from every expansion.
     pub(crate) fn remove_event_type(&self, name: &str) -> Result<()> {
         self.names.clear();
         self.execute("DELETE FROM event_type WHERE name = ?1", params![name])
-    }
-
-    /// Returns the row of a pattern. A new pattern is inserted and expanded.
-    pub(super) fn intern(&self, pattern: &EventPattern) -> Result<i64> {
-        let mut statement =
-            self.conn.prepare_cached("SELECT id FROM pattern WHERE text = ?1").map_sqlite_err()?;
-        if let Some(id) =
-            statement.query_row([pattern.as_str()], |row| row.get(0)).optional().map_sqlite_err()?
-        {
-            return Ok(id);
-        }
-        let mut insert = self
-            .conn
-            .prepare_cached("INSERT INTO pattern (text, wildcard) VALUES (?1, ?2)")
-            .map_sqlite_err()?;
-        let id =
-            insert.insert(params![pattern.as_str(), pattern.is_wildcard()]).map_sqlite_err()?;
-        self.each_matching(pattern, |event_type, _| {
-            self.expand_into(event_type, id).map(|()| true)
-        })?;
-        Ok(id)
-    }
-
-    fn expand_into(&self, event_type: i64, pattern: i64) -> Result<()> {
-        self.execute(
-            "INSERT INTO expansion (event_type, pattern) VALUES (?1, ?2)",
-            params![event_type, pattern],
-        )
-    }
-
-    /// Deletes those of the patterns that no subscription has any more.
-    pub(super) fn drop_unused(&self, patterns: &[i64]) -> Result<()> {
-        patterns.iter().try_for_each(|pattern| {
-            self.execute(
-                "DELETE FROM pattern WHERE id = ?1 \
-                 AND NOT EXISTS (SELECT 1 FROM subscription_pattern INDEXED BY \
-                 subscription_pattern_route WHERE pattern = ?1)",
-                params![pattern],
-            )
-        })
     }
 }
 
@@ -306,21 +175,8 @@ fn decode(row: &Row<'_>) -> Result<EventType> {
     }
 }
 
-/// Returns a value that sorts after every text with this prefix.
-fn after_prefix(prefix: &str) -> Value {
-    let mut text = prefix.to_owned();
-    match text.pop().and_then(|last| char::from_u32(u32::from(last).saturating_add(1))) {
-        Some(next) => {
-            text.push(next);
-            Value::Text(text)
-        }
-        // Every blob sorts after every text.
-        None => Value::Blob(Vec::new()),
-    }
-}
-
 /// Decodes the name of an event type.
-fn decode_name<'r>(row: &'r Row<'_>, column: usize) -> Result<&'r str> {
+pub(super) fn decode_name<'r>(row: &'r Row<'_>, column: usize) -> Result<&'r str> {
     let name = row.get_ref(column).map_sqlite_err()?.as_str().ok().filter(|name| is_name(name));
     name.ok_or_else(|| Error::corrupt("an event type has a name that is none"))
 }

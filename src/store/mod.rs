@@ -17,6 +17,7 @@ mod disk;
 mod dispatch;
 mod encryption;
 mod error;
+mod expansion;
 mod export;
 mod findings;
 mod handle;
