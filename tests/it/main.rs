@@ -65,6 +65,8 @@ mod permissions;
 mod plan_equivalence;
 mod plans;
 mod query_string;
+#[cfg(unix)]
+mod read_only_replaced_file;
 mod redaction;
 mod registry;
 mod registry_policies;
@@ -72,8 +74,6 @@ mod registry_policies;
 mod rekey;
 #[cfg(feature = "encryption")]
 mod rekey_crash;
-#[cfg(unix)]
-mod reopen;
 mod rotation;
 mod secret_revocation;
 mod serialize;

@@ -31,7 +31,8 @@ fn a_reader_follows_a_replaced_file() {
     let (_folder, path) = folder();
     create_closed(&path, "first");
     let reader = read_only().open(&path).unwrap();
-    let mut peer = Peer::spawn(&mut child::command("reopen::child_reads", &path, &[]));
+    let mut peer =
+        Peer::spawn(&mut child::command("read_only_replaced_file::child_reads", &path, &[]));
     peer.expect("ready");
     for round in 0..20 {
         let name = format!("n{round}");
@@ -172,7 +173,11 @@ fn a_reader_sees_pages_that_were_written_without_sqlite() {
     fs::copy(&path, &source).unwrap();
     let reader = read_only().open(&path).unwrap();
     assert_eq!(visible_names(&reader).0, ["n0"]);
-    let mut peer = Peer::spawn(&mut child::command("reopen::child_applies_pages", &path, &[]));
+    let mut peer = Peer::spawn(&mut child::command(
+        "read_only_replaced_file::child_applies_pages",
+        &path,
+        &[],
+    ));
     peer.expect("ready");
     for round in 1..=size(20, 300) {
         let writer = Registry::open(&source).unwrap();
