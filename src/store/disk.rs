@@ -83,8 +83,12 @@ fn unreadable(what: impl std::fmt::Display) -> Error {
 }
 
 /// Returns whether the code behind this error can stand for damage and for a failed read.
+///
+/// The text of a table that SQLite read and cannot parse is damage. An integrity check can miss it.
 fn is_ambiguous(error: &Error) -> bool {
-    error.kind() == ErrorKind::Corrupt && error::sql_code(error) == Some(ffi::SQLITE_CORRUPT)
+    error.kind() == ErrorKind::Corrupt
+        && error::sql_code(error) == Some(ffi::SQLITE_CORRUPT)
+        && !error::is_malformed_schema(error)
 }
 
 enum Finding {

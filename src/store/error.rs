@@ -87,9 +87,21 @@ pub(super) fn is_unopened_beside(error: &Error) -> bool {
 
 /// Returns SQLite's extended code behind an error.
 pub(super) fn sql_code(error: &Error) -> Option<i32> {
+    failures(error).next().map(|(failure, _)| failure.extended_code)
+}
+
+/// Returns whether SQLite read the schema of the file and could not parse it.
+pub(super) fn is_malformed_schema(error: &Error) -> bool {
+    failures(error).any(|(_, message)| message.starts_with("malformed database schema"))
+}
+
+/// Returns SQLite's failures behind an error, with their messages.
+fn failures(error: &Error) -> impl Iterator<Item = (&ffi::Error, &str)> {
     let causes = iter::successors(error.source(), |&cause| cause.source());
-    causes.filter_map(|cause| cause.downcast_ref::<SqlError>()).find_map(|cause| match cause {
-        SqlError::SqliteFailure(failure, _) => Some(failure.extended_code),
+    causes.filter_map(|cause| match cause.downcast_ref::<SqlError>() {
+        Some(SqlError::SqliteFailure(failure, message)) => {
+            Some((failure, message.as_deref().unwrap_or_default()))
+        }
         _ => None,
     })
 }
@@ -114,5 +126,16 @@ mod tests {
             let failure = SqlError::SqliteFailure(ffi::Error::new(code), None);
             assert_eq!(sqlite_error(failure).kind(), expected, "{code}");
         }
+    }
+
+    #[test]
+    fn a_schema_that_cannot_be_parsed_is_told_from_a_page_that_cannot_be_read() {
+        let corrupt = ffi::Error::new(ffi::SQLITE_CORRUPT);
+        let error = |message: &str| {
+            sqlite_error(SqlError::SqliteFailure(corrupt, Some(message.to_owned())))
+        };
+        let malformed = "malformed database schema (subscription) - no such column: revision";
+        assert!(is_malformed_schema(&error(malformed)));
+        assert!(!is_malformed_schema(&error("database disk image is malformed")));
     }
 }
