@@ -248,13 +248,14 @@ impl Serialize for EventType {
 
 #[derive(Default)]
 struct Draft {
-    name: Option<String>,
+    name: String,
     description: Option<String>,
     json_schema: Option<serde_json::Value>,
 }
 
 impl JsonObject for Draft {
     const KEYS: &'static [&'static str] = &["name", "description", "jsonSchema"];
+    const REQUIRED: usize = 1;
     const DENY_UNKNOWN_FIELDS: bool = false;
 
     fn take<'de, A: MapAccess<'de>>(
@@ -263,7 +264,7 @@ impl JsonObject for Draft {
         value: json::Value<'_, A>,
     ) -> Result<(), A::Error> {
         match key {
-            "name" => self.name = Some(value.read()?),
+            "name" => self.name = value.read()?,
             "description" => self.description = value.nullable()?,
             _ => self.json_schema = value.json()?.into_value(),
         }
@@ -276,7 +277,6 @@ impl JsonType for EventType {
 
     fn object<'de, A: MapAccess<'de>>(place: &Key<'_>, entries: A) -> Result<EventType, A::Error> {
         let Draft { name, description, json_schema } = json::document(place, entries)?;
-        let name = name.ok_or_else(|| place.missing(&["name"]))?;
         Ok(EventType { name, description, json_schema })
     }
 }
@@ -333,13 +333,9 @@ impl Serialize for Catalog {
     }
 }
 
-#[derive(Default)]
-struct CatalogDraft {
-    event_types: Option<Vec<EventType>>,
-}
-
-impl JsonObject for CatalogDraft {
+impl JsonObject for Catalog {
     const KEYS: &'static [&'static str] = &["eventTypes"];
+    const REQUIRED: usize = 1;
     const DENY_UNKNOWN_FIELDS: bool = false;
 
     fn take<'de, A: MapAccess<'de>>(
@@ -347,17 +343,8 @@ impl JsonObject for CatalogDraft {
         _: &'static str,
         value: json::Value<'_, A>,
     ) -> Result<(), A::Error> {
-        self.event_types = Some(value.read()?);
+        self.event_types = value.read()?;
         Ok(())
-    }
-}
-
-impl JsonType for Catalog {
-    const EXPECTED: &'static str = "an object";
-
-    fn object<'de, A: MapAccess<'de>>(place: &Key<'_>, entries: A) -> Result<Catalog, A::Error> {
-        let CatalogDraft { event_types } = json::document(place, entries)?;
-        Ok(Catalog { event_types: event_types.ok_or_else(|| place.missing(&["eventTypes"]))? })
     }
 }
 

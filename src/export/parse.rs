@@ -97,15 +97,13 @@ impl JsonType for Export {
         }
         let event_types = event_types.finish(&document.of("eventTypes"))?;
         let subscriptions = subscriptions.finish(&document.of("subscriptions"))?;
-        let absent = [
-            ("formatVersion", version.is_none()),
-            ("eventTypes", event_types.is_none()),
-            ("subscriptions", subscriptions.is_none()),
-        ];
+        let absent = [version.is_none(), event_types.is_none(), subscriptions.is_none()];
         let (Some(format_version), Some(event_types), Some(subscriptions)) =
             (version, event_types, subscriptions)
         else {
-            return Err(document.missing_of(&absent));
+            let absent =
+                KEYS.into_iter().zip(absent).filter_map(|(key, absent)| absent.then_some(key));
+            return Err(document.missing(&absent.collect::<Vec<_>>()));
         };
         Ok(Export { format_version, event_types, subscriptions })
     }
@@ -117,14 +115,7 @@ impl<'de> Deserialize<'de> for Export {
     }
 }
 
-/// A value that is being read, and its keys so far.
-#[derive(Default)]
-struct Seen<T> {
-    value: T,
-    keys: Vec<&'static str>,
-}
-
-impl JsonObject for Seen<Exported> {
+impl JsonObject for Exported {
     const KEYS: &'static [&'static str] = &[
         "subscriptionId",
         "name",
@@ -138,6 +129,7 @@ impl JsonObject for Seen<Exported> {
         "description",
         "metadata",
     ];
+    const REQUIRED: usize = 9;
     const DENY_UNKNOWN_FIELDS: bool = true;
 
     fn take<'de, A: MapAccess<'de>>(
@@ -145,27 +137,26 @@ impl JsonObject for Seen<Exported> {
         key: &'static str,
         value: json::Value<'_, A>,
     ) -> Result<(), A::Error> {
-        let Seen { value: subscription, keys } = self;
-        keys.push(key);
         match key {
-            "subscriptionId" => subscription.id = value.read()?,
-            "name" => subscription.fields.name = value.read()?,
-            "url" => subscription.fields.url = value.read()?,
-            "events" => subscription.fields.events = value.read()?,
-            "enabled" => subscription.fields.enabled = value.read()?,
-            "createdAt" => subscription.created_at = value.read()?,
-            "updatedAt" => subscription.updated_at = value.read()?,
-            "revision" => subscription.revision = value.read()?,
-            "secrets" => subscription.secrets = value.read()?,
-            "description" => subscription.fields.description = value.nullable()?,
-            _ => subscription.fields.metadata = value.nullable()?.unwrap_or_default(),
+            "subscriptionId" => self.id = value.read()?,
+            "name" => self.fields.name = value.read()?,
+            "url" => self.fields.url = value.read()?,
+            "events" => self.fields.events = value.read()?,
+            "enabled" => self.fields.enabled = value.read()?,
+            "createdAt" => self.created_at = value.read()?,
+            "updatedAt" => self.updated_at = value.read()?,
+            "revision" => self.revision = value.read()?,
+            "secrets" => self.secrets = value.read()?,
+            "description" => self.fields.description = value.nullable()?,
+            _ => self.fields.metadata = value.nullable()?.unwrap_or_default(),
         }
         Ok(())
     }
 }
 
-impl JsonObject for Seen<ExportedSecret> {
+impl JsonObject for ExportedSecret {
     const KEYS: &'static [&'static str] = &["secret", "createdAt", "expiresAt"];
+    const REQUIRED: usize = 2;
     const DENY_UNKNOWN_FIELDS: bool = true;
 
     fn take<'de, A: MapAccess<'de>>(
@@ -173,45 +164,11 @@ impl JsonObject for Seen<ExportedSecret> {
         key: &'static str,
         value: json::Value<'_, A>,
     ) -> Result<(), A::Error> {
-        let Seen { value: secret, keys } = self;
-        keys.push(key);
         match key {
-            "secret" => secret.secret = value.read()?,
-            "createdAt" => secret.created_at = value.read()?,
-            _ => secret.expires_at = value.nullable()?,
+            "secret" => self.secret = value.read()?,
+            "createdAt" => self.created_at = value.read()?,
+            _ => self.expires_at = value.nullable()?,
         }
         Ok(())
-    }
-}
-
-/// Reads an object. Its first `required` keys must not be absent.
-fn read_required<'de, T, A>(key: &Key<'_>, entries: A, required: usize) -> Result<T, A::Error>
-where
-    T: Default,
-    Seen<T>: JsonObject,
-    A: MapAccess<'de>,
-{
-    let Seen { value, keys } = json::document::<Seen<T>, A>(key, entries)?;
-    let absent: Vec<_> =
-        Seen::<T>::KEYS.iter().take(required).map(|name| (*name, !keys.contains(name))).collect();
-    if absent.iter().any(|(_, absent)| *absent) { Err(key.missing_of(&absent)) } else { Ok(value) }
-}
-
-impl JsonType for Exported {
-    const EXPECTED: &'static str = "an object";
-
-    fn object<'de, A: MapAccess<'de>>(key: &Key<'_>, entries: A) -> Result<Exported, A::Error> {
-        read_required(key, entries, 9)
-    }
-}
-
-impl JsonType for ExportedSecret {
-    const EXPECTED: &'static str = "an object";
-
-    fn object<'de, A: MapAccess<'de>>(
-        key: &Key<'_>,
-        entries: A,
-    ) -> Result<ExportedSecret, A::Error> {
-        read_required(key, entries, 2)
     }
 }

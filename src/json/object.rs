@@ -9,6 +9,8 @@ use super::value::Json;
 /// An object whose keys are known.
 pub(crate) trait JsonObject: Default {
     const KEYS: &'static [&'static str];
+    /// The number of keys, from the first, that must not be absent.
+    const REQUIRED: usize = 0;
     /// False where the document belongs to another system, which can add keys to it.
     const DENY_UNKNOWN_FIELDS: bool;
 
@@ -71,6 +73,14 @@ impl<'de, A: MapAccess<'de>> Value<'_, A> {
     }
 }
 
+impl<T: JsonObject> JsonType for T {
+    const EXPECTED: &'static str = "an object";
+
+    fn object<'de, A: MapAccess<'de>>(place: &Key<'_>, entries: A) -> Result<T, A::Error> {
+        document(place, entries)
+    }
+}
+
 /// Reads an object key by key.
 pub(crate) fn document<'de, T: JsonObject, A: MapAccess<'de>>(
     place: &Key<'_>,
@@ -97,5 +107,7 @@ pub(crate) fn document<'de, T: JsonObject, A: MapAccess<'de>>(
         }
         document.take(key, Value { of: place, key, entries: &mut entries })?;
     }
-    Ok(document)
+    let is_absent = |key: &&str| !seen.iter().any(|(present, _)| present == key);
+    let absent: Vec<&str> = T::KEYS.iter().take(T::REQUIRED).copied().filter(is_absent).collect();
+    if absent.is_empty() { Ok(document) } else { Err(place.missing(&absent)) }
 }

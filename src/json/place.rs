@@ -145,13 +145,6 @@ impl<'a> Key<'a> {
         E::custom(format_args!("{self}missing {plural} {}", keys.join(", ")))
     }
 
-    /// Returns the error for those of the required keys that are marked as absent.
-    pub(crate) fn missing_of<E: Error>(&self, absent: &[(&str, bool)]) -> E {
-        let absent: Vec<&str> =
-            absent.iter().filter_map(|(key, absent)| absent.then_some(*key)).collect();
-        self.missing(&absent)
-    }
-
     /// Returns the error for a key that is not one of the known `keys`.
     pub(crate) fn unknown<E: Error>(&self, name: &str, keys: &[&str]) -> E {
         E::custom(format_args!("{self}{}", unknown(name, keys)))

@@ -7,7 +7,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess};
 
 use super::signing_secret::{GENERATED_KEY, SecretText, SigningSecret};
 use crate::error::{Error, Problem, Result};
-use crate::json::{self, JsonObject, JsonType, Key};
+use crate::json::{self, JsonObject};
 use crate::random::{RandomBuffer, RandomSource};
 use crate::time::Millis;
 
@@ -161,14 +161,6 @@ impl JsonObject for Rotation {
             }
         }
         Ok(())
-    }
-}
-
-impl JsonType for Rotation {
-    const EXPECTED: &'static str = "an object";
-
-    fn object<'de, A: MapAccess<'de>>(place: &Key<'_>, entries: A) -> Result<Rotation, A::Error> {
-        json::document(place, entries)
     }
 }
 

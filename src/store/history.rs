@@ -192,13 +192,14 @@ struct Stored(FieldChange);
 
 #[derive(Default)]
 struct Draft {
-    name: Option<String>,
+    name: String,
     before: Option<Value>,
     after: Option<Value>,
 }
 
 impl JsonObject for Draft {
     const KEYS: &'static [&'static str] = &["name", "before", "after"];
+    const REQUIRED: usize = 1;
     const DENY_UNKNOWN_FIELDS: bool = true;
 
     fn take<'de, A: MapAccess<'de>>(
@@ -207,7 +208,7 @@ impl JsonObject for Draft {
         value: json::Value<'_, A>,
     ) -> Result<(), A::Error> {
         match key {
-            "name" => self.name = Some(value.read()?),
+            "name" => self.name = value.read()?,
             "before" => self.before = Some(value.json()?.into()),
             _ => self.after = Some(value.json()?.into()),
         }
@@ -220,7 +221,6 @@ impl JsonType for Stored {
 
     fn object<'de, A: MapAccess<'de>>(place: &Key<'_>, entries: A) -> Result<Stored, A::Error> {
         let Draft { name, before, after } = json::document(place, entries)?;
-        let name = name.ok_or_else(|| place.missing(&["name"]))?;
         Ok(Stored(FieldChange { name, before, after }))
     }
 }

@@ -220,20 +220,18 @@ impl fmt::Debug for NewSubscription {
     }
 }
 
-/// A JSON body, and the keys that were read.
+/// A JSON body.
 #[derive(Default)]
 struct Body {
     fields: SubscriptionFields<String>,
     enabled: Option<bool>,
     secret: Option<SecretText>,
-    keys: Vec<&'static str>,
 }
-
-const REQUIRED: [&str; 3] = ["name", "url", "events"];
 
 impl JsonObject for Body {
     const KEYS: &'static [&'static str] =
         &["name", "url", "events", "enabled", "secret", "description", "metadata"];
+    const REQUIRED: usize = 3;
     const DENY_UNKNOWN_FIELDS: bool = true;
 
     fn take<'de, A: MapAccess<'de>>(
@@ -241,8 +239,7 @@ impl JsonObject for Body {
         key: &'static str,
         value: json::Value<'_, A>,
     ) -> Result<(), A::Error> {
-        let Body { fields, enabled, secret, keys } = self;
-        keys.push(key);
+        let Body { fields, enabled, secret } = self;
         match key {
             "name" => fields.name = value.read()?,
             "url" => fields.url = value.read()?,
@@ -263,11 +260,7 @@ impl JsonType for NewSubscription {
         key: &Key<'_>,
         entries: A,
     ) -> Result<NewSubscription, A::Error> {
-        let Body { fields, enabled, secret, keys } = json::document(key, entries)?;
-        let absent = REQUIRED.map(|name| (name, !keys.contains(&name)));
-        if absent.iter().any(|(_, absent)| *absent) {
-            return Err(key.missing_of(&absent));
-        }
+        let Body { fields, enabled, secret } = json::document(key, entries)?;
         Ok(NewSubscription {
             fields: SubscriptionFields { enabled: enabled.unwrap_or(true), ..fields },
             states_enabled: enabled.is_some(),

@@ -6,7 +6,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use super::stored::Subscription;
 use crate::error::{Error, Result};
 use crate::id::SubscriptionId;
-use crate::json::{self, JsonObject, JsonType, Key};
+use crate::json::{self, JsonObject};
 
 const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 1_000;
@@ -140,14 +140,6 @@ impl JsonObject for ListQuery {
 fn parse_id(text: &str) -> Result<SubscriptionId, String> {
     text.parse()
         .map_err(|error: Error| error.problems().iter().map(|problem| problem.message()).collect())
-}
-
-impl JsonType for ListQuery {
-    const EXPECTED: &'static str = "an object";
-
-    fn object<'de, A: MapAccess<'de>>(key: &Key<'_>, entries: A) -> Result<ListQuery, A::Error> {
-        json::document(key, entries)
-    }
 }
 
 impl<'de> Deserialize<'de> for ListQuery {

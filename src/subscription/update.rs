@@ -7,7 +7,7 @@ use super::fields::SubscriptionFields;
 use super::validation::{self, EventCatalog, Rejection, Rules, Validated};
 use crate::error::{Problem, Result};
 use crate::event_type::check_description;
-use crate::json::{self, JsonObject, JsonType, Key, Nullable};
+use crate::json::{self, JsonObject, Nullable};
 use crate::secret::{SecretText, SigningSecret};
 use crate::url_policy;
 
@@ -369,17 +369,6 @@ impl JsonObject for SubscriptionUpdate {
             _ => self.if_revision = Some(value.read()?),
         }
         Ok(())
-    }
-}
-
-impl JsonType for SubscriptionUpdate {
-    const EXPECTED: &'static str = "an object";
-
-    fn object<'de, A: MapAccess<'de>>(
-        key: &Key<'_>,
-        entries: A,
-    ) -> Result<SubscriptionUpdate, A::Error> {
-        json::document(key, entries)
     }
 }
 
