@@ -2,7 +2,6 @@
 
 use rusqlite::{Row, params};
 use serde::de::MapAccess;
-use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::Value;
 
 use super::change_recorder::HistoryRange;
@@ -12,7 +11,7 @@ use super::rows::{counted, integer, millis, natural};
 use super::transaction::{Read, Write};
 use crate::change::{Change, ChangeKind, FieldChange};
 use crate::error::{Error, ErrorKind, Result};
-use crate::json::{self, JsonObject, JsonType, Key};
+use crate::json::{self, JsonObject};
 use crate::time::Millis;
 
 /// The number of changes that are deleted at once. Deleting one with each change would write
@@ -168,28 +167,7 @@ fn storable(keep: u64) -> u64 {
     keep.min(i64::MAX.unsigned_abs())
 }
 
-/// A field in its stored form. Serializing it directly is faster than building a tree of values
-/// first.
-struct Written<'f>(&'f FieldChange);
-
-impl Serialize for Written<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let FieldChange { name, before, after } = self.0;
-        let mut object = serializer.serialize_map(None)?;
-        object.serialize_entry("name", name)?;
-        if let Some(before) = before {
-            object.serialize_entry("before", before)?;
-        }
-        if let Some(after) = after {
-            object.serialize_entry("after", after)?;
-        }
-        object.end()
-    }
-}
-
-/// A field that was read from its stored form.
-struct Stored(FieldChange);
-
+/// A field that is being read from its stored form.
 #[derive(Default)]
 struct Draft {
     name: String,
@@ -216,18 +194,8 @@ impl JsonObject for Draft {
     }
 }
 
-impl JsonType for Stored {
-    const EXPECTED: &'static str = "an object";
-
-    fn object<'de, A: MapAccess<'de>>(place: &Key<'_>, entries: A) -> Result<Stored, A::Error> {
-        let Draft { name, before, after } = json::document(place, entries)?;
-        Ok(Stored(FieldChange { name, before, after }))
-    }
-}
-
 fn encode(fields: &[FieldChange]) -> Result<String> {
-    let fields: Vec<Written<'_>> = fields.iter().map(Written).collect();
-    serde_json::to_string(&fields)
+    serde_json::to_string(fields)
         .map_err(|cause| Error::corrupt("a change that is no JSON").with_source(cause))
 }
 
@@ -249,6 +217,7 @@ fn decode(row: &Row<'_>) -> Result<Change> {
 }
 
 fn decode_fields(text: &str) -> Option<Vec<FieldChange>> {
-    let fields: Vec<Stored> = json::parse(text).ok()?;
-    Some(fields.into_iter().map(|Stored(field)| field).collect())
+    let fields: Vec<Draft> = json::parse(text).ok()?;
+    let field = |Draft { name, before, after }| FieldChange { name, before, after };
+    Some(fields.into_iter().map(field).collect())
 }
