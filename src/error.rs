@@ -338,6 +338,11 @@ impl Error {
         Error::not_found("subscriptionId", format!("no subscription {id}"))
     }
 
+    /// Creates the error for a subscription without a current secret, which no call leaves behind.
+    pub(crate) fn no_secret(id: impl fmt::Display) -> Error {
+        Error::corrupt(format_args!("subscription {id} has no secret"))
+    }
+
     /// Creates the error for a missing `subscriptionId`, `eventType` or `path`.
     pub(crate) fn not_found(field: &'static str, message: impl Into<String>) -> Error {
         let message = message.into();

@@ -133,5 +133,5 @@ impl Registry {
 /// Returns the first of the secrets of a subscription, which are newest first.
 fn newest(secrets: Vec<IssuedSecret>, id: SubscriptionId) -> Result<SigningSecret> {
     let newest = secrets.into_iter().next().map(|issued| issued.secret);
-    newest.ok_or_else(|| Error::corrupt(format_args!("subscription {id} has no secret")))
+    newest.ok_or_else(|| Error::no_secret(id))
 }

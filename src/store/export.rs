@@ -2,10 +2,10 @@
 
 use super::error::MapSqliteErr as _;
 use super::rows::Decoder;
-use super::secrets::{no_secret, secret_columns};
+use super::secrets::secret_columns;
 use super::subscriptions::EVERY;
 use super::transaction::Read;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::secret::IssuedSecret;
 use crate::subscription::Subscription;
 
@@ -40,7 +40,7 @@ impl Read<'_> {
                 row = rows.next().map_sqlite_err()?;
             }
             if secrets.is_empty() {
-                return Err(no_secret(subscription.id));
+                return Err(Error::no_secret(subscription.id));
             }
             secrets.reverse();
             each(subscription, secrets);

@@ -38,7 +38,7 @@ impl Read<'_> {
         while let Some(row) = rows.next().map_sqlite_err()? {
             secrets.push(self.issued(row, 0, id)?);
         }
-        if secrets.is_empty() { Err(no_secret(id)) } else { Ok(secrets) }
+        if secrets.is_empty() { Err(Error::no_secret(id)) } else { Ok(secrets) }
     }
 
     /// Decodes the [columns](secret_columns) that begin at `first`.
@@ -57,7 +57,7 @@ impl Read<'_> {
         };
         let binding = SecretBinding {
             id,
-            serial: serial.ok_or_else(|| no_secret(id))?,
+            serial: serial.ok_or_else(|| Error::no_secret(id))?,
             created_at: time(row.get(column(3)).map_sqlite_err()?)?,
             expires_at: row
                 .get::<_, Option<i64>>(column(4))
@@ -138,8 +138,4 @@ pub(super) fn has_secret(
         }
     }
     Ok(true)
-}
-
-pub(super) fn no_secret(id: SubscriptionId) -> Error {
-    Error::corrupt(format_args!("subscription {id} has no secret"))
 }

@@ -8,7 +8,6 @@ use super::rows::{
     Decoder, counted, decode_id, encode_metadata, holds, integer, millis, natural, rising,
     valid_metadata, valid_position,
 };
-use super::secrets::no_secret;
 use super::transaction::{Read, Write};
 use crate::error::{Error, Result};
 use crate::id::SubscriptionId;
@@ -87,7 +86,7 @@ pub(crate) struct NameTaken(pub(crate) SubscriptionId);
 impl Current {
     /// Returns the current secret.
     pub(crate) fn secret(&self) -> Result<&IssuedSecret> {
-        self.secrets.first().ok_or_else(|| no_secret(self.subscription.id))
+        self.secrets.first().ok_or_else(|| Error::no_secret(self.subscription.id))
     }
 
     /// Returns whether a replaced secret has not expired yet.
