@@ -5,30 +5,17 @@
 use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use webhook_registry::{ErrorKind, Registry, RegistryOptions, SubscriptionUpdate};
+use webhook_registry::{ErrorKind, Registry, SubscriptionUpdate};
 
 use crate::disk_full::{Mounted, limit_file_size};
+use crate::rekey::{KEY, options, secret};
 use crate::support::child::{self, Peer};
 use crate::support::{learn, new, size};
 
-const KEY: [u8; 32] = [7; 32];
 const OTHER: [u8; 32] = [8; 32];
 const EVENT: &str = "agent.presencechanged.v1";
-
-fn options(key: Option<[u8; 32]>) -> RegistryOptions {
-    let options = Registry::options().busy_timeout(Duration::from_millis(50));
-    match key {
-        Some(key) => options.encryption_key(key),
-        None => options,
-    }
-}
-
-fn secret(number: usize) -> String {
-    format!("Sought00{number:06}").repeat(6)
-}
 
 fn fill(registry: &Registry, subscriptions: usize) {
     learn(registry);

@@ -29,7 +29,7 @@ pub(crate) fn options(key: Option<[u8; 32]>) -> RegistryOptions {
 }
 
 /// Returns a secret whose text and decoded bytes have a common prefix to search for.
-fn secret(number: usize) -> String {
+pub(crate) fn secret(number: usize) -> String {
     format!("Sought00{number:06}").repeat(6)
 }
 
