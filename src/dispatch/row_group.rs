@@ -66,17 +66,9 @@ impl<'p> RowGroup<'p> {
         match self {
             RowGroup::Changed(fields) => fields,
             RowGroup::Unchanged(previous, secrets) => {
-                let fields = previous.fields();
-                let secrets = fields.secrets.iter().take(secrets).cloned().collect();
-                SubscriberFields {
-                    position: fields.position,
-                    id: fields.id,
-                    name: fields.name.clone(),
-                    url: fields.url.clone(),
-                    metadata: fields.metadata.clone(),
-                    enabled: fields.enabled,
-                    secrets,
-                }
+                let mut fields = previous.fields().clone();
+                fields.secrets.truncate(secrets);
+                fields
             }
         }
     }
