@@ -16,9 +16,9 @@ use std::sync::Arc;
 use super::cache::DispatchCache;
 use super::row_group::RowGroup;
 use super::subscriber::Subscriber;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::id::SubscriptionId;
-use crate::store::Read;
+use crate::store::{Read, wrong_index};
 use crate::time::Clock;
 
 /// The cached subscribers that can become part of an answer.
@@ -112,7 +112,7 @@ pub(crate) fn read_subscriber(
     let mut group: Option<RowGroup<'_>> = None;
     while let Some(row) = rows.next()? {
         if row.id()? != id {
-            return Err(Error::corrupt("an index leads to another subscription than it says"));
+            return Err(wrong_index());
         }
         group = Some(match group.take() {
             Some(group) => group.add(&row)?,

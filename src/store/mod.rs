@@ -52,5 +52,5 @@ pub(crate) use handle::Store;
 pub(crate) use insert::Inserter;
 pub use settings::Durability;
 pub(crate) use settings::Settings;
-pub(crate) use subscriptions::{Current, NameTaken};
+pub(crate) use subscriptions::{Current, NameTaken, wrong_index};
 pub(crate) use transaction::{Read, Write};

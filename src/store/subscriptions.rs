@@ -426,6 +426,6 @@ impl Write<'_> {
     }
 }
 
-fn wrong_index() -> Error {
+pub(crate) fn wrong_index() -> Error {
     Error::corrupt("an index leads to another subscription than it says")
 }
