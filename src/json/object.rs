@@ -3,7 +3,7 @@
 use serde::de::{IgnoredAny, MapAccess};
 
 use super::place::Key;
-use super::types::{JsonType, Nullable, QueryText, Typed};
+use super::types::{JsonType, Nullable, Typed};
 use super::value::Json;
 
 /// An object whose keys are known.
@@ -45,7 +45,7 @@ impl<'de, A: MapAccess<'de>> Value<'_, A> {
         if self.of.is_collecting() {
             self.nullable()
         } else {
-            self.read::<QueryText<T>>().map(|value| value.0)
+            self.read::<Nullable<T, true>>().map(|value| value.0)
         }
     }
 

@@ -297,17 +297,27 @@ impl<T: JsonType> JsonType for BTreeMap<String, T> {
 }
 
 /// A value that can be `null`, which has a meaning of its own.
-pub(crate) struct Nullable<T>(pub(crate) Option<T>);
+///
+/// `FROM_QUERY`: or the text of a query string, of which an empty one is `null`.
+pub(crate) struct Nullable<T, const FROM_QUERY: bool = false>(pub(crate) Option<T>);
 
-impl<T: JsonType> JsonType for Nullable<T> {
+impl<T: JsonType, const FROM_QUERY: bool> JsonType for Nullable<T, FROM_QUERY> {
     const EXPECTED: &'static str = T::OR_NULL;
+    const OTHER_TEXT: &'static str =
+        if FROM_QUERY { "a string that is not one" } else { "a string" };
 
     fn placeholder() -> Option<Self> {
         Some(Nullable(None))
     }
 
     fn text(value: String) -> Option<Self> {
-        T::text(value).map(|value| Nullable(Some(value)))
+        if !FROM_QUERY {
+            return T::text(value).map(|value| Nullable(Some(value)));
+        }
+        if value.is_empty() {
+            return Some(Nullable(None));
+        }
+        T::query_text(value).map(|value| Nullable(Some(value)))
     }
 
     fn flag(value: bool) -> Option<Self> {
@@ -334,46 +344,5 @@ impl<T: JsonType> JsonType for Nullable<T> {
             return reject_object(key, entries);
         }
         T::object(key, entries).map(|value| Nullable(Some(value)))
-    }
-}
-
-/// A value that can be `null`, or the text of a query string. An empty text is `null`.
-pub(crate) struct QueryText<T>(pub(crate) Option<T>);
-
-impl<T: JsonType> JsonType for QueryText<T> {
-    const EXPECTED: &'static str = T::OR_NULL;
-    const OTHER_TEXT: &'static str = "a string that is not one";
-
-    fn text(value: String) -> Option<Self> {
-        if value.is_empty() {
-            return Some(QueryText(None));
-        }
-        T::query_text(value).map(|value| QueryText(Some(value)))
-    }
-
-    fn flag(value: bool) -> Option<Self> {
-        T::flag(value).map(|value| QueryText(Some(value)))
-    }
-
-    fn number(value: u64) -> Option<Self> {
-        T::number(value).map(|value| QueryText(Some(value)))
-    }
-
-    fn null() -> Option<Self> {
-        Some(QueryText(None))
-    }
-
-    fn list<'de, A: SeqAccess<'de>>(key: &Key<'_>, items: A) -> Result<Self, A::Error> {
-        if !T::IS_LIST {
-            return reject_list(key, items);
-        }
-        T::list(key, items).map(|value| QueryText(Some(value)))
-    }
-
-    fn object<'de, A: MapAccess<'de>>(key: &Key<'_>, entries: A) -> Result<Self, A::Error> {
-        if !T::IS_OBJECT {
-            return reject_object(key, entries);
-        }
-        T::object(key, entries).map(|value| QueryText(Some(value)))
     }
 }
