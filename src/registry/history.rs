@@ -1,8 +1,7 @@
 use super::handle::Registry;
 use crate::change::Change;
-use crate::error::{Error, Result};
-
-const MAX_LIMIT: usize = 1_000;
+use crate::error::Result;
+use crate::subscription::check_limit;
 
 /// # The history of changes
 impl Registry {
@@ -39,10 +38,7 @@ impl Registry {
     /// # Ok::<(), webhook_registry::Error>(())
     /// ```
     pub fn changes(&self, after: u64, limit: usize) -> Result<Vec<Change>> {
-        if !(1..=MAX_LIMIT).contains(&limit) {
-            let why = format!("a limit is from 1 to {MAX_LIMIT}, not {limit}");
-            return Err(Error::invalid_field("limit", why));
-        }
+        let limit = check_limit(limit)?;
         self.read(|tx| tx.changes(after, limit))
     }
 

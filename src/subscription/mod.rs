@@ -16,6 +16,7 @@ pub(crate) use fields::SubscriptionFields;
 pub(crate) use list_problems::ListProblems;
 pub use new::NewSubscription;
 pub use query::{ListQuery, Page};
+pub(crate) use query::check_limit;
 pub use stored::Subscription;
 pub use update::SubscriptionUpdate;
 pub(crate) use update::Updated;

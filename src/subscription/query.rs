@@ -98,13 +98,19 @@ impl ListQuery {
 
     /// Returns the limit, or an `Invalid` error if it is out of range.
     pub(crate) fn checked_limit(&self) -> Result<usize> {
-        match self.limit.unwrap_or(DEFAULT_LIMIT) {
-            limit @ 1..=MAX_LIMIT => Ok(limit),
-            limit => Err(Error::invalid_field(
-                "limit",
-                format!("a limit is from 1 to {MAX_LIMIT}, not {limit}"),
-            )),
-        }
+        check_limit(self.limit.unwrap_or(DEFAULT_LIMIT))
+    }
+}
+
+/// Returns the limit of a page, of subscriptions or of changes, or an `Invalid` error if it is out
+/// of range.
+pub(crate) fn check_limit(limit: usize) -> Result<usize> {
+    match limit {
+        1..=MAX_LIMIT => Ok(limit),
+        _ => Err(Error::invalid_field(
+            "limit",
+            format!("a limit is from 1 to {MAX_LIMIT}, not {limit}"),
+        )),
     }
 }
 
