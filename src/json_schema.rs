@@ -2,15 +2,16 @@
 //!
 //! A schema accepts every document that the crate accepts. It cannot express all rules, so a
 //! document that it accepts can still be rejected: lengths in bytes are limits in characters here,
-//! and the catalog is not in it. A property test compares the limits with those of the crate.
+//! and the catalog is not in it. A property test compares what a schema and the crate accept.
 
 use serde_json::{Map, Value, json};
 
-use crate::event_type::Catalog;
-use crate::secret::Rotation;
+use crate::event_type::{self, Catalog};
+use crate::secret::{self, Rotation};
 use crate::subscription::{
-    Created, ListQuery, NewSubscription, Page, Subscription, SubscriptionUpdate,
+    self, Created, ListQuery, NewSubscription, Page, Subscription, SubscriptionUpdate,
 };
+use crate::{pattern, url_policy};
 
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
@@ -67,6 +68,7 @@ impl ListQuery {
     /// The schema accepts every document that the crate accepts. It contains the keys, types,
     /// lengths, counts and ranges. The texts of a query string are not in it.
     pub fn json_schema() -> Value {
+        let limit = json!({"type": "integer", "minimum": 1, "maximum": subscription::MAX_LIMIT});
         let properties = json!({
             "enabled": nullable(json!({"type": "boolean"})),
             "nameContains": nullable(json!({"type": "string"})),
@@ -76,7 +78,7 @@ impl ListQuery {
                 "additionalProperties": {"type": "string"},
             },
             "after": nullable(id()),
-            "limit": nullable(json!({"type": "integer", "minimum": 1, "maximum": 1_000})),
+            "limit": nullable(limit),
         });
         root("ListQuery", object(&properties, &[]))
     }
@@ -89,8 +91,8 @@ impl Rotation {
     /// The schema accepts every document that the crate accepts. It contains the keys, types,
     /// lengths and ranges. Other rules are validated by the call only.
     pub fn json_schema() -> Value {
-        const MAX_OVERLAP_SECONDS: u64 = 30 * 24 * 60 * 60;
-        let overlap = json!({"type": "integer", "minimum": 0, "maximum": MAX_OVERLAP_SECONDS});
+        let overlap =
+            json!({"type": "integer", "minimum": 0, "maximum": secret::MAX_OVERLAP.as_secs()});
         let properties = json!({
             "secret": nullable(secret()),
             "overlapSeconds": nullable(overlap),
@@ -143,8 +145,11 @@ impl Created {
 impl Page {
     /// Returns the [JSON Schema](https://json-schema.org/draft/2020-12) of a serialized page.
     pub fn json_schema() -> Value {
-        let subscriptions =
-            json!({"type": "array", "items": subscription(None), "maxItems": 1_000});
+        let subscriptions = json!({
+            "type": "array",
+            "items": subscription(None),
+            "maxItems": subscription::MAX_LIMIT,
+        });
         let properties = json!({"subscriptions": subscriptions, "next": id()});
         root("Page", object(&properties, &["subscriptions"]))
     }
@@ -214,7 +219,7 @@ fn name() -> Value {
     json!({
         "type": "string",
         "minLength": 1,
-        "maxLength": 128,
+        "maxLength": subscription::MAX_NAME,
         "pattern": r"^[^\u0000-\u001f\u007f-\u009f]+$",
     })
 }
@@ -224,7 +229,7 @@ fn name() -> Value {
 fn url() -> Value {
     json!({
         "type": "string",
-        "maxLength": 2_048,
+        "maxLength": url_policy::MAX_LENGTH,
         "pattern": r"^[Hh][Tt][Tt][Pp][Ss]?://[^/?#@\\][^#\\]*$",
     })
 }
@@ -233,11 +238,11 @@ fn events() -> Value {
     json!({
         "type": "array",
         "minItems": 1,
-        "maxItems": 256,
+        "maxItems": subscription::MAX_EVENTS,
         "items": {
             "type": "string",
             "minLength": 1,
-            "maxLength": 256,
+            "maxLength": pattern::MAX_LENGTH,
             "pattern": r"^[A-Za-z0-9_.:/*?\[\]!-]+$",
         },
     })
@@ -247,7 +252,7 @@ fn event_type_name() -> Value {
     json!({
         "type": "string",
         "minLength": 1,
-        "maxLength": 256,
+        "maxLength": event_type::MAX_NAME,
         "pattern": "^[A-Za-z0-9_.:/-]+$",
     })
 }
@@ -257,26 +262,26 @@ fn secret() -> Value {
     json!({
         "type": "string",
         "minLength": 1,
-        "maxLength": 256,
+        "maxLength": secret::MAX_TEXT,
         "pattern": "^(whsec_)?[A-Za-z0-9+/]+=*$",
     })
 }
 
 fn description() -> Value {
-    json!({"type": "string", "maxLength": 4_096, "pattern": NO_NUL})
+    json!({"type": "string", "maxLength": event_type::MAX_DESCRIPTION, "pattern": NO_NUL})
 }
 
 fn metadata() -> Value {
     json!({
         "type": "object",
-        "maxProperties": 50,
-        "propertyNames": {"minLength": 1, "maxLength": 128, "pattern": NO_NUL},
+        "maxProperties": subscription::MAX_METADATA,
+        "propertyNames": {"minLength": 1, "maxLength": subscription::MAX_KEY, "pattern": NO_NUL},
         "additionalProperties": metadata_value(),
     })
 }
 
 fn metadata_value() -> Value {
-    json!({"type": "string", "maxLength": 1_024, "pattern": NO_NUL})
+    json!({"type": "string", "maxLength": subscription::MAX_VALUE, "pattern": NO_NUL})
 }
 
 const NO_NUL: &str = r"^[^\u0000]*$";

@@ -11,7 +11,7 @@ use crate::error::{Error, Result, visible};
 use crate::event_type::{is_name, is_name_byte};
 use crate::json;
 
-const MAX_LENGTH: usize = 256;
+pub(crate) const MAX_LENGTH: usize = 256;
 
 /// A pattern of a subscription: the name of an event type, or a name with wildcards.
 ///

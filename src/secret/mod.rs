@@ -5,7 +5,7 @@ mod rotation;
 mod signing_secret;
 
 pub(crate) use encryption_key::EncryptionKey;
-pub(crate) use rotation::MAX_OLD;
 pub use rotation::{IssuedSecret, Rotation};
+pub(crate) use rotation::{MAX_OLD, MAX_OVERLAP};
 pub use signing_secret::SigningSecret;
-pub(crate) use signing_secret::{GENERATED_KEY, MAX_KEY, MIN_KEY, SecretText};
+pub(crate) use signing_secret::{GENERATED_KEY, MAX_KEY, MAX_TEXT, MIN_KEY, SecretText};

@@ -12,7 +12,7 @@ use crate::random::{RandomBuffer, RandomSource};
 use crate::time::Millis;
 
 const DEFAULT_OVERLAP: Duration = Duration::from_secs(24 * 60 * 60);
-const MAX_OVERLAP: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+pub(crate) const MAX_OVERLAP: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// The most replaced secrets that a subscription can have at once.
 pub(crate) const MAX_OLD: usize = 10;

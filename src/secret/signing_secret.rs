@@ -13,7 +13,7 @@ use crate::json::JsonType;
 use crate::random::{RandomBuffer, RandomSource};
 
 /// The most characters of a text.
-const MAX_TEXT: usize = 256;
+pub(crate) const MAX_TEXT: usize = 256;
 /// The most bytes of a key.
 pub(crate) const MAX_KEY: usize = 128;
 /// The fewest bytes of a key that a registry accepts by default.

@@ -16,10 +16,11 @@ pub(crate) use fields::SubscriptionFields;
 pub(crate) use list_problems::ListProblems;
 pub use new::NewSubscription;
 pub use query::{ListQuery, Page};
-pub(crate) use query::check_limit;
+pub(crate) use query::{MAX_LIMIT, check_limit};
 pub use stored::Subscription;
 pub use update::SubscriptionUpdate;
 pub(crate) use update::Updated;
 pub(crate) use validation::{
-    EventCatalog, Rejection, Rules, StoredParts, Validated, check_metadata, check_recipient,
+    EventCatalog, MAX_EVENTS, MAX_KEY, MAX_METADATA, MAX_NAME, MAX_VALUE, Rejection, Rules,
+    StoredParts, Validated, check_metadata, check_recipient,
 };

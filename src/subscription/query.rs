@@ -9,7 +9,7 @@ use crate::id::SubscriptionId;
 use crate::json::{self, JsonObject};
 
 const DEFAULT_LIMIT: usize = 100;
-const MAX_LIMIT: usize = 1_000;
+pub(crate) const MAX_LIMIT: usize = 1_000;
 
 /// A filter for subscriptions, with the position and the size of a page. All conditions have to
 /// hold.

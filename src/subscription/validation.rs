@@ -10,11 +10,11 @@ use crate::pattern::EventPattern;
 use crate::secret::MIN_KEY;
 use crate::url_policy::{self, UrlPolicy};
 
-const MAX_NAME: usize = 128;
-const MAX_EVENTS: usize = 256;
-const MAX_METADATA: usize = 50;
-const MAX_KEY: usize = 128;
-const MAX_VALUE: usize = 1_024;
+pub(crate) const MAX_NAME: usize = 128;
+pub(crate) const MAX_EVENTS: usize = 256;
+pub(crate) const MAX_METADATA: usize = 50;
+pub(crate) const MAX_KEY: usize = 128;
+pub(crate) const MAX_VALUE: usize = 1_024;
 
 /// A value that meets every rule, or the reason why there is none.
 pub(crate) type Validated<T> = Result<T, Rejection>;

@@ -6,4 +6,4 @@ mod rules;
 mod special_use_addresses;
 
 pub use policy::UrlPolicy;
-pub(crate) use rules::{check_stored, check_stored_syntax, normalized, redacted};
+pub(crate) use rules::{MAX_LENGTH, check_stored, check_stored_syntax, normalized, redacted};

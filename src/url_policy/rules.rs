@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use url::{ParseError, Url};
 
-const MAX_LENGTH: usize = 2_048;
+pub(crate) const MAX_LENGTH: usize = 2_048;
 
 /// Returns the URL as the URL standard serializes it, so that equivalent URLs are equal texts. An
 /// invalid URL is returned unchanged.
