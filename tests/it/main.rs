@@ -57,6 +57,8 @@ mod locked_and_replaced_files;
 mod messages;
 mod model;
 mod multi_process;
+#[cfg(target_os = "linux")]
+mod open_errors;
 mod opening;
 mod opening_after_kill;
 mod oversized_input;
