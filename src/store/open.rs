@@ -99,8 +99,8 @@ fn to_write(path: &Path, how: &Settings, has_content: bool) -> Result<Opened> {
     Ok(Opened { conn, reader, sees_changes: !how.exclusive })
 }
 
-/// Returns an error that says so where SQLite could not open a file beside this one because too many
-/// files are open. The connection is still open, so that no descriptor has become free since.
+/// Returns an error that says so where SQLite could not open a file beside this one because too
+/// many files are open. The connection is still open, so that no descriptor has become free since.
 fn unopened_beside(path: &Path, error: Error) -> Error {
     let unopened = error::is_read_only(&error) || error::is_unopened_beside(&error);
     match unopened.then(|| refusal::too_many_files(path)).flatten() {
