@@ -19,6 +19,7 @@ mod check_pages;
 mod check_schema;
 mod check_soundness;
 mod check_subscription_advice;
+mod check_values;
 #[cfg(unix)]
 mod checkpoints;
 mod concurrent_rotation;
