@@ -96,7 +96,7 @@
 //!   them
 //!
 //! ```sql
-//! SELECT name, url FROM subscribers WHERE event_type = 'channel.held.v1' ORDER BY id;
+//! SELECT name, url FROM webhook_registry_subscribers WHERE event_type = 'channel.held.v1' ORDER BY id;
 //! ```
 //!
 //! The [cookbook](cookbook#read-the-registry-from-another-program) has more queries. A reader needs

@@ -36,10 +36,10 @@ fn check_finds_a_garbage_page_in_any_table_or_index_and_reads_the_rest() {
         "subscription_pattern",
         "subscription_pattern_route",
         "secret",
-        "sqlite_autoindex_event_type_1",
-        "sqlite_autoindex_pattern_1",
-        "sqlite_autoindex_subscription_1",
-        "sqlite_autoindex_subscription_2",
+        "sqlite_autoindex__webhook_registry_event_type_1",
+        "sqlite_autoindex__webhook_registry_pattern_1",
+        "sqlite_autoindex__webhook_registry_subscription_1",
+        "sqlite_autoindex__webhook_registry_subscription_2",
     ];
     for name in names {
         for byte in [0, 0xAA] {
@@ -57,7 +57,11 @@ fn check_finds_a_garbage_page_in_any_table_or_index_and_reads_the_rest() {
     }
     // If one table is missing, the others are still checked.
     let file = file();
-    execute(&file.path, "DROP VIEW subscriptions; DROP VIEW subscribers; DROP TABLE expansion");
+    execute(
+        &file.path,
+        "DROP VIEW webhook_registry_subscriptions; DROP VIEW \
+                        webhook_registry_subscribers; DROP TABLE _webhook_registry_expansion",
+    );
     let report = check(&file.path);
     assert!(
         report.findings().iter().any(|finding| finding.message().contains("expansion")),

@@ -128,7 +128,7 @@ fn a_replaced_file_is_a_storage_error() {
 fn a_failed_history_write_rolls_back_its_change() {
     let fixture = Fixture::new();
     for conn in fixture.both() {
-        conn.execute_batch("ALTER TABLE change RENAME TO away").unwrap();
+        conn.execute_batch("ALTER TABLE _webhook_registry_change RENAME TO away").unwrap();
     }
     assert_all_rejected(fixture.writing(), ErrorKind::Corrupt);
     for conn in fixture.both() {
@@ -143,7 +143,7 @@ fn a_foreign_trigger_failure_is_not_reported_as_a_taken_name() {
     for conn in fixture.both() {
         for event in ["INSERT", "UPDATE"] {
             let refuses = format!(
-                "CREATE TRIGGER no_{event} BEFORE {event} ON subscription BEGIN \
+                "CREATE TRIGGER no_{event} BEFORE {event} ON _webhook_registry_subscription BEGIN \
                  SELECT RAISE(ABORT, 'not today'); END"
             );
             conn.execute_batch(&refuses).unwrap();
