@@ -38,29 +38,37 @@ macro_rules! select_subscribers {
 /// `x.pattern = x.pattern` is a 1 that depends on `x`. With a constant instead, some statistics
 /// make SQLite read the whole index first, to build a Bloom filter.
 const SELECT_MANY: &str = select_subscribers!(
-    " FROM subscription s INDEXED BY subscription_seq \
-     LEFT JOIN secret k INDEXED BY sqlite_autoindex_secret_1 ON k.subscription = s.seq \
+    " FROM _webhook_registry_subscription s INDEXED BY _webhook_registry_subscription_seq \
+     LEFT JOIN _webhook_registry_secret k INDEXED BY sqlite_autoindex__webhook_registry_secret_1 \
+     ON k.subscription = s.seq \
      WHERE s.seq IN (SELECT r.subscription \
-                       FROM expansion x INDEXED BY sqlite_autoindex_expansion_1 \
-                       CROSS JOIN subscription_pattern r INDEXED BY subscription_pattern_route \
+                       FROM _webhook_registry_expansion x INDEXED BY \
+                       sqlite_autoindex__webhook_registry_expansion_1 \
+                       CROSS JOIN _webhook_registry_subscription_pattern r INDEXED BY \
+                       _webhook_registry_subscription_pattern_route \
                          ON r.pattern = x.pattern AND r.enabled = (x.pattern = x.pattern) \
-                      WHERE x.event_type = (SELECT id FROM event_type WHERE name = ?1))"
+                      WHERE x.event_type = (SELECT id FROM _webhook_registry_event_type WHERE \
+                      name = ?1))"
 );
 /// For a few subscribers, sorting the rows is faster than building that set. A subscription appears
 /// once for each of its patterns.
 const SELECT_FEW: &str = select_subscribers!(
-    " FROM expansion x INDEXED BY sqlite_autoindex_expansion_1 \
-     CROSS JOIN subscription_pattern r INDEXED BY subscription_pattern_route \
+    " FROM _webhook_registry_expansion x INDEXED BY sqlite_autoindex__webhook_registry_expansion_1 \
+     CROSS JOIN _webhook_registry_subscription_pattern r INDEXED BY \
+     _webhook_registry_subscription_pattern_route \
        ON r.pattern = x.pattern AND r.enabled = (x.pattern = x.pattern) \
-     CROSS JOIN subscription s INDEXED BY subscription_seq ON s.seq = r.subscription \
-     LEFT JOIN secret k INDEXED BY sqlite_autoindex_secret_1 ON k.subscription = s.seq \
-     WHERE x.event_type = (SELECT id FROM event_type WHERE name = ?1)"
+     CROSS JOIN _webhook_registry_subscription s INDEXED BY _webhook_registry_subscription_seq ON \
+     s.seq = r.subscription \
+     LEFT JOIN _webhook_registry_secret k INDEXED BY sqlite_autoindex__webhook_registry_secret_1 \
+     ON k.subscription = s.seq \
+     WHERE x.event_type = (SELECT id FROM _webhook_registry_event_type WHERE name = ?1)"
 );
 /// Selects one subscription by its id, whatever its patterns are.
 const SELECT_ONE: &str = select_subscribers!(
-    " FROM subscription s INDEXED BY subscription_seq \
-     LEFT JOIN secret k INDEXED BY sqlite_autoindex_secret_1 ON k.subscription = s.seq \
-     WHERE s.seq = (SELECT seq FROM subscription WHERE id = ?1)"
+    " FROM _webhook_registry_subscription s INDEXED BY _webhook_registry_subscription_seq \
+     LEFT JOIN _webhook_registry_secret k INDEXED BY sqlite_autoindex__webhook_registry_secret_1 \
+     ON k.subscription = s.seq \
+     WHERE s.seq = (SELECT seq FROM _webhook_registry_subscription WHERE id = ?1)"
 );
 /// The greatest number of expected subscribers for which [`SELECT_FEW`] is used.
 const FEW: usize = 1_000;
@@ -127,12 +135,16 @@ impl Read<'_> {
             .conn
             .prepare_cached(
                 "SELECT s.seq, s.id, s.name, s.enabled, \
-                        (SELECT text FROM pattern WHERE id = r.pattern) \
-                   FROM expansion x INDEXED BY sqlite_autoindex_expansion_1 \
-                   CROSS JOIN subscription_pattern r INDEXED BY subscription_pattern_route ON \
+                        (SELECT text FROM _webhook_registry_pattern WHERE id = r.pattern) \
+                   FROM _webhook_registry_expansion x INDEXED BY \
+                   sqlite_autoindex__webhook_registry_expansion_1 \
+                   CROSS JOIN _webhook_registry_subscription_pattern r INDEXED BY \
+                   _webhook_registry_subscription_pattern_route ON \
                    r.pattern = x.pattern \
-                   CROSS JOIN subscription s INDEXED BY subscription_seq ON s.seq = r.subscription \
-                  WHERE x.event_type = (SELECT id FROM event_type WHERE name = ?1) \
+                   CROSS JOIN _webhook_registry_subscription s INDEXED BY \
+                   _webhook_registry_subscription_seq ON s.seq = r.subscription \
+                  WHERE x.event_type = (SELECT id FROM _webhook_registry_event_type WHERE name = \
+                  ?1) \
                   ORDER BY s.seq, r.position",
             )
             .map_sqlite_err()?;

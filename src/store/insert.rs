@@ -62,7 +62,7 @@ impl Inserter<'_> {
             integer(*revision)?,
         ];
         let seq = match self.subscription.insert(row) {
-            Err(cause) if is_taken(&cause, "subscription.name") => {
+            Err(cause) if is_taken(&cause, "_webhook_registry_subscription.name") => {
                 return self.write.holder(name).map(Err);
             }
             result => result.map_sqlite_err()?,

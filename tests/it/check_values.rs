@@ -20,6 +20,16 @@ fn found(sql: &str, said: &str, about: Option<usize>) {
     assert_eq!(found.len(), 1, "{sql}: {said}: {report}");
 }
 
+/// Returns the statement that sets columns of a table where a condition holds.
+fn set(table: &str, columns: &str, condition: &str) -> String {
+    format!("UPDATE _webhook_registry_{table} SET {columns} WHERE {condition}")
+}
+
+/// Returns the statement that sets columns of the first subscription.
+fn set_first(columns: &str) -> String {
+    set("subscription", columns, "seq = 1")
+}
+
 /// A text of this many characters, as SQL.
 fn text(length: usize) -> String {
     format!("printf('%.{length}c', 'x')")
@@ -36,7 +46,7 @@ fn a_name_that_no_create_takes_is_a_finding() {
         ("'a' || char(133) || 'b'".to_owned(), "its name: a name cannot hold control characters"),
         ("'a' || char(0) || 'b'".to_owned(), "its name: a name cannot hold control characters"),
     ] {
-        found(&format!("UPDATE subscription SET name = {value} WHERE seq = 1"), said, Some(0));
+        found(&set_first(&format!("name = {value}")), said, Some(0));
     }
 }
 
@@ -63,14 +73,14 @@ fn a_url_that_no_create_takes_is_a_finding() {
         "'https://256.256.256.256/'".to_owned(),
         format!("'https://example.com/' || {}", text(2_048)),
     ] {
-        let sql = format!("UPDATE subscription SET url = {value} WHERE seq = 1");
-        found(&sql, "its url: ", Some(0));
+        found(&set_first(&format!("url = {value}")), "its url: ", Some(0));
     }
 }
 
 #[test]
 fn another_text_of_a_subscription_that_no_create_takes_is_a_finding() {
-    let set = |what: &str| format!("UPDATE subscription SET {what} WHERE seq = 1");
+    let set =
+        |what: &str| format!("UPDATE _webhook_registry_subscription SET {what} WHERE seq = 1");
     found(&set(&format!("description = {}", text(4_097))), "its description: ", Some(0));
     found(&set("description = 'a' || char(0)"), "its description: ", Some(0));
     let keys: Vec<String> = (0..51).map(|key| format!(r#""k{key}": "v""#)).collect();
@@ -90,14 +100,15 @@ fn another_text_of_a_subscription_that_no_create_takes_is_a_finding() {
 fn a_pattern_or_an_event_type_that_nobody_can_register_is_a_finding() {
     let long = text(257);
     for value in ["''", "'**'", "'a b'", "'[a'", "'a' || char(233)", &long] {
-        let sql = format!("UPDATE pattern SET text = {value} WHERE text = '*.v1'");
+        let sql =
+            format!("UPDATE _webhook_registry_pattern SET text = {value} WHERE text = '*.v1'");
         found(&sql, "a pattern that is none", Some(1));
     }
     for value in ["''", "'a*'", "'a b'", "'a' || char(0)", &long] {
-        let sql = format!("UPDATE event_type SET name = {value} WHERE id = 1");
+        let sql = set("event_type", &format!("name = {value}"), "id = 1");
         found(&sql, "has a name that is none", None);
     }
-    let set = |what: &str| format!("UPDATE event_type SET {what} WHERE id = 1");
+    let set = |what: &str| set("event_type", what, "id = 1");
     for value in ["'a' || char(0)", &text(4_097)] {
         found(&set(&format!("description = {value}")), "the description of event type", None);
     }
@@ -110,7 +121,9 @@ fn a_pattern_or_an_event_type_that_nobody_can_register_is_a_finding() {
 #[test]
 fn a_secret_that_nobody_can_set_is_a_finding() {
     let set = |what: &str| {
-        format!("UPDATE secret SET {what} WHERE subscription = 2 AND expires_at IS NULL")
+        format!(
+            "UPDATE _webhook_registry_secret SET {what} WHERE subscription = 2 AND expires_at IS NULL"
+        )
     };
     let cannot = "cannot be decoded";
     for value in ["''", "'whsec_'", "'no base64!'", "'QQ-_'", "'A'"] {
@@ -122,7 +135,8 @@ fn a_secret_that_nobody_can_set_is_a_finding() {
     let time = "has a time that no registry writes";
     for value in [-1, 253_402_300_800_000_i64] {
         found(&set(&format!("created_at = {value}")), time, Some(1));
-        let old = format!("UPDATE secret SET expires_at = {value} WHERE expires_at IS NOT NULL");
+        let old = format!("expires_at = {value}");
+        let old = self::set("secret", &old, "expires_at IS NOT NULL");
         found(&old, time, Some(1));
     }
 }
@@ -141,7 +155,7 @@ fn a_number_or_time_of_a_subscription_that_no_registry_writes_is_a_finding() {
         ("id = ''", "its id is none"),
     ] {
         let file = file();
-        execute(&file.path, &format!("UPDATE subscription SET {value} WHERE seq = 1"));
+        execute(&file.path, &set_first(value));
         let report = check(&file.path);
         let said = report.findings().iter().any(|finding| finding.message().contains(said));
         assert!(said, "{value}: {report}");
@@ -159,7 +173,7 @@ fn values_at_their_limits_are_sound() {
         ("created_at", "0".to_owned()),
         ("updated_at", "253402300799999".to_owned()),
     ] {
-        execute(&file.path, &format!("UPDATE subscription SET {column} = {value} WHERE seq = 1"));
+        execute(&file.path, &set_first(&format!("{column} = {value}")));
     }
     let report = check(&file.path);
     assert!(report.is_sound(), "{report}");

@@ -306,11 +306,11 @@ fn debug_of_an_export_contains_no_secret() {
 fn a_corrupt_registry_is_reported_and_not_partially_exported() {
     let folder = tempfile::tempdir().unwrap();
     for (n, sql) in [
-        "UPDATE subscription SET metadata = '[' WHERE name = 'b'",
-        "UPDATE secret SET text = '*' WHERE subscription = 2",
-        "DELETE FROM secret WHERE subscription = 2",
-        "DELETE FROM subscription_pattern WHERE subscription = 2",
-        "UPDATE event_type SET json_schema = '{' WHERE id = 3",
+        "UPDATE _webhook_registry_subscription SET metadata = '[' WHERE name = 'b'",
+        "UPDATE _webhook_registry_secret SET text = '*' WHERE subscription = 2",
+        "DELETE FROM _webhook_registry_secret WHERE subscription = 2",
+        "DELETE FROM _webhook_registry_subscription_pattern WHERE subscription = 2",
+        "UPDATE _webhook_registry_event_type SET json_schema = '{' WHERE id = 3",
     ]
     .into_iter()
     .enumerate()
