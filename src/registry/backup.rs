@@ -45,7 +45,8 @@ impl Registry {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn backup(&self, path: impl AsRef<Path>) -> Result<()> {
-        self.inner.store.backup(&absolute(path.as_ref())?)
+        let path = absolute(path.as_ref())?;
+        self.tracked("backup", |progress| self.inner.store.backup(&path, progress))
     }
 
     /// Copies the registry into memory. Requires the feature `test-util`.
@@ -80,7 +81,8 @@ impl Registry {
     #[cfg(feature = "test-util")]
     #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
     pub fn fork(&self) -> Result<Registry> {
-        let super::handle::Inner { store, cache: _, clock, rules } = &*self.inner;
-        Ok(Registry::new(store.fork()?, clock.clone(), rules.clone()))
+        let super::handle::Inner { store, cache: _, clock, rules, progress } = &*self.inner;
+        let store = self.tracked("fork", |progress| store.fork(progress))?;
+        Ok(Registry::new(store, clock.clone(), rules.clone(), progress.clone()))
     }
 }

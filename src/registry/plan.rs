@@ -189,39 +189,52 @@ impl Registry {
     /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `plan`: the registry or its catalog
     ///   has changed since, or the plan was made for another file. Make a new plan.
     pub fn apply(&self, plan: Plan) -> Result<Applied> {
-        self.write_or_suggest(|tx| {
-            let Plan { basis, steps: _, actions } = plan;
-            let refuse = |why: &str| Err(Error::conflict_field("plan", why));
-            if basis.file != tx.file_id()? {
-                return refuse("was made on another file");
-            }
-            if basis.last_change != tx.last_change()? {
-                return refuse("is out of date: the registry has changed since it was made");
-            }
-            tx.expect_changes(actions.len());
-            let catalog = &mut CatalogLookup::new(tx);
-            let (mut applied, mut problems) = (Applied::default(), Vec::new());
-            for (index, action) in actions.into_iter().enumerate() {
-                match action {
-                    Action::Declare(declared) => match self.declare(tx, *declared, catalog) {
-                        Ok(Ensured::Created(created)) => applied.created.push(created),
-                        Ok(Ensured::Updated(subscription)) => applied.updated.push(subscription),
-                        Ok(Ensured::Unchanged(_)) => {}
-                        Err(error) if error.kind() == ErrorKind::Invalid => {
-                            problems.extend(
-                                error.problems().iter().map(|fault| fault.clone().within(index)),
-                            );
-                        }
-                        Err(error) => return Err(error),
-                    },
-                    Action::Delete(id) => {
-                        let writer = SubscriptionWriter::new(tx, self.inner.clock.now());
-                        writer.delete(&current(tx, id, None)?)?;
-                        applied.deleted.push(id);
-                    }
+        self.tracked("apply", |progress| {
+            self.write_or_suggest(|tx| {
+                let Plan { basis, steps: _, actions } = plan;
+                let refuse = |why: &str| Err(Error::conflict_field("plan", why));
+                if basis.file != tx.file_id()? {
+                    return refuse("was made on another file");
                 }
-            }
-            if problems.is_empty() { Ok(applied) } else { Err(Error::invalid(problems)) }
+                if basis.last_change != tx.last_change()? {
+                    return refuse("is out of date: the registry has changed since it was made");
+                }
+                tx.expect_changes(actions.len());
+                progress.begin_entries(actions.len());
+                let catalog = &mut CatalogLookup::new(tx);
+                let (mut applied, mut problems) = (Applied::default(), Vec::new());
+                for (index, action) in actions.into_iter().enumerate() {
+                    match action {
+                        Action::Declare(declared) => match self.declare(tx, *declared, catalog) {
+                            Ok(Ensured::Created(created)) => applied.created.push(created),
+                            Ok(Ensured::Updated(subscription)) => {
+                                applied.updated.push(subscription)
+                            }
+                            Ok(Ensured::Unchanged(_)) => {}
+                            Err(error) if error.kind() == ErrorKind::Invalid => {
+                                problems.extend(
+                                    error
+                                        .problems()
+                                        .iter()
+                                        .map(|fault| fault.clone().within(index)),
+                                );
+                            }
+                            Err(error) => return Err(error),
+                        },
+                        Action::Delete(id) => {
+                            let writer = SubscriptionWriter::new(tx, self.inner.clock.now());
+                            writer.delete(&current(tx, id, None)?)?;
+                            applied.deleted.push(id);
+                        }
+                    }
+                    progress.advance();
+                }
+                if !problems.is_empty() {
+                    return Err(Error::invalid(problems));
+                }
+                progress.complete()?;
+                Ok(applied)
+            })
         })
     }
 }

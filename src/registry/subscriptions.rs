@@ -60,29 +60,38 @@ impl Registry {
         list: impl IntoIterator<Item = NewSubscription>,
     ) -> Result<Vec<Created>> {
         let list: Vec<NewSubscription> = list.into_iter().collect();
-        self.write_or_suggest(|tx| {
-            let mut catalog = CatalogLookup::new(tx);
-            let drafts = validate_all(&mut catalog, &self.inner.rules, list)?;
-            let now = self.inner.clock.now();
-            let mut last_id = tx.last_id()?;
-            tx.expect_changes(drafts.len());
-            let mut random = self.random_buffer(drafts.len());
-            let (writer, mut inserter) =
-                (SubscriptionWriter::new(tx, now), tx.inserter(Some(&catalog))?);
-            let (mut all, mut taken) = (Vec::with_capacity(drafts.len()), Vec::new());
-            for (index, draft) in drafts.into_iter().enumerate() {
-                let created = build(draft, now, last_id, &mut random)?;
-                last_id = Some(created.subscription.id);
-                let secrets = std::slice::from_ref(&created.secret);
-                match writer.insert(&mut inserter, &created.subscription, secrets) {
-                    Err(error) if error.kind() == ErrorKind::Conflict => {
-                        taken.extend(error.problems().iter().map(|it| it.clone().within(index)));
+        self.tracked("create_all", |progress| {
+            self.write_or_suggest(|tx| {
+                let mut catalog = CatalogLookup::new(tx);
+                let drafts = validate_all(&mut catalog, &self.inner.rules, list)?;
+                let now = self.inner.clock.now();
+                let mut last_id = tx.last_id()?;
+                tx.expect_changes(drafts.len());
+                progress.begin_entries(drafts.len());
+                let mut random = self.random_buffer(drafts.len());
+                let (writer, mut inserter) =
+                    (SubscriptionWriter::new(tx, now), tx.inserter(Some(&catalog))?);
+                let (mut all, mut taken) = (Vec::with_capacity(drafts.len()), Vec::new());
+                for (index, draft) in drafts.into_iter().enumerate() {
+                    let created = build(draft, now, last_id, &mut random)?;
+                    last_id = Some(created.subscription.id);
+                    let secrets = std::slice::from_ref(&created.secret);
+                    match writer.insert(&mut inserter, &created.subscription, secrets) {
+                        Err(error) if error.kind() == ErrorKind::Conflict => {
+                            taken
+                                .extend(error.problems().iter().map(|it| it.clone().within(index)));
+                        }
+                        inserted => inserted?,
                     }
-                    inserted => inserted?,
+                    all.push(created);
+                    progress.advance();
                 }
-                all.push(created);
-            }
-            if taken.is_empty() { Ok(all) } else { Err(Error::conflict(taken)) }
+                if !taken.is_empty() {
+                    return Err(Error::conflict(taken));
+                }
+                progress.complete()?;
+                Ok(all)
+            })
         })
     }
 

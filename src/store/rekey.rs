@@ -38,6 +38,7 @@ use super::secret_codec::SecretCodec;
 use super::settings::Access;
 use super::transaction::{Read, Write};
 use crate::error::{Error, ErrorKind, Result};
+use crate::progress::Tracker;
 use crate::secret::EncryptionKey;
 
 /// The number of subscriptions that one query reads. It bounds how many of them are in memory at
@@ -58,7 +59,7 @@ impl Store {
     /// The new state is in the `-wal` only, until it is complete. Up to that moment a failure is
     /// undone by removing the `-wal`, which needs no disk space. The next connection is opened
     /// before the file is locked, because opening one can fail too.
-    pub(crate) fn rekey(&self, key: Option<&EncryptionKey>) -> Result<()> {
+    pub(crate) fn rekey(&self, key: Option<&EncryptionKey>, progress: &Tracker) -> Result<()> {
         if self.read_only {
             return Err(Error::read_only());
         }
@@ -80,7 +81,7 @@ impl Store {
         let changed = self
             .lock_file(&conn)
             .map_err(|error| Failed { error, new: None })
-            .and_then(|()| self.change(&mut conn, path, &codec, key));
+            .and_then(|()| self.change(&mut conn, path, &codec, key, progress));
         let failed = match changed {
             Ok(new) => {
                 *codec = new;
@@ -129,14 +130,16 @@ impl Store {
         path: &Path,
         old: &SecretCodec,
         key: Option<&EncryptionKey>,
+        progress: &Tracker,
     ) -> Result<SecretCodec, Failed> {
         // SQLite must not copy anything into the file before the new state is complete.
         let mut new = None;
         let written = conn
             .pragma_update(None, "wal_autocheckpoint", 0)
             .map_sqlite_err()
-            .and_then(|()| rewrite_secrets(conn, old, key, &mut new))
-            .and_then(|()| rewrite_pages(conn, path));
+            .and_then(|()| rewrite_secrets(conn, old, key, &mut new, progress))
+            .and_then(|()| rewrite_pages(conn, path))
+            .and_then(|()| progress.complete());
         if let Err(error) = written {
             if self.undo(conn, path).is_ok() {
                 return Err(Failed { error, new: None });
@@ -348,7 +351,7 @@ fn rewrite_pages(conn: &mut Connection, path: &Path) -> Result<()> {
     let name = ToSqlOutput::Borrowed(ValueRef::Text(part.path().as_os_str().as_encoded_bytes()));
     conn.execute("VACUUM INTO ?1", [name]).map_sqlite_err()?;
     let from = connect(part.path(), Access::Read)?;
-    copy::copy(&from, conn)
+    copy::copy(&from, conn, None)
 }
 
 /// Encrypts every secret with the new key. `new` is set to the new codec before the commit, because
@@ -358,11 +361,16 @@ fn rewrite_secrets(
     old: &SecretCodec,
     key: Option<&EncryptionKey>,
     new: &mut Option<SecretCodec>,
+    progress: &Tracker,
 ) -> Result<()> {
     let tx = Transaction::new_unchecked(conn, TransactionBehavior::Exclusive).map_sqlite_err()?;
     let codec = &*new.insert(SecretCodec::set_key(&tx, key)?);
     let from = Read::new(&tx, old);
     let to = Write::new(&tx, codec);
+    if progress.is_active() {
+        // The last step is the pages.
+        progress.begin(from.len()?.saturating_add(1));
+    }
     let mut after = from.start()?;
     loop {
         let batch = from.ids_after(after, BATCH)?;
@@ -371,6 +379,7 @@ fn rewrite_secrets(
         };
         for (seq, id) in batch {
             to.set_secrets(seq, id, &from.secrets(seq, id)?)?;
+            progress.advance();
         }
         after = last;
     }

@@ -67,6 +67,7 @@ mod patterns;
 mod permissions;
 mod plan_equivalence;
 mod plans;
+mod progress;
 mod query_string;
 #[cfg(unix)]
 mod read_only_replaced_file;
