@@ -48,7 +48,7 @@ impl Registry {
         self.inner.store.backup(&absolute(path.as_ref())?)
     }
 
-    /// Copies the registry into memory.
+    /// Copies the registry into memory. Requires the feature `test-util`.
     ///
     /// The fork is a snapshot and can be written to, even if the original is read-only. Changes to
     /// one are not visible in the other. The fork has the clock and the rules of the original.

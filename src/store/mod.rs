@@ -23,6 +23,7 @@ mod findings;
 mod handle;
 mod history;
 mod insert;
+mod io_error;
 mod matching_subscriptions;
 mod migrate;
 mod open;
@@ -30,6 +31,7 @@ mod paths;
 #[cfg(feature = "encryption")]
 mod pending_rekey;
 mod reader_pool;
+mod refusal;
 mod registry_row;
 #[cfg(feature = "encryption")]
 mod rekey;

@@ -96,7 +96,7 @@ fn check_finds_expansion_rows_that_differ_from_the_patterns() {
     let of = "(SELECT id FROM _webhook_registry_pattern WHERE text = 'channel.*')";
     finds(
         &format!("DELETE FROM _webhook_registry_expansion WHERE pattern = {of}"),
-        "its pattern \"channel.*\" covers \"channel.a.v1\", \"channel.b.v2\" and is not expanded \
+        "its pattern \"channel.*\" matches \"channel.a.v1\", \"channel.b.v2\" and is not expanded \
          into it",
         Some(0),
     );
@@ -104,37 +104,37 @@ fn check_finds_expansion_rows_that_differ_from_the_patterns() {
         "INSERT INTO _webhook_registry_expansion SELECT t.id, p.id FROM \
          _webhook_registry_event_type t, _webhook_registry_pattern p \
          WHERE t.name = 'agent.a.v1' AND p.text = 'channel.*'",
-        r#""channel.*" is expanded into event types that it does not cover (1)"#,
+        r#""channel.*" is expanded into event types that it does not match (1)"#,
         Some(0),
     );
     finds(
         "INSERT INTO _webhook_registry_event_type (name) VALUES ('agent.new.v1')",
-        r#"covers "agent.new.v1""#,
+        r#"matches "agent.new.v1""#,
         Some(1),
     );
     finds(
         "INSERT INTO _webhook_registry_event_type (name) VALUES ('agent.new.v2')",
-        r#"which it shares with 1 more, covers"#,
+        r#"which it shares with 1 more, matches"#,
         Some(0),
     );
     finds(
         "INSERT INTO _webhook_registry_event_type (name) VALUES ('d.v1'), ('e.v1'), ('f.v1'), \
          ('g.v1'), ('h.v1'), \
          ('i.v1'), ('j.v1')",
-        "its pattern \"*.v1\" covers \"d.v1\", \"e.v1\", \"f.v1\", \"g.v1\", \"h.v1\" and 2 more \
+        "its pattern \"*.v1\" matches \"d.v1\", \"e.v1\", \"f.v1\", \"g.v1\", \"h.v1\" and 2 more \
          and is not expanded into it",
         Some(1),
     );
     finds(
         "INSERT INTO _webhook_registry_event_type (name) VALUES ('d.v1'), ('e.v1'), ('f.v1'), \
          ('g.v1'), ('h.v1')",
-        "its pattern \"*.v1\" covers \"d.v1\", \"e.v1\", \"f.v1\", \"g.v1\", \"h.v1\" and is not \
+        "its pattern \"*.v1\" matches \"d.v1\", \"e.v1\", \"f.v1\", \"g.v1\", \"h.v1\" and is not \
          expanded into it",
         Some(1),
     );
     finds(
         "UPDATE _webhook_registry_event_type SET name = 'moved.v3' WHERE name = 'channel.b.v2'",
-        "event types that it does not cover (1)",
+        "event types that it does not match (1)",
         Some(0),
     );
     finds(
