@@ -91,7 +91,8 @@
 //!
 //! - `webhook_registry_subscriptions`: `id`, `name`, `url`, `enabled` (0 or 1), `events` (a JSON
 //!   array, in order), `description`, `metadata` (a JSON object, `{}` when there is none),
-//!   `created_at` and `updated_at` (milliseconds since 1970, UTC), `revision`
+//!   `created_at` and `updated_at` (milliseconds since 1970, UTC), `revision`, `disabled_reason`
+//!   (null when there is none) and `disabled_at` (as the other times, null while enabled)
 //! - `webhook_registry_event_types`: `name`, `description`, `json_schema`
 //! - `webhook_registry_subscribers`: `event_type`, `id`, `name`, `url`, exactly as
 //!   [`Registry::subscribers`] returns them

@@ -68,7 +68,8 @@ impl Registry {
             self.read(|tx| {
                 let mut report = Report::default();
                 if progress.is_active() {
-                    // The two parts before the subscriptions. A count that fails is a finding later on.
+                    // Two parts come before the subscriptions. A count that fails is a finding
+                    // later on.
                     progress.begin(tx.len().unwrap_or(0).saturating_add(2));
                 }
                 tx.check_file(&mut report)?;

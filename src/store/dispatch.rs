@@ -11,7 +11,7 @@ use rusqlite::{CachedStatement, Row, Rows};
 use super::error::MapSqliteErr as _;
 use super::rows::{
     breaks_a_rule, decode_flag, decode_pattern, id_of, metadata_of, name_of, text_of,
-    valid_position,
+    valid_position, valid_reason,
 };
 use super::secrets::{has_secret, secret_columns};
 use super::transaction::Read;
@@ -110,6 +110,7 @@ pub(crate) struct RouteRow {
     pub(crate) id: SubscriptionId,
     pub(crate) name: String,
     pub(crate) enabled: bool,
+    pub(crate) disabled_reason: Option<String>,
     pub(crate) patterns: Vec<EventPattern>,
 }
 
@@ -135,7 +136,8 @@ impl Read<'_> {
             .conn
             .prepare_cached(
                 "SELECT s.seq, s.id, s.name, s.enabled, \
-                        (SELECT text FROM _webhook_registry_pattern WHERE id = r.pattern) \
+                        (SELECT text FROM _webhook_registry_pattern WHERE id = r.pattern), \
+                        s.disabled_reason \
                    FROM _webhook_registry_expansion x INDEXED BY \
                    sqlite_autoindex__webhook_registry_expansion_1 \
                    CROSS JOIN _webhook_registry_subscription_pattern r INDEXED BY \
@@ -156,12 +158,16 @@ impl Read<'_> {
             let pattern = decode_pattern(row, 4)?;
             match routes.last_mut().filter(|route| route.id == id) {
                 Some(route) => route.patterns.push(pattern),
-                None => routes.push(RouteRow {
-                    id,
-                    name: name_of(row, 2, id)?.to_owned(),
-                    enabled: decode_flag(row, 3)?,
-                    patterns: vec![pattern],
-                }),
+                None => {
+                    let enabled = decode_flag(row, 3)?;
+                    routes.push(RouteRow {
+                        id,
+                        name: name_of(row, 2, id)?.to_owned(),
+                        enabled,
+                        disabled_reason: valid_reason(row, 5, id, enabled)?.map(str::to_owned),
+                        patterns: vec![pattern],
+                    });
+                }
             }
         }
         Ok(routes)

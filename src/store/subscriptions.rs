@@ -21,9 +21,10 @@ macro_rules! select {
         concat!(
             "SELECT s.seq, s.id, s.name, s.url, s.enabled, s.description, s.metadata, \
              s.created_at, s.updated_at, ",
-            "s.revision, (SELECT text FROM _webhook_registry_pattern WHERE id = sp.pattern) FROM \
-             _webhook_registry_subscription s \
-             INDEXED BY _webhook_registry_subscription_seq ",
+            "s.revision, (SELECT text FROM _webhook_registry_pattern WHERE id = sp.pattern), \
+             s.disabled_reason, \
+             s.disabled_at FROM _webhook_registry_subscription s INDEXED BY \
+             _webhook_registry_subscription_seq ",
             "LEFT JOIN _webhook_registry_subscription_pattern sp INDEXED BY \
              sqlite_autoindex__webhook_registry_subscription_pattern_1 ",
             "ON sp.subscription = s.seq WHERE ", $($conditions)*,
@@ -74,8 +75,9 @@ pub(super) const EVERY: &str = select!("1");
 
 /// Inserts a row, whose `seq` SQLite chooses.
 pub(super) const INSERT_SUBSCRIPTION: &str = "INSERT INTO _webhook_registry_subscription \
-     (id, name, url, enabled, description, metadata, created_at, updated_at, revision) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+     (id, name, url, enabled, description, metadata, created_at, updated_at, revision, \
+      disabled_reason, disabled_at) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
 
 /// A subscription that is to be changed, with its position and its secrets.
 pub(crate) struct Current {
@@ -343,15 +345,23 @@ impl Write<'_> {
         after: &Subscription,
         secrets: Option<&[IssuedSecret]>,
     ) -> Result<Result<(), NameTaken>> {
-        let Subscription { fields, updated_at, revision, .. } = after;
-        let SubscriptionFields { name, url, events, enabled, description, metadata } = fields;
+        let Subscription { fields, disabled_at, updated_at, revision, .. } = after;
+        let SubscriptionFields {
+            name,
+            url,
+            events,
+            enabled,
+            description,
+            metadata,
+            disabled_reason,
+        } = fields;
         let mut update = self
             .conn
             .prepare_cached(
                 "UPDATE _webhook_registry_subscription SET name = ?2, url = ?3, enabled = ?4, \
                  description = ?5, \
-                 metadata = ?6, \
-                 updated_at = ?7, revision = ?8 WHERE seq = ?1",
+                 metadata = ?6, updated_at = ?7, revision = ?8, disabled_reason = ?9, \
+                 disabled_at = ?10 WHERE seq = ?1",
             )
             .map_sqlite_err()?;
         let row = params![
@@ -363,6 +373,8 @@ impl Write<'_> {
             encode_metadata(metadata)?,
             millis(*updated_at)?,
             integer(*revision)?,
+            disabled_reason,
+            disabled_at.map(millis).transpose()?,
         ];
         match update.execute(row) {
             Err(cause) if is_taken(&cause, "_webhook_registry_subscription.name") => {

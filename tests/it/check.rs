@@ -345,6 +345,32 @@ fn check_finds_rows_that_do_not_decode_or_violate_a_rule() {
         "its description: a description has at most",
         Some(0),
     );
+    let off = |what: &str| {
+        format!(
+            "UPDATE _webhook_registry_subscription SET {what} WHERE name = \
+                        'off'"
+        )
+    };
+    finds(&set("disabled_reason = 'x'"), "its disabledReason: only a disabled", Some(0));
+    finds(&set("disabled_at = 1"), "its disabledAt: only a disabled subscription has", Some(0));
+    finds(&off("disabled_at = NULL"), "its disabledAt: a disabled subscription has", Some(2));
+    finds(&off("disabled_at = -1"), "a time that no registry writes", Some(2));
+    finds(&off("disabled_reason = ''"), "its disabledReason: a reason cannot be empty", Some(2));
+    finds(
+        &off("disabled_reason = printf('%.*c', 1025, 'x')"),
+        "its disabledReason: a reason has at most 1024 bytes, not 1025",
+        Some(2),
+    );
+    finds(
+        &off("disabled_reason = 'a' || char(0)"),
+        "its disabledReason: a reason cannot hold U+0000",
+        Some(2),
+    );
+    finds(
+        &off("disabled_reason = CAST(x'ff' AS TEXT)"),
+        "the disabledReason of subscription",
+        Some(2),
+    );
     finds(
         "WITH RECURSIVE n (n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM n WHERE n < 300) \
          INSERT INTO _webhook_registry_subscription_pattern SELECT 1, n, 1, 1 FROM n",
@@ -458,8 +484,9 @@ fn check_validates_every_text_of_a_subscription_even_if_another_part_does_not_de
     ] {
         let sql = format!(
             "{damage}; UPDATE _webhook_registry_subscription SET name = '', url = 'xttps://x/', \
-             description = CAST(x'ff' AS TEXT) WHERE seq = 2"
+             description = CAST(x'ff' AS TEXT), disabled_reason = '' WHERE seq = 2"
         );
+        finds(&sql, "its disabledReason: a reason cannot be empty", Some(1));
         finds(&sql, "its url: a URL begins with http:// or https://", Some(1));
         finds(&sql, "its name: a subscription needs a name", Some(1));
         finds(&sql, "the description of subscription 01", Some(1));
