@@ -1,7 +1,6 @@
 //! The calls of a [`Registry`]: the order of their checks and the boundaries of their transactions.
 //! This folder contains no SQL and parses nothing.
 
-mod handle;
 mod options;
 mod suggestions;
 #[cfg(test)]
@@ -12,6 +11,8 @@ mod writer;
 // keep rustfmt from sorting them.
 mod open;
 
+mod handle;
+
 mod subscriptions;
 
 mod dispatch;
@@ -20,7 +21,7 @@ mod event_types;
 
 mod secrets;
 
-mod plan;
+mod compute_plan;
 
 mod history;
 

@@ -34,6 +34,7 @@ mod ensure;
 mod error_precedence;
 mod errors;
 mod escaping;
+mod event_limit;
 mod event_types;
 mod export;
 #[cfg(all(unix, feature = "encryption"))]
