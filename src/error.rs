@@ -64,6 +64,9 @@ pub enum ErrorKind {
     Storage,
     /// The requested part of the history was removed, or never belonged to this file.
     Gone,
+    /// The call would leave more subscriptions than
+    /// [`max_subscriptions`](crate::RegistryOptions::max_subscriptions) allows.
+    LimitReached,
 }
 
 impl ErrorKind {
@@ -73,7 +76,7 @@ impl ErrorKind {
     /// |---|---:|
     /// | `Invalid` | 422 |
     /// | `NotFound` | 404 |
-    /// | `Conflict` | 409 |
+    /// | `Conflict`, `LimitReached` | 409 |
     /// | `Gone` | 410 |
     /// | `ReadOnly` | 403 |
     /// | `Busy` | 503 |
@@ -82,7 +85,7 @@ impl ErrorKind {
         match self {
             ErrorKind::Invalid => 422,
             ErrorKind::NotFound => 404,
-            ErrorKind::Conflict => 409,
+            ErrorKind::Conflict | ErrorKind::LimitReached => 409,
             ErrorKind::Gone => 410,
             ErrorKind::ReadOnly => 403,
             ErrorKind::Busy => 503,
@@ -97,6 +100,7 @@ impl ErrorKind {
             ErrorKind::Invalid => "Invalid input",
             ErrorKind::NotFound => "Not found",
             ErrorKind::Conflict => "Conflict",
+            ErrorKind::LimitReached => "Limit reached",
             ErrorKind::Gone => "No longer available",
             ErrorKind::ReadOnly => "Read-only",
             ErrorKind::Busy => "Temporarily unavailable",

@@ -193,6 +193,7 @@ fn subscription(secret: Option<Value>) -> Value {
         "enabled": {"type": "boolean"},
         "description": description(),
         "metadata": metadata(),
+        "owner": name(),
         "createdAt": time(),
         "updatedAt": time(),
         "revision": {"type": "integer", "minimum": 1, "maximum": u64::MAX},

@@ -143,6 +143,7 @@ mod plan;
 mod random;
 mod registry;
 mod report;
+mod scope;
 mod secret;
 mod serialize;
 mod store;

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::Arc;
 
 use crate::error::visible;
 use crate::id::SubscriptionId;
@@ -22,14 +23,15 @@ pub struct ExplanationEntry {
     subscription_id: SubscriptionId,
     name: String,
     enabled: bool,
+    owner: Option<Arc<str>>,
     patterns: Vec<EventPattern>,
 }
 
 impl Explanation {
     pub(crate) fn new(event_type: &str, routes: Vec<RouteRow>) -> Explanation {
         let entry = |row| {
-            let RouteRow { id, name, enabled, patterns } = row;
-            ExplanationEntry { subscription_id: id, name, enabled, patterns }
+            let RouteRow { id, name, enabled, owner, patterns } = row;
+            ExplanationEntry { subscription_id: id, name, enabled, owner, patterns }
         };
         Explanation {
             event_type: event_type.to_owned(),
@@ -65,6 +67,11 @@ impl ExplanationEntry {
         self.enabled
     }
 
+    /// Returns the subscription's owner, if it has one.
+    pub fn owner(&self) -> Option<&str> {
+        self.owner.as_deref()
+    }
+
     /// Returns the subscription's matching patterns, in their order.
     pub fn patterns(&self) -> &[EventPattern] {
         &self.patterns
@@ -82,7 +89,8 @@ impl fmt::Display for Explanation {
         let names: Vec<_> = entries.iter().map(|entry| visible(&entry.name)).collect();
         let widest = names.iter().map(|name| name.chars().count()).max().unwrap_or_default();
         for (entry, name) in entries.iter().zip(names) {
-            let ExplanationEntry { subscription_id: _, name: _, enabled, patterns } = entry;
+            let ExplanationEntry { subscription_id: _, name: _, enabled, owner: _, patterns } =
+                entry;
             let state = if *enabled { "enabled" } else { "disabled" };
             let patterns: Vec<&str> = patterns.iter().map(EventPattern::as_str).collect();
             write!(f, "\n  {name:widest$}  {state:8}  {}", patterns.join(", "))?;

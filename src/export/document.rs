@@ -39,6 +39,7 @@ pub struct Export {
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Exported {
     pub(super) id: String,
+    pub(super) owner: Option<String>,
     pub(super) fields: SubscriptionFields<String>,
     pub(super) created_at: String,
     pub(super) updated_at: String,
@@ -57,9 +58,10 @@ pub(crate) struct ExportedSecret {
 impl Exported {
     /// Returns the entry of a subscription and its secrets, newest first.
     pub(crate) fn new(subscription: Subscription, secrets: Vec<IssuedSecret>) -> Exported {
-        let Subscription { id, fields, created_at, updated_at, revision } = subscription;
+        let Subscription { id, owner, fields, created_at, updated_at, revision } = subscription;
         Exported {
             id: id.to_string(),
+            owner: owner.as_deref().map(str::to_owned),
             fields: fields.into_unvalidated(),
             created_at: created_at.to_string(),
             updated_at: updated_at.to_string(),
@@ -104,10 +106,13 @@ impl Serialize for Export {
 
 impl Serialize for Exported {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Exported { id, fields, created_at, updated_at, revision, secrets } = self;
+        let Exported { id, owner, fields, created_at, updated_at, revision, secrets } = self;
         let mut object = serializer.serialize_map(None)?;
         object.serialize_entry("subscriptionId", id)?;
         fields.serialize_entries(&mut object, None)?;
+        if let Some(owner) = owner {
+            object.serialize_entry("owner", owner)?;
+        }
         object.serialize_entry("createdAt", created_at)?;
         object.serialize_entry("updatedAt", updated_at)?;
         object.serialize_entry("revision", revision)?;

@@ -5,7 +5,9 @@ use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::event_type::EventType;
 use crate::id::SubscriptionId;
 use crate::secret::{IssuedSecret, MAX_OLD, SigningSecret};
-use crate::subscription::{Draft, ListProblems, Rejection, Rules, Subscription, Validated};
+use crate::subscription::{
+    Draft, ListProblems, Rejection, Rules, Subscription, Validated, check_owner,
+};
 use crate::time::Millis;
 
 /// The highest revision of an imported subscription. SQLite's integers have to hold those that
@@ -50,8 +52,10 @@ impl Export {
         }
         let mut found: Vec<Problem> = in_list("eventTypes", problems).collect();
 
-        let names = subscriptions.iter().map(|exported| exported.fields.name.as_str());
-        let mut problems = ListProblems::new(names);
+        let names = subscriptions
+            .iter()
+            .map(|exported| (exported.owner.as_deref(), exported.fields.name.as_str()));
+        let mut problems = ListProblems::within(names);
         let (mut valid_subscriptions, mut last_id) =
             (Vec::with_capacity(subscriptions.len()), None);
         for (index, exported) in subscriptions.into_iter().enumerate() {
@@ -88,7 +92,7 @@ impl Exported {
         last_id: &mut Option<SubscriptionId>,
         rules: &Rules,
     ) -> Validated<ImportedSubscription> {
-        let Exported { id, fields, created_at, updated_at, revision, secrets } = self;
+        let Exported { id, owner, fields, created_at, updated_at, revision, secrets } = self;
         let mut problems = Vec::new();
         let id = validate_id(&id, last_id, &mut problems);
         // Without a catalog: an exported subscription can name event types that are not registered.
@@ -100,6 +104,9 @@ impl Exported {
             }
             Err(failed) => return Err(failed),
         };
+        if let Some(Err(why)) = owner.as_deref().map(check_owner) {
+            problems.push(Problem::new("owner", why));
+        }
         let created_at = validate_time("createdAt", &created_at, &mut problems);
         let updated_at = validate_time("updatedAt", &updated_at, &mut problems);
         if !(1..=MAX_REVISION).contains(&revision) {
@@ -109,7 +116,9 @@ impl Exported {
         let secrets = validate_secrets(secrets, rules.min_secret_bytes, &mut problems);
         match (id, fields, created_at, updated_at) {
             (Some(id), Some(fields), Some(created_at), Some(updated_at)) if problems.is_empty() => {
-                let subscription = Subscription { id, fields, created_at, updated_at, revision };
+                let owner = owner.map(Into::into);
+                let subscription =
+                    Subscription { id, owner, fields, created_at, updated_at, revision };
                 Ok(ImportedSubscription { subscription, secrets })
             }
             _ => Err(Rejection::Problems(problems)),

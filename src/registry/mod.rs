@@ -10,6 +10,7 @@ mod handle;
 mod history;
 mod open;
 mod options;
+mod owners;
 mod plan;
 mod secrets;
 mod subscriptions;

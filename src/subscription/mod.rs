@@ -22,5 +22,5 @@ pub use update::SubscriptionUpdate;
 pub(crate) use update::Updated;
 pub(crate) use validation::{
     EventCatalog, MAX_EVENTS, MAX_KEY, MAX_METADATA, MAX_NAME, MAX_VALUE, Rejection, Rules,
-    StoredParts, Validated, check_metadata, check_recipient,
+    StoredParts, Validated, check_metadata, check_owner, check_recipient,
 };

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -15,11 +16,12 @@ use crate::time::Millis;
 /// # JSON
 ///
 /// The keys of the webhook API that this crate mirrors, in this order: `subscriptionId`, `name`,
-/// `url`, `events`, `enabled`, then `description` and `metadata` when set, `createdAt` and
+/// `url`, `events`, `enabled`, then `description`, `metadata` and `owner` when set, `createdAt` and
 /// `updatedAt` (RFC 3339 in UTC with milliseconds and `Z`), `revision`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Subscription {
     pub(crate) id: SubscriptionId,
+    pub(crate) owner: Option<Arc<str>>,
     pub(crate) fields: SubscriptionFields,
     pub(crate) created_at: Millis,
     pub(crate) updated_at: Millis,
@@ -32,7 +34,16 @@ impl Subscription {
         self.id
     }
 
-    /// Returns the name, which is unique in the file.
+    /// Returns the owner, which never changes. `None` if the subscription has none.
+    ///
+    /// It is that of the handle that created the subscription, see
+    /// [`Registry::for_owner`](crate::Registry::for_owner).
+    pub fn owner(&self) -> Option<&str> {
+        self.owner.as_deref()
+    }
+
+    /// Returns the name, which is unique among the subscriptions of the owner, or among those
+    /// without one.
     pub fn name(&self) -> &str {
         &self.fields.name
     }
@@ -82,6 +93,7 @@ impl Subscription {
     pub(crate) fn next_revision(&self, fields: SubscriptionFields, now: Millis) -> Subscription {
         Subscription {
             id: self.id,
+            owner: self.owner.clone(),
             fields,
             created_at: self.created_at,
             updated_at: now,
@@ -94,9 +106,12 @@ impl Subscription {
         object: &mut M,
         secret: Option<&SigningSecret>,
     ) -> Result<(), M::Error> {
-        let Subscription { id, fields, created_at, updated_at, revision } = self;
+        let Subscription { id, owner, fields, created_at, updated_at, revision } = self;
         object.serialize_entry("subscriptionId", id)?;
         fields.serialize_entries(object, secret)?;
+        if let Some(owner) = owner {
+            object.serialize_entry("owner", owner.as_ref())?;
+        }
         object.serialize_entry("createdAt", created_at)?;
         object.serialize_entry("updatedAt", updated_at)?;
         object.serialize_entry("revision", revision)
@@ -105,11 +120,12 @@ impl Subscription {
 
 impl fmt::Debug for Subscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Subscription { id, fields, created_at, updated_at, revision } = self;
+        let Subscription { id, owner, fields, created_at, updated_at, revision } = self;
         let mut debug = f.debug_struct("Subscription");
         debug.field("id", id);
         fields.debug_fields(&mut debug, None);
         debug
+            .field("owner", owner)
             .field("created_at", created_at)
             .field("updated_at", updated_at)
             .field("revision", revision)
