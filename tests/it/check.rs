@@ -102,7 +102,7 @@ fn check_finds_expansion_rows_that_differ_from_the_patterns() {
     );
     finds(
         "INSERT INTO _webhook_registry_expansion SELECT t.id, p.id FROM \
-         _webhook_registry_event_type t, pattern p \
+         _webhook_registry_event_type t, _webhook_registry_pattern p \
          WHERE t.name = 'agent.a.v1' AND p.text = 'channel.*'",
         r#""channel.*" is expanded into event types that it does not cover (1)"#,
         Some(0),
@@ -150,12 +150,14 @@ fn check_finds_dangling_references_and_orphan_rows() {
     finds(orphans, r#"the pattern "nobody.*" belongs to no subscription; export"#, None);
     finds(
         "DELETE FROM _webhook_registry_subscription WHERE name = 'bi'",
-        "rows of the table secret belong to no row of subscription: 2",
+        "rows of the table _webhook_registry_secret belong to no row of \
+         _webhook_registry_subscription: 2",
         None,
     );
     finds(
         "DELETE FROM _webhook_registry_pattern WHERE text = '*.v1'",
-        "rows of the table subscription_pattern belong to no row of pattern",
+        "rows of the table _webhook_registry_subscription_pattern belong to no row of \
+         _webhook_registry_pattern",
         None,
     );
     finds(
@@ -165,7 +167,7 @@ fn check_finds_dangling_references_and_orphan_rows() {
     );
     finds(
         "DELETE FROM _webhook_registry_event_type WHERE name = 'agent.a.v1'",
-        "rows of the table expansion belong to no row",
+        "rows of the table _webhook_registry_expansion belong to no row",
         None,
     );
     finds(
@@ -500,7 +502,8 @@ fn check_finds_an_encrypted_secret_that_cannot_be_decrypted() {
         &path,
         "CREATE TEMP TABLE kept AS SELECT subscription, sealed FROM _webhook_registry_secret; \
          UPDATE _webhook_registry_secret \
-         SET sealed = (SELECT sealed FROM kept WHERE kept.subscription = 3 - secret.subscription)",
+         SET sealed = (SELECT sealed FROM kept WHERE kept.subscription = 3 - \
+         _webhook_registry_secret.subscription)",
     );
     let report = open().check().unwrap();
     let about: Vec<_> =

@@ -27,15 +27,15 @@ fn overwrite(path: &Path, (page, size): (u64, u64), byte: u8) {
 #[test]
 fn check_finds_a_garbage_page_in_any_table_or_index_and_reads_the_rest() {
     let names = [
-        "event_type",
-        "pattern",
-        "pattern_wildcard",
-        "expansion",
-        "expansion_pattern",
-        "subscription",
-        "subscription_pattern",
-        "subscription_pattern_route",
-        "secret",
+        "_webhook_registry_event_type",
+        "_webhook_registry_pattern",
+        "_webhook_registry_pattern_wildcard",
+        "_webhook_registry_expansion",
+        "_webhook_registry_expansion_pattern",
+        "_webhook_registry_subscription",
+        "_webhook_registry_subscription_pattern",
+        "_webhook_registry_subscription_pattern_route",
+        "_webhook_registry_secret",
         "sqlite_autoindex__webhook_registry_event_type_1",
         "sqlite_autoindex__webhook_registry_pattern_1",
         "sqlite_autoindex__webhook_registry_subscription_1",
@@ -48,7 +48,7 @@ fn check_finds_a_garbage_page_in_any_table_or_index_and_reads_the_rest() {
             println!("{name} {byte}");
             let report = check(&file.path);
             assert!(!report.is_sound(), "{name}");
-            if name == "secret" {
+            if name == "_webhook_registry_secret" {
                 let lost =
                     report.findings().iter().filter(|finding| finding.subscription_id().is_some());
                 assert!(lost.count() >= 3, "{report}");
@@ -64,7 +64,10 @@ fn check_finds_a_garbage_page_in_any_table_or_index_and_reads_the_rest() {
     );
     let report = check(&file.path);
     assert!(
-        report.findings().iter().any(|finding| finding.message().contains("expansion")),
+        report
+            .findings()
+            .iter()
+            .any(|finding| finding.message().contains("_webhook_registry_expansion")),
         "{report}"
     );
 }

@@ -415,7 +415,12 @@ fn text_that_is_not_utf_8_is_corrupt() {
 
 #[test]
 fn a_missing_table_is_corrupt() {
-    for table in ["secret", "subscription_pattern", "expansion", "subscription"] {
+    for table in [
+        "_webhook_registry_secret",
+        "_webhook_registry_subscription_pattern",
+        "_webhook_registry_expansion",
+        "_webhook_registry_subscription",
+    ] {
         let damaged = Damaged::new(
             &format!("CREATE TABLE x (y); INSERT INTO x VALUES (1); DROP TABLE {table}"),
             true,

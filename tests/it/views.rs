@@ -69,11 +69,11 @@ fn the_views_have_these_columns_in_this_order() {
     let conn = reader(&path);
     for (view, columns) in [
         (
-            "subscriptions",
+            "webhook_registry_subscriptions",
             "id name url enabled events description metadata created_at updated_at revision",
         ),
-        ("event_types", "name description json_schema"),
-        ("subscribers", "event_type id name url"),
+        ("webhook_registry_event_types", "name description json_schema"),
+        ("webhook_registry_subscribers", "event_type id name url"),
     ] {
         let (names, rows) = rows(&conn, &format!("SELECT * FROM {view}"));
         assert_eq!(names.join(" "), columns, "{view}");
@@ -208,13 +208,24 @@ fn no_view_contains_a_secret() {
     let conn = reader(&path);
     let (_, views) =
         rows(&conn, "SELECT name FROM sqlite_schema WHERE type = 'view' ORDER BY name");
-    assert_eq!(views, [[text("event_types")], [text("subscribers")], [text("subscriptions")]]);
+    assert_eq!(
+        views,
+        [
+            [text("webhook_registry_event_types")],
+            [text("webhook_registry_subscribers")],
+            [text("webhook_registry_subscriptions")]
+        ]
+    );
     let mut secrets = vec![SEED_SECRET.to_owned()];
     for one in &registry.subscribers("agent.other").unwrap() {
         secrets.extend(one.secrets().map(|secret| secret.expose().to_owned()));
     }
     assert_eq!(secrets.len(), 3);
-    for view in ["event_types", "subscribers", "subscriptions"] {
+    for view in [
+        "webhook_registry_event_types",
+        "webhook_registry_subscribers",
+        "webhook_registry_subscriptions",
+    ] {
         let (_, rows) = rows(&conn, &format!("SELECT * FROM {view}"));
         let shown = format!("{rows:?}");
         for secret in &secrets {
