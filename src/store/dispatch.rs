@@ -10,7 +10,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{CachedStatement, Row, Rows, params};
 
 use super::error::MapSqliteErr as _;
-use super::owners::{in_scope, owner_name, owner_row};
+use super::owners::{in_scope, owner_name, owner_row, owner_row_beside};
 use super::rows::{
     breaks_a_rule, decode_flag, decode_pattern, id_of, metadata_of, name_of, owner_of, text_of,
     valid_position,
@@ -308,7 +308,7 @@ impl Read<'_> {
                 concat!(
                     "x.event_type = (SELECT id FROM _webhook_registry_event_type WHERE name = ?2) \
                  AND r.owner = ",
-                    owner_row!(),
+                    owner_row_beside!(),
                     " AND s.owner = r.owner"
                 )
             )

@@ -20,6 +20,15 @@ macro_rules! owner_row {
 }
 pub(super) use owner_row;
 
+/// The same, in a way that depends on the row `x` of an expansion. With a value that does not, some
+/// statistics make SQLite read a whole index first, to build a Bloom filter.
+macro_rules! owner_row_beside {
+    () => {
+        concat!("iif(x.pattern = x.pattern, ", owner_row!(), ", NULL)")
+    };
+}
+pub(super) use owner_row_beside;
+
 /// A condition on the column `s.owner`: the subscription belongs to the scope. The parameters are
 /// `?1` as in [`owner_row`], and `?2`, which is true for every owner.
 macro_rules! in_scope {

@@ -3,7 +3,7 @@
 use rusqlite::{Row, params};
 
 use super::error::{MapSqliteErr as _, sqlite_error};
-use super::owners::{in_scope, owner_name, owner_row};
+use super::owners::{in_scope, owner_name, owner_row, owner_row_beside};
 use super::rows::{
     Decoder, counted, decode_id, holds, id_of, natural, rising, valid_metadata, valid_position,
 };
@@ -268,7 +268,7 @@ impl Read<'_> {
             (Scope::Every, Some(_)) => counting!(rows, led, "?1 IS NULL"),
             (Scope::NoOwner | Scope::Owner(_), Some(event_type)) => {
                 if self.starts_with_event(event_type)? {
-                    counting!(rows, led, "r.owner = ", owner_row!())
+                    counting!(rows, led, "r.owner = ", owner_row_beside!())
                 } else {
                     counting!(rows, tested, owner)
                 }

@@ -70,7 +70,7 @@ fn the_views_have_these_columns_in_this_order() {
     for (view, columns) in [
         (
             "webhook_registry_subscriptions",
-            "id name url enabled events description metadata created_at updated_at revision",
+            "id name url enabled events description metadata created_at updated_at revision owner",
         ),
         ("webhook_registry_event_types", "name description json_schema"),
         ("webhook_registry_subscribers", "event_type id name url"),
@@ -115,6 +115,7 @@ fn the_subscriptions_view_equals_the_api() {
             millis(one.created_at()),
             millis(one.updated_at()),
             Cell::Integer(one.revision().try_into().unwrap()),
+            maybe(one.owner()),
         ];
         assert_eq!(row[..], expected);
     }
@@ -212,6 +213,7 @@ fn no_view_contains_a_secret() {
         views,
         [
             [text("webhook_registry_event_types")],
+            [text("webhook_registry_owner_subscribers")],
             [text("webhook_registry_subscribers")],
             [text("webhook_registry_subscriptions")]
         ]
