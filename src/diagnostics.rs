@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::pattern::EventPattern;
 use crate::report::{Finding, Report, SubscriptionLabel};
-use crate::secret::IssuedSecret;
+use crate::secret::{IssuedSecret, MIN_KEY};
 use crate::subscription::Subscription;
 use crate::time::Millis;
 use crate::url_policy;
@@ -135,7 +135,7 @@ impl<'m> Diagnostics<'m> {
             let message = "its URL is plain http, which the network can read and change; use https";
             report.push_advice(Finding::new(label, message));
         }
-        self.check_age(report, label, secrets);
+        self.check_secret(report, label, secrets);
         let position = |pattern: &EventPattern| self.matches.positions.get(pattern.as_str());
         let patterns: Vec<usize> =
             subscription.events().iter().filter_map(position).copied().collect();
@@ -147,22 +147,35 @@ impl<'m> Diagnostics<'m> {
         }
     }
 
-    fn check_age(&self, report: &mut Report, label: &SubscriptionLabel, secrets: &[IssuedSecret]) {
-        let is_old = |secret: &&IssuedSecret| secret.created_at.plus(OLD) < self.now;
-        if let Some(IssuedSecret { created_at, .. }) = secrets.first().filter(is_old) {
+    /// Adds the advice about the current secret, which is the newest.
+    fn check_secret(
+        &self,
+        report: &mut Report,
+        label: &SubscriptionLabel,
+        secrets: &[IssuedSecret],
+    ) {
+        let Some(IssuedSecret { secret, created_at, expires_at: _ }) = secrets.first() else {
+            return;
+        };
+        if created_at.plus(OLD) < self.now {
             let message = format!(
                 "its secret is more than a year old (since {created_at}); replace it with \
                  rotate_secret"
             );
             report.push_advice(Finding::new(label, message));
         }
-        if let Some(secret) = secrets.first().map(IssuedSecret::secret)
-            && secret.looks_hexadecimal()
-        {
+        let length = secret.key().len();
+        if length < MIN_KEY {
             let message = format!(
-                "its secret is written in hexadecimal digits, but is read as base64 of {} bytes; \
-                 if hexadecimal is meant, write the same bytes in base64 with rotate_secret",
-                secret.key().len()
+                "its secret has {length} bytes, fewer than {MIN_KEY}, which are easier to guess; \
+                 replace it with rotate_secret"
+            );
+            report.push_advice(Finding::new(label, message));
+        }
+        if secret.looks_hexadecimal() {
+            let message = format!(
+                "its secret is written in hexadecimal digits, but is read as base64 of {length} \
+                 bytes; if hexadecimal is meant, write the same bytes in base64 with rotate_secret"
             );
             report.push_advice(Finding::new(label, message));
         }

@@ -24,7 +24,8 @@ impl Serialize for Explanation {
 
 /// # JSON
 ///
-/// `{"subscriptionId": …, "name": …, "enabled": …, "owner": …, "patterns": […]}`.
+/// `{"subscriptionId": …, "name": …, "enabled": …, "owner": …, "disabledReason": …, "patterns":
+/// […]}`, without the owner and the reason where there is none.
 impl Serialize for ExplanationEntry {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut object = serializer.serialize_map(None)?;
@@ -33,6 +34,9 @@ impl Serialize for ExplanationEntry {
         object.serialize_entry("enabled", &self.enabled())?;
         if let Some(owner) = self.owner() {
             object.serialize_entry("owner", owner)?;
+        }
+        if let Some(reason) = self.disabled_reason() {
+            object.serialize_entry("disabledReason", reason)?;
         }
         object.serialize_entry("patterns", self.patterns())?;
         object.end()

@@ -22,12 +22,11 @@
 //! shards in between, and an old answer would get into a shard that has just been emptied.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::fmt;
-use std::mem;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use super::pool::Pool;
 use super::question::{Question, SharedKey};
 use super::subscriber::Subscriber;
 use super::subscribers::Subscribers;
@@ -35,9 +34,6 @@ use super::subscribers::Subscribers;
 /// The limit of the cache in bytes, as [`Subscriber::bytes`] counts them. An answer that would
 /// exceed it empties the cache first.
 const MAX_BYTES: usize = 96 << 20;
-
-/// The size of an answer without its list: its keys and counts in the pool and in a shard.
-const ANSWER_BYTES: usize = 256;
 
 const SHARDS: usize = 16;
 
@@ -53,25 +49,6 @@ pub(crate) struct DispatchCache {
 struct Shard {
     version: u64,
     answers: HashMap<SharedKey, Subscribers>,
-}
-
-/// Every cached answer of one version of the file.
-#[derive(Default)]
-struct Pool {
-    version: u64,
-    answers: HashMap<SharedKey, Arc<[Subscriber]>>,
-    /// The subscribers of all answers by their positions.
-    subscribers: HashMap<i64, Subscriber>,
-    bytes: usize,
-    previous: PreviousAnswers,
-}
-
-/// The answers of the last earlier version that had any. New answers are built from them, after
-/// each subscriber has been compared with the file.
-#[derive(Default)]
-struct PreviousAnswers {
-    answers: HashMap<SharedKey, Arc<[Subscriber]>>,
-    bytes: usize,
 }
 
 impl DispatchCache {
@@ -199,42 +176,6 @@ impl DispatchCache {
     }
 }
 
-impl Pool {
-    /// Starts a version that has only the previous answers. Returns what is no longer needed.
-    fn start_version(&mut self, version: u64) -> Pool {
-        let old = mem::replace(self, Pool { version, ..Pool::default() });
-        self.previous = PreviousAnswers { answers: old.answers, bytes: old.bytes };
-        Pool { subscribers: old.subscribers, previous: old.previous, ..Pool::default() }
-    }
-
-    /// Removes everything but the version, and returns it.
-    fn empty(&mut self) -> Pool {
-        let version = self.version;
-        mem::replace(self, Pool { version, ..Pool::default() })
-    }
-
-    fn remove_previous(&mut self) -> Pool {
-        Pool { previous: mem::take(&mut self.previous), ..Pool::default() }
-    }
-
-    fn add(&mut self, key: &SharedKey, answer: &Arc<[Subscriber]>) {
-        self.answers.insert(key.clone(), answer.clone());
-        let mut bytes = [ANSWER_BYTES, key.len(), size_of_val(&**answer)].iter().sum::<usize>();
-        self.subscribers.reserve(answer.len());
-        for subscriber in &**answer {
-            if let Entry::Vacant(free) = self.subscribers.entry(subscriber.fields().position) {
-                bytes = bytes.saturating_add(subscriber.bytes());
-                free.insert(subscriber.clone());
-            }
-        }
-        self.bytes = self.bytes.saturating_add(bytes);
-    }
-
-    fn total_bytes(&self) -> usize {
-        self.bytes.saturating_add(self.previous.bytes)
-    }
-}
-
 impl fmt::Debug for DispatchCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let pool = self.pool();
@@ -248,6 +189,7 @@ impl fmt::Debug for DispatchCache {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dispatch::pool::ANSWER_BYTES;
     use crate::dispatch::subscriber::SubscriberFields;
     use crate::id::SubscriptionId;
     use crate::scope::Scope;

@@ -1,5 +1,6 @@
 mod cache;
 mod explain;
+mod pool;
 mod question;
 mod revalidation;
 mod row_group;

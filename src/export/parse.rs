@@ -129,6 +129,8 @@ impl JsonObject for Exported {
         "description",
         "metadata",
         "owner",
+        "disabledReason",
+        "disabledAt",
     ];
     const REQUIRED: usize = 9;
     const DENY_UNKNOWN_FIELDS: bool = true;
@@ -150,7 +152,9 @@ impl JsonObject for Exported {
             "secrets" => self.secrets = value.read()?,
             "description" => self.fields.description = value.nullable()?,
             "metadata" => self.fields.metadata = value.nullable()?.unwrap_or_default(),
-            _ => self.owner = value.nullable()?,
+            "owner" => self.owner = value.nullable()?,
+            "disabledReason" => self.fields.disabled_reason = value.nullable()?,
+            _ => self.disabled_at = value.nullable()?,
         }
         Ok(())
     }

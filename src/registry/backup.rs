@@ -51,11 +51,11 @@ impl Registry {
         self.inner.store.backup(&absolute(path.as_ref())?)
     }
 
-    /// Copies the registry into memory.
+    /// Copies the registry into memory. Requires the feature `test-util`.
     ///
     /// The fork is a snapshot and can be written to, even if the original is read-only. Changes to
-    /// one are not visible in the other. The fork has the clock and the rules of the original. A fork
-    /// that is made through a handle of every owner is such a handle too.
+    /// one are not visible in the other. The fork has the clock and the rules of the original. A
+    /// fork that is made through a handle of every owner is such a handle too.
     ///
     /// A test can set up one registry and give each case a fork, which takes little more than
     /// copying the bytes. A fork of a [deterministic](crate::RegistryOptions::deterministic)

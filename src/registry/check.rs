@@ -29,7 +29,8 @@ impl Registry {
     ///   does not match;
     /// - a URL is plain `http`;
     /// - a trigger, index, view or foreign key of another program acts on the registry's tables;
-    /// - a secret is more than a year old by the registry's clock;
+    /// - a current secret is more than a year old by the registry's clock, has fewer than 32 bytes,
+    ///   or is written in hexadecimal digits, which are read as base64;
     /// - the registry has a file, and the linked SQLite has the WAL-reset bug (3.7.0 to 3.51.2,
     ///   except 3.44.6 and later 3.44, and 3.50.7 and later 3.50). The registry's own checkpoints
     ///   avoid the bug.

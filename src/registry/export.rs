@@ -9,8 +9,9 @@ impl Registry {
     /// Returns everything that the registry contains as one document, **with every live secret as
     /// text**.
     ///
-    /// It contains the subscriptions of every owner. The history of changes is not part of it. The call also works in memory and read-only.
-    /// The document is built in memory, where it takes up to twice the size of the file.
+    /// It contains the subscriptions of every owner. The history of changes is not part of it. The
+    /// call also works in memory and read-only. The document is built in memory, where it takes up
+    /// to twice the size of the file.
     ///
     /// # Errors
     ///
@@ -46,7 +47,8 @@ impl Registry {
 
     /// Imports a document into an empty registry, all or nothing.
     ///
-    /// Order, ids, owners, times, revisions, secrets and metadata are preserved. This registry's
+    /// Order, ids, owners, times, revisions, secrets and metadata are preserved. A disabled
+    /// subscription without `disabledAt` gets its `updatedAt`. This registry's
     /// [`url_policy`](crate::RegistryOptions::url_policy) and
     /// [`min_secret_bytes`](crate::RegistryOptions::min_secret_bytes) apply. Patterns may name
     /// event types that the document does not contain. The history begins as if the event types had
@@ -60,10 +62,11 @@ impl Registry {
     /// - [`ErrorKind::Incompatible`](crate::ErrorKind::Incompatible): the document has the format
     ///   of a newer version, whatever else it contains.
     /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid): one problem for each field that breaks
-    ///   a rule, as `subscriptions[3].url`. Ids have to increase and names have to be unique
-    ///   for each owner; the later entry has the problem. A revision is at most 2<sup>62</sup>, and an id must not be
-    ///   from the last two milliseconds that an id can express, so that further revisions and ids
-    ///   can follow.
+    ///   a rule, as `subscriptions[3].url`. An enabled subscription with `disabledReason` or
+    ///   `disabledAt` breaks one. Ids have to increase and names have to be unique for each owner;
+    ///   the later entry has the problem. A revision is at most 2<sup>62</sup>, and an id must not
+    ///   be from the last two milliseconds that an id can express, so that further revisions and
+    ///   ids can follow.
     /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `registry`: it is not empty.
     pub fn import(&self, document: Export) -> Result<()> {
         self.write_file(|tx| {

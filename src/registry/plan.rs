@@ -22,6 +22,11 @@ impl Registry {
     /// metadata is cleared. `enabled` and the secret are compared and changed only if they are
     /// stated, so that a restart does not enable a subscription that an operator has disabled.
     ///
+    /// The reason belongs to `enabled`: where `enabled(false)` is stated, the reason becomes as
+    /// declared, and an absent one is cleared. Where `enabled` is not stated, the reason of an
+    /// existing subscription is left alone. A reason that is declared all the same is validated, so
+    /// it is refused unless the subscription is disabled already.
+    ///
     /// The key of a stated secret is compared with the key of the newest secret, so another
     /// spelling of the same key changes nothing. A different key replaces it as
     /// [`update`](Registry::update) does.
@@ -94,8 +99,8 @@ impl Registry {
         Ok(updated.map_or(Ensured::Unchanged(current.subscription), Ensured::Updated))
     }
 
-    /// Computes the steps that reconcile the subscriptions of the handle's owner, or those without an
-    /// owner, with a declared list. It changes nothing.
+    /// Computes the steps that reconcile the subscriptions of the handle's owner, or those without
+    /// an owner, with a declared list. It changes nothing.
     ///
     /// The plan is empty if the registry is as declared. Each subscription is compared as
     /// [`ensure`](Registry::ensure) does.
@@ -211,8 +216,8 @@ impl Registry {
     ///   through a handle of another owner. Make a new plan.
     /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `owner`: the handle is that of every
     ///   owner.
-    /// - [`ErrorKind::LimitReached`](crate::ErrorKind::LimitReached): the plan creates something and
-    ///   would leave more than
+    /// - [`ErrorKind::LimitReached`](crate::ErrorKind::LimitReached): the plan creates something
+    ///   and would leave more than
     ///   [`max_subscriptions`](crate::RegistryOptions::max_subscriptions). A plan that creates
     ///   nothing is never refused.
     pub fn apply(&self, plan: Plan) -> Result<Applied> {

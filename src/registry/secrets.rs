@@ -86,7 +86,8 @@ impl Registry {
         })
     }
 
-    /// Encrypts every secret in the file with this key, or decrypts them with `None`.
+    /// Encrypts every secret in the file with this key, or decrypts them with `None`. Requires the
+    /// feature `encryption`.
     ///
     /// The file can be plain or encrypted before. Clones of this registry use the new key from then
     /// on.

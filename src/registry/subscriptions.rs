@@ -138,8 +138,8 @@ impl Registry {
         self.read_autocommit(|read| read.subscription(id))
     }
 
-    /// Returns the subscription of the handle's owner, or without an owner, with this name. Names are
-    /// compared byte for byte.
+    /// Returns the subscription of the handle's owner, or without an owner, with this name. Names
+    /// are compared byte for byte.
     ///
     /// # Errors
     ///
@@ -150,8 +150,8 @@ impl Registry {
         self.read_autocommit(|read| read.subscription_by_name(name))
     }
 
-    /// Returns one page of the subscriptions in the [scope](Registry#owners) of the handle that match
-    /// the query, in the order of creation.
+    /// Returns one page of the subscriptions in the [scope](Registry#owners) of the handle that
+    /// match the query, in the order of creation.
     ///
     /// Finding a page does not read the pages before it. Conditions on the name and the metadata
     /// are checked row by row, so a page with few matches in a large file takes longer.
@@ -174,8 +174,8 @@ impl Registry {
         })
     }
 
-    /// Returns an iterator over all subscriptions in the [scope](Registry#owners) of the handle that
-    /// match the query, in the order of creation.
+    /// Returns an iterator over all subscriptions in the [scope](Registry#owners) of the handle
+    /// that match the query, in the order of creation.
     ///
     /// The iterator reads page by page, each page in one transaction. It ends after an error.
     ///
@@ -197,7 +197,8 @@ impl Registry {
         Iter { registry: self.clone(), next: Some(query), page: Vec::new().into_iter() }
     }
 
-    /// Counts the subscriptions in the [scope](Registry#owners) of the handle that match the query. Its `limit` and `after` are ignored.
+    /// Counts the subscriptions in the [scope](Registry#owners) of the handle that match the query.
+    /// Its `limit` and `after` are ignored.
     ///
     /// # Errors
     ///
@@ -258,6 +259,43 @@ impl Registry {
             let updated = SubscriptionWriter::new(tx, now).update(&current, fields, secrets)?;
             Ok(updated.unwrap_or(current.subscription))
         })
+    }
+
+    /// Disables a subscription and states why, or replaces the reason of a disabled one. Returns
+    /// its new state.
+    ///
+    /// [`disabled_at`](Subscription::disabled_at) is the time of the call that disabled the
+    /// subscription. A later reason does not change it. A call that states the same reason again
+    /// has no effect. An [`update`](Registry::update) with `enabled(true)` clears both.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly)
+    /// - [`ErrorKind::NotFound`](crate::ErrorKind::NotFound): no subscription has this id.
+    /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `disabledReason`: the reason is
+    ///   empty, longer than 1,024 bytes, or contains U+0000.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use webhook_registry::{NewSubscription, Registry};
+    ///
+    /// let registry = Registry::in_memory()?;
+    /// registry.register_event_type("agent.presencechanged.v1")?;
+    /// let new = NewSubscription::new("crm", "https://example.com/hook", ["agent.*"]);
+    /// let id = registry.create(new)?.subscription().id();
+    ///
+    /// let disabled = registry.disable(id, "410 Gone")?;
+    /// assert_eq!(disabled.disabled_reason(), Some("410 Gone"));
+    /// assert_eq!(disabled.disabled_at(), Some(disabled.updated_at()));
+    /// assert_eq!(
+    ///     registry.explain("agent.presencechanged.v1")?.to_string(),
+    ///     "agent.presencechanged.v1\n  crm  disabled (410 Gone)  agent.*",
+    /// );
+    /// # Ok::<(), webhook_registry::Error>(())
+    /// ```
+    pub fn disable(&self, id: SubscriptionId, reason: impl Into<String>) -> Result<Subscription> {
+        self.update(id, SubscriptionUpdate::new().enabled(false).disabled_reason(reason))
     }
 
     /// Deletes a subscription with its secrets.
@@ -339,10 +377,12 @@ fn build(
     let mut bytes = [0; SubscriptionId::RANDOM];
     random.fill(&mut bytes)?;
     let id = SubscriptionId::next(now, bytes, last_id)?;
+    let disabled_at = if fields.enabled { None } else { Some(now) };
     let subscription = Subscription {
         id,
         owner: owner.cloned(),
         fields,
+        disabled_at,
         created_at: now,
         updated_at: now,
         revision: 1,

@@ -10,7 +10,7 @@ use super::error::MapSqliteErr as _;
 use super::findings::{DELETE, REBUILD, RESTORE, tolerant, tolerant_of, unless_damaged};
 use super::migrate;
 use super::registry_row;
-use super::rows::{UNREACHED, description_of, metadata_of, text_of};
+use super::rows::{UNREACHED, description_of, disabled_reason_of, metadata_of, text_of};
 use super::transaction::Read;
 use crate::error::{Error, Result};
 use crate::id::SubscriptionId;
@@ -108,17 +108,19 @@ impl Read<'_> {
                         format!("its revision is below 1, or `enabled` neither 0 nor 1; {DELETE}");
                     report.push_finding(Finding::new(&who, message));
                 }
+                let secrets = tolerant_of(self.conn, report, &who, || self.all_secrets(seq, &who))?
+                    .unwrap_or_default();
+                current_secret(report, &who, &secrets);
+                let bare = bare.binary_search(&seq).is_ok();
+                let found = self.one_of(seq, bare, &who, report)?;
+                // After the faults of the row itself, which have to be repaired first.
                 if disagree.binary_search(&seq).is_ok() {
                     let message = "its patterns are kept as enabled where it is not, or the \
                         other way round; set `enabled` to the \
                          other value and back";
                     report.push_finding(Finding::new(&who, message));
                 }
-                let secrets = tolerant_of(self.conn, report, &who, || self.all_secrets(seq, &who))?
-                    .unwrap_or_default();
-                current_secret(report, &who, &secrets);
-                let bare = bare.binary_search(&seq).is_ok();
-                if let Some(subscription) = self.one_of(seq, bare, &who, report)? {
+                if let Some(subscription) = found {
                     see(report, &who, &subscription, &secrets);
                 }
             }
@@ -160,8 +162,9 @@ impl Read<'_> {
 
     /// Returns the problems of each text of a subscription.
     fn texts(&self, seq: i64, id: SubscriptionId) -> Result<Vec<String>> {
-        let sql = "SELECT name, url, description, metadata FROM _webhook_registry_subscription \
-                   WHERE seq = ?1";
+        let sql = "SELECT name, url, description, metadata, disabled_reason FROM \
+                   _webhook_registry_subscription \
+            WHERE seq = ?1";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let mut rows = statement.query([seq]).map_sqlite_err()?;
         let Some(row) = rows.next().map_sqlite_err()? else {
@@ -174,8 +177,16 @@ impl Read<'_> {
         let description =
             unless_damaged(self.conn, description_of(row, 2, id), &mut tell)?.flatten();
         let metadata = unless_damaged(self.conn, metadata_of(row, 3, id), &mut tell)?;
-        let parts =
-            StoredParts { name, url, events: None, description, metadata: metadata.as_ref() };
+        let disabled_reason =
+            unless_damaged(self.conn, disabled_reason_of(row, 4, id), &mut tell)?.flatten();
+        let parts = StoredParts {
+            name,
+            url,
+            description,
+            metadata: metadata.as_ref(),
+            disabled_reason,
+            ..StoredParts::default()
+        };
         faults.extend(named(parts));
         Ok(faults)
     }

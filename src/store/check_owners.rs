@@ -86,8 +86,8 @@ impl Read<'_> {
         let wrong = self.number(&wrong)?;
         if wrong != 0 {
             let message = format!(
-                "the numbers of the newest changes, by which a plan notices them, do not agree with \
-                 the history ({wrong}); {REBUILD}"
+                "the numbers of the newest changes, by which a plan notices them, do not agree \
+                 with the history ({wrong}); {REBUILD}"
             );
             report.push_finding(Finding::for_file(message));
         }

@@ -9,223 +9,19 @@ use fallible_streaming_iterator::FallibleStreamingIterator as _;
 use rusqlite::types::ValueRef;
 use rusqlite::{CachedStatement, Row, Rows, params};
 
+use super::dispatch_sql;
 use super::error::MapSqliteErr as _;
-use super::owners::{in_scope, owner_name, owner_row, owner_row_beside};
 use super::rows::{
     breaks_a_rule, decode_flag, decode_pattern, id_of, metadata_of, name_of, owner_of, text_of,
-    valid_position,
+    valid_position, valid_reason,
 };
-use super::secrets::{has_secret, secret_columns};
+use super::secrets::has_secret;
 use super::transaction::Read;
 use crate::error::{Error, Problem, Result};
 use crate::id::SubscriptionId;
 use crate::pattern::EventPattern;
 use crate::scope::Scope;
 use crate::secret::IssuedSecret;
-
-/// The row of the event type `?1`.
-macro_rules! event_type {
-    () => {
-        "(SELECT id FROM _webhook_registry_event_type WHERE name = ?1)"
-    };
-}
-
-/// How many subscriptions of an owner are tested in about the time of one look-up by a pattern:
-/// the literal of `PATTERNS_PER_LOOKUP`.
-///
-/// The statement itself decides where it starts, so that it needs no transaction around it. It is
-/// true where the patterns that match the event are few beside the subscriptions of the owner.
-macro_rules! starts_with_event {
-    ($few:expr) => {
-        concat!(
-            "(SELECT count(*) FROM (SELECT 1 FROM _webhook_registry_expansion \
-              INDEXED BY sqlite_autoindex__webhook_registry_expansion_1 \
-              WHERE event_type = ",
-            event_type!(),
-            " LIMIT ",
-            $few,
-            ")) < ",
-            $few
-        )
-    };
-}
-
-/// The positions of an owner's subscriptions that get the event. They are found from the patterns
-/// of the event, or by testing each pattern of the owner, so that the subscriptions and the
-/// patterns of other owners cost nothing.
-///
-/// `x.pattern = x.pattern` is a 1 that depends on `x`. With a constant instead, some statistics
-/// make SQLite read the whole index first, to build a Bloom filter.
-macro_rules! positions {
-    ($owner:expr, $few:expr) => {
-        concat!(
-            "SELECT r.subscription AS seq FROM (SELECT 1 WHERE ",
-            starts_with_event!($few),
-            ") \
-             CROSS JOIN _webhook_registry_expansion x \
-             INDEXED BY sqlite_autoindex__webhook_registry_expansion_1 \
-             CROSS JOIN _webhook_registry_subscription_pattern r \
-             INDEXED BY _webhook_registry_subscription_pattern_route \
-             ON r.pattern = x.pattern AND r.owner = ",
-            $owner,
-            " \
-             AND r.enabled = (x.pattern = x.pattern) \
-             WHERE x.event_type = ",
-            event_type!(),
-            " \
-             UNION ALL \
-             SELECT r.subscription FROM (SELECT 1 WHERE NOT ",
-            starts_with_event!($few),
-            ") \
-             CROSS JOIN _webhook_registry_subscription_pattern r \
-             INDEXED BY sqlite_autoindex__webhook_registry_subscription_pattern_1 \
-             WHERE r.owner = ",
-            $owner,
-            " AND r.enabled = 1 AND \
-                   (SELECT 1 FROM _webhook_registry_expansion \
-                     WHERE event_type = ",
-            event_type!(),
-            " AND pattern = r.pattern)"
-        )
-    };
-    () => {
-        concat!(
-            "SELECT r.subscription AS seq FROM _webhook_registry_expansion x \
-             INDEXED BY sqlite_autoindex__webhook_registry_expansion_1 \
-             CROSS JOIN _webhook_registry_subscription_pattern r \
-             INDEXED BY _webhook_registry_subscription_pattern_route \
-             ON r.pattern = x.pattern AND r.enabled = (x.pattern = x.pattern) \
-             WHERE x.event_type = ",
-            event_type!()
-        )
-    };
-}
-
-macro_rules! no_owner_positions {
-    () => {
-        positions!(
-            "0",
-            "(SELECT max(subscriptions, 0) / 8 FROM _webhook_registry_owner WHERE id = 0)"
-        )
-    };
-}
-
-macro_rules! owner_positions {
-    () => {
-        positions!(
-            "(SELECT id FROM _webhook_registry_owner WHERE name = ?2)",
-            "coalesce((SELECT max(subscriptions, 0) / 8 FROM _webhook_registry_owner \
-                        WHERE name = ?2), 0)"
-        )
-    };
-}
-
-/// The columns of the rows of subscribers, and the tables of a subscription and its secrets.
-macro_rules! subscribers_from {
-    ($owner:expr, $from:expr) => {
-        concat!(
-            "SELECT s.seq, s.id, s.name, s.url, s.metadata, ",
-            secret_columns!(),
-            ", s.enabled, ",
-            $owner,
-            " FROM ",
-            $from,
-            "_webhook_registry_subscription s \
-             INDEXED BY _webhook_registry_subscription_seq"
-        )
-    };
-}
-
-macro_rules! with_secrets {
-    () => {
-        " LEFT JOIN _webhook_registry_secret k \
-         INDEXED BY sqlite_autoindex__webhook_registry_secret_1 ON k.subscription = s.seq"
-    };
-}
-
-/// Selects many subscribers. SQLite keeps the set of an IN sorted, so each subscription appears
-/// once and in order.
-macro_rules! select_many {
-    ($owner:expr, $positions:expr, $condition:expr) => {
-        concat!(
-            subscribers_from!($owner, ""),
-            with_secrets!(),
-            " WHERE s.seq IN (",
-            $positions,
-            ")",
-            $condition,
-            " ORDER BY s.seq, k.serial DESC"
-        )
-    };
-}
-
-/// For a few subscribers, sorting the rows is faster than building that set. A subscription appears
-/// once for each of its patterns.
-macro_rules! select_few {
-    ($owner:expr, $positions:expr, $condition:expr) => {
-        concat!(
-            subscribers_from!($owner, concat!("(", $positions, ") AS m CROSS JOIN ")),
-            " ON s.seq = m.seq",
-            with_secrets!(),
-            " WHERE TRUE",
-            $condition,
-            " ORDER BY s.seq, k.serial DESC"
-        )
-    };
-}
-
-/// Picks the statement for a scope. A row whose owner was edited by hand in one place only is not
-/// read.
-macro_rules! for_scope {
-    ($scope:expr, $select:ident) => {
-        match $scope {
-            Scope::NoOwner => $select!("0", no_owner_positions!(), " AND s.owner = 0"),
-            Scope::Owner(_) => $select!(
-                "0",
-                owner_positions!(),
-                " AND s.owner = (SELECT id FROM _webhook_registry_owner WHERE name = ?2)"
-            ),
-            Scope::Every => $select!(owner_name!(), positions!(), ""),
-        }
-    };
-}
-
-/// Selects one subscription by its id, whatever its patterns are.
-const SELECT_ONE: &str = concat!(
-    subscribers_from!(owner_name!(), ""),
-    with_secrets!(),
-    " WHERE s.seq = (SELECT seq FROM _webhook_registry_subscription WHERE id = ?3) AND ",
-    in_scope!(),
-    " ORDER BY k.serial DESC"
-);
-
-/// Selects the patterns of subscriptions by which they get an event, or would get it if they were
-/// enabled.
-macro_rules! routes {
-    ($from:expr, $conditions:expr) => {
-        concat!(
-            "SELECT s.seq, s.id, s.name, s.enabled, \
-                    (SELECT text FROM _webhook_registry_pattern WHERE id = r.pattern), ",
-            owner_name!(),
-            " FROM ",
-            $from,
-            " CROSS JOIN _webhook_registry_subscription s \
-             INDEXED BY _webhook_registry_subscription_seq ON s.seq = r.subscription \
-             WHERE ",
-            $conditions,
-            " ORDER BY s.seq, r.position"
-        )
-    };
-}
-
-/// The patterns that match the event, and the subscriptions that have them.
-macro_rules! followed {
-    () => {
-        "_webhook_registry_expansion x INDEXED BY sqlite_autoindex__webhook_registry_expansion_1 \
-         CROSS JOIN _webhook_registry_subscription_pattern r \
-         INDEXED BY _webhook_registry_subscription_pattern_route ON r.pattern = x.pattern"
-    };
-}
 
 /// The greatest number of expected subscribers for which [`SELECT_FEW`] is used.
 const FEW: usize = 1_000;
@@ -271,6 +67,7 @@ pub(crate) struct RouteRow {
     pub(crate) owner: Option<Arc<str>>,
     pub(crate) name: String,
     pub(crate) enabled: bool,
+    pub(crate) disabled_reason: Option<String>,
     pub(crate) patterns: Vec<EventPattern>,
 }
 
@@ -278,54 +75,23 @@ impl Read<'_> {
     /// Prepares the statement for about this many subscribers; 0 where nothing is known.
     pub(crate) fn subscriber_query(&self, expected: usize) -> Result<SubscriberQuery<'_>> {
         let repeats = (1..=FEW).contains(&expected);
-        let sql = if repeats {
-            for_scope!(self.scope, select_few)
-        } else {
-            for_scope!(self.scope, select_many)
-        };
+        let sql = dispatch_sql::subscribers(self.scope, repeats);
         let statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         Ok(SubscriberQuery { read: self, statement, repeats, by_id: false })
     }
 
     /// Prepares the statement for one subscription of the scope. Its rows are those of an id.
     pub(crate) fn subscriber_query_by_id(&self) -> Result<SubscriberQuery<'_>> {
-        let statement = self.conn.prepare_cached(SELECT_ONE).map_sqlite_err()?;
+        let statement = self.conn.prepare_cached(dispatch_sql::SELECT_ONE).map_sqlite_err()?;
         Ok(SubscriberQuery { read: self, statement, repeats: false, by_id: true })
     }
 
     /// Returns every subscription of the scope with a pattern that matches this event type, in the
     /// order of ids, with those patterns in their order.
     pub(crate) fn routes(&self, event_type: &str) -> Result<Vec<RouteRow>> {
-        let sql = if *self.scope == Scope::Every {
-            routes!(
-                followed!(),
-                "?1 IS NULL AND x.event_type = (SELECT id FROM \
-                _webhook_registry_event_type WHERE name = ?2)"
-            )
-        } else if self.starts_with_event(event_type)? {
-            routes!(
-                followed!(),
-                concat!(
-                    "x.event_type = (SELECT id FROM _webhook_registry_event_type WHERE name = ?2) \
-                 AND r.owner = ",
-                    owner_row_beside!(),
-                    " AND s.owner = r.owner"
-                )
-            )
-        } else {
-            routes!(
-                "_webhook_registry_subscription_pattern r \
-                 INDEXED BY sqlite_autoindex__webhook_registry_subscription_pattern_1",
-                concat!(
-                    "r.owner = ",
-                    owner_row!(),
-                    " AND s.owner = r.owner AND \
-                     (SELECT 1 FROM _webhook_registry_expansion WHERE event_type = \
-                      (SELECT id FROM _webhook_registry_event_type WHERE name = ?2) \
-                      AND pattern = r.pattern)"
-                )
-            )
-        };
+        let starts_with_event =
+            *self.scope == Scope::Every || self.starts_with_event(event_type)?;
+        let sql = dispatch_sql::routes(self.scope, starts_with_event);
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let given = params![self.owner_param(), event_type];
         let mut rows = statement.query(given).map_sqlite_err()?;
@@ -336,13 +102,17 @@ impl Read<'_> {
             let pattern = decode_pattern(row, 4)?;
             match routes.last_mut().filter(|route| route.id == id) {
                 Some(route) => route.patterns.push(pattern),
-                None => routes.push(RouteRow {
-                    id,
-                    owner: owner_of(row, 5, id)?.map(Into::into),
-                    name: name_of(row, 2, id)?.to_owned(),
-                    enabled: decode_flag(row, 3)?,
-                    patterns: vec![pattern],
-                }),
+                None => {
+                    let enabled = decode_flag(row, 3)?;
+                    routes.push(RouteRow {
+                        id,
+                        owner: owner_of(row, 6, id)?.map(Into::into),
+                        name: name_of(row, 2, id)?.to_owned(),
+                        enabled,
+                        disabled_reason: valid_reason(row, 5, id, enabled)?.map(str::to_owned),
+                        patterns: vec![pattern],
+                    });
+                }
             }
         }
         Ok(routes)

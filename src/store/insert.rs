@@ -58,8 +58,17 @@ impl Inserter<'_> {
         subscription: &Subscription,
         secrets: &[IssuedSecret],
     ) -> Result<Result<(), NameTaken>> {
-        let Subscription { id, owner, fields, created_at, updated_at, revision } = subscription;
-        let SubscriptionFields { name, url, events, enabled, description, metadata } = fields;
+        let Subscription { id, owner, fields, disabled_at, created_at, updated_at, revision } =
+            subscription;
+        let SubscriptionFields {
+            name,
+            url,
+            events,
+            enabled,
+            description,
+            metadata,
+            disabled_reason,
+        } = fields;
         let owner_row = self.owner(owner.as_ref())?;
         let row = params![
             id.to_string(),
@@ -72,6 +81,8 @@ impl Inserter<'_> {
             millis(*created_at)?,
             millis(*updated_at)?,
             integer(*revision)?,
+            disabled_reason,
+            disabled_at.map(millis).transpose()?,
         ];
         let seq = match self.subscription.insert(row) {
             Err(cause) if is_taken(&cause, UNIQUE_NAME) => {

@@ -57,8 +57,8 @@ const FOLLOW: &str = "SELECT r.subscription FROM _webhook_registry_expansion x \
                                              WHERE name = ?1)";
 
 impl Read<'_> {
-    /// Passes the position of each subscription of the scope after `after` with a pattern that matches this
-    /// event type to `each`, in rising order, once each, until `each` returns false.
+    /// Passes the position of each subscription of the scope after `after` with a pattern that
+    /// matches this event type to `each`, in rising order, once each, until `each` returns false.
     ///
     /// A page must cost no more than its own length, and all pages together no more than the table.
     /// The index lists the subscriptions of one pattern in order, so a merge of the lists costs one

@@ -16,6 +16,7 @@ mod copy;
 mod data_version;
 mod disk;
 mod dispatch;
+mod dispatch_sql;
 mod encryption;
 mod error;
 mod expansion;
@@ -24,6 +25,7 @@ mod findings;
 mod handle;
 mod history;
 mod insert;
+mod io_error;
 mod matching_subscriptions;
 mod migrate;
 mod open;
@@ -32,6 +34,7 @@ mod paths;
 #[cfg(feature = "encryption")]
 mod pending_rekey;
 mod reader_pool;
+mod refusal;
 mod registry_row;
 #[cfg(feature = "encryption")]
 mod rekey;

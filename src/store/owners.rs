@@ -108,8 +108,8 @@ impl Read<'_> {
         let few = self.len()?.checked_div(PATTERNS_PER_LOOKUP).unwrap_or_default();
         let sql = "SELECT count(*) FROM (SELECT 1 FROM _webhook_registry_expansion \
                    INDEXED BY sqlite_autoindex__webhook_registry_expansion_1 \
-                   WHERE event_type = (SELECT id FROM _webhook_registry_event_type WHERE name = ?1) \
-                   LIMIT ?2)";
+                   WHERE event_type = \
+                         (SELECT id FROM _webhook_registry_event_type WHERE name = ?1) LIMIT ?2)";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let patterns = statement.query_row(params![event_type, integer(few)?], |row| row.get(0));
         Ok(natural(patterns.map_sqlite_err()?)? < few)
@@ -204,7 +204,8 @@ impl Write<'_> {
     pub(super) fn write_counts(&self) -> Result<()> {
         self.recorder.take_inserted(|owner, inserted| {
             self.update_owner(
-                "UPDATE _webhook_registry_owner SET subscriptions = subscriptions + ?1 WHERE id = 0",
+                "UPDATE _webhook_registry_owner SET subscriptions = subscriptions + ?1 \
+                 WHERE id = 0",
                 "UPDATE _webhook_registry_owner SET subscriptions = subscriptions + ?1 \
                  WHERE name = ?2",
                 owner,

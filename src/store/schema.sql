@@ -63,6 +63,8 @@ CREATE TABLE _webhook_registry_subscription (
     created_at  INTEGER NOT NULL,       -- this and every other time: ms since 1970, UTC
     updated_at  INTEGER NOT NULL,
     revision    INTEGER NOT NULL CHECK (revision >= 1),
+    disabled_reason TEXT,               -- NULL: none; none while enabled
+    disabled_at     INTEGER,            -- NULL: enabled
     UNIQUE (owner, name)
 ) STRICT;
 -- A statement can name this index, so that statistics cannot make SQLite scan the table instead. A
@@ -183,7 +185,8 @@ SELECT s.id AS id, s.name AS name, s.url AS url, s.enabled AS enabled,
                  ORDER BY r.position)) AS events,
        s.description AS description, s.metadata AS metadata,
        s.created_at AS created_at, s.updated_at AS updated_at, s.revision AS revision,
-       (SELECT o.name FROM _webhook_registry_owner o WHERE o.id = s.owner) AS owner
+       (SELECT o.name FROM _webhook_registry_owner o WHERE o.id = s.owner) AS owner,
+       s.disabled_reason AS disabled_reason, s.disabled_at AS disabled_at
   FROM _webhook_registry_subscription s;
 
 CREATE VIEW webhook_registry_event_types AS

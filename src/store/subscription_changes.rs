@@ -18,8 +18,9 @@ use crate::subscription::{Subscription, SubscriptionFields};
 
 /// Inserts a row, whose `seq` SQLite chooses.
 pub(super) const INSERT_SUBSCRIPTION: &str = "INSERT INTO _webhook_registry_subscription \
-     (id, owner, name, url, enabled, description, metadata, created_at, updated_at, revision) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+     (id, owner, name, url, enabled, description, metadata, created_at, updated_at, revision, \
+      disabled_reason, disabled_at) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
 
 /// The column that is not unique where a name is taken, as SQLite's message ends.
 pub(super) const UNIQUE_NAME: &str = "_webhook_registry_subscription.name";
@@ -41,8 +42,16 @@ impl Write<'_> {
         after: &Subscription,
         secrets: Option<&[IssuedSecret]>,
     ) -> Result<Result<(), NameTaken>> {
-        let Subscription { owner, fields, updated_at, revision, .. } = after;
-        let SubscriptionFields { name, url, events, enabled, description, metadata } = fields;
+        let Subscription { owner, fields, disabled_at, updated_at, revision, .. } = after;
+        let SubscriptionFields {
+            name,
+            url,
+            events,
+            enabled,
+            description,
+            metadata,
+            disabled_reason,
+        } = fields;
         let row = self.intern_owner(owner.as_ref())?;
         // Before the row: what is left to do then is done by a trigger, less well.
         if events != current.subscription.events() {
@@ -51,7 +60,8 @@ impl Write<'_> {
             self.set_patterns_enabled(row, current.seq, *enabled)?;
         }
         let sql = "UPDATE _webhook_registry_subscription SET name = ?2, url = ?3, enabled = ?4, \
-                   description = ?5, metadata = ?6, updated_at = ?7, revision = ?8 WHERE seq = ?1";
+                   description = ?5, metadata = ?6, updated_at = ?7, revision = ?8, \
+                   disabled_reason = ?9, disabled_at = ?10 WHERE seq = ?1";
         let mut update = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let values = params![
             current.seq,
@@ -62,6 +72,8 @@ impl Write<'_> {
             encode_metadata(metadata)?,
             millis(*updated_at)?,
             integer(*revision)?,
+            disabled_reason,
+            disabled_at.map(millis).transpose()?,
         ];
         match update.execute(values) {
             Err(cause) if is_taken(&cause, UNIQUE_NAME) => {

@@ -22,7 +22,8 @@ macro_rules! select {
         concat!(
             "SELECT s.seq, s.id, s.name, s.url, s.enabled, s.description, s.metadata, \
              s.created_at, s.updated_at, s.revision, \
-             (SELECT text FROM _webhook_registry_pattern WHERE id = sp.pattern), ",
+             (SELECT text FROM _webhook_registry_pattern WHERE id = sp.pattern), \
+             s.disabled_reason, s.disabled_at, ",
             owner_name!(),
             " FROM _webhook_registry_subscription s INDEXED BY _webhook_registry_subscription_",
             $index,

@@ -106,8 +106,8 @@ fn following_the_instructions_of_every_finding_makes_the_registry_sound() {
     let many = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 300) \
                 INSERT INTO _webhook_registry_pattern (text, prefix) SELECT 'queue.v1' || n, NULL \
                 FROM n; \
-                INSERT INTO _webhook_registry_subscription_pattern SELECT 0, 2, id + 10, id, 1 FROM \
-                _webhook_registry_pattern \
+                INSERT INTO _webhook_registry_subscription_pattern SELECT 0, 2, id + 10, id, 1 \
+                FROM _webhook_registry_pattern \
                 WHERE text GLOB 'queue.v1?*'";
     let table = [
         "DELETE FROM _webhook_registry_expansion".to_owned(),
@@ -146,6 +146,9 @@ fn following_the_instructions_of_every_finding_makes_the_registry_sound() {
         "UPDATE _webhook_registry_pattern SET text = '**' WHERE text = '*.v1'".to_owned(),
         many.to_owned(),
         set("enabled = 0"),
+        set("enabled = 0, disabled_at = 1"),
+        set("disabled_at = 1"),
+        set("disabled_reason = 'x'"),
         set("enabled = 7"),
         set("revision = 0"),
         set("created_at = -1"),
