@@ -5,6 +5,7 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::collections::btree_map::{BTreeMap, Entry};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::pattern::EventPattern;
@@ -104,8 +105,8 @@ impl PatternMatches {
 pub(crate) struct Diagnostics<'m> {
     matches: &'m PatternMatches,
     now: Millis,
-    /// The enabled subscriptions by their normalized URL.
-    url_groups: BTreeMap<String, Vec<UrlGroupMember>>,
+    /// The enabled subscriptions by their owner and their normalized URL.
+    url_groups: BTreeMap<(Option<Arc<str>>, String), Vec<UrlGroupMember>>,
 }
 
 /// An enabled subscription, and the positions of its patterns in [`PatternMatches`].
@@ -141,7 +142,8 @@ impl<'m> Diagnostics<'m> {
         self.check_patterns(report, label, &patterns);
         if subscription.enabled() {
             let member = UrlGroupMember { label: label.clone(), patterns };
-            self.url_groups.entry(url).or_default().push(member);
+            let owner = subscription.owner.clone();
+            self.url_groups.entry((owner, url)).or_default().push(member);
         }
     }
 
@@ -207,7 +209,8 @@ impl<'m> Diagnostics<'m> {
         }
     }
 
-    /// Adds the advice about enabled subscriptions that get the same event at the same URL. Each is
+    /// Adds the advice about enabled subscriptions of one owner that get the same event at the same
+    /// URL. An event is delivered to one owner, so others do not matter. Each is
     /// reported once, together with the earliest subscription that it shares an event with.
     pub(crate) fn finish(self, report: &mut Report) {
         let Diagnostics { matches, now: _, url_groups } = self;

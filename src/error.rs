@@ -22,6 +22,7 @@ const MAX_SHOWN: usize = 10;
 /// | [Invalid] | the input breaks a rule | 422 |
 /// | [NotFound] | nothing has that id or name | 404 |
 /// | [Conflict] | the state forbids the change | 409 |
+/// | [LimitReached] | too many subscriptions | 409 |
 /// | [Gone] | the history starts later | 410 |
 /// | [ReadOnly] | opened only for reading | 403 |
 /// | [Busy] | locked past the timeout | 503 |
@@ -29,6 +30,7 @@ const MAX_SHOWN: usize = 10;
 /// | [Corrupt] | the file is damaged | 500 |
 /// | [Storage] | disk, permission or I/O | 500 |
 ///
+/// [LimitReached]: ErrorKind::LimitReached
 /// [Invalid]: ErrorKind::Invalid
 /// [NotFound]: ErrorKind::NotFound
 /// [Conflict]: ErrorKind::Conflict
@@ -89,6 +91,9 @@ pub enum ErrorKind {
     Storage,
     /// The requested part of the history was removed, or never belonged to this file.
     Gone,
+    /// The call would leave more subscriptions than
+    /// [`max_subscriptions`](crate::RegistryOptions::max_subscriptions) allows.
+    LimitReached,
 }
 
 impl ErrorKind {
@@ -97,7 +102,7 @@ impl ErrorKind {
         match self {
             ErrorKind::Invalid => 422,
             ErrorKind::NotFound => 404,
-            ErrorKind::Conflict => 409,
+            ErrorKind::Conflict | ErrorKind::LimitReached => 409,
             ErrorKind::Gone => 410,
             ErrorKind::ReadOnly => 403,
             ErrorKind::Busy => 503,
@@ -112,6 +117,7 @@ impl ErrorKind {
             ErrorKind::Invalid => "Invalid input",
             ErrorKind::NotFound => "Not found",
             ErrorKind::Conflict => "Conflict",
+            ErrorKind::LimitReached => "Limit reached",
             ErrorKind::Gone => "No longer available",
             ErrorKind::ReadOnly => "Read-only",
             ErrorKind::Busy => "Temporarily unavailable",

@@ -147,6 +147,7 @@ mod progress;
 mod random;
 mod registry;
 mod report;
+mod scope;
 mod secret;
 mod serialize;
 mod store;

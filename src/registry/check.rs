@@ -23,7 +23,8 @@ impl Registry {
     ///
     /// [Advice](Report::advice) is about valid data:
     ///
-    /// - two enabled subscriptions receive the same event at the same URL;
+    /// - two enabled subscriptions of one owner, or without an owner, receive the same event at the
+    ///   same URL;
     /// - a pattern matches no event type today, or none that another pattern of its subscription
     ///   does not match;
     /// - a URL is plain `http`;
@@ -41,6 +42,8 @@ impl Registry {
     ///
     /// # Errors
     ///
+    /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `owner`: the handle is limited to an
+    ///   owner.
     /// - [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt): even the list of tables cannot be read.
     /// - [`ErrorKind::Storage`](crate::ErrorKind::Storage): the disk cannot be read. This is no
     ///   finding, because restoring a backup would not help.
@@ -65,11 +68,10 @@ impl Registry {
     pub fn check(&self) -> Result<Report> {
         let now = self.inner.clock.now();
         self.tracked("check", |progress| {
-            self.read(|tx| {
+            self.read_file(|tx| {
                 let mut report = Report::default();
                 if progress.is_active() {
-                    // Two parts come before the subscriptions. A count that fails is a finding
-                    // later on.
+                    // Two parts come before the subscriptions. A failed count is a finding later.
                     progress.begin(tx.len().unwrap_or(0).saturating_add(2));
                 }
                 tx.check_file(&mut report)?;

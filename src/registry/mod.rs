@@ -13,6 +13,8 @@ mod open;
 
 mod handle;
 
+mod owners;
+
 mod subscriptions;
 
 mod dispatch;

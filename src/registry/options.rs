@@ -155,6 +155,21 @@ impl RegistryOptions {
         self
     }
 
+    /// Limits the number of subscriptions of each owner, and of those without an owner. Default: no
+    /// limit.
+    ///
+    /// A call that would leave more is [`ErrorKind::LimitReached`](crate::ErrorKind::LimitReached)
+    /// and changes nothing. It is judged in the writing transaction, so that two processes cannot
+    /// pass the limit together. Disabled subscriptions count. Zero lets nothing be created.
+    ///
+    /// The rule applies to new subscriptions and is not stored in the file: every process that
+    /// creates has to set it. Subscriptions beyond a lowered limit, or from an
+    /// [`import`](crate::Registry::import), stay and can be changed.
+    pub fn max_subscriptions(mut self, most: u64) -> RegistryOptions {
+        self.rules.max_subscriptions = Some(most);
+        self
+    }
+
     /// Sets the number of changes that [`changes`](crate::Registry::changes) can return. Default:
     /// the number that the file stores, 10,000 in a new file.
     ///

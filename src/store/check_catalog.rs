@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use rusqlite::Row;
+use rusqlite::types::ValueRef;
 
 use super::error::MapSqliteErr as _;
 use super::findings::{REBUILD, tolerant, unless_damaged};
@@ -32,7 +33,7 @@ impl Read<'_> {
         let mut expansions =
             tolerant(self.conn, report, |_| self.expansions())?.unwrap_or_default();
         tolerant(self.conn, report, |report| {
-            let sql = "SELECT id, wildcard, text FROM _webhook_registry_pattern ORDER BY text";
+            let sql = "SELECT id, prefix, text FROM _webhook_registry_pattern ORDER BY text";
             let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
             let mut rows = statement.query([]).map_sqlite_err()?;
             while let Some(row) = rows.next().map_sqlite_err()? {
@@ -115,7 +116,8 @@ impl Read<'_> {
         let Some(pattern) = decoded else {
             return Ok(());
         };
-        let (text, wildcard) = (pattern.to_string(), pattern.is_wildcard());
+        let text = pattern.to_string();
+        let prefix = pattern.is_wildcard().then(|| pattern.literal_prefix().to_owned());
         let Some((who, more)) = with else {
             report.push_finding(Finding::for_file(format!(
                 "the pattern \"{text}\" belongs to no subscription; {REBUILD}"
@@ -131,8 +133,8 @@ impl Read<'_> {
                 format!("its pattern \"{text}\"{shared} {what}; {REBUILD}"),
             ));
         };
-        if row.get::<_, i64>(1).map_sqlite_err()? != i64::from(wildcard) {
-            find("is kept as a name where it is a wildcard, or the other way round".to_owned());
+        if row.get_ref(1).map_sqlite_err()? != ValueRef::from(prefix.as_deref()) {
+            find("is kept with another beginning than it has".to_owned());
         }
         let missing = matches
             .add(pattern)

@@ -2,9 +2,9 @@
  * process, which controls it in one of two ways.
  *
  * By path: FAULTY_DISK names a file with one line: the call that fails, the suffix of the paths on
- * which it fails, the errno, the offset from which on it fails, and the occurrence that fails: 0 for
- * every one, or n for the nth only. Without that file nothing fails. Of the opens only those for
- * writing fail.
+ * which it fails, the errno, the offset from which on it fails, and the occurrence that fails: 0
+ * for every one, or n for the nth only. Without that file nothing fails. Of the opens only those
+ * for writing fail.
  *
  * By number: an attempt to remove "/fault-arm/<call>/<first>/<count>" arms the calls of that name
  * from the first on, so many of them, on whatever file. They fail with EIO, opens with EMFILE. That

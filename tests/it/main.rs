@@ -65,6 +65,7 @@ mod open_errors;
 mod opening;
 mod opening_after_kill;
 mod oversized_input;
+mod owners;
 mod patterns;
 mod permissions;
 mod plan_equivalence;
