@@ -11,13 +11,15 @@ mod writer;
 // keep rustfmt from sorting them.
 mod open;
 
-mod handle;
+mod create;
 
-mod owners;
+mod dispatch;
 
 mod subscriptions;
 
-mod dispatch;
+mod handle;
+
+mod owners;
 
 mod event_types;
 
