@@ -5,14 +5,19 @@
 -- The values of the file as a whole: one row.
 CREATE TABLE _webhook_registry_meta (
     one       INTEGER PRIMARY KEY CHECK (one = 1),
+    schema_version INTEGER NOT NULL,
+    guest     INTEGER NOT NULL CHECK (guest IN (0, 1)), -- 1: the file belongs to an application
     file_id   BLOB NOT NULL,    -- random; binds encrypted secrets to the file; a copy appends more
     key_check BLOB,             -- decrypts with the file's key only; NULL: secrets are plain text
     last_id   TEXT,             -- the greatest id ever deleted; new ids are greater; NULL: none
     keep_changes INTEGER NOT NULL DEFAULT 10000 CHECK (keep_changes >= 0),
     -- The newest sequence while no change is kept. Otherwise the greatest sequence counts.
-    last_change  INTEGER NOT NULL DEFAULT 0
+    last_change  INTEGER NOT NULL DEFAULT 0,
+    -- A random number. The triggers of marks.sql change it with each change that dispatch can see.
+    mark         INTEGER NOT NULL DEFAULT 0
 ) STRICT;
-INSERT INTO _webhook_registry_meta (one, file_id) VALUES (1, randomblob(16));
+INSERT INTO _webhook_registry_meta (one, schema_version, guest, file_id)
+VALUES (1, 1, 0, randomblob(16));
 
 CREATE TABLE _webhook_registry_event_type (
     id          INTEGER PRIMARY KEY,
