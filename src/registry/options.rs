@@ -116,7 +116,8 @@ impl RegistryOptions {
     /// A call that changes the registry takes SQLite's write lock. So it must not be made by a
     /// thread that has a write transaction of the application open: that call would wait for
     /// itself, and is [`ErrorKind::Busy`](crate::ErrorKind::Busy) after the
-    /// [timeout](RegistryOptions::busy_timeout). Reading calls return the committed state meanwhile.
+    /// [timeout](RegistryOptions::busy_timeout). Reading calls return the committed state
+    /// meanwhile.
     pub fn guest(mut self, guest: bool) -> RegistryOptions {
         self.guest = guest;
         self

@@ -26,6 +26,8 @@ pub(super) enum Content {
     NameTaken(String),
     /// A registry that is a guest, in a file that was not opened so.
     Guest,
+    /// Pages that hold something, and no table to which they belong.
+    Lost,
     /// The tables of another application.
     Foreign,
 }
@@ -56,7 +58,8 @@ impl Found {
         }
         let tables = number("SELECT count(*) FROM sqlite_master")?;
         if guest && tables == 0 {
-            return found(Content::Nothing, true);
+            let lost = pages_in_use(conn)? > 1;
+            return found(if lost { Content::Lost } else { Content::Nothing }, true);
         }
         if guest && !has_meta(conn)? {
             let content = match reserved_name(conn)? {
@@ -103,6 +106,9 @@ impl Content {
                  only the registry's may, with `_webhook_registry_` or `webhook_registry_`",
                 quoted(&name)
             )),
+            Content::Lost => {
+                Err(Error::corrupt("it lists no table, and pages of it hold something"))
+            }
             Content::Newer(version) => refuse(format!(
                 "the file was written by a newer version of webhook-registry: its schema is \
                  {version}, the newest that this one knows is {}",
@@ -111,6 +117,20 @@ impl Content {
             content => Ok(content),
         }
     }
+}
+
+/// Returns the number of pages that hold something. Without a table that is one, the first.
+///
+/// Where pages can move, some hold their places, one for each fifth part of a page's bytes.
+fn pages_in_use(conn: &Connection) -> rusqlite::Result<i64> {
+    let number = |sql| conn.query_row(sql, [], |row| row.get::<_, i64>(0));
+    let pages = number("PRAGMA page_count")?;
+    let used = pages.saturating_sub(number("PRAGMA freelist_count")?);
+    if number("PRAGMA auto_vacuum")? == 0 {
+        return Ok(used);
+    }
+    let each = number("PRAGMA page_size")?.checked_div(5).unwrap_or_default().max(1);
+    Ok(used.saturating_sub(pages.checked_div(each).unwrap_or_default().saturating_add(1)))
 }
 
 /// Returns whether the file has the table of the registry's only row.

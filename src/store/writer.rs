@@ -84,8 +84,8 @@ impl Writer {
         conn.pragma_update(None, "wal_autocheckpoint", pages).map_sqlite_err()
     }
 
-    /// Brings a registry's own file, and a new one, into WAL mode. Sets the options for which SQLite
-    /// reads the file.
+    /// Brings a registry's own file, and a new one, into WAL mode. Sets the options for which
+    /// SQLite reads the file.
     pub(super) fn enter_mode(self, conn: &Connection, path: &Path, is_new: bool) -> Result<()> {
         // An application can have made the file in the meantime.
         let has_pages = || conn.query_row("PRAGMA page_count", [], |row| row.get::<_, i64>(0));

@@ -246,6 +246,34 @@ fn a_refused_open_leaves_nothing_behind() {
 }
 
 #[test]
+fn an_application_may_have_dropped_every_table() {
+    for settings in FILES {
+        let (_folder, path) = folder();
+        let conn = application(&path);
+        conn.execute_batch(settings).unwrap();
+        conn.execute_batch(
+            "CREATE TABLE large (a); \
+             WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 500) \
+             INSERT INTO large SELECT hex(zeroblob(2000)) FROM n; \
+             DROP TABLE large",
+        )
+        .unwrap();
+        assert!(guest().open(&path).unwrap().is_empty().unwrap(), "{settings}");
+    }
+}
+
+#[test]
+fn a_database_that_has_lost_the_list_of_its_tables_is_corrupt() {
+    let (_folder, path) = folder();
+    let conn = make_application(&path, FILES[1]);
+    conn.execute_batch(
+        "PRAGMA writable_schema = ON; DELETE FROM sqlite_schema; PRAGMA writable_schema = RESET",
+    )
+    .unwrap();
+    refused(guest().open(&path), ErrorKind::Corrupt, &[]);
+}
+
+#[test]
 fn options_that_do_not_fit_a_guest_are_rejected() {
     let (folder, path) = folder();
     refused(guest().exclusive(true).open(&path), ErrorKind::Invalid, &["exclusive"]);

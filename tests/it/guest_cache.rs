@@ -1,5 +1,5 @@
-//! Tests that a cached answer outlives the application's own changes, and no change of the registry,
-//! whoever makes it.
+//! Tests that a cached answer outlives the application's own changes, and no change of the
+//! registry, whoever makes it.
 
 use std::path::Path;
 
