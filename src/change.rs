@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde_json::Value;
@@ -6,7 +7,7 @@ use serde_json::Value;
 use crate::event_type::{EventType, is_name};
 use crate::id::SubscriptionId;
 use crate::pattern::EventPattern;
-use crate::subscription::{StoredParts, SubscriptionFields};
+use crate::subscription::{StoredParts, SubscriptionFields, check_owner};
 use crate::time::Millis;
 
 /// One entry of the history: a call's change to one subscription or event type.
@@ -18,6 +19,7 @@ pub struct Change {
     pub(crate) at: Millis,
     pub(crate) kind: ChangeKind,
     pub(crate) subject: String,
+    pub(crate) owner: Option<Arc<str>>,
     pub(crate) fields: Vec<FieldChange>,
 }
 
@@ -42,6 +44,11 @@ impl Change {
         &self.subject
     }
 
+    /// Returns the owner of the subscription. `None` if it has none, and for an event type.
+    pub fn owner(&self) -> Option<&str> {
+        self.owner.as_deref()
+    }
+
     /// Returns the fields that differ, by JSON key.
     ///
     /// A change that creates, deletes, registers or removes lists every field that has a value. The
@@ -53,7 +60,7 @@ impl Change {
 
     /// Returns whether the subject and the fields of a stored change meet the rules for new values.
     pub(crate) fn keeps_rules(&self) -> bool {
-        let Change { sequence: _, at: _, kind, subject, fields } = self;
+        let Change { sequence: _, at: _, kind, subject, owner, fields } = self;
         let names_subject = if kind.is_of_event_type() {
             is_name(subject)
         } else {
@@ -62,7 +69,11 @@ impl Change {
         let once = |(at, field): (usize, &FieldChange)| {
             fields.iter().take(at).all(|f| f.name != field.name)
         };
+        let names_owner = owner
+            .as_deref()
+            .is_none_or(|owner| !kind.is_of_event_type() && check_owner(owner).is_ok());
         names_subject
+            && names_owner
             && fields.iter().enumerate().all(once)
             && fields.iter().all(|field| field.keeps_rules(kind.is_of_event_type()))
     }
@@ -76,9 +87,10 @@ pub enum ChangeKind {
     Created,
     /// Fields of a subscription were changed.
     Updated,
-    /// A subscription was enabled, and nothing else changed.
+    /// A subscription was enabled, and nothing else changed but the reason, which was cleared.
     Enabled,
-    /// A subscription was disabled, and nothing else changed.
+    /// A subscription was disabled, with or without a reason, or the reason of a disabled one was
+    /// changed. Nothing else changed.
     Disabled,
     /// The secret of a subscription was replaced, with or without overlap, and nothing else
     /// changed.
@@ -138,7 +150,7 @@ pub struct FieldChange {
 
 impl FieldChange {
     /// Returns the JSON key: `name`, `url`, `events`, `enabled`, `secret`, `description`,
-    /// `metadata` or `jsonSchema`. The values of `metadata` are whole objects.
+    /// `metadata`, `disabledReason` or `jsonSchema`. The values of `metadata` are whole objects.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -189,6 +201,7 @@ fn subscription_value(field: &str, value: &Value) -> Option<bool> {
             metadata = value.as_object()?.iter().map(entry).collect::<Option<BTreeMap<_, _>>>()?;
             parts.metadata = Some(&metadata);
         }
+        "disabledReason" => parts.disabled_reason = Some(value.as_str()?),
         _ => return None,
     }
     Some(parts.faults().is_empty())
@@ -222,10 +235,11 @@ pub(crate) fn diff_subscription(
     secret: Option<SecretChange>,
 ) -> (ChangeKind, Vec<FieldChange>) {
     let mut fields = differing(subscription_values(before), subscription_values(after));
+    let only_state = fields.iter().all(|it| ["enabled", "disabledReason"].contains(&&*it.name));
     let kind = match (fields.as_slice(), secret) {
         ([], Some(secret)) => return secrets_only(secret),
-        ([only], None) if only.name == "enabled" && after.enabled => ChangeKind::Enabled,
-        ([only], None) if only.name == "enabled" => ChangeKind::Disabled,
+        ([_, ..], None) if only_state && after.enabled => ChangeKind::Enabled,
+        ([_, ..], None) if only_state => ChangeKind::Disabled,
         _ => ChangeKind::Updated,
     };
     fields.extend(secret.map(|_| FieldChange::secret()));
@@ -268,7 +282,8 @@ pub(crate) fn diff_event_type(
 type Values = Vec<(&'static str, Value)>;
 
 fn subscription_values(fields: &SubscriptionFields) -> Values {
-    let SubscriptionFields { name, url, events, enabled, description, metadata } = fields;
+    let SubscriptionFields { name, url, events, enabled, description, metadata, disabled_reason } =
+        fields;
     let events = events.iter().map(|pattern| pattern.as_str().into()).collect();
     let mut values: Values = vec![
         ("name", name.as_str().into()),
@@ -281,6 +296,7 @@ fn subscription_values(fields: &SubscriptionFields) -> Values {
         let entries = metadata.iter().map(|(key, value)| (key.clone(), value.as_str().into()));
         values.push(("metadata", Value::Object(entries.collect())));
     }
+    values.extend(disabled_reason.as_deref().map(|text| ("disabledReason", text.into())));
     values
 }
 
@@ -294,8 +310,16 @@ fn event_type_values(event_type: &EventType) -> Values {
 
 /// Returns the values that differ or stand on one side only.
 fn differing(mut before: Values, mut after: Values) -> Vec<FieldChange> {
-    const KEYS: [&str; 7] =
-        ["name", "url", "events", "enabled", "description", "metadata", "jsonSchema"];
+    const KEYS: [&str; 8] = [
+        "name",
+        "url",
+        "events",
+        "enabled",
+        "description",
+        "metadata",
+        "disabledReason",
+        "jsonSchema",
+    ];
     let take = |values: &mut Values, key| {
         values.iter_mut().find(|(name, _)| *name == key).map(|(_, value)| value.take())
     };

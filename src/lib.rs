@@ -22,15 +22,16 @@
 //!
 //! | task | start at |
 //! |---|---|
-//! | open a registry | [`Registry::open`], [`RegistryOptions`] |
-//! | fill the catalog | [`Registry::register_event_types`], [`Catalog`] |
-//! | subscribe | [`Registry::create`], [`NewSubscription`] |
-//! | find the subscribers of an event | [`Registry::subscribers`] |
-//! | see why, or why not | [`Registry::explain`], [`Registry::check`] |
-//! | declare all subscriptions | [`Registry::ensure`], [`Registry::plan`] |
-//! | replace a secret | [`Registry::rotate_secret`], [`Rotation`] |
-//! | read the history | [`Registry::changes`], [`Change`] |
-//! | copy | [`Registry::backup`], [`Registry::export`] |
+//! | open a registry | [`open`](Registry::open), [`options`](Registry::options) |
+//! | fill the catalog | [`register_event_types`](Registry::register_event_types), [`Catalog`] |
+//! | subscribe | [`create`](Registry::create), [`NewSubscription`] |
+//! | find subscribers | [`subscribers`](Registry::subscribers) |
+//! | see why | [`explain`](Registry::explain), [`check`](Registry::check) |
+//! | deliver to one | [`subscriber`](Registry::subscriber) |
+//! | declare all | [`ensure`](Registry::ensure), [`plan`](Registry::plan) |
+//! | replace a secret | [`rotate_secret`](Registry::rotate_secret) |
+//! | read the history | [`changes`](Registry::changes) |
+//! | copy | [`backup`](Registry::backup), [`export`](Registry::export) |
 //! | restrict the URLs | [`UrlPolicy`] |
 //! | handle errors | [`Error`], [`ErrorKind`] |
 //!
@@ -90,7 +91,8 @@
 //!
 //! - `webhook_registry_subscriptions`: `id`, `name`, `url`, `enabled` (0 or 1), `events` (a JSON
 //!   array, in order), `description`, `metadata` (a JSON object, `{}` when there is none),
-//!   `created_at` and `updated_at` (milliseconds since 1970, UTC), `revision`
+//!   `created_at` and `updated_at` (milliseconds since 1970, UTC), `revision`, `disabled_reason`
+//!   (null when there is none) and `disabled_at` (as the other times, null while enabled)
 //! - `webhook_registry_event_types`: `name`, `description`, `json_schema`
 //! - `webhook_registry_subscribers`: `event_type`, `id`, `name`, `url`, exactly as
 //!   [`Registry::subscribers`] returns them
@@ -144,6 +146,7 @@ mod plan;
 mod random;
 mod registry;
 mod report;
+mod scope;
 mod secret;
 mod serialize;
 mod store;

@@ -9,8 +9,8 @@ use super::disk;
 use super::error::MapSqliteErr as _;
 use super::findings::{DELETE, REBUILD, RESTORE, tolerant, tolerant_of, unless_damaged};
 use super::registry_row;
-use super::rows::{UNREACHED, description_of, metadata_of, text_of};
-use super::schema::own_tables;
+use super::rows::{UNREACHED, description_of, disabled_reason_of, metadata_of, text_of};
+use super::schema::{self, own_tables};
 use super::transaction::Read;
 use crate::error::{Error, Result};
 use crate::id::SubscriptionId;
@@ -33,6 +33,7 @@ impl Read<'_> {
         }
         tolerant(self.conn, report, |report| references(self.conn, report))?;
         tolerant(self.conn, report, |report| self.registry_row(report))?;
+        tolerant(self.conn, report, |report| self.check_owners(report))?;
         tolerant(self.conn, report, |report| self.history(report))?;
         Ok(())
     }
@@ -52,13 +53,12 @@ impl Read<'_> {
                      WHERE NOT EXISTS (SELECT 1 FROM _webhook_registry_subscription_pattern r \
                                        INDEXED BY \
                         sqlite_autoindex__webhook_registry_subscription_pattern_1 \
-                                        WHERE r.subscription = s.seq)";
+                                        WHERE r.owner = s.owner AND r.subscription = s.seq)";
         let bare = tolerant(self.conn, report, |_| self.numbers(bare))?.unwrap_or_default();
         let disagree = "SELECT s.seq FROM _webhook_registry_subscription s CROSS JOIN \
                         _webhook_registry_subscription_pattern r \
                         INDEXED BY sqlite_autoindex__webhook_registry_subscription_pattern_1 ON \
-                        r.subscription = \
-                        s.seq \
+                        r.owner = s.owner AND r.subscription = s.seq \
                          WHERE r.enabled <> s.enabled";
         let disagree = tolerant(self.conn, report, |_| self.numbers(disagree))?.unwrap_or_default();
         // A connection that only reads leaves out the CHECKs when it reads the schema, also from
@@ -108,17 +108,19 @@ impl Read<'_> {
                         format!("its revision is below 1, or `enabled` neither 0 nor 1; {DELETE}");
                     report.push_finding(Finding::new(&who, message));
                 }
+                let secrets = tolerant_of(self.conn, report, &who, || self.all_secrets(seq, &who))?
+                    .unwrap_or_default();
+                current_secret(report, &who, &secrets);
+                let bare = bare.binary_search(&seq).is_ok();
+                let found = self.one_of(seq, bare, &who, report)?;
+                // After the faults of the row itself, which have to be repaired first.
                 if disagree.binary_search(&seq).is_ok() {
                     let message = "its patterns are kept as enabled where it is not, or the \
                         other way round; set `enabled` to the \
                          other value and back";
                     report.push_finding(Finding::new(&who, message));
                 }
-                let secrets = tolerant_of(self.conn, report, &who, || self.all_secrets(seq, &who))?
-                    .unwrap_or_default();
-                current_secret(report, &who, &secrets);
-                let bare = bare.binary_search(&seq).is_ok();
-                if let Some(subscription) = self.one_of(seq, bare, &who, report)? {
+                if let Some(subscription) = found {
                     see(report, &who, &subscription, &secrets);
                 }
             }
@@ -160,8 +162,9 @@ impl Read<'_> {
 
     /// Returns the problems of each text of a subscription.
     fn texts(&self, seq: i64, id: SubscriptionId) -> Result<Vec<String>> {
-        let sql = "SELECT name, url, description, metadata FROM _webhook_registry_subscription \
-                   WHERE seq = ?1";
+        let sql = "SELECT name, url, description, metadata, disabled_reason FROM \
+                   _webhook_registry_subscription \
+            WHERE seq = ?1";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let mut rows = statement.query([seq]).map_sqlite_err()?;
         let Some(row) = rows.next().map_sqlite_err()? else {
@@ -174,8 +177,16 @@ impl Read<'_> {
         let description =
             unless_damaged(self.conn, description_of(row, 2, id), &mut tell)?.flatten();
         let metadata = unless_damaged(self.conn, metadata_of(row, 3, id), &mut tell)?;
-        let parts =
-            StoredParts { name, url, events: None, description, metadata: metadata.as_ref() };
+        let disabled_reason =
+            unless_damaged(self.conn, disabled_reason_of(row, 4, id), &mut tell)?.flatten();
+        let parts = StoredParts {
+            name,
+            url,
+            description,
+            metadata: metadata.as_ref(),
+            disabled_reason,
+            ..StoredParts::default()
+        };
         faults.extend(named(parts));
         Ok(faults)
     }
@@ -213,7 +224,9 @@ impl Read<'_> {
         let whole = format!(
             "SELECT count(*) FROM _webhook_registry_meta WHERE length(file_id) IN (16, 32) AND \
              keep_changes >= 0 \
-                AND last_change >= 0 AND last_change < {UNREACHED}"
+                AND last_change >= 0 AND last_change < {UNREACHED} AND schema_version = {} AND \
+             guest IN (0, 1) AND catalog_change >= 0 AND catalog_change < {UNREACHED}",
+            schema::newest()
         );
         if (rows, self.number(&whole)?) != (1, 1) {
             let message = format!(

@@ -47,3 +47,13 @@ BEGIN UPDATE _webhook_registry_meta SET mark = random(); END;
 CREATE TRIGGER _webhook_registry_mark_secret_delete AFTER DELETE
     ON _webhook_registry_secret
 BEGIN UPDATE _webhook_registry_meta SET mark = random(); END;
+-- The other columns of an owner change with every subscription.
+CREATE TRIGGER _webhook_registry_mark_owner_insert AFTER INSERT
+    ON _webhook_registry_owner
+BEGIN UPDATE _webhook_registry_meta SET mark = random(); END;
+CREATE TRIGGER _webhook_registry_mark_owner_update AFTER UPDATE OF id, name
+    ON _webhook_registry_owner
+BEGIN UPDATE _webhook_registry_meta SET mark = random(); END;
+CREATE TRIGGER _webhook_registry_mark_owner_delete AFTER DELETE
+    ON _webhook_registry_owner
+BEGIN UPDATE _webhook_registry_meta SET mark = random(); END;

@@ -38,6 +38,7 @@ use super::secret_codec::{SecretCodec, other_key};
 use super::settings::Access;
 use super::transaction::{Read, Write};
 use crate::error::{Error, ErrorKind, Result};
+use crate::scope::Scope;
 use crate::secret::EncryptionKey;
 
 /// The number of subscriptions that one query reads. It bounds how many of them are in memory at
@@ -402,8 +403,8 @@ fn rewrite_secrets(
     key: Option<&EncryptionKey>,
 ) -> Result<SecretCodec> {
     let codec = SecretCodec::set_key(tx, key)?;
-    let from = Read::new(tx, old);
-    let to = Write::new(tx, &codec);
+    let from = Read::new(tx, old, &Scope::Every);
+    let to = Write::new(tx, &codec, &Scope::Every);
     let mut after = from.start()?;
     loop {
         let batch = from.ids_after(after, BATCH)?;

@@ -27,7 +27,7 @@ fn filled() -> (tempfile::TempDir, PathBuf, Registry) {
                 .description("with \"quotes\"\n")
                 .metadata("b", "{}")
                 .metadata("a", "ü"),
-            to("off", &["*"]).enabled(false).description(""),
+            to("off", &["*"]).enabled(false).disabled_reason("410 Gone").description(""),
             to("waits", &["fax.*", "fax"]).allow_unknown_events(true),
             to("gone", &["*"]),
         ])
@@ -70,7 +70,8 @@ fn the_views_have_these_columns_in_this_order() {
     for (view, columns) in [
         (
             "webhook_registry_subscriptions",
-            "id name url enabled events description metadata created_at updated_at revision",
+            "id name url enabled events description metadata created_at updated_at revision owner \
+             disabled_reason disabled_at",
         ),
         ("webhook_registry_event_types", "name description json_schema"),
         ("webhook_registry_subscribers", "event_type id name url"),
@@ -115,9 +116,13 @@ fn the_subscriptions_view_equals_the_api() {
             millis(one.created_at()),
             millis(one.updated_at()),
             Cell::Integer(one.revision().try_into().unwrap()),
+            maybe(one.owner()),
+            maybe(one.disabled_reason()),
+            one.disabled_at().map_or(Cell::Null, millis),
         ];
         assert_eq!(row[..], expected);
     }
+    assert_eq!(all.iter().filter(|one| one.disabled_reason() == Some("410 Gone")).count(), 1);
     let none: String = conn
         .query_row(
             "SELECT metadata FROM webhook_registry_subscriptions WHERE name = 'plain'",
@@ -212,6 +217,7 @@ fn no_view_contains_a_secret() {
         views,
         [
             [text("webhook_registry_event_types")],
+            [text("webhook_registry_owner_subscribers")],
             [text("webhook_registry_subscribers")],
             [text("webhook_registry_subscriptions")]
         ]

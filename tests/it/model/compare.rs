@@ -128,14 +128,15 @@ fn compare_dispatch(registry: &Registry, naive: &Naive, name: &str) {
     let found = plain(registry.explain(name)).map(|explanation| {
         let one = |it: &webhook_registry::ExplanationEntry| {
             let patterns: Vec<String> = it.patterns().iter().map(ToString::to_string).collect();
-            (Some(it.subscription_id()), it.name().to_owned(), it.enabled(), patterns)
+            let reason = it.disabled_reason().map(str::to_owned);
+            (Some(it.subscription_id()), it.name().to_owned(), it.enabled(), reason, patterns)
         };
         explanation.entries().iter().map(one).collect::<Vec<_>>()
     });
     let one = |sub: &Sub| {
         let patterns: Vec<String> =
             sub.events.iter().filter(|pattern| oracle::matches(pattern, name)).cloned().collect();
-        (sub.id, sub.name.clone(), sub.enabled, patterns)
+        (sub.id, sub.name.clone(), sub.enabled, sub.reason.clone(), patterns)
     };
     let expected: Vec<_> = matching().map(one).collect();
     assert_eq!(
