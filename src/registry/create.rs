@@ -82,6 +82,7 @@ impl Registry {
                 tx.expect_changes(drafts.len());
                 progress.begin_entries(drafts.len());
                 let mut random = self.random_buffer(drafts.len());
+                let _bulk = tx.bulk(drafts.len())?;
                 let (writer, mut inserter) =
                     (SubscriptionWriter::new(tx, now), tx.inserter(Some(&catalog))?);
                 let (mut all, mut taken) = (Vec::with_capacity(drafts.len()), Vec::new());

@@ -94,6 +94,7 @@ impl Registry {
                     event_types::register(tx, now, event_type, schema.as_deref())?;
                     progress.advance();
                 }
+                let _bulk = tx.bulk(subscriptions.len())?;
                 let (writer, mut inserter) = (SubscriptionWriter::new(tx, now), tx.inserter(None)?);
                 for ImportedSubscription { subscription, secrets } in &subscriptions {
                     writer.insert(&mut inserter, subscription, secrets)?;
