@@ -11,6 +11,7 @@
     reason = "a failed expectation in a test panics"
 )]
 
+mod application_transaction;
 mod backup;
 mod changes;
 mod check;
@@ -109,3 +110,4 @@ mod url_policy;
 mod validation;
 mod views;
 mod working_directory;
+mod writable_views;

@@ -75,6 +75,9 @@ fn the_views_have_these_columns_in_this_order() {
         ),
         ("webhook_registry_event_types", "name description json_schema"),
         ("webhook_registry_subscribers", "event_type id name url"),
+        ("webhook_registry_owner_subscribers", "owner event_type id name url"),
+        ("webhook_registry_routes", "event_type id owner name enabled pattern"),
+        ("webhook_registry_changes", "sequence at kind subject owner fields"),
     ] {
         let (names, rows) = rows(&conn, &format!("SELECT * FROM {view}"));
         assert_eq!(names.join(" "), columns, "{view}");
