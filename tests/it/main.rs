@@ -67,6 +67,7 @@ mod multi_process;
 mod open_errors;
 mod opening;
 mod opening_after_kill;
+mod operations;
 mod oversized_input;
 mod owner_damage;
 mod owners;
