@@ -11,6 +11,7 @@
     reason = "a failed expectation in a test panics"
 )]
 
+mod application_transaction;
 mod backup;
 mod changes;
 mod check;
@@ -67,6 +68,7 @@ mod multi_process;
 mod open_errors;
 mod opening;
 mod opening_after_kill;
+mod operations;
 mod oversized_input;
 mod owner_damage;
 mod owners;
@@ -112,3 +114,4 @@ mod url_policy;
 mod validation;
 mod views;
 mod working_directory;
+mod writable_views;
