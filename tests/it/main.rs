@@ -67,6 +67,7 @@ mod open_errors;
 mod opening;
 mod opening_after_kill;
 mod oversized_input;
+mod owner_capability;
 mod owner_damage;
 mod owners;
 mod patterns;
