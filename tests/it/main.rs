@@ -69,6 +69,8 @@ mod opening_after_kill;
 mod oversized_input;
 mod owner_capability;
 mod owner_damage;
+mod owner_deletion;
+mod owner_limits;
 mod owners;
 mod patterns;
 mod permissions;
