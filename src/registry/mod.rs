@@ -3,6 +3,8 @@
 
 mod handle;
 mod options;
+#[cfg(test)]
+mod owner_work;
 mod suggestions;
 #[cfg(test)]
 mod work;
