@@ -220,6 +220,10 @@ fn the_damaged_row_of_an_owner_is_corrupt_through_that_owners_handle() {
             let changed = other.update(id, update().description("d"));
             refused(changed, ErrorKind::NotFound, &["subscriptionId"]);
         }
+        // All of acme's can be deleted nevertheless, and nothing of others goes with them.
+        let before = every.len().unwrap();
+        assert_eq!((acme.delete_all().unwrap(), every.len().unwrap()), (3, before - 3));
+        assert!(registry.check().unwrap().is_sound());
     }
 }
 
