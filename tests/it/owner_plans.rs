@@ -1,5 +1,5 @@
-//! Tests that a plan belongs to the scope that it was made in, and that only a change of that scope or
-//! of the catalog outdates it.
+//! Tests that a plan belongs to the scope that it was made in, and that only a change of that scope
+//! or of the catalog outdates it.
 
 use webhook_registry::{ErrorKind, ListQuery, Plan, Prune, Registry, SubscriptionUpdate};
 
