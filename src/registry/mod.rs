@@ -2,6 +2,8 @@
 //! This folder contains no SQL and parses nothing.
 
 mod options;
+#[cfg(test)]
+mod owner_work;
 mod suggestions;
 #[cfg(test)]
 mod work;
