@@ -9,7 +9,7 @@ use webhook_registry::EventType;
 use crate::failure::{Failure, Outcome};
 use crate::input;
 use crate::output::{Field, Output};
-use crate::session::Session;
+use crate::session::{OpenArgs, Session};
 
 #[derive(Debug, Args)]
 pub(crate) struct InitArgs {
@@ -45,22 +45,20 @@ pub(crate) enum TypesCommand {
     Remove { name: String },
 }
 
-pub(crate) fn init(
-    session: &Session,
-    args: &InitArgs,
-    out: &mut Output,
-) -> Result<Outcome, Failure> {
+pub(crate) fn init(open: &OpenArgs, args: &InitArgs, out: &mut Output) -> Result<Outcome, Failure> {
+    // A faulty file must not leave an empty registry.
     let types = args.types.as_deref().map(input::event_types).transpose()?;
     let registered = types.as_ref().map_or(0, Vec::len);
+    let (session, created) = Session::create(open)?;
     session.registry.register_event_types(types.unwrap_or_default())?;
     let path = session.registry.path().map(|path| path.display().to_string());
     let path = path.unwrap_or_default();
     if out.json() {
         out.document(&json!({
-            "path": path, "created": session.created, "eventTypes": registered,
+            "path": path, "created": created, "eventTypes": registered,
         }))?;
     } else {
-        let what = if session.created { "created" } else { "exists" };
+        let what = if created { "created" } else { "exists" };
         out.line(format!("{what} {path}"))?;
         if args.types.is_some() {
             out.line(format!("registered {registered} event types"))?;

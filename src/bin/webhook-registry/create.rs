@@ -75,7 +75,9 @@ pub(crate) fn create(
     } else if out.json() {
         let subscriptions: Vec<_> = created.iter().map(Created::subscription).collect();
         out.document(&subscriptions)?;
-        note_hidden_secrets();
+        if !subscriptions.is_empty() {
+            note_hidden_secrets();
+        }
     } else {
         let record = |created: &Created| {
             let subscription = created.subscription();

@@ -149,9 +149,15 @@ pub(crate) fn delete(
     args: &DeleteArgs,
     out: &mut Output,
 ) -> Result<Outcome, Failure> {
-    let mut subscriptions = Vec::new();
+    if args.if_revision.is_some() && args.names_or_ids.len() > 1 {
+        return Err(Failure::invalid("ifRevision", "one revision is of one subscription"));
+    }
+    let mut subscriptions: Vec<Subscription> = Vec::new();
     for name_or_id in &args.names_or_ids {
-        subscriptions.push(session.find(name_or_id)?);
+        let subscription = session.find(name_or_id)?;
+        if !subscriptions.contains(&subscription) {
+            subscriptions.push(subscription);
+        }
     }
     let names: Vec<_> = subscriptions.iter().map(|s| visible(s.name()).into_owned()).collect();
     if !args.yes && !confirmed(&format!("delete {}?", names.join(", ")))? {

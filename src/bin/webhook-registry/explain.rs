@@ -1,17 +1,16 @@
 //! `subscribers`, `explain`, `expand` and `check`: who gets an event, and why.
 
-use clap::Args;
-use serde_json::{Map, Value, json};
-use webhook_registry::{EventPattern, ExplanationEntry, Finding, Subscriber, Subscription};
+use std::collections::BTreeMap;
 
-use crate::closest::distance;
+use clap::Args;
+use serde::Serialize;
+use webhook_registry::{ExplanationEntry, Finding, Subscriber, SubscriptionId};
+
 use crate::failure::{Failure, Outcome};
 use crate::output::{Field, Output, Tone, note, state};
 use crate::session::Session;
 use crate::text::joined;
-
-/// The number of patterns that are shown when none matches.
-const CLOSEST: usize = 3;
+use crate::verdict;
 
 #[derive(Debug, Args)]
 pub(crate) struct SubscribersArgs {
@@ -43,7 +42,7 @@ pub(crate) fn subscribers(
 ) -> Result<Outcome, Failure> {
     let subscribers = session.registry.subscribers(&args.event)?;
     if out.json() {
-        out.array(subscribers.iter().map(|subscriber| Ok::<_, Failure>(document(subscriber))))?;
+        out.array(subscribers.iter().map(|each| Ok::<_, Failure>(Document::from(each))))?;
     } else {
         let record = |subscriber: &Subscriber| {
             [
@@ -62,16 +61,26 @@ pub(crate) fn subscribers(
     Ok(if failed { Outcome::Negative } else { Outcome::Done })
 }
 
-/// Returns a subscriber with the keys of a subscription, without its secrets.
-fn document(subscriber: &Subscriber) -> Value {
-    let mut document = Map::new();
-    document.insert("subscriptionId".to_owned(), json!(subscriber.id()));
-    document.insert("name".to_owned(), subscriber.name().into());
-    document.insert("url".to_owned(), subscriber.url().into());
-    if !subscriber.metadata().is_empty() {
-        document.insert("metadata".to_owned(), json!(subscriber.metadata()));
+/// A subscriber with the keys of a subscription, without its secrets.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Document<'a> {
+    subscription_id: SubscriptionId,
+    name: &'a str,
+    url: &'a str,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    metadata: &'a BTreeMap<String, String>,
+}
+
+impl<'a> From<&'a Subscriber> for Document<'a> {
+    fn from(subscriber: &'a Subscriber) -> Document<'a> {
+        Document {
+            subscription_id: subscriber.id(),
+            name: subscriber.name(),
+            url: subscriber.url(),
+            metadata: subscriber.metadata(),
+        }
     }
-    Value::Object(document)
 }
 
 pub(crate) fn explain(
@@ -80,7 +89,7 @@ pub(crate) fn explain(
     out: &mut Output,
 ) -> Result<Outcome, Failure> {
     if let Some(name_or_id) = &args.name_or_id {
-        return explain_one(session, &args.event, name_or_id, out);
+        return verdict::explain(session, &args.event, name_or_id, out);
     }
     let explanation = session.registry.explain(&args.event)?;
     if out.json() {
@@ -100,101 +109,6 @@ pub(crate) fn explain(
         out.records(["ID", "NAME", "STATE", "MATCHING PATTERNS"], records)?;
     }
     Ok(Outcome::Done)
-}
-
-/// Explains whether one subscription gets an event.
-fn explain_one(
-    session: &Session,
-    event: &str,
-    name_or_id: &str,
-    out: &mut Output,
-) -> Result<Outcome, Failure> {
-    let subscription = session.find(name_or_id)?;
-    let verdict = Verdict::new(&subscription, event);
-    if session.registry.event_type(event)?.is_none() {
-        if !verdict.matching.is_empty() {
-            let patterns = joined(&verdict.matching);
-            note(&format!("{} waits for this event type ({patterns})", subscription.name()));
-        }
-        // The refusal of the library suggests a name.
-        session.registry.explain(event)?;
-    }
-    if out.json() {
-        out.document(&verdict.document(&subscription, event))?;
-    } else {
-        out.fields(verdict.fields(&subscription, event))?;
-    }
-    Ok(Outcome::Done)
-}
-
-/// Why a subscription gets an event, or not.
-struct Verdict<'a> {
-    matching: Vec<&'a EventPattern>,
-    /// If none matches: the closest patterns with their distances.
-    closest: Vec<(&'a EventPattern, usize)>,
-    reasons: Vec<&'static str>,
-}
-
-impl<'a> Verdict<'a> {
-    fn new(subscription: &'a Subscription, event: &str) -> Verdict<'a> {
-        let patterns = subscription.events();
-        let matching: Vec<_> = patterns.iter().filter(|pattern| pattern.matches(event)).collect();
-        let mut closest = Vec::new();
-        let mut reasons = Vec::new();
-        if !subscription.enabled() {
-            reasons.push("disabled");
-        }
-        if matching.is_empty() {
-            reasons.push("noMatchingPattern");
-            closest.extend(patterns.iter().map(|pattern| (pattern, distance(pattern, event))));
-            closest.sort_by_key(|&(_, distance)| distance);
-            closest.truncate(CLOSEST);
-        }
-        Verdict { matching, closest, reasons }
-    }
-
-    fn document(&self, subscription: &Subscription, event: &str) -> Value {
-        let closest: Vec<Value> = self
-            .closest
-            .iter()
-            .map(|(pattern, distance)| json!({"pattern": pattern, "distance": distance}))
-            .collect();
-        json!({
-            "eventType": event,
-            "subscriptionId": subscription.id(),
-            "name": subscription.name(),
-            "receives": self.reasons.is_empty(),
-            "reasons": self.reasons,
-            "enabled": subscription.enabled(),
-            "patterns": self.matching,
-            "closest": closest,
-        })
-    }
-
-    fn fields(&self, subscription: &Subscription, event: &str) -> Vec<(&'static str, Field)> {
-        let receives = if self.reasons.is_empty() {
-            Field::new("yes").colored(Tone::Good)
-        } else {
-            Field::new("no").colored(Tone::Bad)
-        };
-        let mut fields = vec![
-            ("event", Field::new(event)),
-            ("subscription", Field::new(subscription.name())),
-            ("id", Field::new(subscription.id().to_string())),
-            ("receives", receives),
-            ("state", state(subscription.enabled())),
-        ];
-        if self.matching.is_empty() {
-            fields.push(("why", Field::new("no pattern matches")));
-        } else {
-            fields.push(("matching", Field::new(joined(&self.matching))));
-        }
-        for (pattern, distance) in &self.closest {
-            let unit = if *distance == 1 { "character differs" } else { "characters differ" };
-            fields.push(("closest", Field::new(format!("{pattern} ({distance} {unit})"))));
-        }
-        fields
-    }
 }
 
 pub(crate) fn expand(

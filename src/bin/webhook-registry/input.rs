@@ -36,8 +36,9 @@ pub(crate) fn key(path: &Path) -> Result<[u8; 32], Failure> {
     let bytes = read(path)?;
     let key = std::str::from_utf8(&bytes).ok().map(str::trim).and_then(decode_key);
     key.ok_or_else(|| {
-        let message = "must be 32 bytes in hexadecimal or base64, as `openssl rand -hex 32` prints";
-        Failure::invalid("keyFile", format!("{}: {message}", path.display()))
+        let message =
+            "a key is 32 bytes in hexadecimal or base64, as `openssl rand -hex 32` prints";
+        Failure::invalid("keyFile", message)
     })
 }
 
@@ -89,7 +90,7 @@ pub(crate) fn subscriptions(path: &Path) -> Result<Documents, Failure> {
         .flat_map(|(position, document)| faults(position, &document))
         .collect();
     if problems.is_empty() {
-        return Err(Failure::invalid("from", faulty.to_string()));
+        return Err(Failure::invalid("file", faulty.to_string()));
     }
     let message = "the list has faults".to_owned();
     Err(Failure::Refused(Refusal { kind: ErrorKind::Invalid, message, problems }))

@@ -22,6 +22,7 @@ mod session;
 mod show;
 mod text;
 mod transfer;
+mod verdict;
 
 use std::process::ExitCode;
 
@@ -58,11 +59,10 @@ fn answer(
     let session = match command {
         Command::Completions(args) => return generate::completions(&args, Cli::command(), out),
         Command::Man(args) => return generate::man(&args, Cli::command(), out),
-        Command::Init(_) => Session::create(open)?,
+        Command::Init(args) => return catalog::init(open, &args, out),
         _ => Session::open(open)?,
     };
     match command {
-        Command::Init(args) => catalog::init(&session, &args, out),
         Command::Types(args) => catalog::types(&session, args.command, out),
         Command::Create(args) => create::create(&session, args, out),
         Command::List(args) => list::list(&session, args, out),
@@ -86,7 +86,7 @@ fn answer(
         Command::Import(args) => transfer::import(&session, &args, out),
         Command::Backup(args) => transfer::backup(&session, &args, out),
         Command::Rekey(args) => transfer::rekey(&session, &args, out),
-        // These need no registry, and have returned.
-        Command::Completions(_) | Command::Man(_) => Ok(Outcome::Done),
+        // These do not open a registry that has to exist, and have returned.
+        Command::Init(_) | Command::Completions(_) | Command::Man(_) => Ok(Outcome::Done),
     }
 }

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use serde_json::json;
-use webhook_registry::{Created, Prune, Step, StepKind};
+use serde::Serialize;
+use webhook_registry::{Applied, Created, Prune, Step, StepKind, Subscription, SubscriptionId};
 
 use crate::create::note_hidden_secrets;
 use crate::failure::{Failure, Outcome};
@@ -48,6 +48,21 @@ impl DeclaredArgs {
     }
 }
 
+/// The JSON of `Applied` without the secrets.
+#[derive(Serialize)]
+struct Hidden<'a> {
+    created: Vec<&'a Subscription>,
+    updated: &'a [Subscription],
+    deleted: &'a [SubscriptionId],
+}
+
+impl<'a> From<&'a Applied> for Hidden<'a> {
+    fn from(applied: &'a Applied) -> Hidden<'a> {
+        let created = applied.created().iter().map(Created::subscription).collect();
+        Hidden { created, updated: applied.updated(), deleted: applied.deleted() }
+    }
+}
+
 pub(crate) fn plan(
     session: &Session,
     args: &PlanArgs,
@@ -83,11 +98,8 @@ pub(crate) fn apply(
     if out.json() && args.reveal {
         out.document(&applied)?;
     } else if out.json() {
-        let created: Vec<_> = applied.created().iter().map(Created::subscription).collect();
-        out.document(&json!({
-            "created": created, "updated": applied.updated(), "deleted": applied.deleted(),
-        }))?;
-        if !created.is_empty() {
+        out.document(&Hidden::from(&applied))?;
+        if !applied.created().is_empty() {
             note_hidden_secrets();
         }
     } else {

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::{Map, Value, json};
-use webhook_registry::{IssuedSecret, Rotation};
+use serde::Serialize;
+use webhook_registry::{IssuedSecret, Rotation, SubscriptionId};
 
 use crate::create::note_hidden_secrets;
 use crate::failure::{Failure, Outcome};
@@ -54,12 +54,12 @@ pub(crate) fn rotate(
     }
     let secret = session.registry.rotate_secret(subscription.id(), rotation)?;
     if out.json() {
-        let mut document = json!({
-            "subscriptionId": subscription.id(), "fingerprint": secret.fingerprint(),
-        });
-        if let (Value::Object(document), true) = (&mut document, args.reveal) {
-            document.insert("secret".to_owned(), secret.expose().into());
-        } else {
+        let document = Rotated {
+            subscription_id: subscription.id(),
+            fingerprint: secret.fingerprint(),
+            secret: args.reveal.then(|| secret.expose()),
+        };
+        if !args.reveal {
             note_hidden_secrets();
         }
         out.document(&document)?;
@@ -100,7 +100,8 @@ fn write_secrets(
     out: &mut Output,
 ) -> Result<Outcome, Failure> {
     if out.json() {
-        let documents: Vec<Value> = secrets.iter().map(|issued| document(issued, reveal)).collect();
+        let documents: Vec<Document<'_>> =
+            secrets.iter().map(|issued| Document::new(issued, reveal)).collect();
         out.document(&documents)?;
         return Ok(Outcome::Done);
     }
@@ -124,15 +125,35 @@ fn write_secrets(
     Ok(Outcome::Done)
 }
 
-fn document(issued: &IssuedSecret, reveal: bool) -> Value {
-    let mut document = Map::new();
-    document.insert("fingerprint".to_owned(), issued.secret().fingerprint().into());
-    document.insert("createdAt".to_owned(), time(issued.created_at()).into());
-    if let Some(at) = issued.expires_at() {
-        document.insert("expiresAt".to_owned(), time(at).into());
+/// The JSON of a rotation.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Rotated<'a> {
+    subscription_id: SubscriptionId,
+    fingerprint: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<&'a str>,
+}
+
+/// The JSON of a valid secret.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Document<'a> {
+    fingerprint: String,
+    created_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<&'a str>,
+}
+
+impl<'a> Document<'a> {
+    fn new(issued: &'a IssuedSecret, reveal: bool) -> Document<'a> {
+        Document {
+            fingerprint: issued.secret().fingerprint(),
+            created_at: time(issued.created_at()),
+            expires_at: issued.expires_at().map(time),
+            secret: reveal.then(|| issued.secret().expose()),
+        }
     }
-    if reveal {
-        document.insert("secret".to_owned(), issued.secret().expose().into());
-    }
-    Value::Object(document)
 }

@@ -52,8 +52,6 @@ pub(crate) enum UrlPolicyChoice {
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) registry: Registry,
-    /// Whether `Session::create` has created the file.
-    pub(crate) created: bool,
 }
 
 impl Session {
@@ -61,17 +59,17 @@ impl Session {
     pub(crate) fn open(args: &OpenArgs) -> Result<Session, Failure> {
         let path = args.path()?;
         let registry = args.options()?.create(false).open(path)?;
-        Ok(Session { registry, created: false })
+        Ok(Session { registry })
     }
 
-    /// Opens a file, and creates it if it is missing or empty.
-    pub(crate) fn create(args: &OpenArgs) -> Result<Session, Failure> {
+    /// Opens a file, creates it if it is missing or empty, and returns whether it has done so.
+    pub(crate) fn create(args: &OpenArgs) -> Result<(Session, bool), Failure> {
         let path = args.path()?;
         let options = args.options()?;
         match options.clone().create(false).open(path) {
-            Ok(registry) => Ok(Session { registry, created: false }),
+            Ok(registry) => Ok((Session { registry }, false)),
             Err(error) if error.kind() == ErrorKind::NotFound && !args.read_only => {
-                Ok(Session { registry: options.open(path)?, created: true })
+                Ok((Session { registry: options.open(path)? }, true))
             }
             Err(error) => Err(error.into()),
         }

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use clap::Args;
-use serde_json::{Value, json};
-use webhook_registry::Subscription;
+use serde::Serialize;
+use webhook_registry::{Change, Subscription};
 
 use crate::failure::{Failure, Outcome};
 use crate::history;
@@ -21,6 +21,16 @@ pub(crate) struct ShowArgs {
     changes: usize,
 }
 
+/// A subscription with two keys more.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Shown<'a> {
+    #[serde(flatten)]
+    subscription: &'a Subscription,
+    event_types: &'a [String],
+    changes: &'a [Change],
+}
+
 pub(crate) fn show(
     session: &Session,
     args: &ShowArgs,
@@ -30,12 +40,8 @@ pub(crate) fn show(
     let event_types = event_types(session, &subscription)?;
     let changes = history::last_of(session, &subscription.id().to_string(), args.changes)?;
     if out.json() {
-        let mut document = serde_json::to_value(&subscription).map_err(std::io::Error::from)?;
-        if let Value::Object(document) = &mut document {
-            document.insert("eventTypes".to_owned(), json!(event_types));
-            document.insert("changes".to_owned(), json!(changes));
-        }
-        out.document(&document)?;
+        let (subscription, event_types, changes) = (&subscription, &event_types, &changes);
+        out.document(&Shown { subscription, event_types, changes })?;
     } else {
         write_subscription(&subscription, &event_types, out)?;
         if !changes.is_empty() {

@@ -1,0 +1,125 @@
+//! `explain EVENT NAME_OR_ID`: whether one subscription gets an event, and why not.
+
+use serde::Serialize;
+use webhook_registry::{EventPattern, Subscription, SubscriptionId};
+
+use crate::closest::distance;
+use crate::failure::{Failure, Outcome};
+use crate::output::{Field, Output, Tone, note, state};
+use crate::session::Session;
+use crate::text::joined;
+
+/// The number of patterns that are shown when none matches.
+const CLOSEST: usize = 3;
+
+pub(crate) fn explain(
+    session: &Session,
+    event: &str,
+    name_or_id: &str,
+    out: &mut Output,
+) -> Result<Outcome, Failure> {
+    let subscription = session.find(name_or_id)?;
+    let verdict = Verdict::new(&subscription, event);
+    if session.registry.event_type(event)?.is_none() {
+        if !verdict.patterns.is_empty() {
+            let patterns = joined(&verdict.patterns);
+            let name = subscription.name();
+            note(&format!("{name} has a matching pattern ({patterns}), for when it is registered"));
+        }
+        // The refusal of the library suggests a name.
+        session.registry.explain(event)?;
+    }
+    if out.json() {
+        out.document(&verdict)?;
+    } else {
+        out.fields(verdict.fields())?;
+    }
+    Ok(Outcome::Done)
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Verdict<'a> {
+    event_type: &'a str,
+    subscription_id: SubscriptionId,
+    name: &'a str,
+    enabled: bool,
+    receives: bool,
+    /// Why it does not receive the event.
+    reasons: Vec<Reason>,
+    /// Those that match.
+    patterns: Vec<&'a EventPattern>,
+    /// If none matches.
+    closest: Vec<Close<'a>>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+enum Reason {
+    Disabled,
+    NoMatchingPattern,
+}
+
+#[derive(Debug, Serialize)]
+struct Close<'a> {
+    pattern: &'a EventPattern,
+    distance: usize,
+}
+
+impl<'a> Verdict<'a> {
+    fn new(subscription: &'a Subscription, event_type: &'a str) -> Verdict<'a> {
+        let all = subscription.events();
+        let patterns: Vec<_> = all.iter().filter(|pattern| pattern.matches(event_type)).collect();
+        let mut closest = Vec::new();
+        let mut reasons = Vec::new();
+        if !subscription.enabled() {
+            reasons.push(Reason::Disabled);
+        }
+        if patterns.is_empty() {
+            reasons.push(Reason::NoMatchingPattern);
+            let close = |pattern| Close { pattern, distance: distance(pattern, event_type) };
+            closest.extend(all.iter().map(close));
+            closest.sort_by_key(|close| close.distance);
+            closest.truncate(CLOSEST);
+        }
+        Verdict {
+            event_type,
+            subscription_id: subscription.id(),
+            name: subscription.name(),
+            enabled: subscription.enabled(),
+            receives: reasons.is_empty(),
+            reasons,
+            patterns,
+            closest,
+        }
+    }
+
+    fn fields(&self) -> Vec<(&'static str, Field)> {
+        let receives = if self.receives {
+            Field::new("yes").colored(Tone::Good)
+        } else {
+            Field::new("no").colored(Tone::Bad)
+        };
+        let mut fields = vec![
+            ("event", Field::new(self.event_type)),
+            ("subscription", Field::new(self.name)),
+            ("id", Field::new(self.subscription_id.to_string())),
+            ("receives", receives),
+        ];
+        for reason in &self.reasons {
+            let why = match reason {
+                Reason::Disabled => state(false),
+                Reason::NoMatchingPattern => Field::new("no pattern matches"),
+            };
+            fields.push(("why", why));
+        }
+        if !self.patterns.is_empty() {
+            fields.push(("matching", Field::new(joined(&self.patterns))));
+        }
+        for Close { pattern, distance } in &self.closest {
+            let unit = if *distance == 1 { "character differs" } else { "characters differ" };
+            fields.push(("closest", Field::new(format!("{pattern} ({distance} {unit})"))));
+        }
+        fields
+    }
+}
