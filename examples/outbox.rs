@@ -64,7 +64,8 @@ fn pay(shop: &mut Connection, order: u32, cents: i64) -> Result<usize> {
     // The deliveries come first only to show that a later failure rolls them back.
     let queued = transaction.execute(
         "INSERT INTO outbox (subscription, event, payload)
-         SELECT id, event_type, ?1 FROM hooks.subscribers WHERE event_type = 'order.paid'",
+         SELECT id, event_type, ?1 FROM hooks.webhook_registry_subscribers
+         WHERE event_type = 'order.paid'",
         [format!(r#"{{"order": {order}}}"#)],
     )?;
     transaction.execute("INSERT INTO orders (id, cents) VALUES (?1, ?2)", params![order, cents])?;

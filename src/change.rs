@@ -76,9 +76,10 @@ pub enum ChangeKind {
     Created,
     /// Fields of a subscription were changed.
     Updated,
-    /// A subscription was enabled, and nothing else changed.
+    /// A subscription was enabled, and nothing else changed but the reason, which was cleared.
     Enabled,
-    /// A subscription was disabled, and nothing else changed.
+    /// A subscription was disabled, with or without a reason, or the reason of a disabled one was
+    /// changed. Nothing else changed.
     Disabled,
     /// The secret of a subscription was replaced, with or without overlap, and nothing else
     /// changed.
@@ -138,7 +139,7 @@ pub struct FieldChange {
 
 impl FieldChange {
     /// Returns the JSON key: `name`, `url`, `events`, `enabled`, `secret`, `description`,
-    /// `metadata` or `jsonSchema`. The values of `metadata` are whole objects.
+    /// `metadata`, `disabledReason` or `jsonSchema`. The values of `metadata` are whole objects.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -189,6 +190,7 @@ fn subscription_value(field: &str, value: &Value) -> Option<bool> {
             metadata = value.as_object()?.iter().map(entry).collect::<Option<BTreeMap<_, _>>>()?;
             parts.metadata = Some(&metadata);
         }
+        "disabledReason" => parts.disabled_reason = Some(value.as_str()?),
         _ => return None,
     }
     Some(parts.faults().is_empty())
@@ -222,10 +224,11 @@ pub(crate) fn diff_subscription(
     secret: Option<SecretChange>,
 ) -> (ChangeKind, Vec<FieldChange>) {
     let mut fields = differing(subscription_values(before), subscription_values(after));
+    let only_state = fields.iter().all(|it| ["enabled", "disabledReason"].contains(&&*it.name));
     let kind = match (fields.as_slice(), secret) {
         ([], Some(secret)) => return secrets_only(secret),
-        ([only], None) if only.name == "enabled" && after.enabled => ChangeKind::Enabled,
-        ([only], None) if only.name == "enabled" => ChangeKind::Disabled,
+        ([_, ..], None) if only_state && after.enabled => ChangeKind::Enabled,
+        ([_, ..], None) if only_state => ChangeKind::Disabled,
         _ => ChangeKind::Updated,
     };
     fields.extend(secret.map(|_| FieldChange::secret()));
@@ -268,7 +271,8 @@ pub(crate) fn diff_event_type(
 type Values = Vec<(&'static str, Value)>;
 
 fn subscription_values(fields: &SubscriptionFields) -> Values {
-    let SubscriptionFields { name, url, events, enabled, description, metadata } = fields;
+    let SubscriptionFields { name, url, events, enabled, description, metadata, disabled_reason } =
+        fields;
     let events = events.iter().map(|pattern| pattern.as_str().into()).collect();
     let mut values: Values = vec![
         ("name", name.as_str().into()),
@@ -281,6 +285,7 @@ fn subscription_values(fields: &SubscriptionFields) -> Values {
         let entries = metadata.iter().map(|(key, value)| (key.clone(), value.as_str().into()));
         values.push(("metadata", Value::Object(entries.collect())));
     }
+    values.extend(disabled_reason.as_deref().map(|text| ("disabledReason", text.into())));
     values
 }
 
@@ -294,8 +299,16 @@ fn event_type_values(event_type: &EventType) -> Values {
 
 /// Returns the values that differ or stand on one side only.
 fn differing(mut before: Values, mut after: Values) -> Vec<FieldChange> {
-    const KEYS: [&str; 7] =
-        ["name", "url", "events", "enabled", "description", "metadata", "jsonSchema"];
+    const KEYS: [&str; 8] = [
+        "name",
+        "url",
+        "events",
+        "enabled",
+        "description",
+        "metadata",
+        "disabledReason",
+        "jsonSchema",
+    ];
     let take = |values: &mut Values, key| {
         values.iter_mut().find(|(name, _)| *name == key).map(|(_, value)| value.take())
     };

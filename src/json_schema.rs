@@ -30,6 +30,7 @@ impl NewSubscription {
             "secret": nullable(secret()),
             "description": nullable(description()),
             "metadata": nullable(metadata()),
+            "disabledReason": nullable(disabled_reason()),
         });
         root("NewSubscription", object(&properties, &["name", "url", "events"]))
     }
@@ -55,6 +56,7 @@ impl SubscriptionUpdate {
                 "type": ["object", "null"],
                 "additionalProperties": nullable(metadata_value()),
             },
+            "disabledReason": nullable(disabled_reason()),
             "ifRevision": {"type": "integer", "minimum": 0, "maximum": u64::MAX},
         });
         root("SubscriptionUpdate", object(&properties, &[]))
@@ -193,6 +195,8 @@ fn subscription(secret: Option<Value>) -> Value {
         "enabled": {"type": "boolean"},
         "description": description(),
         "metadata": metadata(),
+        "disabledReason": disabled_reason(),
+        "disabledAt": time(),
         "createdAt": time(),
         "updatedAt": time(),
         "revision": {"type": "integer", "minimum": 1, "maximum": u64::MAX},
@@ -282,6 +286,15 @@ fn metadata() -> Value {
 
 fn metadata_value() -> Value {
     json!({"type": "string", "maxLength": subscription::MAX_VALUE, "pattern": NO_NUL})
+}
+
+fn disabled_reason() -> Value {
+    json!({
+        "type": "string",
+        "minLength": 1,
+        "maxLength": subscription::MAX_REASON,
+        "pattern": NO_NUL,
+    })
 }
 
 const NO_NUL: &str = r"^[^\u0000]*$";

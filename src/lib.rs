@@ -88,15 +88,17 @@
 //! Any program that reads SQLite 3.38 or later, and runs as the file's user, can query three views.
 //! They are stable from 0.1 on. New columns may be added at the end.
 //!
-//! - `subscriptions`: `id`, `name`, `url`, `enabled` (0 or 1), `events` (a JSON array, in order),
-//!   `description`, `metadata` (a JSON object, `{}` when there is none), `created_at` and
-//!   `updated_at` (milliseconds since 1970, UTC), `revision`
-//! - `event_types`: `name`, `description`, `json_schema`
-//! - `subscribers`: `event_type`, `id`, `name`, `url`, exactly as [`Registry::subscribers`] returns
-//!   them
+//! - `webhook_registry_subscriptions`: `id`, `name`, `url`, `enabled` (0 or 1), `events` (a JSON
+//!   array, in order), `description`, `metadata` (a JSON object, `{}` when there is none),
+//!   `created_at` and `updated_at` (milliseconds since 1970, UTC), `revision`, `disabled_reason`
+//!   (null when there is none) and `disabled_at` (as the other times, null while enabled)
+//! - `webhook_registry_event_types`: `name`, `description`, `json_schema`
+//! - `webhook_registry_subscribers`: `event_type`, `id`, `name`, `url`, exactly as
+//!   [`Registry::subscribers`] returns them
 //!
 //! ```sql
-//! SELECT name, url FROM subscribers WHERE event_type = 'channel.held.v1' ORDER BY id;
+//! SELECT name, url FROM webhook_registry_subscribers
+//!     WHERE event_type = 'channel.held.v1' ORDER BY id;
 //! ```
 //!
 //! The [cookbook](cookbook#read-the-registry-from-another-program) has more queries. A reader needs

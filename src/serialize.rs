@@ -24,13 +24,17 @@ impl Serialize for Explanation {
 
 /// # JSON
 ///
-/// `{"subscriptionId": …, "name": …, "enabled": …, "patterns": […]}`.
+/// `{"subscriptionId": …, "name": …, "enabled": …, "disabledReason": …, "patterns": […]}`, without
+/// the reason where there is none.
 impl Serialize for ExplanationEntry {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_map(Some(4))?;
+        let mut object = serializer.serialize_map(None)?;
         object.serialize_entry("subscriptionId", &self.subscription_id())?;
         object.serialize_entry("name", self.name())?;
         object.serialize_entry("enabled", &self.enabled())?;
+        if let Some(reason) = self.disabled_reason() {
+            object.serialize_entry("disabledReason", reason)?;
+        }
         object.serialize_entry("patterns", self.patterns())?;
         object.end()
     }

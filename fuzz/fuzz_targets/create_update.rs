@@ -46,6 +46,10 @@ fn assert_rules(subscription: &Subscription) {
     assert!(
         subscription.description().is_none_or(|text| text.len() <= 4_096 && !text.contains('\0'))
     );
+    let reason = subscription.disabled_reason();
+    assert!(reason.is_none_or(|text| (1..=1_024).contains(&text.len()) && !text.contains('\0')));
+    assert!(reason.is_none() || !subscription.enabled());
+    assert_eq!(subscription.disabled_at().is_none(), subscription.enabled());
 }
 
 /// Asserts that dispatch returns the subscriptions with a matching pattern.
@@ -66,7 +70,7 @@ fn assert_as_asked(body: &Value, created: &Created) {
     let (subscription, secret) = (created.subscription(), created.secret());
     assert_rules(subscription);
     let json = serde_json::to_value(created).unwrap();
-    for key in ["name", "url", "description"] {
+    for key in ["name", "url", "description", "disabledReason"] {
         assert_eq!(json.get(key), body.get(key).filter(|value| !value.is_null()), "{key}");
     }
     let enabled = body.get("enabled").filter(|value| !value.is_null());
@@ -91,7 +95,9 @@ fn assert_as_asked(body: &Value, created: &Created) {
     let again = other.create(again).unwrap();
     assert_eq!(again.secret(), secret);
     let again = serde_json::to_value(again).unwrap();
-    for key in ["name", "url", "events", "enabled", "secret", "description", "metadata"] {
+    for key in
+        ["name", "url", "events", "enabled", "secret", "description", "metadata", "disabledReason"]
+    {
         assert_eq!(json.get(key), again.get(key), "{key}");
     }
 }

@@ -44,6 +44,10 @@ fuzz_target!(|text: &str| {
         let found = first.subscribers(name).unwrap();
         assert_eq!(found.iter().map(|one| one.id()).collect::<Vec<_>>(), expected, "{name}");
     }
+    for one in &all {
+        assert_eq!(one.disabled_at().is_none(), one.enabled());
+        assert!(one.disabled_reason().is_none() || !one.enabled());
+    }
     let report = first.check().unwrap();
     assert!(report.is_sound(), "{report}");
     // The registry and its copy export the same document, without expired secrets.

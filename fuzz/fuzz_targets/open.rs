@@ -43,7 +43,7 @@ static GOOD: LazyLock<(Vec<u8>, Vec<u8>)> = LazyLock::new(|| {
     let file = fs::read(&path).unwrap();
     let registry = Registry::open(&path).unwrap();
     registry.rotate_secret(ids[0], Rotation::new().secret("QkJC".repeat(12))).unwrap();
-    registry.update(ids[1], SubscriptionUpdate::new().enabled(false)).unwrap();
+    registry.disable(ids[1], "410 Gone").unwrap();
     // Reading the file releases the locks of SQLite, but no later code opens it.
     let wal = fs::read(path.with_extension("db-wal")).unwrap();
     (file, wal)
@@ -126,6 +126,7 @@ fn write(registry: &Registry) {
     let update = SubscriptionUpdate::new().events(["*.v1"]).metadata("k", "9");
     let results = [
         registry.update(id, update).map(drop),
+        registry.disable(id, "410 Gone").map(drop),
         registry.rotate_secret(id, Rotation::new()).map(drop),
         registry.register_event_type("channel.new.v1"),
         registry.remove_event_type("channel.new.v1"),

@@ -8,8 +8,9 @@ use crate::store::RouteRow;
 /// The subscriptions whose patterns match an event type, with those patterns. Returned by
 /// [`Registry::explain`](crate::Registry::explain).
 ///
-/// `Display` writes a short table: the name, `enabled` or `disabled`, and the matching patterns.
-/// Invisible characters of a name are escaped, so that each entry has one line.
+/// `Display` writes a short table: the name, `enabled` or `disabled` with its reason in
+/// parentheses, and the matching patterns. Invisible characters of a name and of a reason are
+/// escaped, so that each entry has one line. A reason does not widen the column of the other lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
     event_type: String,
@@ -22,14 +23,15 @@ pub struct ExplanationEntry {
     subscription_id: SubscriptionId,
     name: String,
     enabled: bool,
+    disabled_reason: Option<String>,
     patterns: Vec<EventPattern>,
 }
 
 impl Explanation {
     pub(crate) fn new(event_type: &str, routes: Vec<RouteRow>) -> Explanation {
         let entry = |row| {
-            let RouteRow { id, name, enabled, patterns } = row;
-            ExplanationEntry { subscription_id: id, name, enabled, patterns }
+            let RouteRow { id, name, enabled, disabled_reason, patterns } = row;
+            ExplanationEntry { subscription_id: id, name, enabled, disabled_reason, patterns }
         };
         Explanation {
             event_type: event_type.to_owned(),
@@ -65,6 +67,11 @@ impl ExplanationEntry {
         self.enabled
     }
 
+    /// Returns the reason why the subscription is disabled, if it is and one was given.
+    pub fn disabled_reason(&self) -> Option<&str> {
+        self.disabled_reason.as_deref()
+    }
+
     /// Returns the subscription's matching patterns, in their order.
     pub fn patterns(&self) -> &[EventPattern] {
         &self.patterns
@@ -82,10 +89,20 @@ impl fmt::Display for Explanation {
         let names: Vec<_> = entries.iter().map(|entry| visible(&entry.name)).collect();
         let widest = names.iter().map(|name| name.chars().count()).max().unwrap_or_default();
         for (entry, name) in entries.iter().zip(names) {
-            let ExplanationEntry { subscription_id: _, name: _, enabled, patterns } = entry;
+            let ExplanationEntry {
+                subscription_id: _,
+                name: _,
+                enabled,
+                disabled_reason,
+                patterns,
+            } = entry;
             let state = if *enabled { "enabled" } else { "disabled" };
+            write!(f, "\n  {name:widest$}  {state:8}")?;
+            if let Some(reason) = disabled_reason {
+                write!(f, " ({})", visible(reason))?;
+            }
             let patterns: Vec<&str> = patterns.iter().map(EventPattern::as_str).collect();
-            write!(f, "\n  {name:widest$}  {state:8}  {}", patterns.join(", "))?;
+            write!(f, "  {}", patterns.join(", "))?;
         }
         Ok(())
     }

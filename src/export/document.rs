@@ -40,6 +40,7 @@ pub struct Export {
 pub(crate) struct Exported {
     pub(super) id: String,
     pub(super) fields: SubscriptionFields<String>,
+    pub(super) disabled_at: Option<String>,
     pub(super) created_at: String,
     pub(super) updated_at: String,
     pub(super) revision: u64,
@@ -57,10 +58,12 @@ pub(crate) struct ExportedSecret {
 impl Exported {
     /// Returns the entry of a subscription and its secrets, newest first.
     pub(crate) fn new(subscription: Subscription, secrets: Vec<IssuedSecret>) -> Exported {
-        let Subscription { id, fields, created_at, updated_at, revision } = subscription;
+        let Subscription { id, fields, disabled_at, created_at, updated_at, revision } =
+            subscription;
         Exported {
             id: id.to_string(),
             fields: fields.into_unvalidated(),
+            disabled_at: disabled_at.map(|since| since.to_string()),
             created_at: created_at.to_string(),
             updated_at: updated_at.to_string(),
             revision,
@@ -104,10 +107,11 @@ impl Serialize for Export {
 
 impl Serialize for Exported {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Exported { id, fields, created_at, updated_at, revision, secrets } = self;
+        let Exported { id, fields, disabled_at, created_at, updated_at, revision, secrets } = self;
         let mut object = serializer.serialize_map(None)?;
         object.serialize_entry("subscriptionId", id)?;
         fields.serialize_entries(&mut object, None)?;
+        fields.serialize_disabled(&mut object, disabled_at.as_ref())?;
         object.serialize_entry("createdAt", created_at)?;
         object.serialize_entry("updatedAt", updated_at)?;
         object.serialize_entry("revision", revision)?;

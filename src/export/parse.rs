@@ -128,6 +128,8 @@ impl JsonObject for Exported {
         "secrets",
         "description",
         "metadata",
+        "disabledReason",
+        "disabledAt",
     ];
     const REQUIRED: usize = 9;
     const DENY_UNKNOWN_FIELDS: bool = true;
@@ -148,7 +150,9 @@ impl JsonObject for Exported {
             "revision" => self.revision = value.read()?,
             "secrets" => self.secrets = value.read()?,
             "description" => self.fields.description = value.nullable()?,
-            _ => self.fields.metadata = value.nullable()?.unwrap_or_default(),
+            "metadata" => self.fields.metadata = value.nullable()?.unwrap_or_default(),
+            "disabledReason" => self.fields.disabled_reason = value.nullable()?,
+            _ => self.disabled_at = value.nullable()?,
         }
         Ok(())
     }

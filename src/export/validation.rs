@@ -5,7 +5,9 @@ use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::event_type::EventType;
 use crate::id::SubscriptionId;
 use crate::secret::{IssuedSecret, MAX_OLD, SigningSecret};
-use crate::subscription::{Draft, ListProblems, Rejection, Rules, Subscription, Validated};
+use crate::subscription::{
+    Draft, ListProblems, Rejection, Rules, Subscription, Validated, check_disabled_at,
+};
 use crate::time::Millis;
 
 /// The highest revision of an imported subscription. SQLite's integers have to hold those that
@@ -88,7 +90,8 @@ impl Exported {
         last_id: &mut Option<SubscriptionId>,
         rules: &Rules,
     ) -> Validated<ImportedSubscription> {
-        let Exported { id, fields, created_at, updated_at, revision, secrets } = self;
+        let Exported { id, fields, disabled_at, created_at, updated_at, revision, secrets } = self;
+        let enabled = fields.enabled;
         let mut problems = Vec::new();
         let id = validate_id(&id, last_id, &mut problems);
         // Without a catalog: an exported subscription can name event types that are not registered.
@@ -100,6 +103,7 @@ impl Exported {
             }
             Err(failed) => return Err(failed),
         };
+        let disabled_at = validate_disabled_at(disabled_at, enabled, &mut problems);
         let created_at = validate_time("createdAt", &created_at, &mut problems);
         let updated_at = validate_time("updatedAt", &updated_at, &mut problems);
         if !(1..=MAX_REVISION).contains(&revision) {
@@ -109,7 +113,10 @@ impl Exported {
         let secrets = validate_secrets(secrets, rules.min_secret_bytes, &mut problems);
         match (id, fields, created_at, updated_at) {
             (Some(id), Some(fields), Some(created_at), Some(updated_at)) if problems.is_empty() => {
-                let subscription = Subscription { id, fields, created_at, updated_at, revision };
+                let disabled_at =
+                    if enabled { None } else { Some(disabled_at.unwrap_or(updated_at)) };
+                let subscription =
+                    Subscription { id, fields, disabled_at, created_at, updated_at, revision };
                 Ok(ImportedSubscription { subscription, secrets })
             }
             _ => Err(Rejection::Problems(problems)),
@@ -146,6 +153,21 @@ fn validate_time(field: &str, text: &str, problems: &mut Vec<Problem>) -> Option
         ));
     }
     time
+}
+
+/// Validates the time since when a subscription is disabled, if the document states it. An enabled
+/// one has none.
+fn validate_disabled_at(
+    stated: Option<String>,
+    enabled: bool,
+    problems: &mut Vec<Problem>,
+) -> Option<Millis> {
+    let text = stated?;
+    if let Err(why) = check_disabled_at(Some(&text), enabled) {
+        problems.push(Problem::new("disabledAt", why));
+        return None;
+    }
+    validate_time("disabledAt", &text, problems)
 }
 
 /// Validates the secrets of one entry, and returns those without a problem.

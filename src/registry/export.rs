@@ -45,7 +45,8 @@ impl Registry {
 
     /// Imports a document into an empty registry, all or nothing.
     ///
-    /// Order, ids, times, revisions, secrets and metadata are preserved. This registry's
+    /// Order, ids, times, revisions, secrets and metadata are preserved. A disabled subscription
+    /// without `disabledAt` gets its `updatedAt`. This registry's
     /// [`url_policy`](crate::RegistryOptions::url_policy) and
     /// [`min_secret_bytes`](crate::RegistryOptions::min_secret_bytes) apply. Patterns may name
     /// event types that the document does not contain. The history begins as if the event types had
@@ -57,7 +58,8 @@ impl Registry {
     /// - [`ErrorKind::Incompatible`](crate::ErrorKind::Incompatible): the document has the format
     ///   of a newer version, whatever else it contains.
     /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid): one problem for each field that breaks
-    ///   a rule, as `subscriptions[3].url`. Ids have to increase and names have to be unique; the
+    ///   a rule, as `subscriptions[3].url`. An enabled subscription with `disabledReason` or
+    ///   `disabledAt` breaks one. Ids have to increase and names have to be unique; the
     ///   later entry has the problem. A revision is at most 2<sup>62</sup>, and an id must not be
     ///   from the last two milliseconds that an id can express, so that further revisions and ids
     ///   can follow.

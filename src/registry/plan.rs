@@ -20,6 +20,11 @@ impl Registry {
     /// metadata is cleared. `enabled` and the secret are compared and changed only if they are
     /// stated, so that a restart does not enable a subscription that an operator has disabled.
     ///
+    /// The reason belongs to `enabled`: where `enabled(false)` is stated, the reason becomes as
+    /// declared, and an absent one is cleared. Where `enabled` is not stated, the reason of an
+    /// existing subscription is left alone. A reason that is declared all the same is validated, so
+    /// it is refused unless the subscription is disabled already.
+    ///
     /// The key of a stated secret is compared with the key of the newest secret, so another
     /// spelling of the same key changes nothing. A different key replaces it as
     /// [`update`](Registry::update) does.

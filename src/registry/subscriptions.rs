@@ -234,6 +234,43 @@ impl Registry {
         })
     }
 
+    /// Disables a subscription and states why, or replaces the reason of a disabled one. Returns
+    /// its new state.
+    ///
+    /// [`disabled_at`](Subscription::disabled_at) is the time of the call that disabled the
+    /// subscription. A later reason does not change it. A call that states the same reason again
+    /// has no effect. An [`update`](Registry::update) with `enabled(true)` clears both.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly)
+    /// - [`ErrorKind::NotFound`](crate::ErrorKind::NotFound): no subscription has this id.
+    /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `disabledReason`: the reason is
+    ///   empty, longer than 1,024 bytes, or contains U+0000.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use webhook_registry::{NewSubscription, Registry};
+    ///
+    /// let registry = Registry::in_memory()?;
+    /// registry.register_event_type("agent.presencechanged.v1")?;
+    /// let new = NewSubscription::new("crm", "https://example.com/hook", ["agent.*"]);
+    /// let id = registry.create(new)?.subscription().id();
+    ///
+    /// let disabled = registry.disable(id, "410 Gone")?;
+    /// assert_eq!(disabled.disabled_reason(), Some("410 Gone"));
+    /// assert_eq!(disabled.disabled_at(), Some(disabled.updated_at()));
+    /// assert_eq!(
+    ///     registry.explain("agent.presencechanged.v1")?.to_string(),
+    ///     "agent.presencechanged.v1\n  crm  disabled (410 Gone)  agent.*",
+    /// );
+    /// # Ok::<(), webhook_registry::Error>(())
+    /// ```
+    pub fn disable(&self, id: SubscriptionId, reason: impl Into<String>) -> Result<Subscription> {
+        self.update(id, SubscriptionUpdate::new().enabled(false).disabled_reason(reason))
+    }
+
     /// Deletes a subscription with its secrets.
     ///
     /// A subscription whose row is damaged, as [`check`](Registry::check) reports, can be deleted
@@ -312,7 +349,9 @@ fn build(
     let mut bytes = [0; SubscriptionId::RANDOM];
     random.fill(&mut bytes)?;
     let id = SubscriptionId::next(now, bytes, last_id)?;
-    let subscription = Subscription { id, fields, created_at: now, updated_at: now, revision: 1 };
+    let disabled_at = if fields.enabled { None } else { Some(now) };
+    let subscription =
+        Subscription { id, fields, disabled_at, created_at: now, updated_at: now, revision: 1 };
     let secret = secret.map_or_else(|| SigningSecret::generate_with(random), Ok)?;
     Ok(Created { subscription, secret: IssuedSecret::current(secret, now) })
 }

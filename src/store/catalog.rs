@@ -19,14 +19,16 @@ const MAX_NAMES: usize = 2_000;
 
 impl Read<'_> {
     pub(crate) fn event_type(&self, name: &str) -> Result<Option<EventType>> {
-        let sql = "SELECT name, description, json_schema FROM event_type WHERE name = ?1";
+        let sql = "SELECT name, description, json_schema FROM _webhook_registry_event_type WHERE \
+                   name = ?1";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let mut rows = statement.query([name]).map_sqlite_err()?;
         rows.next().map_sqlite_err()?.map(decode).transpose()
     }
 
     pub(crate) fn event_types(&self) -> Result<Vec<EventType>> {
-        let sql = "SELECT name, description, json_schema FROM event_type ORDER BY name";
+        let sql = "SELECT name, description, json_schema FROM _webhook_registry_event_type ORDER \
+                   BY name";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let mut rows = statement.query([]).map_sqlite_err()?;
         let mut event_types = Vec::new();
@@ -39,7 +41,7 @@ impl Read<'_> {
     pub(crate) fn event_type_names(&self) -> Result<Vec<String>> {
         let mut statement = self
             .conn
-            .prepare_cached("SELECT name FROM event_type ORDER BY name")
+            .prepare_cached("SELECT name FROM _webhook_registry_event_type ORDER BY name")
             .map_sqlite_err()?;
         let mut rows = statement.query([]).map_sqlite_err()?;
         let mut names = Vec::new();
@@ -65,12 +67,14 @@ impl Read<'_> {
             }
             Ok::<_, Error>(names)
         };
-        let from = "SELECT name FROM event_type WHERE name >= ?1 ORDER BY name LIMIT ?2";
+        let from = "SELECT name FROM _webhook_registry_event_type WHERE name >= ?1 ORDER BY name \
+                    LIMIT ?2";
         let all = ask(from, "", MAX_NAMES.saturating_add(1))?;
         if all.len() <= MAX_NAMES {
             return Ok(all);
         }
-        let before = "SELECT name FROM event_type WHERE name < ?1 ORDER BY name DESC LIMIT ?2";
+        let before = "SELECT name FROM _webhook_registry_event_type WHERE name < ?1 ORDER BY name \
+                      DESC LIMIT ?2";
         let each = MAX_NAMES.checked_div(texts.len().saturating_mul(2)).unwrap_or_default();
         let mut near = BTreeSet::new();
         for text in texts {
@@ -82,7 +86,10 @@ impl Read<'_> {
 
     pub(crate) fn knows_event_type(&self, name: &str) -> Result<bool> {
         self.conn
-            .prepare_cached("SELECT EXISTS (SELECT 1 FROM event_type WHERE name = ?1)")
+            .prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM _webhook_registry_event_type WHERE name \
+                        = ?1)",
+            )
             .and_then(|mut statement| statement.query_row([name], |row| row.get(0)))
             .map_sqlite_err()
     }
@@ -98,10 +105,12 @@ impl Read<'_> {
         let mut statement = self
             .conn
             .prepare_cached(
-                "SELECT s.id, s.name FROM subscription_pattern sp INDEXED BY \
-                 subscription_pattern_route \
-                 CROSS JOIN subscription s INDEXED BY subscription_seq ON s.seq = sp.subscription \
-                 WHERE sp.pattern = (SELECT id FROM pattern WHERE text = ?1) ORDER BY s.seq \
+                "SELECT s.id, s.name FROM _webhook_registry_subscription_pattern sp INDEXED BY \
+                 _webhook_registry_subscription_pattern_route \
+                 CROSS JOIN _webhook_registry_subscription s INDEXED BY \
+                 _webhook_registry_subscription_seq ON s.seq = sp.subscription \
+                 WHERE sp.pattern = (SELECT id FROM _webhook_registry_pattern WHERE text = ?1) \
+                 ORDER BY s.seq \
                  LIMIT ?2",
             )
             .map_sqlite_err()?;
@@ -126,7 +135,8 @@ impl Write<'_> {
         wildcards: &[(i64, EventPattern)],
     ) -> Result<()> {
         let EventType { name, description, json_schema: _ } = event_type;
-        let sql = "INSERT INTO event_type (name, description, json_schema) VALUES (?1, ?2, ?3)";
+        let sql = "INSERT INTO _webhook_registry_event_type (name, description, json_schema) \
+                   VALUES (?1, ?2, ?3)";
         let mut insert = self.conn.prepare_cached(sql).map_sqlite_err()?;
         self.names.clear();
         let id = insert.insert(params![name, description, schema]).map_sqlite_err()?;
@@ -141,7 +151,8 @@ impl Write<'_> {
     ) -> Result<()> {
         let EventType { name, description, json_schema: _ } = event_type;
         self.execute(
-            "UPDATE event_type SET description = ?2, json_schema = ?3 WHERE name = ?1",
+            "UPDATE _webhook_registry_event_type SET description = ?2, json_schema = ?3 WHERE \
+             name = ?1",
             params![name, description, schema],
         )
     }
@@ -149,7 +160,7 @@ impl Write<'_> {
     /// Removes an event type from the catalog and from every expansion.
     pub(crate) fn remove_event_type(&self, name: &str) -> Result<()> {
         self.names.clear();
-        self.execute("DELETE FROM event_type WHERE name = ?1", params![name])
+        self.execute("DELETE FROM _webhook_registry_event_type WHERE name = ?1", params![name])
     }
 }
 

@@ -10,7 +10,7 @@ use super::error::MapSqliteErr as _;
 use super::findings::{DELETE, REBUILD, RESTORE, tolerant, tolerant_of, unless_damaged};
 use super::migrate;
 use super::registry_row;
-use super::rows::{UNREACHED, description_of, metadata_of, text_of};
+use super::rows::{UNREACHED, description_of, disabled_reason_of, metadata_of, text_of};
 use super::transaction::Read;
 use crate::error::{Error, Result};
 use crate::id::SubscriptionId;
@@ -48,24 +48,28 @@ impl Read<'_> {
         let last_deleted =
             tolerant(self.conn, &mut Report::default(), |_| registry_row::last_deleted(self.conn))?
                 .flatten();
-        let bare = "SELECT seq FROM subscription s \
-                     WHERE NOT EXISTS (SELECT 1 FROM subscription_pattern r \
-                                       INDEXED BY sqlite_autoindex_subscription_pattern_1 \
+        let bare = "SELECT seq FROM _webhook_registry_subscription s \
+                     WHERE NOT EXISTS (SELECT 1 FROM _webhook_registry_subscription_pattern r \
+                                       INDEXED BY \
+                        sqlite_autoindex__webhook_registry_subscription_pattern_1 \
                                         WHERE r.subscription = s.seq)";
         let bare = tolerant(self.conn, report, |_| self.numbers(bare))?.unwrap_or_default();
-        let disagree = "SELECT s.seq FROM subscription s CROSS JOIN subscription_pattern r \
-                        INDEXED BY sqlite_autoindex_subscription_pattern_1 ON r.subscription = \
+        let disagree = "SELECT s.seq FROM _webhook_registry_subscription s CROSS JOIN \
+                        _webhook_registry_subscription_pattern r \
+                        INDEXED BY sqlite_autoindex__webhook_registry_subscription_pattern_1 ON \
+                        r.subscription = \
                         s.seq \
                          WHERE r.enabled <> s.enabled";
         let disagree = tolerant(self.conn, report, |_| self.numbers(disagree))?.unwrap_or_default();
         // A connection that only reads leaves out the CHECKs when it reads the schema, also from
         // its integrity check.
-        let unchecked = "SELECT seq FROM subscription WHERE enabled NOT IN (0, 1) OR revision < 1";
+        let unchecked = "SELECT seq FROM _webhook_registry_subscription WHERE enabled NOT IN (0, \
+                        1) OR revision < 1";
         let unchecked =
             tolerant(self.conn, report, |_| self.numbers(unchecked))?.unwrap_or_default();
         let mut before: Option<SubscriptionId> = None;
         tolerant(self.conn, report, |report| {
-            let sql = "SELECT seq, id, name FROM subscription ORDER BY seq";
+            let sql = "SELECT seq, id, name FROM _webhook_registry_subscription ORDER BY seq";
             let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
             let mut rows = statement.query([]).map_sqlite_err()?;
             while let Some(row) = rows.next().map_sqlite_err()? {
@@ -104,17 +108,19 @@ impl Read<'_> {
                         format!("its revision is below 1, or `enabled` neither 0 nor 1; {DELETE}");
                     report.push_finding(Finding::new(&who, message));
                 }
+                let secrets = tolerant_of(self.conn, report, &who, || self.all_secrets(seq, &who))?
+                    .unwrap_or_default();
+                current_secret(report, &who, &secrets);
+                let bare = bare.binary_search(&seq).is_ok();
+                let found = self.one_of(seq, bare, &who, report)?;
+                // After the faults of the row itself, which have to be repaired first.
                 if disagree.binary_search(&seq).is_ok() {
                     let message = "its patterns are kept as enabled where it is not, or the \
                         other way round; set `enabled` to the \
                          other value and back";
                     report.push_finding(Finding::new(&who, message));
                 }
-                let secrets = tolerant_of(self.conn, report, &who, || self.all_secrets(seq, &who))?
-                    .unwrap_or_default();
-                current_secret(report, &who, &secrets);
-                let bare = bare.binary_search(&seq).is_ok();
-                if let Some(subscription) = self.one_of(seq, bare, &who, report)? {
+                if let Some(subscription) = found {
                     see(report, &who, &subscription, &secrets);
                 }
             }
@@ -156,7 +162,9 @@ impl Read<'_> {
 
     /// Returns the problems of each text of a subscription.
     fn texts(&self, seq: i64, id: SubscriptionId) -> Result<Vec<String>> {
-        let sql = "SELECT name, url, description, metadata FROM subscription WHERE seq = ?1";
+        let sql = "SELECT name, url, description, metadata, disabled_reason FROM \
+                   _webhook_registry_subscription \
+            WHERE seq = ?1";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let mut rows = statement.query([seq]).map_sqlite_err()?;
         let Some(row) = rows.next().map_sqlite_err()? else {
@@ -169,8 +177,16 @@ impl Read<'_> {
         let description =
             unless_damaged(self.conn, description_of(row, 2, id), &mut tell)?.flatten();
         let metadata = unless_damaged(self.conn, metadata_of(row, 3, id), &mut tell)?;
-        let parts =
-            StoredParts { name, url, events: None, description, metadata: metadata.as_ref() };
+        let disabled_reason =
+            unless_damaged(self.conn, disabled_reason_of(row, 4, id), &mut tell)?.flatten();
+        let parts = StoredParts {
+            name,
+            url,
+            description,
+            metadata: metadata.as_ref(),
+            disabled_reason,
+            ..StoredParts::default()
+        };
         faults.extend(named(parts));
         Ok(faults)
     }
@@ -204,9 +220,10 @@ impl Read<'_> {
     }
 
     fn registry_row(&self, report: &mut Report) -> Result<()> {
-        let rows = self.number("SELECT count(*) FROM registry")?;
+        let rows = self.number("SELECT count(*) FROM _webhook_registry_meta")?;
         let whole = format!(
-            "SELECT count(*) FROM registry WHERE length(file_id) IN (16, 32) AND keep_changes >= 0 \
+            "SELECT count(*) FROM _webhook_registry_meta WHERE length(file_id) IN (16, 32) AND \
+             keep_changes >= 0 \
                 AND last_change >= 0 AND last_change < {UNREACHED}"
         );
         if (rows, self.number(&whole)?) != (1, 1) {
@@ -221,7 +238,8 @@ impl Read<'_> {
     fn history(&self, report: &mut Report) -> Result<()> {
         // What belongs to the file tells of changes that are not there only where others are.
         let gaps = "SELECT max(sequence) - min(sequence) + 1 <> count(*) \
-                       OR max(sequence) < (SELECT max(last_change) FROM registry) FROM change";
+                       OR max(sequence) < (SELECT max(last_change) FROM _webhook_registry_meta) \
+                       FROM _webhook_registry_change";
         if self.number(&format!("SELECT coalesce(({gaps}), 0)"))? != 0 {
             let message =
                 format!("the history of changes has gaps; {REBUILD}, and follow it from there");

@@ -32,7 +32,7 @@ impl Read<'_> {
         let mut expansions =
             tolerant(self.conn, report, |_| self.expansions())?.unwrap_or_default();
         tolerant(self.conn, report, |report| {
-            let sql = "SELECT id, wildcard, text FROM pattern ORDER BY text";
+            let sql = "SELECT id, wildcard, text FROM _webhook_registry_pattern ORDER BY text";
             let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
             let mut rows = statement.query([]).map_sqlite_err()?;
             while let Some(row) = rows.next().map_sqlite_err()? {
@@ -51,7 +51,7 @@ impl Read<'_> {
     fn names(&self, report: &mut Report) -> Result<HashMap<String, i64>> {
         let mut names = HashMap::new();
         tolerant(self.conn, report, |report| {
-            let sql = "SELECT id, name FROM event_type ORDER BY name";
+            let sql = "SELECT id, name FROM _webhook_registry_event_type ORDER BY name";
             let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
             let mut rows = statement.query([]).map_sqlite_err()?;
             while let Some(row) = rows.next().map_sqlite_err()? {
@@ -83,7 +83,8 @@ impl Read<'_> {
 
     /// Returns for each pattern the event types that it is expanded into in the file.
     fn expansions(&self) -> Result<HashMap<i64, HashSet<i64>>> {
-        let sql = "SELECT pattern, event_type FROM expansion ORDER BY event_type, pattern";
+        let sql = "SELECT pattern, event_type FROM _webhook_registry_expansion ORDER BY \
+                   event_type, pattern";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let mut rows = statement.query([]).map_sqlite_err()?;
         let mut expansions: HashMap<i64, HashSet<i64>> = HashMap::new();
@@ -149,11 +150,15 @@ impl Read<'_> {
     /// Returns the first subscription that has the pattern, and how many others have it.
     fn first_with(&self, pattern: i64) -> Result<Option<(SubscriptionLabel, i64)>> {
         let sql = "SELECT s.id, s.name, \
-                          (SELECT count(DISTINCT subscription) FROM subscription_pattern \
-                             INDEXED BY subscription_pattern_route WHERE pattern = ?1) \
-                     FROM subscription s \
-                    WHERE s.seq = (SELECT min(subscription) FROM subscription_pattern \
-                                   INDEXED BY subscription_pattern_route WHERE pattern = ?1)";
+                          (SELECT count(DISTINCT subscription) FROM \
+                        _webhook_registry_subscription_pattern \
+                             INDEXED BY _webhook_registry_subscription_pattern_route WHERE \
+                        pattern = ?1) \
+                     FROM _webhook_registry_subscription s \
+                    WHERE s.seq = (SELECT min(subscription) FROM \
+                    _webhook_registry_subscription_pattern \
+                                   INDEXED BY _webhook_registry_subscription_pattern_route WHERE \
+                        pattern = ?1)";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let mut rows = statement.query([pattern]).map_sqlite_err()?;
         let Some(row) = rows.next().map_sqlite_err()? else {

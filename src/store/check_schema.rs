@@ -63,7 +63,7 @@ impl Read<'_> {
                 }
                 "view" if uses() => {
                     "reads the registry's tables, which change between versions; the views \
-                                     subscriptions, event_types and subscribers do not"
+                     webhook_registry_* do not"
                         .to_owned()
                 }
                 "table" => match self.parent_among(name, &tables)? {
@@ -116,21 +116,9 @@ fn definitions(conn: &Connection) -> Result<BTreeMap<Key, Definition>> {
     Ok(definitions)
 }
 
-/// Returns whether a statement reads or writes one of these tables, by the word that stands before
-/// the name. The names of our tables are those of columns too, so the names alone say nothing. It
-/// decides over advice only, so that a table behind a comma is missed is no harm.
+/// Returns whether a statement names one of these tables. Their names begin with a prefix that no
+/// other object has.
 fn uses_any(sql: &str, tables: &HashSet<String>) -> bool {
-    const BEFORE: [&str; 9] =
-        ["from", "join", "into", "update", "abort", "fail", "ignore", "replace", "rollback"];
-    let mut words = sql
-        .split(|c: char| !c.is_alphanumeric() && c != '_')
-        .filter(|word| !word.is_empty())
-        .map(str::to_ascii_lowercase)
-        .filter(|word| word != "main");
-    let mut before = String::new();
-    words.any(|word| {
-        let uses = BEFORE.contains(&before.as_str()) && tables.contains(&word);
-        before = word;
-        uses
-    })
+    sql.split(|c: char| !c.is_alphanumeric() && c != '_')
+        .any(|word| tables.contains(&word.to_ascii_lowercase()))
 }

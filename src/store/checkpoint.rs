@@ -196,7 +196,14 @@ mod tests {
             "the -wal had {longest} bytes"
         );
         assert!(length(&path, "") > 2 * WAL_LIMIT, "the file itself grew");
-        let found: i64 = store.read(|read| read.number("SELECT count(*) FROM event_type")).unwrap();
+        let found: i64 = store
+            .read(|read| {
+                read.number(
+                    "SELECT count(*) FROM \
+                        _webhook_registry_event_type",
+                )
+            })
+            .unwrap();
         assert_eq!(found, 3_000);
     }
 
@@ -228,7 +235,10 @@ mod tests {
         add(&store, 0);
         let reader = Connection::open(&path).unwrap();
         let count = |conn: &Connection| -> i64 {
-            conn.query_row("SELECT count(*) FROM event_type", [], |row| row.get(0)).unwrap()
+            conn.query_row("SELECT count(*) FROM _webhook_registry_event_type", [], |row| {
+                row.get(0)
+            })
+            .unwrap()
         };
         reader.execute_batch("BEGIN").unwrap();
         assert_eq!(count(&reader), 1);
@@ -267,8 +277,9 @@ mod tests {
             over.store(true, Ordering::Relaxed);
         });
         let conn = Connection::open(&path).unwrap();
-        let found: i64 =
-            conn.query_row("SELECT count(*) FROM event_type", [], |row| row.get(0)).unwrap();
+        let found: i64 = conn
+            .query_row("SELECT count(*) FROM _webhook_registry_event_type", [], |row| row.get(0))
+            .unwrap();
         assert_eq!(found, 2_100);
         let verdict: String =
             conn.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();

@@ -11,7 +11,7 @@ use rusqlite::{CachedStatement, Row, Rows};
 use super::error::MapSqliteErr as _;
 use super::rows::{
     breaks_a_rule, decode_flag, decode_pattern, id_of, metadata_of, name_of, text_of,
-    valid_position,
+    valid_position, valid_reason,
 };
 use super::secrets::{has_secret, secret_columns};
 use super::transaction::Read;
@@ -38,29 +38,37 @@ macro_rules! select_subscribers {
 /// `x.pattern = x.pattern` is a 1 that depends on `x`. With a constant instead, some statistics
 /// make SQLite read the whole index first, to build a Bloom filter.
 const SELECT_MANY: &str = select_subscribers!(
-    " FROM subscription s INDEXED BY subscription_seq \
-     LEFT JOIN secret k INDEXED BY sqlite_autoindex_secret_1 ON k.subscription = s.seq \
+    " FROM _webhook_registry_subscription s INDEXED BY _webhook_registry_subscription_seq \
+     LEFT JOIN _webhook_registry_secret k INDEXED BY sqlite_autoindex__webhook_registry_secret_1 \
+     ON k.subscription = s.seq \
      WHERE s.seq IN (SELECT r.subscription \
-                       FROM expansion x INDEXED BY sqlite_autoindex_expansion_1 \
-                       CROSS JOIN subscription_pattern r INDEXED BY subscription_pattern_route \
+                       FROM _webhook_registry_expansion x INDEXED BY \
+                       sqlite_autoindex__webhook_registry_expansion_1 \
+                       CROSS JOIN _webhook_registry_subscription_pattern r INDEXED BY \
+                       _webhook_registry_subscription_pattern_route \
                          ON r.pattern = x.pattern AND r.enabled = (x.pattern = x.pattern) \
-                      WHERE x.event_type = (SELECT id FROM event_type WHERE name = ?1))"
+                      WHERE x.event_type = (SELECT id FROM _webhook_registry_event_type WHERE \
+                      name = ?1))"
 );
 /// For a few subscribers, sorting the rows is faster than building that set. A subscription appears
 /// once for each of its patterns.
 const SELECT_FEW: &str = select_subscribers!(
-    " FROM expansion x INDEXED BY sqlite_autoindex_expansion_1 \
-     CROSS JOIN subscription_pattern r INDEXED BY subscription_pattern_route \
+    " FROM _webhook_registry_expansion x INDEXED BY sqlite_autoindex__webhook_registry_expansion_1 \
+     CROSS JOIN _webhook_registry_subscription_pattern r INDEXED BY \
+     _webhook_registry_subscription_pattern_route \
        ON r.pattern = x.pattern AND r.enabled = (x.pattern = x.pattern) \
-     CROSS JOIN subscription s INDEXED BY subscription_seq ON s.seq = r.subscription \
-     LEFT JOIN secret k INDEXED BY sqlite_autoindex_secret_1 ON k.subscription = s.seq \
-     WHERE x.event_type = (SELECT id FROM event_type WHERE name = ?1)"
+     CROSS JOIN _webhook_registry_subscription s INDEXED BY _webhook_registry_subscription_seq ON \
+     s.seq = r.subscription \
+     LEFT JOIN _webhook_registry_secret k INDEXED BY sqlite_autoindex__webhook_registry_secret_1 \
+     ON k.subscription = s.seq \
+     WHERE x.event_type = (SELECT id FROM _webhook_registry_event_type WHERE name = ?1)"
 );
 /// Selects one subscription by its id, whatever its patterns are.
 const SELECT_ONE: &str = select_subscribers!(
-    " FROM subscription s INDEXED BY subscription_seq \
-     LEFT JOIN secret k INDEXED BY sqlite_autoindex_secret_1 ON k.subscription = s.seq \
-     WHERE s.seq = (SELECT seq FROM subscription WHERE id = ?1)"
+    " FROM _webhook_registry_subscription s INDEXED BY _webhook_registry_subscription_seq \
+     LEFT JOIN _webhook_registry_secret k INDEXED BY sqlite_autoindex__webhook_registry_secret_1 \
+     ON k.subscription = s.seq \
+     WHERE s.seq = (SELECT seq FROM _webhook_registry_subscription WHERE id = ?1)"
 );
 /// The greatest number of expected subscribers for which [`SELECT_FEW`] is used.
 const FEW: usize = 1_000;
@@ -102,6 +110,7 @@ pub(crate) struct RouteRow {
     pub(crate) id: SubscriptionId,
     pub(crate) name: String,
     pub(crate) enabled: bool,
+    pub(crate) disabled_reason: Option<String>,
     pub(crate) patterns: Vec<EventPattern>,
 }
 
@@ -127,12 +136,17 @@ impl Read<'_> {
             .conn
             .prepare_cached(
                 "SELECT s.seq, s.id, s.name, s.enabled, \
-                        (SELECT text FROM pattern WHERE id = r.pattern) \
-                   FROM expansion x INDEXED BY sqlite_autoindex_expansion_1 \
-                   CROSS JOIN subscription_pattern r INDEXED BY subscription_pattern_route ON \
+                        (SELECT text FROM _webhook_registry_pattern WHERE id = r.pattern), \
+                        s.disabled_reason \
+                   FROM _webhook_registry_expansion x INDEXED BY \
+                   sqlite_autoindex__webhook_registry_expansion_1 \
+                   CROSS JOIN _webhook_registry_subscription_pattern r INDEXED BY \
+                   _webhook_registry_subscription_pattern_route ON \
                    r.pattern = x.pattern \
-                   CROSS JOIN subscription s INDEXED BY subscription_seq ON s.seq = r.subscription \
-                  WHERE x.event_type = (SELECT id FROM event_type WHERE name = ?1) \
+                   CROSS JOIN _webhook_registry_subscription s INDEXED BY \
+                   _webhook_registry_subscription_seq ON s.seq = r.subscription \
+                  WHERE x.event_type = (SELECT id FROM _webhook_registry_event_type WHERE name = \
+                  ?1) \
                   ORDER BY s.seq, r.position",
             )
             .map_sqlite_err()?;
@@ -144,12 +158,16 @@ impl Read<'_> {
             let pattern = decode_pattern(row, 4)?;
             match routes.last_mut().filter(|route| route.id == id) {
                 Some(route) => route.patterns.push(pattern),
-                None => routes.push(RouteRow {
-                    id,
-                    name: name_of(row, 2, id)?.to_owned(),
-                    enabled: decode_flag(row, 3)?,
-                    patterns: vec![pattern],
-                }),
+                None => {
+                    let enabled = decode_flag(row, 3)?;
+                    routes.push(RouteRow {
+                        id,
+                        name: name_of(row, 2, id)?.to_owned(),
+                        enabled,
+                        disabled_reason: valid_reason(row, 5, id, enabled)?.map(str::to_owned),
+                        patterns: vec![pattern],
+                    });
+                }
             }
         }
         Ok(routes)

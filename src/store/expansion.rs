@@ -26,7 +26,8 @@ impl Read<'_> {
         }
         // Every name with the pattern's prefix, also an invalid one, so that damage is reported.
         let from = if pattern.is_wildcard() { pattern.literal_prefix() } else { pattern.as_str() };
-        let sql = "SELECT id, name FROM event_type INDEXED BY sqlite_autoindex_event_type_1 \
+        let sql = "SELECT id, name FROM _webhook_registry_event_type INDEXED BY \
+                   sqlite_autoindex__webhook_registry_event_type_1 \
                    WHERE name >= ?1 AND name < ?2 ORDER BY name";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let mut rows = statement.query(params![from, after_prefix(from)]).map_sqlite_err()?;
@@ -44,7 +45,8 @@ impl Read<'_> {
 
     /// Returns every event type by its row and name, in the order of names.
     fn catalog_names(&self) -> Result<Vec<(i64, String)>> {
-        let sql = "SELECT id, name FROM event_type INDEXED BY sqlite_autoindex_event_type_1 \
+        let sql = "SELECT id, name FROM _webhook_registry_event_type INDEXED BY \
+                   sqlite_autoindex__webhook_registry_event_type_1 \
                    ORDER BY name";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let mut rows = statement.query([]).map_sqlite_err()?;
@@ -59,9 +61,11 @@ impl Read<'_> {
     /// comparing names.
     pub(super) fn expanded(&self, pattern: &EventPattern) -> Result<Option<i64>> {
         // Not with EXISTS: SQLite can turn that into a join, and start at the other end of it.
-        let sql = "SELECT id FROM pattern AS p WHERE text = ?1 AND \
-                   (SELECT 1 FROM expansion e INDEXED BY expansion_pattern \
-                     WHERE e.pattern = p.id AND (SELECT 1 FROM event_type WHERE id = \
+        let sql = "SELECT id FROM _webhook_registry_pattern AS p WHERE text = ?1 AND \
+                   (SELECT 1 FROM _webhook_registry_expansion e INDEXED BY \
+                   _webhook_registry_expansion_pattern \
+                     WHERE e.pattern = p.id AND (SELECT 1 FROM _webhook_registry_event_type WHERE \
+                     id = \
                      e.event_type))";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         statement.query_row([pattern.as_str()], |row| row.get(0)).optional().map_sqlite_err()
@@ -86,7 +90,8 @@ impl Write<'_> {
         wildcards: &[(i64, EventPattern)],
     ) -> Result<()> {
         self.execute(
-            "INSERT INTO expansion (event_type, pattern) SELECT ?1, id FROM pattern WHERE text = \
+            "INSERT INTO _webhook_registry_expansion (event_type, pattern) SELECT ?1, id FROM \
+             _webhook_registry_pattern WHERE text = \
              ?2",
             params![id, name],
         )?;
@@ -101,7 +106,8 @@ impl Write<'_> {
         let mut statement = self
             .conn
             .prepare_cached(
-                "SELECT id, text FROM pattern INDEXED BY pattern_wildcard WHERE wildcard = 1 \
+                "SELECT id, text FROM _webhook_registry_pattern INDEXED BY \
+                 _webhook_registry_pattern_wildcard WHERE wildcard = 1 \
                  ORDER BY text",
             )
             .map_sqlite_err()?;
@@ -115,8 +121,13 @@ impl Write<'_> {
 
     /// Returns the row of a pattern. A new pattern is inserted and expanded.
     pub(super) fn intern(&self, pattern: &EventPattern) -> Result<i64> {
-        let mut statement =
-            self.conn.prepare_cached("SELECT id FROM pattern WHERE text = ?1").map_sqlite_err()?;
+        let mut statement = self
+            .conn
+            .prepare_cached(
+                "SELECT id FROM _webhook_registry_pattern WHERE text = \
+                        ?1",
+            )
+            .map_sqlite_err()?;
         if let Some(id) =
             statement.query_row([pattern.as_str()], |row| row.get(0)).optional().map_sqlite_err()?
         {
@@ -124,7 +135,10 @@ impl Write<'_> {
         }
         let mut insert = self
             .conn
-            .prepare_cached("INSERT INTO pattern (text, wildcard) VALUES (?1, ?2)")
+            .prepare_cached(
+                "INSERT INTO _webhook_registry_pattern (text, wildcard) VALUES (?1, \
+                        ?2)",
+            )
             .map_sqlite_err()?;
         let id =
             insert.insert(params![pattern.as_str(), pattern.is_wildcard()]).map_sqlite_err()?;
@@ -136,7 +150,7 @@ impl Write<'_> {
 
     fn expand_into(&self, event_type: i64, pattern: i64) -> Result<()> {
         self.execute(
-            "INSERT INTO expansion (event_type, pattern) VALUES (?1, ?2)",
+            "INSERT INTO _webhook_registry_expansion (event_type, pattern) VALUES (?1, ?2)",
             params![event_type, pattern],
         )
     }
@@ -145,9 +159,9 @@ impl Write<'_> {
     pub(super) fn drop_unused(&self, patterns: &[i64]) -> Result<()> {
         patterns.iter().try_for_each(|pattern| {
             self.execute(
-                "DELETE FROM pattern WHERE id = ?1 \
-                 AND NOT EXISTS (SELECT 1 FROM subscription_pattern INDEXED BY \
-                 subscription_pattern_route WHERE pattern = ?1)",
+                "DELETE FROM _webhook_registry_pattern WHERE id = ?1 \
+                 AND NOT EXISTS (SELECT 1 FROM _webhook_registry_subscription_pattern INDEXED BY \
+                 _webhook_registry_subscription_pattern_route WHERE pattern = ?1)",
                 params![pattern],
             )
         })

@@ -18,7 +18,8 @@ impl Read<'_> {
         let sql = concat!(
             "SELECT k.subscription, ",
             secret_columns!(),
-            " FROM secret k INDEXED BY sqlite_autoindex_secret_1 ORDER BY k.subscription, k.serial"
+            " FROM _webhook_registry_secret k INDEXED BY \
+             sqlite_autoindex__webhook_registry_secret_1 ORDER BY k.subscription, k.serial"
         );
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let mut rows = statement.query([]).map_sqlite_err()?;

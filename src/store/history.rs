@@ -21,8 +21,9 @@ const BATCH: u64 = 64;
 impl Read<'_> {
     fn range(&self) -> Result<HistoryRange> {
         let sql = "SELECT keep_changes, max(last_change, coalesce((SELECT max(sequence) FROM \
-            change), 0)), \
-                          (SELECT min(sequence) FROM change) FROM registry";
+            _webhook_registry_change), 0)), \
+                          (SELECT min(sequence) FROM _webhook_registry_change) FROM \
+                        _webhook_registry_meta";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
         let (keep, last, first): (i64, i64, Option<i64>) =
@@ -66,7 +67,8 @@ impl Read<'_> {
             ));
         }
         // One by one: for a range, SQLite scans the table where statistics say that it is small.
-        let sql = "SELECT sequence, at, kind, subject, fields FROM change WHERE sequence = ?1";
+        let sql = "SELECT sequence, at, kind, subject, fields FROM _webhook_registry_change WHERE \
+                   sequence = ?1";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let until = after.saturating_add(u64::try_from(limit).unwrap_or(u64::MAX)).min(last);
         let mut changes = Vec::new();
@@ -82,7 +84,8 @@ impl Read<'_> {
 
     /// Passes the error of each change that does not decode to `tell`.
     pub(super) fn decode_changes(&self, mut tell: impl FnMut(Error)) -> Result<()> {
-        let sql = "SELECT sequence, at, kind, subject, fields FROM change ORDER BY sequence";
+        let sql = "SELECT sequence, at, kind, subject, fields FROM _webhook_registry_change ORDER \
+                   BY sequence";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let mut rows = statement.query([]).map_sqlite_err()?;
         while let Some(row) = rows.next().map_sqlite_err()? {
@@ -122,7 +125,8 @@ impl Write<'_> {
             return Ok(());
         }
         self.execute(
-            "INSERT INTO change (sequence, at, kind, subject, fields) VALUES (?1, ?2, ?3, ?4, ?5)",
+            "INSERT INTO _webhook_registry_change (sequence, at, kind, subject, fields) VALUES \
+             (?1, ?2, ?3, ?4, ?5)",
             params![integer(sequence)?, millis(now)?, kind.as_str(), subject, encode(&fields())?],
         )
     }
@@ -144,7 +148,7 @@ impl Write<'_> {
 
     fn trim(&self, last: u64, keep: u64) -> Result<()> {
         self.execute(
-            "DELETE FROM change WHERE sequence <= ?1",
+            "DELETE FROM _webhook_registry_change WHERE sequence <= ?1",
             params![integer(last.saturating_sub(keep))?],
         )
     }

@@ -48,8 +48,17 @@ impl Inserter<'_> {
         subscription: &Subscription,
         secrets: &[IssuedSecret],
     ) -> Result<Result<(), NameTaken>> {
-        let Subscription { id, fields, created_at, updated_at, revision } = subscription;
-        let SubscriptionFields { name, url, events, enabled, description, metadata } = fields;
+        let Subscription { id, fields, disabled_at, created_at, updated_at, revision } =
+            subscription;
+        let SubscriptionFields {
+            name,
+            url,
+            events,
+            enabled,
+            description,
+            metadata,
+            disabled_reason,
+        } = fields;
         let row = params![
             id.to_string(),
             name,
@@ -60,9 +69,11 @@ impl Inserter<'_> {
             millis(*created_at)?,
             millis(*updated_at)?,
             integer(*revision)?,
+            disabled_reason,
+            disabled_at.map(millis).transpose()?,
         ];
         let seq = match self.subscription.insert(row) {
-            Err(cause) if is_taken(&cause, "subscription.name") => {
+            Err(cause) if is_taken(&cause, "_webhook_registry_subscription.name") => {
                 return self.write.holder(name).map(Err);
             }
             result => result.map_sqlite_err()?,

@@ -12,23 +12,28 @@ use super::transaction::Read;
 use crate::error::Result;
 
 /// Selects the patterns that match an event type.
-const PATTERNS: &str = "SELECT pattern FROM expansion INDEXED BY sqlite_autoindex_expansion_1 \
-                         WHERE event_type = (SELECT id FROM event_type WHERE name = ?1)";
+const PATTERNS: &str = "SELECT pattern FROM _webhook_registry_expansion INDEXED BY \
+                        sqlite_autoindex__webhook_registry_expansion_1 \
+                         WHERE event_type = (SELECT id FROM _webhook_registry_event_type WHERE \
+                        name = ?1)";
 
 /// Selects every subscription after a position, and whether one of its patterns matches.
-const SCAN: &str = "SELECT s.seq, EXISTS (SELECT 1 FROM subscription_pattern r INDEXED BY \
-    sqlite_autoindex_subscription_pattern_1 \
+const SCAN: &str = "SELECT s.seq, EXISTS (SELECT 1 FROM _webhook_registry_subscription_pattern r \
+                    INDEXED BY \
+    sqlite_autoindex__webhook_registry_subscription_pattern_1 \
                                            WHERE r.subscription = s.seq AND \
-                                                 (SELECT 1 FROM expansion \
-                                                   WHERE event_type = (SELECT id FROM event_type \
+                                                 (SELECT 1 FROM _webhook_registry_expansion \
+                                                   WHERE event_type = (SELECT id FROM \
+                        _webhook_registry_event_type \
                                                    WHERE name = ?2) \
                                                      AND pattern = r.pattern)) \
-                      FROM subscription s INDEXED BY subscription_seq WHERE s.seq > ?1 ORDER BY \
+                      FROM _webhook_registry_subscription s INDEXED BY \
+                      _webhook_registry_subscription_seq WHERE s.seq > ?1 ORDER BY \
                       s.seq";
 
 /// Selects the next subscription that has a pattern, by the index that holds them in this order.
-const NEXT: &str = "SELECT subscription FROM subscription_pattern INDEXED BY \
-    subscription_pattern_route \
+const NEXT: &str = "SELECT subscription FROM _webhook_registry_subscription_pattern INDEXED BY \
+    _webhook_registry_subscription_pattern_route \
                      WHERE pattern = ?1 AND enabled = ?2 AND subscription > ?3 ORDER BY \
                      subscription LIMIT 1";
 

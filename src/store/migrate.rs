@@ -132,16 +132,16 @@ mod tests {
     /// Two later versions, as such steps are: new columns and tables, filled from the old ones.
     const LATER: [&[&str]; 2] = [
         &[
-            "ALTER TABLE subscription ADD COLUMN note TEXT;",
-            "UPDATE subscription SET note = name || ' ' || hex(zeroblob(2000));",
+            "ALTER TABLE _webhook_registry_subscription ADD COLUMN note TEXT;",
+            "UPDATE _webhook_registry_subscription SET note = name || ' ' || hex(zeroblob(2000));",
             "CREATE TABLE owner (name TEXT NOT NULL PRIMARY KEY) STRICT;",
-            "INSERT INTO owner SELECT name || '!' FROM subscription;",
+            "INSERT INTO owner SELECT name || '!' FROM _webhook_registry_subscription;",
         ],
         &[
-            "CREATE INDEX by_note ON subscription (note);",
+            "CREATE INDEX by_note ON _webhook_registry_subscription (note);",
             "ALTER TABLE owner RENAME TO owners;",
-            "UPDATE subscription SET note = note || note;",
-            "DROP VIEW event_types;",
+            "UPDATE _webhook_registry_subscription SET note = note || note;",
+            "DROP VIEW webhook_registry_event_types;",
         ],
     ];
     const NEWEST: usize = 3;
@@ -250,8 +250,10 @@ mod tests {
         let key = crate::secret::EncryptionKey::new([7; 32]);
         let has_key = |mut conn: Connection| -> bool {
             migrate_by(steps(None).iter().map(String::as_str), &mut conn, Some(&key)).unwrap();
-            conn.query_row("SELECT key_check IS NOT NULL FROM registry", [], |row| row.get(0))
-                .unwrap()
+            conn.query_row("SELECT key_check IS NOT NULL FROM _webhook_registry_meta", [], |row| {
+                row.get(0)
+            })
+            .unwrap()
         };
         assert!(has_key(Connection::open_in_memory().unwrap()));
         let path = folder.path().join("registry.db");
@@ -357,7 +359,8 @@ mod tests {
             assert!(!stands || dump(&conn) == before, "killed before {at}");
             let all: Vec<&str> = STEPS.iter().copied().chain(LATER.concat()).collect();
             migrate_by(all.into_iter(), &mut conn, None).unwrap();
-            let noted = "SELECT count(*) FROM subscription s JOIN owners o ON o.name = s.name || \
+            let noted = "SELECT count(*) FROM _webhook_registry_subscription s JOIN owners o ON \
+                        o.name = s.name || \
                 '!' \
                 WHERE note LIKE s.name || ' 00%' || s.name || ' 00%'";
             let found: i64 = conn.query_row(noted, [], |row| row.get(0)).unwrap();

@@ -10,26 +10,32 @@ use crate::id::SubscriptionId;
 
 /// Returns the ciphertext that only the file's key opens, or None where secrets are not encrypted.
 pub(super) fn key_check(conn: &Connection) -> Result<Option<Vec<u8>>> {
-    conn.query_row("SELECT key_check FROM registry", [], |row| row.get(0)).map_sqlite_err()
+    conn.query_row("SELECT key_check FROM _webhook_registry_meta", [], |row| row.get(0))
+        .map_sqlite_err()
 }
 
 pub(super) fn set_key_check(conn: &Connection, check: Option<&[u8]>) -> Result<()> {
-    execute(conn, "UPDATE registry SET key_check = ?1", [check])
+    execute(conn, "UPDATE _webhook_registry_meta SET key_check = ?1", [check])
 }
 
 /// Returns the random bytes that identify the file.
 pub(super) fn file_id(conn: &Connection) -> Result<Vec<u8>> {
-    let mut id = conn.prepare_cached("SELECT file_id FROM registry").map_sqlite_err()?;
+    let mut id = conn
+        .prepare_cached(
+            "SELECT file_id FROM \
+                        _webhook_registry_meta",
+        )
+        .map_sqlite_err()?;
     id.query_row([], |row| row.get(0)).map_sqlite_err()
 }
 
 pub(super) fn set_file_id(conn: &Connection, id: &[u8]) -> Result<()> {
-    execute(conn, "UPDATE registry SET file_id = ?1", [id])
+    execute(conn, "UPDATE _webhook_registry_meta SET file_id = ?1", [id])
 }
 
 /// Returns the greatest id of a deleted subscription, where it is greater than every other id.
 pub(super) fn last_deleted(conn: &Connection) -> Result<Option<SubscriptionId>> {
-    let sql = "SELECT last_id FROM registry WHERE last_id IS NOT NULL";
+    let sql = "SELECT last_id FROM _webhook_registry_meta WHERE last_id IS NOT NULL";
     let mut statement = conn.prepare_cached(sql).map_sqlite_err()?;
     let mut rows = statement.query([]).map_sqlite_err()?;
     rows.next().map_sqlite_err()?.map(|row| id_of(row, 0)).transpose()
@@ -43,9 +49,10 @@ pub(super) fn store_deleted_id(conn: &Connection, id: SubscriptionId) -> Result<
     }
     execute(
         conn,
-        "UPDATE registry SET last_id = ?1 WHERE coalesce(last_id, '') < ?1 \
-         AND NOT EXISTS (SELECT 1 FROM subscription \
-                         INDEXED BY sqlite_autoindex_subscription_1 WHERE id > ?1)",
+        "UPDATE _webhook_registry_meta SET last_id = ?1 WHERE coalesce(last_id, '') < ?1 \
+         AND NOT EXISTS (SELECT 1 FROM _webhook_registry_subscription \
+                         INDEXED BY sqlite_autoindex__webhook_registry_subscription_1 WHERE id > \
+                        ?1)",
         [id.to_string()],
     )
 }
@@ -54,17 +61,18 @@ pub(super) fn store_deleted_id(conn: &Connection, id: SubscriptionId) -> Result<
 pub(super) fn forget_deleted_id(conn: &Connection) -> Result<()> {
     execute(
         conn,
-        "UPDATE registry SET last_id = NULL WHERE last_id <= \
-         (SELECT max(id) FROM subscription INDEXED BY sqlite_autoindex_subscription_1)",
+        "UPDATE _webhook_registry_meta SET last_id = NULL WHERE last_id <= \
+         (SELECT max(id) FROM _webhook_registry_subscription INDEXED BY \
+         sqlite_autoindex__webhook_registry_subscription_1)",
         [],
     )
 }
 
 pub(super) fn set_last_change(conn: &Connection, last: u64) -> Result<()> {
-    execute(conn, "UPDATE registry SET last_change = ?1", [integer(last)?])
+    execute(conn, "UPDATE _webhook_registry_meta SET last_change = ?1", [integer(last)?])
 }
 
 pub(super) fn set_history_limit(conn: &Connection, keep: u64, last: u64) -> Result<()> {
-    let sql = "UPDATE registry SET keep_changes = ?1, last_change = ?2";
+    let sql = "UPDATE _webhook_registry_meta SET keep_changes = ?1, last_change = ?2";
     execute(conn, sql, [integer(keep)?, integer(last)?])
 }

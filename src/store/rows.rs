@@ -13,7 +13,9 @@ use crate::error::{Error, Problem, Result};
 use crate::id::SubscriptionId;
 use crate::json;
 use crate::pattern::EventPattern;
-use crate::subscription::{StoredParts, Subscription, SubscriptionFields, check_metadata};
+use crate::subscription::{
+    StoredParts, Subscription, SubscriptionFields, check_disabled_reason, check_metadata,
+};
 use crate::time::Millis;
 
 /// The greatest length of a page, and one more, by which the caller knows that there is a next
@@ -146,10 +148,11 @@ fn decode(row: &Row<'_>) -> Result<Subscription> {
     let id = id_of(row, 1)?;
     let text = |column, what| text_of(row, column, what, id).map(str::to_owned);
     let damaged = |what| Error::corrupt(format_args!("subscription {id} has {what}"));
-    let time = |column| {
-        let stored = row.get(column).map_sqlite_err()?;
+    let decode_time = |stored| {
         Millis::from_stored(stored).ok_or_else(|| damaged("a time that no registry writes"))
     };
+    let time = |column| decode_time(row.get(column).map_sqlite_err()?);
+    let disabled_at: Option<i64> = row.get(12).map_sqlite_err()?;
     Ok(Subscription {
         id,
         fields: SubscriptionFields {
@@ -159,7 +162,9 @@ fn decode(row: &Row<'_>) -> Result<Subscription> {
             enabled: decode_flag(row, 4)?,
             description: description_of(row, 5, id)?.map(str::to_owned),
             metadata: metadata_of(row, 6, id)?,
+            disabled_reason: disabled_reason_of(row, 11, id)?.map(str::to_owned),
         },
+        disabled_at: disabled_at.map(decode_time).transpose()?,
         created_at: time(7)?,
         updated_at: time(8)?,
         revision: match row.get(9).map_err(sqlite_error).and_then(counted)? {
@@ -227,9 +232,39 @@ pub(super) fn description_of<'r>(
     column: usize,
     id: SubscriptionId,
 ) -> Result<Option<&'r str>> {
+    optional_text_of(row, column, "description", id)
+}
+
+/// Decodes and validates the reason of a subscription, where its other fields are not read.
+pub(super) fn valid_reason<'r>(
+    row: &'r Row<'_>,
+    column: usize,
+    id: SubscriptionId,
+    enabled: bool,
+) -> Result<Option<&'r str>> {
+    let reason = disabled_reason_of(row, column, id)?;
+    let fault = reason.and_then(|reason| check_disabled_reason(reason, enabled).err());
+    fault.map_or(Ok(reason), |why| Err(breaks_a_rule(id, &Problem::new("disabledReason", why))))
+}
+
+/// Decodes the reason why a subscription is disabled, if it has one.
+pub(super) fn disabled_reason_of<'r>(
+    row: &'r Row<'_>,
+    column: usize,
+    id: SubscriptionId,
+) -> Result<Option<&'r str>> {
+    optional_text_of(row, column, "disabledReason", id)
+}
+
+fn optional_text_of<'r>(
+    row: &'r Row<'_>,
+    column: usize,
+    what: &str,
+    id: SubscriptionId,
+) -> Result<Option<&'r str>> {
     match row.get_ref(column).map_sqlite_err()? {
         ValueRef::Null => Ok(None),
-        _ => text_of(row, column, "description", id).map(Some),
+        _ => text_of(row, column, what, id).map(Some),
     }
 }
 

@@ -20,7 +20,8 @@ macro_rules! secret_columns {
 }
 pub(super) use secret_columns;
 
-pub(super) const INSERT_SECRET: &str = "INSERT INTO secret (subscription, serial, text, sealed, \
+pub(super) const INSERT_SECRET: &str = "INSERT INTO _webhook_registry_secret (subscription, \
+                        serial, text, sealed, \
     created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 
 impl Read<'_> {
@@ -29,7 +30,8 @@ impl Read<'_> {
         let sql = concat!(
             "SELECT ",
             secret_columns!(),
-            " FROM secret k INDEXED BY sqlite_autoindex_secret_1 WHERE k.subscription = ?1 ORDER \
+            " FROM _webhook_registry_secret k INDEXED BY \
+             sqlite_autoindex__webhook_registry_secret_1 WHERE k.subscription = ?1 ORDER \
              BY k.serial DESC"
         );
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
@@ -86,7 +88,8 @@ impl Write<'_> {
         secrets: &[IssuedSecret],
     ) -> Result<()> {
         self.execute(
-            "DELETE FROM secret INDEXED BY sqlite_autoindex_secret_1 WHERE subscription = ?1",
+            "DELETE FROM _webhook_registry_secret INDEXED BY \
+             sqlite_autoindex__webhook_registry_secret_1 WHERE subscription = ?1",
             params![seq],
         )?;
         let mut insert = self.conn.prepare_cached(INSERT_SECRET).map_sqlite_err()?;

@@ -7,23 +7,24 @@ use super::transaction::{Read, Write};
 use crate::error::Result;
 use crate::pattern::EventPattern;
 
-pub(super) const INSERT_PATTERN: &str = "INSERT INTO subscription_pattern \
+pub(super) const INSERT_PATTERN: &str = "INSERT INTO _webhook_registry_subscription_pattern \
      (subscription, position, pattern, enabled) VALUES (?1, ?2, ?3, ?4)";
 
 impl Read<'_> {
     /// Returns the rows of the patterns that a subscription has.
     pub(super) fn pattern_rows(&self, seq: i64) -> Result<Vec<i64>> {
-        let sql = "SELECT pattern FROM subscription_pattern \
-                   INDEXED BY sqlite_autoindex_subscription_pattern_1 WHERE subscription = ?1";
+        let sql = "SELECT pattern FROM _webhook_registry_subscription_pattern \
+                   INDEXED BY sqlite_autoindex__webhook_registry_subscription_pattern_1 WHERE \
+                   subscription = ?1";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         statement.query_map([seq], |row| row.get(0)).and_then(Iterator::collect).map_sqlite_err()
     }
 
     /// Returns how many subscriptions have a pattern with exactly this text.
     pub(super) fn pattern_uses(&self, pattern: &str) -> Result<i64> {
-        let sql = "SELECT count(*) FROM subscription_pattern \
-                   INDEXED BY subscription_pattern_route \
-                   WHERE pattern = (SELECT id FROM pattern WHERE text = ?1)";
+        let sql = "SELECT count(*) FROM _webhook_registry_subscription_pattern \
+                   INDEXED BY _webhook_registry_subscription_pattern_route \
+                   WHERE pattern = (SELECT id FROM _webhook_registry_pattern WHERE text = ?1)";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         statement.query_row([pattern], |row| row.get(0)).map_sqlite_err()
     }
@@ -39,7 +40,8 @@ impl Write<'_> {
     ) -> Result<()> {
         let before = self.pattern_rows(seq)?;
         self.execute(
-            "DELETE FROM subscription_pattern INDEXED BY sqlite_autoindex_subscription_pattern_1 \
+            "DELETE FROM _webhook_registry_subscription_pattern INDEXED BY \
+             sqlite_autoindex__webhook_registry_subscription_pattern_1 \
              WHERE subscription = ?1",
             params![seq],
         )?;
@@ -54,7 +56,8 @@ impl Write<'_> {
     /// Copies a changed `enabled` to the rows of a subscription's patterns.
     pub(super) fn set_patterns_enabled(&self, seq: i64, enabled: bool) -> Result<()> {
         self.execute(
-            "UPDATE subscription_pattern INDEXED BY sqlite_autoindex_subscription_pattern_1 \
+            "UPDATE _webhook_registry_subscription_pattern INDEXED BY \
+             sqlite_autoindex__webhook_registry_subscription_pattern_1 \
              SET enabled = ?2 WHERE subscription = ?1",
             params![seq, enabled],
         )

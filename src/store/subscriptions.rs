@@ -21,9 +21,12 @@ macro_rules! select {
         concat!(
             "SELECT s.seq, s.id, s.name, s.url, s.enabled, s.description, s.metadata, \
              s.created_at, s.updated_at, ",
-            "s.revision, (SELECT text FROM pattern WHERE id = sp.pattern) FROM subscription s \
-             INDEXED BY subscription_seq ",
-            "LEFT JOIN subscription_pattern sp INDEXED BY sqlite_autoindex_subscription_pattern_1 ",
+            "s.revision, (SELECT text FROM _webhook_registry_pattern WHERE id = sp.pattern), \
+             s.disabled_reason, \
+             s.disabled_at FROM _webhook_registry_subscription s INDEXED BY \
+             _webhook_registry_subscription_seq ",
+            "LEFT JOIN _webhook_registry_subscription_pattern sp INDEXED BY \
+             sqlite_autoindex__webhook_registry_subscription_pattern_1 ",
             "ON sp.subscription = s.seq WHERE ", $($conditions)*,
             " ORDER BY s.seq, sp.position"
         )
@@ -43,7 +46,7 @@ macro_rules! counted {
         concat!(
             "SELECT ",
             $what,
-            " FROM subscription s WHERE :event_type IS NULL \
+            " FROM _webhook_registry_subscription s WHERE :event_type IS NULL \
             AND ",
             matching!()
         )
@@ -52,12 +55,15 @@ macro_rules! counted {
         concat!(
             "SELECT ",
             $what,
-            " FROM (SELECT DISTINCT r.subscription FROM expansion x INDEXED BY \
-             sqlite_autoindex_expansion_1 \
-                     CROSS JOIN subscription_pattern r INDEXED BY subscription_pattern_route \
-                     WHERE x.event_type = (SELECT id FROM event_type WHERE name = :event_type) \
+            " FROM (SELECT DISTINCT r.subscription FROM _webhook_registry_expansion x INDEXED BY \
+             sqlite_autoindex__webhook_registry_expansion_1 \
+                     CROSS JOIN _webhook_registry_subscription_pattern r INDEXED BY \
+                     _webhook_registry_subscription_pattern_route \
+                     WHERE x.event_type = (SELECT id FROM _webhook_registry_event_type WHERE name \
+                     = :event_type) \
                        AND r.pattern = x.pattern) AS m \
-              CROSS JOIN subscription s INDEXED BY subscription_seq ON s.seq = m.subscription \
+              CROSS JOIN _webhook_registry_subscription s INDEXED BY \
+              _webhook_registry_subscription_seq ON s.seq = m.subscription \
               WHERE ",
             matching!()
         )
@@ -68,9 +74,10 @@ macro_rules! counted {
 pub(super) const EVERY: &str = select!("1");
 
 /// Inserts a row, whose `seq` SQLite chooses.
-pub(super) const INSERT_SUBSCRIPTION: &str = "INSERT INTO subscription \
-     (id, name, url, enabled, description, metadata, created_at, updated_at, revision) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+pub(super) const INSERT_SUBSCRIPTION: &str = "INSERT INTO _webhook_registry_subscription \
+     (id, name, url, enabled, description, metadata, created_at, updated_at, revision, \
+      disabled_reason, disabled_at) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
 
 /// A subscription that is to be changed, with its position and its secrets.
 pub(crate) struct Current {
@@ -113,16 +120,21 @@ impl Read<'_> {
 
     fn by_id(&self, id: SubscriptionId) -> Result<Option<(i64, Subscription)>> {
         self.one(
-            select!("s.seq = (SELECT seq FROM subscription WHERE id = ?1)"),
+            select!("s.seq = (SELECT seq FROM _webhook_registry_subscription WHERE id = ?1)"),
             id.to_string(),
             |found| found.id == id,
         )
     }
 
     fn by_name(&self, name: &str) -> Result<Option<(i64, Subscription)>> {
-        self.one(select!("s.seq = (SELECT seq FROM subscription WHERE name = ?1)"), name, |found| {
-            found.name() == name
-        })
+        self.one(
+            select!(
+                "s.seq = (SELECT seq FROM _webhook_registry_subscription WHERE name = \
+                        ?1)"
+            ),
+            name,
+            |found| found.name() == name,
+        )
     }
 
     /// Returns the subscription with a key, and rejects a damaged index that leads to a row with
@@ -236,7 +248,8 @@ impl Read<'_> {
     /// begins at the [start](Read::start).
     #[cfg(feature = "encryption")]
     pub(super) fn ids_after(&self, after: i64, limit: u16) -> Result<Vec<(i64, SubscriptionId)>> {
-        let sql = "SELECT seq, id FROM subscription INDEXED BY subscription_seq \
+        let sql = "SELECT seq, id FROM _webhook_registry_subscription INDEXED BY \
+                   _webhook_registry_subscription_seq \
                    WHERE seq > ?1 ORDER BY seq LIMIT ?2";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let mut rows = statement.query(params![after, limit]).map_sqlite_err()?;
@@ -251,7 +264,8 @@ impl Read<'_> {
     /// Returns a position below that of every subscription. A row that is not above it is damage,
     /// because every walk would pass it over.
     pub(super) fn start(&self) -> Result<i64> {
-        let sql = "SELECT min(seq) FROM subscription INDEXED BY subscription_seq";
+        let sql = "SELECT min(seq) FROM _webhook_registry_subscription INDEXED BY \
+                   _webhook_registry_subscription_seq";
         let mut least = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let least: Option<i64> = least.query_row([], |row| row.get(0)).map_sqlite_err()?;
         least.map(valid_position).transpose().map(|_| 0)
@@ -266,8 +280,10 @@ impl Read<'_> {
         let mut last = self
             .conn
             .prepare_cached(
-                "SELECT i.seq, i.id IS (SELECT s.id FROM subscription s WHERE s.seq = i.seq) FROM \
-                 (SELECT seq, id FROM subscription INDEXED BY sqlite_autoindex_subscription_1 \
+                "SELECT i.seq, i.id IS (SELECT s.id FROM _webhook_registry_subscription s WHERE \
+                 s.seq = i.seq) FROM \
+                 (SELECT seq, id FROM _webhook_registry_subscription INDEXED BY \
+                 sqlite_autoindex__webhook_registry_subscription_1 \
                    WHERE id <= ?1 ORDER BY id DESC LIMIT 1) AS i",
             )
             .map_sqlite_err()?;
@@ -280,15 +296,20 @@ impl Read<'_> {
     }
 
     pub(crate) fn len(&self) -> Result<u64> {
-        let mut count =
-            self.conn.prepare_cached("SELECT count(*) FROM subscription").map_sqlite_err()?;
+        let mut count = self
+            .conn
+            .prepare_cached(
+                "SELECT count(*) FROM \
+                        _webhook_registry_subscription",
+            )
+            .map_sqlite_err()?;
         count.query_row([], |row| row.get(0)).map_err(sqlite_error).and_then(natural)
     }
 
     pub(crate) fn is_empty(&self) -> Result<bool> {
         let mut any = self
             .conn
-            .prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM subscription)")
+            .prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM _webhook_registry_subscription)")
             .map_sqlite_err()?;
         any.query_row([], |row| row.get(0)).map_sqlite_err()
     }
@@ -298,11 +319,11 @@ impl Read<'_> {
         let mut greatest = self
             .conn
             .prepare_cached(
-                "SELECT (SELECT max(id) FROM subscription INDEXED BY \
-                 sqlite_autoindex_subscription_1), \
-                        (SELECT last_id FROM registry), \
-                        coalesce((SELECT max(seq) FROM subscription INDEXED BY \
-                        subscription_seq), 0)",
+                "SELECT (SELECT max(id) FROM _webhook_registry_subscription INDEXED BY \
+                 sqlite_autoindex__webhook_registry_subscription_1), \
+                        (SELECT last_id FROM _webhook_registry_meta), \
+                        coalesce((SELECT max(seq) FROM _webhook_registry_subscription INDEXED BY \
+                        _webhook_registry_subscription_seq), 0)",
             )
             .map_sqlite_err()?;
         let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
@@ -324,14 +345,23 @@ impl Write<'_> {
         after: &Subscription,
         secrets: Option<&[IssuedSecret]>,
     ) -> Result<Result<(), NameTaken>> {
-        let Subscription { fields, updated_at, revision, .. } = after;
-        let SubscriptionFields { name, url, events, enabled, description, metadata } = fields;
+        let Subscription { fields, disabled_at, updated_at, revision, .. } = after;
+        let SubscriptionFields {
+            name,
+            url,
+            events,
+            enabled,
+            description,
+            metadata,
+            disabled_reason,
+        } = fields;
         let mut update = self
             .conn
             .prepare_cached(
-                "UPDATE subscription SET name = ?2, url = ?3, enabled = ?4, description = ?5, \
-                 metadata = ?6, \
-                 updated_at = ?7, revision = ?8 WHERE seq = ?1",
+                "UPDATE _webhook_registry_subscription SET name = ?2, url = ?3, enabled = ?4, \
+                 description = ?5, \
+                 metadata = ?6, updated_at = ?7, revision = ?8, disabled_reason = ?9, \
+                 disabled_at = ?10 WHERE seq = ?1",
             )
             .map_sqlite_err()?;
         let row = params![
@@ -343,9 +373,11 @@ impl Write<'_> {
             encode_metadata(metadata)?,
             millis(*updated_at)?,
             integer(*revision)?,
+            disabled_reason,
+            disabled_at.map(millis).transpose()?,
         ];
         match update.execute(row) {
-            Err(cause) if is_taken(&cause, "subscription.name") => {
+            Err(cause) if is_taken(&cause, "_webhook_registry_subscription.name") => {
                 return Ok(Err(self.holder(name)?));
             }
             result => result.map_sqlite_err()?,
@@ -369,7 +401,8 @@ impl Write<'_> {
         secrets: &[IssuedSecret],
     ) -> Result<()> {
         self.execute(
-            "UPDATE subscription SET updated_at = ?2, revision = ?3 WHERE seq = ?1",
+            "UPDATE _webhook_registry_subscription SET updated_at = ?2, revision = ?3 WHERE seq = \
+             ?1",
             params![current.seq, millis(after.updated_at)?, integer(after.revision)?],
         )?;
         self.overwrite_secrets(current, secrets)
@@ -393,7 +426,8 @@ impl Write<'_> {
     /// Deletes a subscription that does not decode. Returns false where no row has the id.
     pub(crate) fn delete_unread(&self, id: SubscriptionId) -> Result<bool> {
         // A damaged index alone must not decide which row is deleted.
-        let sql = "SELECT seq FROM subscription WHERE seq = (SELECT seq FROM subscription WHERE \
+        let sql = "SELECT seq FROM _webhook_registry_subscription WHERE seq = (SELECT seq FROM \
+                   _webhook_registry_subscription WHERE \
             id = ?1) AND +id = ?1";
         let mut row = self.conn.prepare_cached(sql).map_sqlite_err()?;
         match row.query_row([id.to_string()], |row| row.get(0)).optional().map_sqlite_err()? {
@@ -404,7 +438,7 @@ impl Write<'_> {
 
     fn delete_row(&self, seq: i64, id: SubscriptionId) -> Result<()> {
         let patterns = self.pattern_rows(seq)?;
-        self.execute("DELETE FROM subscription WHERE seq = ?1", params![seq])?;
+        self.execute("DELETE FROM _webhook_registry_subscription WHERE seq = ?1", params![seq])?;
         self.drop_unused(&patterns)?;
         registry_row::store_deleted_id(self.conn, id)
     }
@@ -419,7 +453,7 @@ impl Write<'_> {
     pub(super) fn holder(&self, name: &str) -> Result<NameTaken> {
         let mut holder = self
             .conn
-            .prepare_cached("SELECT id FROM subscription WHERE name = ?1")
+            .prepare_cached("SELECT id FROM _webhook_registry_subscription WHERE name = ?1")
             .map_sqlite_err()?;
         let id: String = holder.query_row([name], |row| row.get(0)).map_sqlite_err()?;
         decode_id(&id).map(NameTaken)

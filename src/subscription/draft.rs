@@ -22,7 +22,15 @@ impl Draft {
         rules: &Rules,
         catalog: Option<&mut dyn EventCatalog>,
     ) -> Validated<Draft> {
-        let SubscriptionFields { name, url, events, enabled, description, metadata } = fields;
+        let SubscriptionFields {
+            name,
+            url,
+            events,
+            enabled,
+            description,
+            metadata,
+            disabled_reason,
+        } = fields;
         let mut problems = Vec::new();
         if let Err(why) = validation::check_name(&name) {
             problems.push(Problem::new("name", why));
@@ -42,10 +50,22 @@ impl Draft {
             problems.push(Problem::new("description", why));
         }
         problems.extend(validation::check_metadata(&metadata).err());
+        if let Some(reason) = &disabled_reason {
+            let fault = validation::check_disabled_reason(reason, enabled).err();
+            problems.extend(fault.map(|why| Problem::new("disabledReason", why)));
+        }
         if !problems.is_empty() {
             return Err(Rejection::Problems(problems));
         }
-        let fields = SubscriptionFields { name, url, events, enabled, description, metadata };
+        let fields = SubscriptionFields {
+            name,
+            url,
+            events,
+            enabled,
+            description,
+            metadata,
+            disabled_reason,
+        };
         Ok(Draft { fields, secret })
     }
 }

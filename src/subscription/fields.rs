@@ -19,23 +19,42 @@ pub(crate) struct SubscriptionFields<P = EventPattern> {
     pub(crate) enabled: bool,
     pub(crate) description: Option<String>,
     pub(crate) metadata: BTreeMap<String, String>,
+    /// Never set on an enabled subscription that meets the rules.
+    pub(crate) disabled_reason: Option<String>,
 }
 
 impl SubscriptionFields {
     /// Returns the same fields with the texts of the patterns.
     pub(crate) fn into_unvalidated(self) -> SubscriptionFields<String> {
-        let SubscriptionFields { name, url, events, enabled, description, metadata } = self;
+        let SubscriptionFields {
+            name,
+            url,
+            events,
+            enabled,
+            description,
+            metadata,
+            disabled_reason,
+        } = self;
         let events = events.iter().map(ToString::to_string).collect();
-        SubscriptionFields { name, url, events, enabled, description, metadata }
+        SubscriptionFields { name, url, events, enabled, description, metadata, disabled_reason }
     }
 }
 
 impl SubscriptionFields<String> {
-    /// Returns whether the validated fields `other` are equal to these, `enabled` aside.
+    /// Returns whether the validated fields `other` are equal to these, `enabled` and the reason
+    /// aside.
     ///
     /// Validation drops repeated patterns, so a list with repeats is never equal.
-    pub(super) fn equal_except_enabled(&self, other: &SubscriptionFields) -> bool {
-        let SubscriptionFields { name, url, events, enabled: _, description, metadata } = self;
+    pub(super) fn equal_except_state(&self, other: &SubscriptionFields) -> bool {
+        let SubscriptionFields {
+            name,
+            url,
+            events,
+            enabled: _,
+            description,
+            metadata,
+            disabled_reason: _,
+        } = self;
         *name == other.name
             && *url == other.url
             && events.iter().eq(other.events.iter().map(EventPattern::as_str))
@@ -45,13 +64,23 @@ impl SubscriptionFields<String> {
 }
 
 impl<P: Serialize> SubscriptionFields<P> {
-    /// Writes the JSON entries of the fields. A secret stands after `enabled`.
+    /// Writes the JSON entries of the fields, except the reason, which
+    /// [`serialize_disabled`](SubscriptionFields::serialize_disabled) writes. A secret stands after
+    /// `enabled`.
     pub(crate) fn serialize_entries<M: SerializeMap>(
         &self,
         object: &mut M,
         secret: Option<&SigningSecret>,
     ) -> Result<(), M::Error> {
-        let SubscriptionFields { name, url, events, enabled, description, metadata } = self;
+        let SubscriptionFields {
+            name,
+            url,
+            events,
+            enabled,
+            description,
+            metadata,
+            disabled_reason: _,
+        } = self;
         object.serialize_entry("name", name)?;
         object.serialize_entry("url", url)?;
         object.serialize_entry("events", events)?;
@@ -64,6 +93,21 @@ impl<P: Serialize> SubscriptionFields<P> {
         }
         if !metadata.is_empty() {
             object.serialize_entry("metadata", metadata)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the JSON entries of a disabled subscription: its reason, and its time.
+    pub(crate) fn serialize_disabled<M: SerializeMap>(
+        &self,
+        object: &mut M,
+        disabled_at: Option<&impl Serialize>,
+    ) -> Result<(), M::Error> {
+        if let Some(reason) = &self.disabled_reason {
+            object.serialize_entry("disabledReason", reason)?;
+        }
+        if let Some(time) = disabled_at {
+            object.serialize_entry("disabledAt", time)?;
         }
         Ok(())
     }
@@ -80,7 +124,15 @@ impl<P: fmt::Debug> SubscriptionFields<P> {
         debug: &mut fmt::DebugStruct<'_, '_>,
         secret: Option<&dyn fmt::Debug>,
     ) {
-        let SubscriptionFields { name, url, events, enabled, description, metadata } = self;
+        let SubscriptionFields {
+            name,
+            url,
+            events,
+            enabled,
+            description,
+            metadata,
+            disabled_reason,
+        } = self;
         debug
             .field("name", name)
             .field("url", &url_policy::redacted(url))
@@ -89,6 +141,9 @@ impl<P: fmt::Debug> SubscriptionFields<P> {
         if let Some(secret) = secret {
             debug.field("secret", secret);
         }
-        debug.field("description", description).field("metadata", metadata);
+        debug
+            .field("description", description)
+            .field("metadata", metadata)
+            .field("disabled_reason", disabled_reason);
     }
 }

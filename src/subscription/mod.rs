@@ -21,6 +21,7 @@ pub use stored::Subscription;
 pub use update::SubscriptionUpdate;
 pub(crate) use update::Updated;
 pub(crate) use validation::{
-    EventCatalog, MAX_EVENTS, MAX_KEY, MAX_METADATA, MAX_NAME, MAX_VALUE, Rejection, Rules,
-    StoredParts, Validated, check_metadata, check_recipient,
+    EventCatalog, MAX_EVENTS, MAX_KEY, MAX_METADATA, MAX_NAME, MAX_REASON, MAX_VALUE, Rejection,
+    Rules, StoredParts, Validated, check_disabled_at, check_disabled_reason, check_metadata,
+    check_recipient,
 };

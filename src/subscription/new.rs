@@ -33,13 +33,15 @@ use crate::secret::SecretText;
 ///   absent.
 /// - `description`: at most 4,096 bytes.
 /// - `metadata`: text to text, at most 50 keys of 1 to 128 bytes, values of at most 1,024 bytes.
+/// - `disabledReason`: 1 to 1,024 bytes, and only where `enabled` is `false`.
 ///
 /// No text may contain U+0000.
 ///
 /// # JSON
 ///
-/// The keys are `name`, `url`, `events`, `enabled`, `secret`, `description` and `metadata`. `null`
-/// equals absent for all but the first three. An unknown key is refused, and so is a repeated one.
+/// The keys are `name`, `url`, `events`, `enabled`, `secret`, `description`, `metadata` and
+/// `disabledReason`. `null` equals absent for all but the first three. An unknown key is refused,
+/// and so is a repeated one.
 /// Deserializing checks the types only. Its messages name the key and the types, never a value.
 /// [`from_json`](NewSubscription::from_json) reports every fault, and `Deserialize` only the first.
 ///
@@ -84,6 +86,7 @@ impl NewSubscription {
                 enabled: true,
                 description: None,
                 metadata: BTreeMap::new(),
+                disabled_reason: None,
             },
             states_enabled: false,
             secret: None,
@@ -143,6 +146,16 @@ impl NewSubscription {
         self
     }
 
+    /// Sets the reason why the subscription is disabled, a text for people. Default: none.
+    ///
+    /// A reason is valid only with [`enabled(false)`](NewSubscription::enabled).
+    /// [`ensure`](crate::Registry::ensure) states how it treats the reason of an existing
+    /// subscription.
+    pub fn disabled_reason(mut self, reason: impl Into<String>) -> NewSubscription {
+        self.fields.disabled_reason = Some(reason.into());
+        self
+    }
+
     /// Lets this one call name event types outside the catalog. Default: `false`.
     ///
     /// Such a pattern takes effect when a type that it matches is registered. The permission is
@@ -172,10 +185,16 @@ impl NewSubscription {
     }
 
     /// Returns whether the stored subscription has these fields. The secret is not compared, and
-    /// `enabled` only if it was stated.
+    /// `enabled` and the reason only if `enabled` was stated. A reason without it is never equal,
+    /// because it has to be validated.
     pub(crate) fn equals(&self, stored: &Subscription) -> bool {
-        self.fields.equal_except_enabled(&stored.fields)
-            && (!self.states_enabled || self.fields.enabled == stored.fields.enabled)
+        let SubscriptionFields { enabled, disabled_reason, .. } = &self.fields;
+        let equal_state = if self.states_enabled {
+            *enabled == stored.fields.enabled && *disabled_reason == stored.fields.disabled_reason
+        } else {
+            disabled_reason.is_none()
+        };
+        equal_state && self.fields.equal_except_state(&stored.fields)
     }
 
     /// Returns the update that gives an existing subscription of this name these fields.
@@ -229,8 +248,16 @@ struct Body {
 }
 
 impl JsonObject for Body {
-    const KEYS: &'static [&'static str] =
-        &["name", "url", "events", "enabled", "secret", "description", "metadata"];
+    const KEYS: &'static [&'static str] = &[
+        "name",
+        "url",
+        "events",
+        "enabled",
+        "secret",
+        "description",
+        "metadata",
+        "disabledReason",
+    ];
     const REQUIRED: usize = 3;
     const DENY_UNKNOWN_FIELDS: bool = true;
 
@@ -247,7 +274,8 @@ impl JsonObject for Body {
             "enabled" => *enabled = value.nullable()?,
             "secret" => *secret = value.nullable()?,
             "description" => fields.description = value.nullable()?,
-            _ => fields.metadata = value.nullable()?.unwrap_or_default(),
+            "metadata" => fields.metadata = value.nullable()?.unwrap_or_default(),
+            _ => fields.disabled_reason = value.nullable()?,
         }
         Ok(())
     }

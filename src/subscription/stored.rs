@@ -15,12 +15,15 @@ use crate::time::Millis;
 /// # JSON
 ///
 /// The keys of the webhook API that this crate mirrors, in this order: `subscriptionId`, `name`,
-/// `url`, `events`, `enabled`, then `description` and `metadata` when set, `createdAt` and
-/// `updatedAt` (RFC 3339 in UTC with milliseconds and `Z`), `revision`.
+/// `url`, `events`, `enabled`, then `description`, `metadata`, `disabledReason` and `disabledAt`
+/// when set, `createdAt` and `updatedAt`, `revision`. Times are written as in RFC 3339, in UTC with
+/// milliseconds and `Z`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Subscription {
     pub(crate) id: SubscriptionId,
     pub(crate) fields: SubscriptionFields,
+    /// None on an enabled subscription, and only there.
+    pub(crate) disabled_at: Option<Millis>,
     pub(crate) created_at: Millis,
     pub(crate) updated_at: Millis,
     pub(crate) revision: u64,
@@ -62,6 +65,20 @@ impl Subscription {
         &self.fields.metadata
     }
 
+    /// Returns the reason why the subscription is disabled, if one was given. `None` while it is
+    /// enabled.
+    pub fn disabled_reason(&self) -> Option<&str> {
+        self.fields.disabled_reason.as_deref()
+    }
+
+    /// Returns the time of the call that disabled the subscription, or created it disabled, in
+    /// whole milliseconds. `None` while it is enabled.
+    ///
+    /// A later change of the reason does not change the time.
+    pub fn disabled_at(&self) -> Option<SystemTime> {
+        self.disabled_at.map(SystemTime::from)
+    }
+
     /// Returns the time of creation, in whole milliseconds.
     pub fn created_at(&self) -> SystemTime {
         self.created_at.into()
@@ -80,9 +97,11 @@ impl Subscription {
     /// Returns the next revision of the subscription, with these fields.
     #[must_use]
     pub(crate) fn next_revision(&self, fields: SubscriptionFields, now: Millis) -> Subscription {
+        let disabled_at = if fields.enabled { None } else { self.disabled_at.or(Some(now)) };
         Subscription {
             id: self.id,
             fields,
+            disabled_at,
             created_at: self.created_at,
             updated_at: now,
             revision: self.revision.saturating_add(1),
@@ -94,9 +113,10 @@ impl Subscription {
         object: &mut M,
         secret: Option<&SigningSecret>,
     ) -> Result<(), M::Error> {
-        let Subscription { id, fields, created_at, updated_at, revision } = self;
+        let Subscription { id, fields, disabled_at, created_at, updated_at, revision } = self;
         object.serialize_entry("subscriptionId", id)?;
         fields.serialize_entries(object, secret)?;
+        fields.serialize_disabled(object, disabled_at.as_ref())?;
         object.serialize_entry("createdAt", created_at)?;
         object.serialize_entry("updatedAt", updated_at)?;
         object.serialize_entry("revision", revision)
@@ -105,11 +125,12 @@ impl Subscription {
 
 impl fmt::Debug for Subscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Subscription { id, fields, created_at, updated_at, revision } = self;
+        let Subscription { id, fields, disabled_at, created_at, updated_at, revision } = self;
         let mut debug = f.debug_struct("Subscription");
         debug.field("id", id);
         fields.debug_fields(&mut debug, None);
         debug
+            .field("disabled_at", disabled_at)
             .field("created_at", created_at)
             .field("updated_at", updated_at)
             .field("revision", revision)

@@ -21,11 +21,11 @@ use crate::url_policy;
 /// # JSON
 ///
 /// A JSON merge patch ([RFC 7396](https://www.rfc-editor.org/rfc/rfc7396)) with the keys `name`,
-/// `url`, `events`, `enabled`, `secret`, `description`, `metadata` and `ifRevision`. `metadata`
-/// merges, and a null value removes its key. `null` clears `description` or all of `metadata` and
-/// is refused for the rest. An unknown key is refused, and so is a repeated one.
-/// [`from_json`](SubscriptionUpdate::from_json) reports every fault, and `Deserialize` only the
-/// first.
+/// `url`, `events`, `enabled`, `secret`, `description`, `metadata`, `disabledReason` and
+/// `ifRevision`. `metadata` merges, and a null value removes its key. `null` clears `description`,
+/// `disabledReason` or all of `metadata` and is refused for the rest. An unknown key is refused,
+/// and so is a repeated one. [`from_json`](SubscriptionUpdate::from_json) reports every fault, and
+/// `Deserialize` only the first.
 ///
 /// ```
 /// use webhook_registry::{NewSubscription, Registry, SubscriptionUpdate};
@@ -54,6 +54,10 @@ pub struct SubscriptionUpdate {
     secret: Option<SecretText>,
     description: Patch,
     metadata: MetadataPatch,
+    disabled_reason: Patch,
+    /// True in a declaration that does not state `enabled`: its reason is validated, and the reason
+    /// of the subscription is kept.
+    keeps_disabled_reason: bool,
     allow_unknown_events: bool,
     if_revision: Option<u64>,
 }
@@ -116,7 +120,8 @@ impl SubscriptionUpdate {
         self
     }
 
-    /// Sets whether dispatch includes the subscription.
+    /// Sets whether dispatch includes the subscription. Enabling it clears the reason why it was
+    /// disabled.
     pub fn enabled(mut self, enabled: bool) -> SubscriptionUpdate {
         self.enabled = Some(enabled);
         self
@@ -167,6 +172,21 @@ impl SubscriptionUpdate {
         self
     }
 
+    /// Sets the reason why the subscription is disabled.
+    ///
+    /// The reason is valid only if the subscription is disabled after the update, by
+    /// [`enabled(false)`](SubscriptionUpdate::enabled) or because it was before.
+    pub fn disabled_reason(mut self, reason: impl Into<String>) -> SubscriptionUpdate {
+        self.disabled_reason = Patch::Set(reason.into());
+        self
+    }
+
+    /// Removes the reason why the subscription is disabled. It stays disabled.
+    pub fn clear_disabled_reason(mut self) -> SubscriptionUpdate {
+        self.disabled_reason = Patch::Clear;
+        self
+    }
+
     /// Lets this one call name event types outside the catalog. Default: `false`.
     pub fn allow_unknown_events(mut self, allow: bool) -> SubscriptionUpdate {
         self.allow_unknown_events = allow;
@@ -182,13 +202,22 @@ impl SubscriptionUpdate {
 
     /// Returns the update that reconciles a subscription with a declared one. It clears an absent
     /// description and absent metadata, and keeps `enabled` and the secret unless they are stated.
+    /// It clears an absent reason where `enabled` is stated, and else keeps the reason.
     pub(super) fn from_declared(
         fields: SubscriptionFields<String>,
         states_enabled: bool,
         secret: Option<SecretText>,
         allow_unknown_events: bool,
     ) -> SubscriptionUpdate {
-        let SubscriptionFields { name: _, url, events, enabled, description, metadata } = fields;
+        let SubscriptionFields {
+            name: _,
+            url,
+            events,
+            enabled,
+            description,
+            metadata,
+            disabled_reason,
+        } = fields;
         SubscriptionUpdate {
             name: None,
             url: Some(url),
@@ -200,6 +229,8 @@ impl SubscriptionUpdate {
                 clear: true,
                 entries: metadata.into_iter().map(|(key, value)| (key, Some(value))).collect(),
             },
+            disabled_reason: disabled_reason.map_or(Patch::Clear, Patch::Set),
+            keeps_disabled_reason: !states_enabled,
             allow_unknown_events,
             if_revision: None,
         }
@@ -226,6 +257,8 @@ impl SubscriptionUpdate {
             secret,
             description,
             metadata,
+            disabled_reason,
+            keeps_disabled_reason,
             allow_unknown_events,
             if_revision: _,
         } = self;
@@ -265,6 +298,17 @@ impl SubscriptionUpdate {
         }
         metadata.apply(&mut after.metadata);
         problems.extend(validation::check_metadata(&after.metadata).err());
+        if let Patch::Set(reason) = &disabled_reason {
+            let fault = validation::check_disabled_reason(reason, after.enabled).err();
+            problems.extend(fault.map(|why| Problem::new("disabledReason", why)));
+        }
+        match disabled_reason {
+            _ if after.enabled => after.disabled_reason = None,
+            _ if keeps_disabled_reason => {}
+            Patch::Keep => {}
+            Patch::Clear => after.disabled_reason = None,
+            Patch::Set(reason) => after.disabled_reason = Some(reason),
+        }
         if problems.is_empty() {
             Ok(Updated { fields: after, secret })
         } else {
@@ -323,6 +367,8 @@ impl fmt::Debug for SubscriptionUpdate {
             secret,
             description,
             metadata,
+            disabled_reason,
+            keeps_disabled_reason,
             allow_unknown_events,
             if_revision,
         } = self;
@@ -334,6 +380,8 @@ impl fmt::Debug for SubscriptionUpdate {
             .field("secret", secret)
             .field("description", description)
             .field("metadata", metadata)
+            .field("disabled_reason", disabled_reason)
+            .field("keeps_disabled_reason", keeps_disabled_reason)
             .field("allow_unknown_events", allow_unknown_events)
             .field("if_revision", if_revision)
             .finish()
@@ -341,8 +389,17 @@ impl fmt::Debug for SubscriptionUpdate {
 }
 
 impl JsonObject for SubscriptionUpdate {
-    const KEYS: &'static [&'static str] =
-        &["name", "url", "events", "enabled", "secret", "description", "metadata", "ifRevision"];
+    const KEYS: &'static [&'static str] = &[
+        "name",
+        "url",
+        "events",
+        "enabled",
+        "secret",
+        "description",
+        "metadata",
+        "disabledReason",
+        "ifRevision",
+    ];
     const DENY_UNKNOWN_FIELDS: bool = true;
 
     fn take<'de, A: MapAccess<'de>>(
@@ -365,6 +422,9 @@ impl JsonObject for SubscriptionUpdate {
                     .flatten()
                     .map(|(key, Nullable(value))| (key, value))
                     .collect();
+            }
+            "disabledReason" => {
+                self.disabled_reason = value.nullable()?.map_or(Patch::Clear, Patch::Set);
             }
             _ => self.if_revision = Some(value.read()?),
         }

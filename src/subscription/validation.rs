@@ -8,6 +8,7 @@ use crate::error::{Error, Misspelt, Problem, Result, quoted, quoted_key};
 use crate::event_type::check_description;
 use crate::pattern::EventPattern;
 use crate::secret::MIN_KEY;
+use crate::time::Millis;
 use crate::url_policy::{self, UrlPolicy};
 
 pub(crate) const MAX_NAME: usize = 128;
@@ -15,6 +16,7 @@ pub(crate) const MAX_EVENTS: usize = 256;
 pub(crate) const MAX_METADATA: usize = 50;
 pub(crate) const MAX_KEY: usize = 128;
 pub(crate) const MAX_VALUE: usize = 1_024;
+pub(crate) const MAX_REASON: usize = 1_024;
 
 /// A value that meets every rule, or the reason why there is none.
 pub(crate) type Validated<T> = Result<T, Rejection>;
@@ -69,18 +71,32 @@ pub(crate) struct StoredParts<'s> {
     pub(crate) events: Option<&'s [EventPattern]>,
     pub(crate) description: Option<&'s str>,
     pub(crate) metadata: Option<&'s BTreeMap<String, String>>,
+    pub(crate) disabled_reason: Option<&'s str>,
+    /// Where this is `None`, it is not judged whether a reason and a time may exist.
+    pub(crate) enabled: Option<bool>,
+    pub(crate) disabled_at: Option<Millis>,
 }
 
 impl<'s> From<&'s Subscription> for StoredParts<'s> {
     fn from(subscription: &'s Subscription) -> StoredParts<'s> {
-        let SubscriptionFields { name, url, events, enabled: _, description, metadata } =
-            &subscription.fields;
+        let SubscriptionFields {
+            name,
+            url,
+            events,
+            enabled,
+            description,
+            metadata,
+            disabled_reason,
+        } = &subscription.fields;
         StoredParts {
             name: Some(name),
             url: Some(url),
             events: Some(events),
             description: description.as_deref(),
             metadata: Some(metadata),
+            disabled_reason: disabled_reason.as_deref(),
+            enabled: Some(*enabled),
+            disabled_at: subscription.disabled_at,
         }
     }
 }
@@ -88,7 +104,16 @@ impl<'s> From<&'s Subscription> for StoredParts<'s> {
 impl StoredParts<'_> {
     /// Returns the problems with these fields, by the rules that all registries share.
     pub(crate) fn faults(self) -> Vec<Problem> {
-        let StoredParts { name, url, events, description, metadata } = self;
+        let StoredParts {
+            name,
+            url,
+            events,
+            description,
+            metadata,
+            disabled_reason,
+            enabled,
+            disabled_at,
+        } = self;
         let mut problems = Vec::new();
         let name = name.and_then(|name| check_name(name).err());
         problems.extend(name.map(|why| Problem::new("name", why)));
@@ -98,6 +123,11 @@ impl StoredParts<'_> {
         let description = description.and_then(|text| check_description(text).err());
         problems.extend(description.map(|why| Problem::new("description", why)));
         problems.extend(metadata.and_then(|metadata| check_metadata(metadata).err()));
+        let reason = disabled_reason
+            .and_then(|text| check_disabled_reason(text, enabled.unwrap_or(false)).err());
+        problems.extend(reason.map(|why| Problem::new("disabledReason", why)));
+        let time = enabled.and_then(|enabled| check_disabled_at(disabled_at, enabled).err());
+        problems.extend(time.map(|why| Problem::new("disabledAt", why)));
         problems
     }
 }
@@ -156,6 +186,33 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
         return Err(format!("a name cannot begin or end with white space: {}", quoted(name)));
     }
     Ok(())
+}
+
+/// Checks the reason of a subscription that is enabled or not.
+pub(crate) fn check_disabled_reason(reason: &str, enabled: bool) -> Result<(), String> {
+    if enabled {
+        Err("only a disabled subscription has a reason, and this one is enabled".to_owned())
+    } else if reason.is_empty() {
+        Err("a reason cannot be empty; leave it out where there is none".to_owned())
+    } else if reason.len() > MAX_REASON {
+        Err(format!("a reason has at most {MAX_REASON} bytes, not {}", reason.len()))
+    } else if reason.contains('\0') {
+        Err("a reason cannot hold U+0000".to_owned())
+    } else {
+        Ok(())
+    }
+}
+
+/// Checks that a disabled subscription has the time since when, and that an enabled one has none.
+pub(crate) fn check_disabled_at<T>(
+    disabled_at: Option<T>,
+    enabled: bool,
+) -> Result<(), &'static str> {
+    match (disabled_at, enabled) {
+        (Some(_), true) => Err("only a disabled subscription has this time"),
+        (None, false) => Err("a disabled subscription has this time"),
+        _ => Ok(()),
+    }
 }
 
 /// Checks the number of keys and each entry. One problem lists the faults, at most five of them for

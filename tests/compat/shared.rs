@@ -17,7 +17,8 @@ pub const TABLE: &str = "CREATE TABLE outbox (subscription TEXT NOT NULL, url TE
 pub const ENQUEUE: &str = "INSERT INTO outbox (subscription, url) VALUES (?1, ?2)";
 pub const OUTBOX: &str = "SELECT subscription, url FROM outbox ORDER BY subscription";
 /// The SQL for the file of the registry, also run through the library.
-pub const VIEW: &str = "SELECT id, url FROM subscribers WHERE event_type = ?1 ORDER BY id";
+pub const VIEW: &str = "SELECT id, url FROM webhook_registry_subscribers WHERE event_type = ?1 \
+                        ORDER BY id";
 
 /// The subscription id and the URL of a delivery.
 pub type Row = (String, String);

@@ -343,7 +343,8 @@ fn neither_a_change_nor_the_change_table_contains_a_secret() {
     let told = format!("{:?}", registry.changes(0, 1_000).unwrap());
     drop(registry);
     let conn = rusqlite::Connection::open(&path).unwrap();
-    let sql = "SELECT group_concat(sequence || kind || subject || fields, char(10)) FROM change";
+    let sql = "SELECT group_concat(sequence || kind || subject || fields, char(10)) FROM \
+               _webhook_registry_change";
     let kept: String = conn.query_row(sql, [], |row| row.get(0)).unwrap();
     assert!(told.contains("crm") && kept.contains("crm"));
     for secret in secrets {

@@ -87,54 +87,58 @@ pub(crate) fn finds(sql: &str, said: &str, about: Option<usize>) {
 #[test]
 fn check_finds_expansion_rows_that_differ_from_the_patterns() {
     finds(
-        "DELETE FROM expansion WHERE event_type = (SELECT id FROM event_type \
+        "DELETE FROM _webhook_registry_expansion WHERE event_type = (SELECT id FROM \
+         _webhook_registry_event_type \
          WHERE name = 'channel.b.v2')",
         r#"subscription "crm" (01"#,
         Some(0),
     );
-    let of = "(SELECT id FROM pattern WHERE text = 'channel.*')";
+    let of = "(SELECT id FROM _webhook_registry_pattern WHERE text = 'channel.*')";
     finds(
-        &format!("DELETE FROM expansion WHERE pattern = {of}"),
+        &format!("DELETE FROM _webhook_registry_expansion WHERE pattern = {of}"),
         "its pattern \"channel.*\" covers \"channel.a.v1\", \"channel.b.v2\" and is not expanded \
          into it",
         Some(0),
     );
     finds(
-        "INSERT INTO expansion SELECT t.id, p.id FROM event_type t, pattern p \
+        "INSERT INTO _webhook_registry_expansion SELECT t.id, p.id FROM \
+         _webhook_registry_event_type t, _webhook_registry_pattern p \
          WHERE t.name = 'agent.a.v1' AND p.text = 'channel.*'",
         r#""channel.*" is expanded into event types that it does not cover (1)"#,
         Some(0),
     );
     finds(
-        "INSERT INTO event_type (name) VALUES ('agent.new.v1')",
+        "INSERT INTO _webhook_registry_event_type (name) VALUES ('agent.new.v1')",
         r#"covers "agent.new.v1""#,
         Some(1),
     );
     finds(
-        "INSERT INTO event_type (name) VALUES ('agent.new.v2')",
+        "INSERT INTO _webhook_registry_event_type (name) VALUES ('agent.new.v2')",
         r#"which it shares with 1 more, covers"#,
         Some(0),
     );
     finds(
-        "INSERT INTO event_type (name) VALUES ('d.v1'), ('e.v1'), ('f.v1'), ('g.v1'), ('h.v1'), \
+        "INSERT INTO _webhook_registry_event_type (name) VALUES ('d.v1'), ('e.v1'), ('f.v1'), \
+         ('g.v1'), ('h.v1'), \
          ('i.v1'), ('j.v1')",
         "its pattern \"*.v1\" covers \"d.v1\", \"e.v1\", \"f.v1\", \"g.v1\", \"h.v1\" and 2 more \
          and is not expanded into it",
         Some(1),
     );
     finds(
-        "INSERT INTO event_type (name) VALUES ('d.v1'), ('e.v1'), ('f.v1'), ('g.v1'), ('h.v1')",
+        "INSERT INTO _webhook_registry_event_type (name) VALUES ('d.v1'), ('e.v1'), ('f.v1'), \
+         ('g.v1'), ('h.v1')",
         "its pattern \"*.v1\" covers \"d.v1\", \"e.v1\", \"f.v1\", \"g.v1\", \"h.v1\" and is not \
          expanded into it",
         Some(1),
     );
     finds(
-        "UPDATE event_type SET name = 'moved.v3' WHERE name = 'channel.b.v2'",
+        "UPDATE _webhook_registry_event_type SET name = 'moved.v3' WHERE name = 'channel.b.v2'",
         "event types that it does not cover (1)",
         Some(0),
     );
     finds(
-        "UPDATE pattern SET wildcard = 0 WHERE text = '*.v1'",
+        "UPDATE _webhook_registry_pattern SET wildcard = 0 WHERE text = '*.v1'",
         "is kept as a name where it is a wildcard",
         Some(1),
     );
@@ -142,49 +146,70 @@ fn check_finds_expansion_rows_that_differ_from_the_patterns() {
 
 #[test]
 fn check_finds_dangling_references_and_orphan_rows() {
-    let orphans = "INSERT INTO pattern (text, wildcard) VALUES ('nobody.*', 1)";
+    let orphans = "INSERT INTO _webhook_registry_pattern (text, wildcard) VALUES ('nobody.*', 1)";
     finds(orphans, r#"the pattern "nobody.*" belongs to no subscription; export"#, None);
     finds(
-        "DELETE FROM subscription WHERE name = 'bi'",
-        "rows of the table secret belong to no row of subscription: 2",
+        "DELETE FROM _webhook_registry_subscription WHERE name = 'bi'",
+        "rows of the table _webhook_registry_secret belong to no row of \
+         _webhook_registry_subscription: 2",
         None,
     );
     finds(
-        "DELETE FROM pattern WHERE text = '*.v1'",
-        "rows of the table subscription_pattern belong to no row of pattern",
+        "DELETE FROM _webhook_registry_pattern WHERE text = '*.v1'",
+        "rows of the table _webhook_registry_subscription_pattern belong to no row of \
+         _webhook_registry_pattern",
         None,
     );
-    finds("DELETE FROM pattern WHERE text = '*.v1'", "subscription \"bi\"", Some(1));
     finds(
-        "DELETE FROM event_type WHERE name = 'agent.a.v1'",
-        "rows of the table expansion belong to no row",
+        "DELETE FROM _webhook_registry_pattern WHERE text = '*.v1'",
+        "subscription \"bi\"",
+        Some(1),
+    );
+    finds(
+        "DELETE FROM _webhook_registry_event_type WHERE name = 'agent.a.v1'",
+        "rows of the table _webhook_registry_expansion belong to no row",
         None,
     );
-    finds("DELETE FROM subscription_pattern WHERE subscription = 2", "it has no pattern", Some(1));
+    finds(
+        "DELETE FROM _webhook_registry_subscription_pattern WHERE subscription = 2",
+        "it has no \
+           pattern",
+        Some(1),
+    );
 }
 
 #[test]
 fn check_finds_missing_and_surplus_secrets() {
-    finds("DELETE FROM secret WHERE subscription = 2", "has no secret", Some(1));
+    finds("DELETE FROM _webhook_registry_secret WHERE subscription = 2", "has no secret", Some(1));
     finds(
-        "DELETE FROM secret WHERE expires_at IS NULL AND subscription = 2",
+        "DELETE FROM _webhook_registry_secret WHERE expires_at IS NULL AND subscription = 2",
         "it has no current secret",
         Some(1),
     );
-    finds("UPDATE secret SET expires_at = NULL", "besides its newest never expires", Some(1));
     finds(
-        "UPDATE secret SET expires_at = 9 WHERE subscription = 1",
+        "UPDATE _webhook_registry_secret SET expires_at = NULL",
+        "besides its newest never \
+           expires",
+        Some(1),
+    );
+    finds(
+        "UPDATE _webhook_registry_secret SET expires_at = 9 WHERE subscription = 1",
         "it has no current secret",
         Some(0),
     );
-    finds("UPDATE secret SET text = '*' WHERE subscription = 3", "cannot be decoded", Some(2));
     finds(
-        "UPDATE secret SET text = NULL, sealed = x'00' WHERE subscription = 3",
+        "UPDATE _webhook_registry_secret SET text = '*' WHERE subscription = 3",
+        "cannot be \
+           decoded",
+        Some(2),
+    );
+    finds(
+        "UPDATE _webhook_registry_secret SET text = NULL, sealed = x'00' WHERE subscription = 3",
         "cannot be decoded",
         Some(2),
     );
     finds(
-        "UPDATE secret SET created_at = -1 WHERE subscription = 3",
+        "UPDATE _webhook_registry_secret SET created_at = -1 WHERE subscription = 3",
         "a time that no registry writes",
         Some(2),
     );
@@ -193,23 +218,23 @@ fn check_finds_missing_and_surplus_secrets() {
 #[test]
 fn check_finds_an_enabled_flag_that_differs_between_its_two_copies() {
     finds(
-        "UPDATE subscription SET enabled = 0 WHERE name = 'bi'",
+        "UPDATE _webhook_registry_subscription SET enabled = 0 WHERE name = 'bi'",
         "kept as enabled where it is not",
         Some(1),
     );
     finds(
-        "UPDATE subscription_pattern SET enabled = 1",
+        "UPDATE _webhook_registry_subscription_pattern SET enabled = 1",
         "kept as enabled where it is not",
         Some(2),
     );
     finds(
-        "UPDATE subscription_pattern SET enabled = 0 WHERE position = 1",
+        "UPDATE _webhook_registry_subscription_pattern SET enabled = 0 WHERE position = 1",
         "kept as enabled",
         Some(0),
     );
     // Following its instruction repairs the file.
     let file = file();
-    execute(&file.path, "UPDATE subscription_pattern SET enabled = 1");
+    execute(&file.path, "UPDATE _webhook_registry_subscription_pattern SET enabled = 1");
     let registry = Registry::open(&file.path).unwrap();
     registry.update(file.ids[2], SubscriptionUpdate::new().enabled(true)).unwrap();
     registry.update(file.ids[2], SubscriptionUpdate::new().enabled(false)).unwrap();
@@ -219,24 +244,35 @@ fn check_finds_an_enabled_flag_that_differs_between_its_two_copies() {
 #[test]
 fn check_finds_ids_that_do_not_increase() {
     finds(
-        "UPDATE subscription SET seq = 9 WHERE seq = 1; \
-           UPDATE subscription_pattern SET subscription = 9 WHERE subscription = 1; \
-           UPDATE secret SET subscription = 9 WHERE subscription = 1",
+        "UPDATE _webhook_registry_subscription SET seq = 9 WHERE seq = 1; \
+           UPDATE _webhook_registry_subscription_pattern SET subscription = 9 WHERE subscription \
+           = 1; \
+           UPDATE _webhook_registry_secret SET subscription = 9 WHERE subscription = 1",
         "its id does not follow",
         Some(0),
     );
     finds(
-        "UPDATE subscription SET id = 'nonsense' WHERE seq = 2",
+        "UPDATE _webhook_registry_subscription SET id = 'nonsense' WHERE seq = 2",
         r#"subscription "bi" (id "nonsense"): its id is none"#,
         None,
     );
-    finds("UPDATE subscription SET id = lower(id) WHERE seq = 2", "its id is none", None);
     finds(
-        "UPDATE registry SET last_id = (SELECT max(id) FROM subscription)",
+        "UPDATE _webhook_registry_subscription SET id = lower(id) WHERE seq = 2",
+        "its id is \
+           none",
+        None,
+    );
+    finds(
+        "UPDATE _webhook_registry_meta SET last_id = (SELECT max(id) FROM \
+         _webhook_registry_subscription)",
         "as that of a deleted subscription",
         Some(2),
     );
-    finds("UPDATE registry SET last_id = 'x'", "a subscription id that is none", None);
+    finds(
+        "UPDATE _webhook_registry_meta SET last_id = 'x'",
+        "a subscription id that is none",
+        None,
+    );
     // A deleted id is remembered, and later ids are greater.
     let file = file();
     let registry = Registry::open(&file.path).unwrap();
@@ -251,22 +287,37 @@ fn check_finds_numbers_that_no_registry_can_reach() {
     let most = i64::MAX;
     let last = "7ZZZZZZZZZZZZZZZZZZZZZZZZZ";
     finds(
-        &format!("UPDATE subscription SET revision = {most} WHERE seq = 2"),
+        &format!("UPDATE _webhook_registry_subscription SET revision = {most} WHERE seq = 2"),
         "to which no registry",
         Some(1),
     );
     finds(
-        &format!("UPDATE subscription SET seq = {most} WHERE seq = 3"),
+        &format!("UPDATE _webhook_registry_subscription SET seq = {most} WHERE seq = 3"),
         "to which no registry",
         Some(2),
     );
-    finds(&format!("UPDATE registry SET last_id = '{last}'"), "which no registry gives out", None);
-    finds("UPDATE subscription SET seq = 0 WHERE seq = 1", "has the number 0, below 1", Some(0));
+    finds(
+        &format!("UPDATE _webhook_registry_meta SET last_id = '{last}'"),
+        "which no registry \
+                    gives out",
+        None,
+    );
+    finds(
+        "UPDATE _webhook_registry_subscription SET seq = 0 WHERE seq = 1",
+        "has the number 0, \
+           below 1",
+        Some(0),
+    );
 }
 
 #[test]
 fn check_finds_rows_that_do_not_decode_or_violate_a_rule() {
-    let set = |what: &str| format!("UPDATE subscription SET {what} WHERE name = 'crm'");
+    let set = |what: &str| {
+        format!(
+            "UPDATE _webhook_registry_subscription SET {what} WHERE name = \
+                        'crm'"
+        )
+    };
     finds(&set("metadata = '[]'"), "metadata that is no object of strings", Some(0));
     finds(&set("metadata = '{\"a\": 1}'"), "metadata that is no object of strings", Some(0));
     finds(&set("metadata = '{'"), "metadata that is no object of strings", Some(0));
@@ -276,9 +327,14 @@ fn check_finds_rows_that_do_not_decode_or_violate_a_rule() {
     finds(&set("revision = -1"), "a negative number", Some(0));
     finds(&set("revision = 0"), "its revision is below 1, or `enabled` neither 0 nor 1", Some(0));
     finds(&set("enabled = 7"), "`enabled` neither 0 nor 1", Some(0));
-    finds("UPDATE pattern SET wildcard = 7 WHERE text = '*.v1'", "is kept as a name", Some(1));
     finds(
-        "UPDATE subscription_pattern SET enabled = 7 WHERE subscription = 2",
+        "UPDATE _webhook_registry_pattern SET wildcard = 7 WHERE text = '*.v1'",
+        "is kept as a \
+           name",
+        Some(1),
+    );
+    finds(
+        "UPDATE _webhook_registry_subscription_pattern SET enabled = 7 WHERE subscription = 2",
         "kept as enabled",
         Some(1),
     );
@@ -289,46 +345,104 @@ fn check_finds_rows_that_do_not_decode_or_violate_a_rule() {
         "its description: a description has at most",
         Some(0),
     );
+    let off = |what: &str| {
+        format!(
+            "UPDATE _webhook_registry_subscription SET {what} WHERE name = \
+                        'off'"
+        )
+    };
+    finds(&set("disabled_reason = 'x'"), "its disabledReason: only a disabled", Some(0));
+    finds(&set("disabled_at = 1"), "its disabledAt: only a disabled subscription has", Some(0));
+    finds(&off("disabled_at = NULL"), "its disabledAt: a disabled subscription has", Some(2));
+    finds(&off("disabled_at = -1"), "a time that no registry writes", Some(2));
+    finds(&off("disabled_reason = ''"), "its disabledReason: a reason cannot be empty", Some(2));
+    finds(
+        &off("disabled_reason = printf('%.*c', 1025, 'x')"),
+        "its disabledReason: a reason has at most 1024 bytes, not 1025",
+        Some(2),
+    );
+    finds(
+        &off("disabled_reason = 'a' || char(0)"),
+        "its disabledReason: a reason cannot hold U+0000",
+        Some(2),
+    );
+    finds(
+        &off("disabled_reason = CAST(x'ff' AS TEXT)"),
+        "the disabledReason of subscription",
+        Some(2),
+    );
     finds(
         "WITH RECURSIVE n (n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM n WHERE n < 300) \
-         INSERT INTO subscription_pattern SELECT 1, n, 1, 1 FROM n",
+         INSERT INTO _webhook_registry_subscription_pattern SELECT 1, n, 1, 1 FROM n",
         "its events: a subscription has 1 to 256 of them, not 301; restore a backup, or delete it \
          by its id",
         Some(0),
     );
     finds(
-        "INSERT INTO subscription_pattern SELECT 1, 7, pattern, 1 FROM subscription_pattern \
+        "INSERT INTO _webhook_registry_subscription_pattern SELECT 1, 7, pattern, 1 FROM \
+         _webhook_registry_subscription_pattern \
          WHERE position = 0 AND subscription = 1",
         "its events: \"agent.*\" is there twice",
         Some(0),
     );
     finds(&set("url = CAST(x'ff' AS TEXT)"), "subscription \"crm\"", Some(0));
     finds(&set("name = CAST(x'41ff' AS TEXT)"), "subscription \"A\u{fffd}\"", Some(0));
-    finds("UPDATE pattern SET text = '**' WHERE text = '*.v1'", "a pattern that is none", None);
-    finds("UPDATE pattern SET text = '**' WHERE text = '*.v1'", "a pattern that is none", Some(1));
-    finds("UPDATE event_type SET name = 'a b' WHERE id = 1", "has a name that is none", None);
     finds(
-        "UPDATE event_type SET name = CAST(x'ff' AS TEXT) WHERE id = 1",
+        "UPDATE _webhook_registry_pattern SET text = '**' WHERE text = '*.v1'",
+        "a pattern that \
+           is none",
+        None,
+    );
+    finds(
+        "UPDATE _webhook_registry_pattern SET text = '**' WHERE text = '*.v1'",
+        "a pattern that \
+           is none",
+        Some(1),
+    );
+    finds(
+        "UPDATE _webhook_registry_event_type SET name = 'a b' WHERE id = 1",
+        "has a name that \
+           is none",
+        None,
+    );
+    finds(
+        "UPDATE _webhook_registry_event_type SET name = CAST(x'ff' AS TEXT) WHERE id = 1",
         "has a name that is none",
         None,
     );
-    finds("UPDATE event_type SET json_schema = '{' WHERE id = 1", "the schema of event type", None);
-    finds("UPDATE event_type SET json_schema = 'null' WHERE id = 1", "or register it anew", None);
     finds(
-        "UPDATE event_type SET description = printf('%.*c', 4097, 'x') WHERE id = 1",
+        "UPDATE _webhook_registry_event_type SET json_schema = '{' WHERE id = 1",
+        "the schema \
+           of event type",
+        None,
+    );
+    finds(
+        "UPDATE _webhook_registry_event_type SET json_schema = 'null' WHERE id = 1",
+        "or \
+           register it anew",
+        None,
+    );
+    finds(
+        "UPDATE _webhook_registry_event_type SET description = printf('%.*c', 4097, 'x') WHERE id \
+         = 1",
         "the description of event type \"agent.a.v1\" is none that a registry takes",
         None,
     );
-    finds("UPDATE registry SET file_id = x'00'", "what belongs to the file as a whole", None);
+    finds(
+        "UPDATE _webhook_registry_meta SET file_id = x'00'",
+        "what belongs to the file as a \
+           whole",
+        None,
+    );
 }
 
 #[test]
 fn no_finding_contains_a_url_or_a_secret() {
     let file = file();
     let hidden = "aGlkZGVuIHNlY3JldCB0aGF0IG5vYm9keSBtYXkgc2VlIQ";
-    let url =
-        "UPDATE subscription SET url = 'http://x.example.com/?token=hidden token' WHERE seq = 1";
-    execute(&file.path, &format!("{url}; UPDATE secret SET text = '{hidden}*'"));
+    let url = "UPDATE _webhook_registry_subscription SET url = 'http://x.example.com/?token=hidden \
+         token' WHERE seq = 1";
+    execute(&file.path, &format!("{url}; UPDATE _webhook_registry_secret SET text = '{hidden}*'"));
     let report = check(&file.path);
     let shown = format!("{report} {report:?}");
     assert!(
@@ -342,9 +456,10 @@ fn check_reports_every_fault_and_not_only_the_first() {
     let file = file();
     execute(
         &file.path,
-        "UPDATE subscription SET url = 'x', name = ' '||name; \
-         UPDATE subscription_pattern SET enabled = 1 - enabled; DELETE FROM secret \
-         WHERE subscription = 3; DELETE FROM expansion",
+        "UPDATE _webhook_registry_subscription SET url = 'x', name = ' '||name; \
+         UPDATE _webhook_registry_subscription_pattern SET enabled = 1 - enabled; DELETE FROM \
+         _webhook_registry_secret \
+         WHERE subscription = 3; DELETE FROM _webhook_registry_expansion",
     );
     let report = check(&file.path);
     for id in &file.ids {
@@ -362,21 +477,23 @@ fn check_reports_every_fault_and_not_only_the_first() {
 #[test]
 fn check_validates_every_text_of_a_subscription_even_if_another_part_does_not_decode() {
     for damage in [
-        "UPDATE subscription SET created_at = -1",
-        "UPDATE pattern SET text = '**' WHERE text = '*.v1'",
-        "DELETE FROM subscription_pattern WHERE subscription = 2",
-        "UPDATE subscription SET metadata = '['",
+        "UPDATE _webhook_registry_subscription SET created_at = -1",
+        "UPDATE _webhook_registry_pattern SET text = '**' WHERE text = '*.v1'",
+        "DELETE FROM _webhook_registry_subscription_pattern WHERE subscription = 2",
+        "UPDATE _webhook_registry_subscription SET metadata = '['",
     ] {
         let sql = format!(
-            "{damage}; UPDATE subscription SET name = '', url = 'xttps://x/', \
-             description = CAST(x'ff' AS TEXT) WHERE seq = 2"
+            "{damage}; UPDATE _webhook_registry_subscription SET name = '', url = 'xttps://x/', \
+             description = CAST(x'ff' AS TEXT), disabled_reason = '' WHERE seq = 2"
         );
+        finds(&sql, "its disabledReason: a reason cannot be empty", Some(1));
         finds(&sql, "its url: a URL begins with http:// or https://", Some(1));
         finds(&sql, "its name: a subscription needs a name", Some(1));
         finds(&sql, "the description of subscription 01", Some(1));
     }
     finds(
-        "UPDATE subscription SET name = CAST(x'ff' AS TEXT), url = CAST(x'ff' AS TEXT) \
+        "UPDATE _webhook_registry_subscription SET name = CAST(x'ff' AS TEXT), url = CAST(x'ff' \
+         AS TEXT) \
          WHERE seq = 2",
         "the url of subscription 01",
         Some(1),
@@ -410,8 +527,10 @@ fn check_finds_an_encrypted_secret_that_cannot_be_decrypted() {
     // The two ciphertexts are swapped.
     execute(
         &path,
-        "CREATE TEMP TABLE kept AS SELECT subscription, sealed FROM secret; UPDATE secret \
-         SET sealed = (SELECT sealed FROM kept WHERE kept.subscription = 3 - secret.subscription)",
+        "CREATE TEMP TABLE kept AS SELECT subscription, sealed FROM _webhook_registry_secret; \
+         UPDATE _webhook_registry_secret \
+         SET sealed = (SELECT sealed FROM kept WHERE kept.subscription = 3 - \
+         _webhook_registry_secret.subscription)",
     );
     let report = open().check().unwrap();
     let about: Vec<_> =

@@ -94,37 +94,57 @@ fn follow_all_instructions(registry: Registry, fresh: &Path) -> (Registry, Repor
 
 #[test]
 fn following_the_instructions_of_every_finding_makes_the_registry_sound() {
-    let set = |what: &str| format!("UPDATE subscription SET {what} WHERE name = 'bi'");
+    let set = |what: &str| {
+        format!(
+            "UPDATE _webhook_registry_subscription SET {what} WHERE name = \
+                        'bi'"
+        )
+    };
     let many = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 300) \
-                INSERT INTO pattern (text, wildcard) SELECT 'queue.v1' || n, 0 FROM n; \
-                INSERT INTO subscription_pattern SELECT 2, id + 10, id, 1 FROM pattern \
+                INSERT INTO _webhook_registry_pattern (text, wildcard) SELECT 'queue.v1' || n, 0 \
+                FROM n; \
+                INSERT INTO _webhook_registry_subscription_pattern SELECT 2, id + 10, id, 1 FROM \
+                _webhook_registry_pattern \
                 WHERE text GLOB 'queue.v1?*'";
     let table = [
-        "DELETE FROM expansion".to_owned(),
-        "INSERT OR IGNORE INTO expansion SELECT t.id, p.id FROM event_type t, pattern p".to_owned(),
-        "UPDATE pattern SET wildcard = 1 - wildcard".to_owned(),
-        "INSERT INTO pattern (text, wildcard) VALUES ('nobody.*', 1)".to_owned(),
-        "INSERT INTO event_type (name) VALUES ('agent.new.v1')".to_owned(),
-        "UPDATE registry SET last_id = (SELECT max(id) FROM subscription)".to_owned(),
-        "DELETE FROM change WHERE sequence = 3".to_owned(),
-        "UPDATE registry SET last_change = 99".to_owned(),
-        "DELETE FROM subscription WHERE name = 'bi'".to_owned(),
-        "DELETE FROM subscription WHERE name = 'crm'".to_owned(),
-        "DELETE FROM subscription WHERE name = 'off'".to_owned(),
-        "DELETE FROM event_type WHERE name = 'agent.a.v1'".to_owned(),
-        "DELETE FROM pattern WHERE text = '*.v1'".to_owned(),
-        "DELETE FROM subscription_pattern WHERE subscription = 2".to_owned(),
-        "DELETE FROM secret WHERE subscription = 2".to_owned(),
-        "DELETE FROM secret WHERE subscription = 2 AND expires_at IS NULL".to_owned(),
-        "UPDATE secret SET expires_at = NULL".to_owned(),
-        "UPDATE secret SET expires_at = 9 WHERE subscription = 2 AND expires_at IS NULL".to_owned(),
-        "UPDATE secret SET text = '*' WHERE subscription = 2".to_owned(),
-        "UPDATE secret SET created_at = -1 WHERE subscription = 2".to_owned(),
-        "UPDATE subscription_pattern SET enabled = 1 - enabled".to_owned(),
-        "UPDATE subscription_pattern SET enabled = 7 WHERE subscription = 2".to_owned(),
-        "UPDATE pattern SET text = '**' WHERE text = '*.v1'".to_owned(),
+        "DELETE FROM _webhook_registry_expansion".to_owned(),
+        "INSERT OR IGNORE INTO _webhook_registry_expansion SELECT t.id, p.id FROM \
+         _webhook_registry_event_type t, _webhook_registry_pattern p"
+            .to_owned(),
+        "UPDATE _webhook_registry_pattern SET wildcard = 1 - wildcard".to_owned(),
+        "INSERT INTO _webhook_registry_pattern (text, wildcard) VALUES ('nobody.*', 1)".to_owned(),
+        "INSERT INTO _webhook_registry_event_type (name) VALUES ('agent.new.v1')".to_owned(),
+        "UPDATE _webhook_registry_meta SET last_id = (SELECT max(id) FROM \
+         _webhook_registry_subscription)"
+            .to_owned(),
+        "DELETE FROM _webhook_registry_change WHERE sequence = 3".to_owned(),
+        "UPDATE _webhook_registry_meta SET last_change = 99".to_owned(),
+        "DELETE FROM _webhook_registry_subscription WHERE name = 'bi'".to_owned(),
+        "DELETE FROM _webhook_registry_subscription WHERE name = 'crm'".to_owned(),
+        "DELETE FROM _webhook_registry_subscription WHERE name = 'off'".to_owned(),
+        "DELETE FROM _webhook_registry_event_type WHERE name = 'agent.a.v1'".to_owned(),
+        "DELETE FROM _webhook_registry_pattern WHERE text = '*.v1'".to_owned(),
+        "DELETE FROM _webhook_registry_subscription_pattern WHERE subscription = 2".to_owned(),
+        "DELETE FROM _webhook_registry_secret WHERE subscription = 2".to_owned(),
+        "DELETE FROM _webhook_registry_secret WHERE subscription = 2 AND expires_at IS \
+         NULL"
+            .to_owned(),
+        "UPDATE _webhook_registry_secret SET expires_at = NULL".to_owned(),
+        "UPDATE _webhook_registry_secret SET expires_at = 9 WHERE subscription = 2 AND expires_at \
+         IS NULL"
+            .to_owned(),
+        "UPDATE _webhook_registry_secret SET text = '*' WHERE subscription = 2".to_owned(),
+        "UPDATE _webhook_registry_secret SET created_at = -1 WHERE subscription = 2".to_owned(),
+        "UPDATE _webhook_registry_subscription_pattern SET enabled = 1 - enabled".to_owned(),
+        "UPDATE _webhook_registry_subscription_pattern SET enabled = 7 WHERE subscription = \
+         2"
+        .to_owned(),
+        "UPDATE _webhook_registry_pattern SET text = '**' WHERE text = '*.v1'".to_owned(),
         many.to_owned(),
         set("enabled = 0"),
+        set("enabled = 0, disabled_at = 1"),
+        set("disabled_at = 1"),
+        set("disabled_reason = 'x'"),
         set("enabled = 7"),
         set("revision = 0"),
         set("created_at = -1"),
@@ -136,13 +156,19 @@ fn following_the_instructions_of_every_finding_makes_the_registry_sound() {
         set("description = printf('%.*c', 5000, 'x')"),
         set("description = CAST(x'ff' AS TEXT), name = '', url = CAST(x'ff' AS TEXT), \
              created_at = -1"),
-        "UPDATE event_type SET json_schema = '{' WHERE name = 'agent.a.v1'".to_owned(),
-        "UPDATE event_type SET json_schema = 'null' WHERE name = 'agent.a.v1'".to_owned(),
-        "UPDATE event_type SET description = 'a' || char(0) WHERE name = 'agent.a.v1'".to_owned(),
-        "UPDATE change SET subject = '' WHERE sequence IN (2, 4)".to_owned(),
-        "DROP VIEW subscribers".to_owned(),
-        "DROP INDEX expansion_pattern".to_owned(),
-        "ALTER TABLE secret ADD COLUMN note TEXT".to_owned(),
+        "UPDATE _webhook_registry_event_type SET json_schema = '{' WHERE name = \
+         'agent.a.v1'"
+            .to_owned(),
+        "UPDATE _webhook_registry_event_type SET json_schema = 'null' WHERE name = \
+         'agent.a.v1'"
+            .to_owned(),
+        "UPDATE _webhook_registry_event_type SET description = 'a' || char(0) WHERE name = \
+         'agent.a.v1'"
+            .to_owned(),
+        "UPDATE _webhook_registry_change SET subject = '' WHERE sequence IN (2, 4)".to_owned(),
+        "DROP VIEW webhook_registry_subscribers".to_owned(),
+        "DROP INDEX _webhook_registry_expansion_pattern".to_owned(),
+        "ALTER TABLE _webhook_registry_secret ADD COLUMN note TEXT".to_owned(),
     ];
     let folder = tempfile::tempdir().unwrap();
     for (n, sql) in table.iter().enumerate() {
@@ -154,7 +180,12 @@ fn following_the_instructions_of_every_finding_makes_the_registry_sound() {
         // Undamaged subscriptions receive the same events as before.
         let names: Vec<String> =
             registry.iter(ListQuery::new()).map(|found| found.unwrap().name().to_owned()).collect();
-        let lost = |name: &str| sql.contains(&format!("FROM subscription WHERE name = '{name}'"));
+        let lost = |name: &str| {
+            sql.contains(&format!(
+                "FROM _webhook_registry_subscription WHERE \
+                        name = '{name}'"
+            ))
+        };
         for (name, event) in [("crm", "channel.b.v2"), ("off", "queue.v1")] {
             if !lost(name) {
                 assert!(names.iter().any(|found| found == name), "{sql}: {names:?}");

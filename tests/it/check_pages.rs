@@ -27,19 +27,19 @@ fn overwrite(path: &Path, (page, size): (u64, u64), byte: u8) {
 #[test]
 fn check_finds_a_garbage_page_in_any_table_or_index_and_reads_the_rest() {
     let names = [
-        "event_type",
-        "pattern",
-        "pattern_wildcard",
-        "expansion",
-        "expansion_pattern",
-        "subscription",
-        "subscription_pattern",
-        "subscription_pattern_route",
-        "secret",
-        "sqlite_autoindex_event_type_1",
-        "sqlite_autoindex_pattern_1",
-        "sqlite_autoindex_subscription_1",
-        "sqlite_autoindex_subscription_2",
+        "_webhook_registry_event_type",
+        "_webhook_registry_pattern",
+        "_webhook_registry_pattern_wildcard",
+        "_webhook_registry_expansion",
+        "_webhook_registry_expansion_pattern",
+        "_webhook_registry_subscription",
+        "_webhook_registry_subscription_pattern",
+        "_webhook_registry_subscription_pattern_route",
+        "_webhook_registry_secret",
+        "sqlite_autoindex__webhook_registry_event_type_1",
+        "sqlite_autoindex__webhook_registry_pattern_1",
+        "sqlite_autoindex__webhook_registry_subscription_1",
+        "sqlite_autoindex__webhook_registry_subscription_2",
     ];
     for name in names {
         for byte in [0, 0xAA] {
@@ -48,7 +48,7 @@ fn check_finds_a_garbage_page_in_any_table_or_index_and_reads_the_rest() {
             println!("{name} {byte}");
             let report = check(&file.path);
             assert!(!report.is_sound(), "{name}");
-            if name == "secret" {
+            if name == "_webhook_registry_secret" {
                 let lost =
                     report.findings().iter().filter(|finding| finding.subscription_id().is_some());
                 assert!(lost.count() >= 3, "{report}");
@@ -57,10 +57,17 @@ fn check_finds_a_garbage_page_in_any_table_or_index_and_reads_the_rest() {
     }
     // If one table is missing, the others are still checked.
     let file = file();
-    execute(&file.path, "DROP VIEW subscriptions; DROP VIEW subscribers; DROP TABLE expansion");
+    execute(
+        &file.path,
+        "DROP VIEW webhook_registry_subscriptions; DROP VIEW \
+                        webhook_registry_subscribers; DROP TABLE _webhook_registry_expansion",
+    );
     let report = check(&file.path);
     assert!(
-        report.findings().iter().any(|finding| finding.message().contains("expansion")),
+        report
+            .findings()
+            .iter()
+            .any(|finding| finding.message().contains("_webhook_registry_expansion")),
         "{report}"
     );
 }

@@ -9,60 +9,80 @@ use crate::check::{check, execute, file, finds, is_about_sqlite};
 fn check_finds_missing_and_altered_parts_of_the_schema() {
     let view = "SELECT event_type, id, name, url FROM subscribers_of_old";
     for (sql, said) in [
-        ("DROP VIEW subscribers", "the view subscribers is missing; export the registry"),
         (
-            "DROP VIEW event_types; CREATE VIEW event_types AS SELECT name FROM event_type",
-            "the view event_types is not as",
+            "DROP VIEW webhook_registry_subscribers",
+            "the view webhook_registry_subscribers is missing; export the registry",
         ),
         (
-            &*format!("DROP VIEW subscribers; CREATE VIEW subscribers AS {view}"),
-            "the view subscribers is not as",
+            "DROP VIEW webhook_registry_event_types; CREATE VIEW webhook_registry_event_types AS \
+             SELECT name FROM _webhook_registry_event_type",
+            "the view webhook_registry_event_types is not as",
         ),
         (
-            "DROP VIEW event_types; CREATE TABLE event_types (name)",
-            "the view event_types is missing",
+            &*format!(
+                "DROP VIEW webhook_registry_subscribers; CREATE VIEW webhook_registry_subscribers \
+                 AS {view}"
+            ),
+            "the view webhook_registry_subscribers is not as",
         ),
         (
-            "DROP INDEX pattern_wildcard",
-            "the index pattern_wildcard is missing; export the registry",
-        ),
-        ("DROP INDEX expansion_pattern", "the index expansion_pattern is missing"),
-        (
-            "DROP INDEX subscription_pattern_route",
-            "the index subscription_pattern_route is missing",
+            "DROP VIEW webhook_registry_event_types; CREATE TABLE webhook_registry_event_types \
+             (name)",
+            "the view webhook_registry_event_types is missing",
         ),
         (
-            "DROP INDEX expansion_pattern; \
-             CREATE INDEX expansion_pattern ON expansion (event_type)",
-            "the index expansion_pattern is not as this crate writes it",
+            "DROP INDEX _webhook_registry_pattern_wildcard",
+            "the index _webhook_registry_pattern_wildcard is missing; export the registry",
         ),
         (
-            "DROP INDEX expansion_pattern; CREATE INDEX expansion_pattern ON event_type (name)",
-            "the index expansion_pattern is not as this crate writes it",
+            "DROP INDEX _webhook_registry_expansion_pattern",
+            "the index _webhook_registry_expansion_pattern is \
+          missing",
         ),
         (
-            "ALTER TABLE subscription ADD COLUMN note TEXT",
-            "the table subscription is not as this crate writes it",
+            "DROP INDEX _webhook_registry_subscription_pattern_route",
+            "the index _webhook_registry_subscription_pattern_route is missing",
         ),
         (
-            "ALTER TABLE change RENAME COLUMN subject TO of",
-            "the table change is not as this crate writes it",
+            "DROP INDEX _webhook_registry_expansion_pattern; \
+             CREATE INDEX _webhook_registry_expansion_pattern ON _webhook_registry_expansion \
+             (event_type)",
+            "the index _webhook_registry_expansion_pattern is not as this crate writes it",
         ),
-        ("ALTER TABLE change RENAME TO away", "the table change is missing"),
         (
-            "ALTER TABLE event_type RENAME TO away",
-            "the view event_types is not as this crate writes it",
+            "DROP INDEX _webhook_registry_expansion_pattern; CREATE INDEX \
+             _webhook_registry_expansion_pattern ON _webhook_registry_event_type (name)",
+            "the index _webhook_registry_expansion_pattern is not as this crate writes it",
         ),
-        ("DROP TABLE change", "the table change is missing; restore a backup"),
+        (
+            "ALTER TABLE _webhook_registry_subscription ADD COLUMN note TEXT",
+            "the table _webhook_registry_subscription is not as this crate writes it",
+        ),
+        (
+            "ALTER TABLE _webhook_registry_change RENAME COLUMN subject TO of",
+            "the table _webhook_registry_change is not as this crate writes it",
+        ),
+        (
+            "ALTER TABLE _webhook_registry_change RENAME TO away",
+            "the table _webhook_registry_change is missing",
+        ),
+        (
+            "ALTER TABLE _webhook_registry_event_type RENAME TO away",
+            "the view webhook_registry_event_types is not as this crate writes it",
+        ),
+        (
+            "DROP TABLE _webhook_registry_change",
+            "the table _webhook_registry_change is missing; restore a backup",
+        ),
         (
             "PRAGMA writable_schema = ON; \
              UPDATE sqlite_schema SET sql = replace(sql, 'CHECK (enabled IN (0, 1))', '')",
-            "the table subscription_pattern is not as this crate writes it",
+            "the table _webhook_registry_subscription_pattern is not as this crate writes it",
         ),
         (
             "PRAGMA writable_schema = ON; \
              UPDATE sqlite_schema SET sql = replace(sql, 'NULL: none', 'NULL: None')",
-            "the table event_type is not as this crate writes it",
+            "the table _webhook_registry_event_type is not as this crate writes it",
         ),
     ] {
         finds(sql, said, None);
@@ -92,45 +112,50 @@ fn check_advises_about_foreign_objects_that_interfere_with_its_tables() {
     let mine = "CREATE TABLE mine (id INTEGER PRIMARY KEY, event_type TEXT, secret TEXT)";
     for (sql, said) in [
         (
-            "CREATE TRIGGER t AFTER INSERT ON subscription BEGIN DELETE FROM secret; END",
-            r#"the trigger "t" is another program's and runs inside every change of subscription"#,
+            "CREATE TRIGGER t AFTER INSERT ON _webhook_registry_subscription BEGIN DELETE FROM \
+             _webhook_registry_secret; END",
+            r#"the trigger "t" is another program's and runs inside every change of _webhook_"#,
         ),
         (
-            "CREATE TRIGGER t AFTER INSERT ON SUBSCRIPTION BEGIN SELECT 1; END",
+            "CREATE TRIGGER t AFTER INSERT ON _WEBHOOK_REGISTRY_SUBSCRIPTION BEGIN SELECT 1; END",
             r#"the trigger "t" is another program's and runs inside every change of"#,
         ),
         (
-            "CREATE TRIGGER t INSTEAD OF DELETE ON subscribers BEGIN SELECT 1; END",
-            r#"the trigger "t" is another program's and runs inside every change of subscribers"#,
+            "CREATE TRIGGER t INSTEAD OF DELETE ON webhook_registry_subscribers BEGIN SELECT 1; \
+             END",
+            r#"the trigger "t" is another program's and runs inside every change of webhook_"#,
         ),
         (
             "{mine}; CREATE TRIGGER t AFTER INSERT ON mine \
-             BEGIN UPDATE OR IGNORE subscription SET enabled = 0; END",
+             BEGIN UPDATE OR IGNORE _webhook_registry_subscription SET enabled = 0; END",
             r#"the trigger "t" is another program's and uses the registry's tables"#,
         ),
         (
-            "CREATE UNIQUE INDEX i ON subscription (url)",
+            "CREATE UNIQUE INDEX i ON _webhook_registry_subscription (url)",
             r#"the index "i" is another program's and takes part in"#,
         ),
         (
-            "CREATE VIEW v AS SELECT url FROM main.[Subscription]",
+            "CREATE VIEW v AS SELECT url FROM main.[_Webhook_Registry_Subscription]",
             r#"the view "v" is another program's and reads"#,
         ),
         (
-            "CREATE VIEW v AS SELECT 1 FROM subscribers JOIN \"secret\"",
+            "CREATE VIEW v AS SELECT 1 FROM webhook_registry_subscribers JOIN \
+             \"_webhook_registry_secret\"",
             r#"the view "v" is another program's and reads the registry's tables"#,
         ),
         (
-            "CREATE TABLE t (of INTEGER REFERENCES subscription (seq))",
-            r#"the table "t" is another program's and has a foreign key to subscription"#,
+            "CREATE TABLE t (of INTEGER REFERENCES _webhook_registry_subscription (seq))",
+            r#"the table "t" is another program's and has a foreign key to _webhook_"#,
         ),
         (
-            "CREATE TABLE t (of REFERENCES subscription (url)); INSERT INTO t VALUES (1)",
-            r#"the table "t" is another program's and has a foreign key to subscription"#,
+            "CREATE TABLE t (of REFERENCES _webhook_registry_subscription (url)); INSERT INTO t \
+             VALUES (1)",
+            r#"the table "t" is another program's and has a foreign key to _webhook_"#,
         ),
         (
-            "CREATE TABLE t (of REFERENCES subscription (seq)); INSERT INTO t VALUES (999)",
-            r#"the table "t" is another program's and has a foreign key to subscription"#,
+            "CREATE TABLE t (of REFERENCES _webhook_registry_subscription (seq)); INSERT INTO t \
+             VALUES (999)",
+            r#"the table "t" is another program's and has a foreign key to _webhook_"#,
         ),
     ] {
         advises(&sql.replace("{mine}", mine), Some(said));
@@ -140,10 +165,12 @@ fn check_advises_about_foreign_objects_that_interfere_with_its_tables() {
         "{mine}; CREATE INDEX i ON mine (secret); CREATE TABLE other (of REFERENCES mine (id))",
         "{mine}; CREATE TRIGGER t AFTER UPDATE OF event_type ON mine \
          BEGIN UPDATE mine SET secret = 1; END",
-        "CREATE VIEW v AS SELECT event_type, name FROM subscribers",
-        "{mine}; CREATE VIEW v AS SELECT m.id, event_type, secret FROM mine m, subscriptions s",
+        "CREATE VIEW v AS SELECT event_type, name FROM webhook_registry_subscribers",
+        "{mine}; CREATE VIEW v AS SELECT m.id, event_type, secret FROM mine m, \
+         webhook_registry_subscriptions s",
         "ANALYZE",
-        "ALTER TABLE subscription RENAME TO away; ALTER TABLE away RENAME TO subscription",
+        "ALTER TABLE _webhook_registry_subscription RENAME TO away; ALTER TABLE away RENAME TO \
+         _webhook_registry_subscription",
     ] {
         advises(&sql.replace("{mine}", mine), None);
     }
@@ -156,21 +183,23 @@ fn a_foreign_key_of_another_programs_table_is_no_damage_and_hides_none() {
         // The columns that it refers to are not unique, so SQLite cannot check it.
         "CREATE TABLE a (of REFERENCES p (x)); INSERT INTO a VALUES (1)",
         "CREATE TABLE zz (of REFERENCES p (x)); INSERT INTO zz VALUES (1)",
-        "CREATE TABLE t (of REFERENCES subscription (url)); INSERT INTO t VALUES (1)",
+        "CREATE TABLE t (of REFERENCES _webhook_registry_subscription (url)); INSERT INTO t \
+         VALUES (1)",
         "CREATE TABLE t (of REFERENCES p (none)); INSERT INTO t VALUES (1)",
         // It leads nowhere.
         "CREATE TABLE t (of REFERENCES k (id)); INSERT INTO t VALUES (1)",
         "CREATE TABLE t (of REFERENCES missing); INSERT INTO t VALUES (1)",
-        "CREATE TABLE t (of REFERENCES secret); INSERT INTO t VALUES (999)",
+        "CREATE TABLE t (of REFERENCES _webhook_registry_secret); INSERT INTO t VALUES (999)",
         "CREATE TABLE pragma_foreign_key_check (of)",
     ] {
         let file = file();
         execute(&file.path, &format!("{parents}; {foreign}"));
         let report = check(&file.path);
         assert!(report.is_sound(), "{foreign}: {report}");
-        execute(&file.path, "DELETE FROM subscription WHERE name = 'bi'");
+        execute(&file.path, "DELETE FROM _webhook_registry_subscription WHERE name = 'bi'");
         let report = check(&file.path);
-        let said = "rows of the table secret belong to no row of subscription: 2";
+        let said = "rows of the table _webhook_registry_secret belong to no row of \
+         _webhook_registry_subscription: 2";
         let finds = report.findings().iter().any(|finding| finding.message().contains(said));
         assert!(finds, "{foreign}: {report}");
     }
@@ -179,10 +208,15 @@ fn a_foreign_key_of_another_programs_table_is_no_damage_and_hides_none() {
     execute(
         &file.path,
         "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = \
-         replace(sql, 'REFERENCES pattern (id)', 'REFERENCES pattern (wildcard)') \
-          WHERE name = 'expansion'; DELETE FROM subscription WHERE name = 'bi'",
+         replace(sql, 'REFERENCES _webhook_registry_pattern (id)', 'REFERENCES \
+         _webhook_registry_pattern (wildcard)') \
+          WHERE name = '_webhook_registry_expansion'; DELETE FROM _webhook_registry_subscription \
+           WHERE name = 'bi'",
     );
     let report = check(&file.path).to_string();
     assert!(report.contains("foreign key mismatch"), "{report}");
-    assert!(report.contains("rows of the table secret belong to no row"), "{report}");
+    assert!(
+        report.contains("rows of the table _webhook_registry_secret belong to no row"),
+        "{report}"
+    );
 }

@@ -207,7 +207,8 @@ fn a_change_to_secrets_alone_writes_no_other_column_but_revision_and_time() {
     learn(&registry);
     let id = registry.create(new("crm")).unwrap().subscription().id();
     let trigger = "CREATE TRIGGER guard BEFORE UPDATE OF \
-                   id, name, url, enabled, description, metadata, created_at ON subscription \
+                   id, name, url, enabled, description, metadata, created_at ON \
+                   _webhook_registry_subscription \
                    BEGIN SELECT RAISE(ABORT, 'rewritten'); END";
     rusqlite::Connection::open(&path).unwrap().execute_batch(trigger).unwrap();
     let disable = SubscriptionUpdate::new().enabled(false);

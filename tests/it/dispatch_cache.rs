@@ -120,16 +120,18 @@ fn a_row_changed_by_another_program_is_visible_in_cached_answers() {
     registry.rotate_secret(id, Rotation::new()).unwrap();
     let other = rusqlite::Connection::open(&path).unwrap();
     for sql in [
-        "UPDATE subscription SET name = 'another'",
-        "UPDATE subscription SET url = 'https://b.example/'",
-        "UPDATE subscription SET metadata = '{}'",
-        "UPDATE subscription SET metadata = '{\"a\":\"b\"}'",
-        "UPDATE subscription SET id = '01K9V3T0Z2B4C6D8E0F2G4H6J8'",
-        "UPDATE secret SET text = 'MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=' WHERE serial = 2",
-        "UPDATE secret SET text = 'MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI=' WHERE serial = 1",
-        "UPDATE secret SET expires_at = 1 WHERE serial = 1",
-        "UPDATE secret SET expires_at = 253402300799999 WHERE serial = 1",
-        "DELETE FROM secret WHERE serial = 1",
+        "UPDATE _webhook_registry_subscription SET name = 'another'",
+        "UPDATE _webhook_registry_subscription SET url = 'https://b.example/'",
+        "UPDATE _webhook_registry_subscription SET metadata = '{}'",
+        "UPDATE _webhook_registry_subscription SET metadata = '{\"a\":\"b\"}'",
+        "UPDATE _webhook_registry_subscription SET id = '01K9V3T0Z2B4C6D8E0F2G4H6J8'",
+        "UPDATE _webhook_registry_secret SET text = \
+         'MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=' WHERE serial = 2",
+        "UPDATE _webhook_registry_secret SET text = \
+         'MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI=' WHERE serial = 1",
+        "UPDATE _webhook_registry_secret SET expires_at = 1 WHERE serial = 1",
+        "UPDATE _webhook_registry_secret SET expires_at = 253402300799999 WHERE serial = 1",
+        "DELETE FROM _webhook_registry_secret WHERE serial = 1",
     ] {
         let before = describe_all(&registry);
         assert!(other.execute(sql, []).unwrap() > 0);
@@ -210,9 +212,9 @@ fn a_subscription_that_is_disabled_by_hand_in_its_own_row_alone_gets_no_event() 
     let event = "agent.presencechanged.v1";
     assert_eq!(registry.subscribers(event).unwrap().len(), 1);
     let other = rusqlite::Connection::open(&path).unwrap();
-    other.execute_batch("UPDATE subscription SET enabled = 0").unwrap();
+    other.execute_batch("UPDATE _webhook_registry_subscription SET enabled = 0").unwrap();
     assert!(registry.subscribers(event).unwrap().is_empty());
     assert!(!registry.subscriber(id).unwrap().unwrap().enabled());
-    other.execute_batch("UPDATE subscription SET enabled = 1").unwrap();
+    other.execute_batch("UPDATE _webhook_registry_subscription SET enabled = 1").unwrap();
     assert_eq!(registry.subscribers(event).unwrap().len(), 1);
 }

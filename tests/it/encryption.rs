@@ -159,7 +159,7 @@ fn encrypting_one_secret_twice_gives_different_ciphertexts() {
         .unwrap();
     let values = || -> Vec<Vec<u8>> {
         let conn = Connection::open(&sealed.path).unwrap();
-        let mut statement = conn.prepare("SELECT sealed FROM secret").unwrap();
+        let mut statement = conn.prepare("SELECT sealed FROM _webhook_registry_secret").unwrap();
         statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
     };
     let mut all = values();
@@ -293,12 +293,15 @@ fn one_of_two_concurrent_openers_with_different_keys_is_rejected() {
 
 #[test]
 fn a_ciphertext_does_not_decrypt_in_another_place() {
-    let first = "(SELECT min(seq) FROM subscription)";
-    let second = "(SELECT max(seq) FROM subscription)";
+    let first = "(SELECT min(seq) FROM _webhook_registry_subscription)";
+    let second = "(SELECT max(seq) FROM _webhook_registry_subscription)";
     let row = |of: &str, serial: i64| format!("subscription = {of} AND serial = {serial}");
-    let take =
-        |of, serial| format!("sealed = (SELECT sealed FROM secret WHERE {})", row(of, serial));
-    let set = |serial, what: &str| format!("UPDATE secret SET {what} WHERE {}", row(first, serial));
+    let take = |of, serial| {
+        format!("sealed = (SELECT sealed FROM _webhook_registry_secret WHERE {})", row(of, serial))
+    };
+    let set = |serial, what: &str| {
+        format!("UPDATE _webhook_registry_secret SET {what} WHERE {}", row(first, serial))
+    };
     let table = [
         ("that of another row", set(1, &take(first, 2))),
         ("that of the current row", set(2, &take(first, 3))),
@@ -312,7 +315,10 @@ fn a_ciphertext_does_not_decrypt_in_another_place() {
         ("another birth", set(3, "created_at = created_at + 1")),
         (
             "another id",
-            format!("UPDATE subscription SET id = '7' || substr(id, 2) WHERE seq = {second}"),
+            format!(
+                "UPDATE _webhook_registry_subscription SET id = '7' || substr(id, 2) WHERE \
+                     seq = {second}"
+            ),
         ),
         ("text in its place", set(3, &format!("sealed = NULL, text = '{SECRET}'"))),
         ("nothing", set(3, "sealed = x''")),
@@ -328,9 +334,11 @@ fn a_ciphertext_does_not_decrypt_in_another_place() {
         if *how == "another id" {
             let id = Connection::open(&sealed.path)
                 .unwrap()
-                .query_row("SELECT id FROM subscription ORDER BY seq DESC", [], |row| {
-                    row.get::<_, String>(0)
-                })
+                .query_row(
+                    "SELECT id FROM _webhook_registry_subscription ORDER BY seq DESC",
+                    [],
+                    |row| row.get::<_, String>(0),
+                )
                 .unwrap();
             sealed.ids = [id.parse().unwrap(), sealed.ids[0]];
         }
@@ -343,15 +351,17 @@ fn two_swapped_ciphertexts_do_not_decrypt() {
     let sealed = EncryptedFile::new();
     // Complete rows, with their times, of two subscriptions with equal fields.
     sealed.tamper(
-        "UPDATE secret SET serial = -serial WHERE subscription = \
-         (SELECT max(seq) FROM subscription)",
+        "UPDATE _webhook_registry_secret SET serial = -serial WHERE subscription = \
+         (SELECT max(seq) FROM _webhook_registry_subscription)",
     );
     sealed.tamper(
-        "UPDATE secret SET subscription = (SELECT max(seq) FROM subscription) \
-         WHERE subscription = (SELECT min(seq) FROM subscription)",
+        "UPDATE _webhook_registry_secret SET subscription = (SELECT max(seq) FROM \
+         _webhook_registry_subscription) \
+         WHERE subscription = (SELECT min(seq) FROM _webhook_registry_subscription)",
     );
     sealed.tamper(
-        "UPDATE secret SET subscription = (SELECT min(seq) FROM subscription), serial = -serial \
+        "UPDATE _webhook_registry_secret SET subscription = (SELECT min(seq) FROM \
+         _webhook_registry_subscription), serial = -serial \
          WHERE serial < 0",
     );
     let registry = sealed.open();
@@ -368,9 +378,11 @@ fn a_ciphertext_does_not_decrypt_in_another_file_with_the_same_key() {
     conn.execute("ATTACH ?1 AS other", [two.path.to_str().unwrap()]).unwrap();
     // Everything that a ciphertext is bound to within its file, so that only the file differs.
     conn.execute_batch(
-        "PRAGMA foreign_keys = OFF; DELETE FROM main.secret; DELETE FROM main.subscription; \
-         INSERT INTO main.subscription SELECT * FROM other.subscription; \
-         INSERT INTO main.secret SELECT * FROM other.secret",
+        "PRAGMA foreign_keys = OFF; DELETE FROM main._webhook_registry_secret; DELETE FROM \
+         main._webhook_registry_subscription; \
+         INSERT INTO main._webhook_registry_subscription SELECT * FROM \
+         other._webhook_registry_subscription; \
+         INSERT INTO main._webhook_registry_secret SELECT * FROM other._webhook_registry_secret",
     )
     .unwrap();
     drop(conn);
@@ -385,12 +397,16 @@ fn a_ciphertext_does_not_decrypt_in_another_file_with_the_same_key() {
     // Its key check does not decrypt either: the file is not accepted with another key.
     let conn = Connection::open(&one.path).unwrap();
     conn.execute("ATTACH ?1 AS other", [two.path.to_str().unwrap()]).unwrap();
-    conn.execute("UPDATE registry SET key_check = (SELECT key_check FROM other.registry)", [])
-        .unwrap();
+    conn.execute(
+        "UPDATE _webhook_registry_meta SET key_check = (SELECT key_check FROM \
+                  other._webhook_registry_meta)",
+        [],
+    )
+    .unwrap();
     drop(conn);
     refused(options_with(KEY).open(&one.path), ErrorKind::Incompatible, &[]);
     // With the id of the other file as well, it equals that file.
-    one.tamper("UPDATE registry SET file_id = zeroblob(16)");
+    one.tamper("UPDATE _webhook_registry_meta SET file_id = zeroblob(16)");
     refused(options_with(KEY).open(&one.path), ErrorKind::Incompatible, &[]);
     assert_eq!(two.open().secrets(two.ids[0]).unwrap().len(), 3);
 }
@@ -400,11 +416,15 @@ fn a_replayed_older_row_is_not_detected() {
     // The threat model documents that this is not detected.
     let sealed = EncryptedFile::new();
     let conn = Connection::open(&sealed.path).unwrap();
-    conn.execute_batch("CREATE TEMP TABLE kept AS SELECT * FROM secret").unwrap();
+    conn.execute_batch("CREATE TEMP TABLE kept AS SELECT * FROM _webhook_registry_secret").unwrap();
     let registry = sealed.open();
     registry.revoke_old_secrets(sealed.ids[0]).unwrap();
     assert_eq!(registry.secrets(sealed.ids[0]).unwrap().len(), 1);
-    conn.execute_batch("DELETE FROM secret; INSERT INTO secret SELECT * FROM temp.kept").unwrap();
+    conn.execute_batch(
+        "DELETE FROM _webhook_registry_secret; INSERT INTO \
+                        _webhook_registry_secret SELECT * FROM temp.kept",
+    )
+    .unwrap();
     assert_eq!(registry.secrets(sealed.ids[0]).unwrap().len(), 3);
 }
 
@@ -414,7 +434,8 @@ fn a_ciphertext_in_an_unencrypted_file_is_corrupt() {
     let registry = Registry::open(&path).unwrap();
     let id = registry.get_by_name("one").unwrap().unwrap().id();
     let conn = Connection::open(&path).unwrap();
-    conn.execute("UPDATE secret SET text = NULL, sealed = randomblob(120)", []).unwrap();
+    conn.execute("UPDATE _webhook_registry_secret SET text = NULL, sealed = randomblob(120)", [])
+        .unwrap();
     refused(registry.secret(id), ErrorKind::Corrupt, &[]);
     refused(registry.subscribers(EVENT), ErrorKind::Corrupt, &[]);
     refused(registry.rekey(Some(KEY)), ErrorKind::Busy, &[]);
@@ -429,8 +450,9 @@ fn names_and_urls_stay_in_plain_text_and_debug_redacts_the_key() {
     let sealed = EncryptedFile::new();
     assert_eq!(files_with(sealed.folder.path(), b"https://example.com/hook"), ["registry.db"]);
     let conn = Connection::open(&sealed.path).unwrap();
-    let name: String =
-        conn.query_row("SELECT name FROM subscriptions", [], |row| row.get(0)).unwrap();
+    let name: String = conn
+        .query_row("SELECT name FROM webhook_registry_subscriptions", [], |row| row.get(0))
+        .unwrap();
     assert_eq!(name, "s0");
     let options = options_with(*b"TheKeyThatMustNotBeShownAnywhere");
     for shown in [format!("{options:?}"), format!("{options:#?}"), format!("{:?}", sealed.open())] {

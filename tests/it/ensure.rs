@@ -255,7 +255,7 @@ fn ensure_reports_a_corrupt_subscription_and_does_not_recreate_it() {
     learn(&registry);
     registry.ensure(new("crm")).unwrap();
     let conn = rusqlite::Connection::open(&path).unwrap();
-    conn.execute_batch("UPDATE subscription SET metadata = '['").unwrap();
+    conn.execute_batch("UPDATE _webhook_registry_subscription SET metadata = '['").unwrap();
     for declared in [new("crm"), new("crm").description("d"), new("crm").secret(SEED_SECRET)] {
         refused(registry.ensure(declared), ErrorKind::Corrupt, &[]);
     }

@@ -35,6 +35,7 @@ fn read_only_precedes_every_other_error() {
     for id in [taken.id(), unknown_id()] {
         refused(reader.update(id, SubscriptionUpdate::new()), kind, &[]);
         refused(reader.update(id, invalid_update().if_revision(9)), kind, &[]);
+        refused(reader.disable(id, ""), kind, &[]);
         refused(reader.delete(id), kind, &[]);
         refused(reader.delete_if_revision(id, 9), kind, &[]);
     }
@@ -54,6 +55,7 @@ fn not_found_precedes_revision_conflicts_and_invalid_input() {
     let error =
         refused(registry.update(unknown_id(), update()), ErrorKind::NotFound, &["subscriptionId"]);
     assert!(error.to_string().contains(NOBODY), "{error}");
+    refused(registry.disable(unknown_id(), ""), ErrorKind::NotFound, &["subscriptionId"]);
     refused(registry.delete(unknown_id()), ErrorKind::NotFound, &["subscriptionId"]);
     refused(registry.delete_if_revision(unknown_id(), 9), ErrorKind::NotFound, &["subscriptionId"]);
 }

@@ -73,7 +73,7 @@ fn fill(registry: &Registry, clock: &Clock) {
         .allow_unknown_events(true);
     let id = registry.create(full).unwrap().subscription().id();
     clock.set(START + 1);
-    registry.create(new("off").enabled(false).secret(OTHER)).unwrap();
+    let off = registry.create(new("off").enabled(false).secret(OTHER)).unwrap().into_parts().0;
     registry.create(new("gone")).unwrap();
     let events =
         NewSubscription::new("wide", "http://localhost/", ["*", "none.?", "agent.*", EVENT]);
@@ -81,6 +81,7 @@ fn fill(registry: &Registry, clock: &Clock) {
     // Three secrets, one of which expires before the others.
     let minutes = |minutes: u64| Rotation::new().overlap(Duration::from_secs(60 * minutes));
     clock.set(START + 2);
+    registry.disable(off.id(), "410 \"Gone\"\n").unwrap();
     registry.rotate_secret(id, minutes(1)).unwrap();
     registry.rotate_secret(id, minutes(60)).unwrap();
     registry.rotate_secret(id, minutes(10).secret(OTHER)).unwrap();
@@ -104,7 +105,7 @@ fn an_export_is_exactly_this_document() {
     let crm = registry.create(crm.description("d").metadata("k", "v")).unwrap().subscription().id();
     let plain =
         NewSubscription::new("a", "https://example.com/", ["*"]).enabled(false).secret(OTHER);
-    let plain = registry.create(plain).unwrap().subscription().id();
+    let plain = registry.create(plain.disabled_reason("410")).unwrap().subscription().id();
     clock.set(START + 1);
     registry
         .rotate_secret(crm, Rotation::new().secret(OTHER).overlap(Duration::from_secs(1)))
@@ -120,7 +121,8 @@ fn an_export_is_exactly_this_document() {
         &format!(r#"{{"secret":"{SEED_SECRET}","createdAt":"2027-01-15T08:00:00.000Z","#),
         r#""expiresAt":"2027-01-15T08:00:01.001Z"}]},"#,
         &format!(r#"{{"subscriptionId":"{plain}","name":"a","url":"https://example.com/","#),
-        r#""events":["*"],"enabled":false,"createdAt":"2027-01-15T08:00:00.000Z","#,
+        r#""events":["*"],"enabled":false,"disabledReason":"410","#,
+        r#""disabledAt":"2027-01-15T08:00:00.000Z","createdAt":"2027-01-15T08:00:00.000Z","#,
         r#""updatedAt":"2027-01-15T08:00:00.000Z","revision":1,"secrets":["#,
         &format!(r#"{{"secret":"{OTHER}","createdAt":"2027-01-15T08:00:00.000Z"}}]}}]}}"#),
     ];
@@ -306,11 +308,11 @@ fn debug_of_an_export_contains_no_secret() {
 fn a_corrupt_registry_is_reported_and_not_partially_exported() {
     let folder = tempfile::tempdir().unwrap();
     for (n, sql) in [
-        "UPDATE subscription SET metadata = '[' WHERE name = 'b'",
-        "UPDATE secret SET text = '*' WHERE subscription = 2",
-        "DELETE FROM secret WHERE subscription = 2",
-        "DELETE FROM subscription_pattern WHERE subscription = 2",
-        "UPDATE event_type SET json_schema = '{' WHERE id = 3",
+        "UPDATE _webhook_registry_subscription SET metadata = '[' WHERE name = 'b'",
+        "UPDATE _webhook_registry_secret SET text = '*' WHERE subscription = 2",
+        "DELETE FROM _webhook_registry_secret WHERE subscription = 2",
+        "DELETE FROM _webhook_registry_subscription_pattern WHERE subscription = 2",
+        "UPDATE _webhook_registry_event_type SET json_schema = '{' WHERE id = 3",
     ]
     .into_iter()
     .enumerate()

@@ -128,11 +128,11 @@ fn a_replaced_file_is_a_storage_error() {
 fn a_failed_history_write_rolls_back_its_change() {
     let fixture = Fixture::new();
     for conn in fixture.both() {
-        conn.execute_batch("ALTER TABLE change RENAME TO away").unwrap();
+        conn.execute_batch("ALTER TABLE _webhook_registry_change RENAME TO away").unwrap();
     }
     assert_all_rejected(fixture.writing(), ErrorKind::Corrupt);
     for conn in fixture.both() {
-        conn.execute_batch("ALTER TABLE away RENAME TO change").unwrap();
+        conn.execute_batch("ALTER TABLE away RENAME TO _webhook_registry_change").unwrap();
     }
     fixture.assert_unchanged();
 }
@@ -143,7 +143,7 @@ fn a_foreign_trigger_failure_is_not_reported_as_a_taken_name() {
     for conn in fixture.both() {
         for event in ["INSERT", "UPDATE"] {
             let refuses = format!(
-                "CREATE TRIGGER no_{event} BEFORE {event} ON subscription BEGIN \
+                "CREATE TRIGGER no_{event} BEFORE {event} ON _webhook_registry_subscription BEGIN \
                  SELECT RAISE(ABORT, 'not today'); END"
             );
             conn.execute_batch(&refuses).unwrap();
@@ -168,12 +168,12 @@ fn a_foreign_trigger_failure_is_not_reported_as_a_taken_name() {
 #[test]
 fn a_damaged_table_is_corrupt_for_every_call_that_needs_it() {
     let tables = [
-        ("registry", "plan changes last_change"),
-        ("change", "plan changes last_change"),
-        ("subscription", "ensure one that is as declared plan export"),
-        ("subscription_pattern", "ensure one that is as declared plan export"),
-        ("secret", "export"),
-        ("event_type", "plan export"),
+        ("_webhook_registry_meta", "plan changes last_change"),
+        ("_webhook_registry_change", "plan changes last_change"),
+        ("_webhook_registry_subscription", "ensure one that is as declared plan export"),
+        ("_webhook_registry_subscription_pattern", "ensure one that is as declared plan export"),
+        ("_webhook_registry_secret", "export"),
+        ("_webhook_registry_event_type", "plan export"),
     ];
     for (table, affected) in tables {
         let fixture = Fixture::new();

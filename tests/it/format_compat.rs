@@ -25,7 +25,10 @@ fn a_version_1_file_can_be_read_and_changed() {
     let wallboard = registry.get_by_name("wallboard").unwrap().unwrap();
     assert_eq!((wallboard.revision(), wallboard.metadata()["team"].as_str()), (2, "support"));
     assert_eq!(registry.last_change().unwrap(), 11);
-    let last = registry.get_by_name("off").unwrap().unwrap().id();
+    let off = registry.get_by_name("off").unwrap().unwrap();
+    assert_eq!(off.disabled_reason(), Some("410 Gone"));
+    assert_eq!(off.disabled_at(), Some(off.created_at()));
+    let last = off.id();
     let new = NewSubscription::new("after", "https://example.com/", ["channel.*"]);
     assert!(registry.create(new).unwrap().subscription().id() > last);
     assert_eq!(registry.changes(11, 10).unwrap().len(), 1);

@@ -44,7 +44,8 @@ fn faults<T: FromJson>(document: impl AsRef<[u8]>) -> Vec<String> {
 }
 
 /// The keys of a new subscription, as a message lists them.
-const KEYS: &str = "the keys are name, url, events, enabled, secret, description, metadata";
+const KEYS: &str =
+    "the keys are name, url, events, enabled, secret, description, metadata, disabledReason";
 
 #[test]
 fn every_fault_of_a_new_subscription_is_reported_with_its_key() {
@@ -61,7 +62,7 @@ fn every_fault_of_a_new_subscription_is_reported_with_its_key() {
         "name": null, "url": [SECRET, {"a": SECRET}], "events": ["*", 4711, null, [SECRET], {}],
         "enabled": SECRET, "secret": {"a": SECRET}, "description": [4711],
         "metadata": {"a": 1, "b": "x", "c": null, "d": [SECRET]}, "allowUnknownEvents": true,
-        "owner": SECRET,
+        "owner": SECRET, "disabledReason": [SECRET], "disabledAt": SECRET,
     });
     let mut found = faults::<NewSubscription>(all.to_string());
     found.sort();
@@ -80,6 +81,8 @@ fn every_fault_of_a_new_subscription_is_reported_with_its_key() {
         r#"metadata: "d": expected a string, found an array"#.to_owned(),
         format!(r#"allowUnknownEvents: unknown key "allowUnknownEvents"; {KEYS}"#),
         format!(r#"owner: unknown key "owner"; {KEYS}"#),
+        "disabledReason: expected a string or null, found an array".to_owned(),
+        format!(r#"disabledAt: unknown key "disabledAt"; {KEYS}"#),
     ];
     expected.sort();
     assert_eq!(found, expected);

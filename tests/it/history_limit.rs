@@ -87,10 +87,10 @@ fn trimmed_changes_take_no_space_in_the_file() {
         change_at_once(&registry, 500);
         change(&registry, 70);
         if keep < 64 {
-            assert_eq!(number("SELECT count(*) FROM change"), keep as i64);
+            assert_eq!(number("SELECT count(*) FROM _webhook_registry_change"), keep as i64);
         }
         change_at_once(&registry, 200);
-        let rows = number("SELECT count(*) FROM change");
+        let rows = number("SELECT count(*) FROM _webhook_registry_change");
         let least = keep.min(770) as i64;
         assert!((least..=least + 64).contains(&rows), "{rows} rows, of which {keep} are kept");
         assert_begins_at(&registry, 770_u64.saturating_sub(keep));
@@ -230,16 +230,16 @@ fn a_read_only_registry_cannot_set_the_limit() {
 #[test]
 fn a_damaged_history_is_corrupt_and_never_a_silent_gap() {
     for (sql, after) in [
-        ("DELETE FROM change WHERE sequence = 7", 0),
-        ("DELETE FROM change WHERE sequence = 7", 6),
-        ("UPDATE registry SET last_change = 30", 0),
-        ("UPDATE registry SET last_change = 30", 20),
-        ("UPDATE change SET kind = 'none' WHERE sequence = 7", 6),
-        ("UPDATE change SET fields = '{}' WHERE sequence = 7", 6),
-        ("UPDATE change SET fields = '[{}]' WHERE sequence = 7", 6),
-        ("UPDATE change SET fields = '[' WHERE sequence = 7", 6),
-        ("UPDATE change SET at = -1 WHERE sequence = 7", 6),
-        ("UPDATE registry SET keep_changes = -1", 0),
+        ("DELETE FROM _webhook_registry_change WHERE sequence = 7", 0),
+        ("DELETE FROM _webhook_registry_change WHERE sequence = 7", 6),
+        ("UPDATE _webhook_registry_meta SET last_change = 30", 0),
+        ("UPDATE _webhook_registry_meta SET last_change = 30", 20),
+        ("UPDATE _webhook_registry_change SET kind = 'none' WHERE sequence = 7", 6),
+        ("UPDATE _webhook_registry_change SET fields = '{}' WHERE sequence = 7", 6),
+        ("UPDATE _webhook_registry_change SET fields = '[{}]' WHERE sequence = 7", 6),
+        ("UPDATE _webhook_registry_change SET fields = '[' WHERE sequence = 7", 6),
+        ("UPDATE _webhook_registry_change SET at = -1 WHERE sequence = 7", 6),
+        ("UPDATE _webhook_registry_meta SET keep_changes = -1", 0),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("webhooks.db");

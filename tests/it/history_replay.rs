@@ -87,6 +87,7 @@ impl Replayed {
             for key in ["subscriptionId", "createdAt", "updatedAt", "revision"] {
                 object.remove(key).unwrap();
             }
+            assert_eq!(object.remove("disabledAt").is_some(), !found.enabled());
             all.insert(found.id().to_string(), object.into_iter().collect());
         }
         for found in registry.event_types().unwrap() {
@@ -116,10 +117,16 @@ fn random_operation(registry: &Registry, random: &mut Random) {
     if random.chance(30) {
         new = new.enabled(random.chance(50)).secret(*random.pick(&SECRETS));
     }
+    if random.chance(20) {
+        new = new.enabled(false).disabled_reason(format!("{}", random.below(2)));
+    }
     let id = registry.get_by_name(&name).unwrap().map(|found| found.id());
     let mut update = SubscriptionUpdate::new().allow_unknown_events(true);
     if random.chance(50) {
         update = update.enabled(random.chance(50));
+    }
+    if random.chance(20) {
+        update = update.disabled_reason(format!("{}", random.below(2)));
     }
     if random.chance(50) {
         update = update.secret(*random.pick(&SECRETS)).description("2");
@@ -137,7 +144,7 @@ fn random_operation(registry: &Registry, random: &mut Random) {
     }
     let gone = *random.pick(&TYPES);
     // The result of the operation does not matter.
-    let _ = match (random.below(9), id) {
+    let _ = match (random.below(10), id) {
         (0 | 1, _) => {
             registry.register_event_types([event_type, EventType::new(*random.pick(&TYPES))])
         }
@@ -151,6 +158,7 @@ fn random_operation(registry: &Registry, random: &mut Random) {
         (6, Some(id)) => registry.update(id, update).map(drop),
         (7, Some(id)) => registry.rotate_secret(id, Rotation::new()).map(drop),
         (8, Some(id)) if random.chance(50) => registry.delete(id),
+        (9, Some(id)) => registry.disable(id, format!("{}", random.below(3))).map(drop),
         (_, Some(id)) => registry.revoke_old_secrets(id),
         _ => Ok(()),
     };

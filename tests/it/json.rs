@@ -59,6 +59,7 @@ fn a_created_subscription_has_these_keys_in_this_order() {
         .secret(SEED_SECRET)
         .enabled(false)
         .description("")
+        .disabled_reason("410 \"Gone\"")
         .metadata("b", "2")
         .metadata("a", "1");
     let created = registry.create(new).unwrap();
@@ -68,6 +69,7 @@ fn a_created_subscription_has_these_keys_in_this_order() {
         format!(r#"{{"subscriptionId":"{id}","name":"full","url":"https://example.com/hook","#)
             + &format!(r#""events":["agent.*"],"enabled":false,"secret":"{SEED_SECRET}","#)
             + r#""description":"","metadata":{"a":"1","b":"2"},"#
+            + &format!(r#""disabledReason":"410 \"Gone\"","disabledAt":"{FIXED}","#)
             + &format!(r#""createdAt":"{FIXED}","updatedAt":"{FIXED}","revision":1}}"#)
     );
 }

@@ -157,6 +157,12 @@ fn limits() -> Vec<(&'static str, Value, bool)> {
         ("metadata", json!({"k": "\u{0}"}), false),
         ("metadata", json!({"k": 1}), false),
         ("metadata", entries(49, &json!("v")), true),
+        ("disabledReason", json!(""), false),
+        ("disabledReason", json!("d".repeat(1_025)), false),
+        ("disabledReason", json!("a\u{0}"), false),
+        ("disabledReason", json!(["d"]), false),
+        ("disabledReason", Value::Null, true),
+        ("disabledAt", json!("2026-03-04T05:06:07.089Z"), false),
         ("unknown", json!(1), false),
         ("allowUnknownEvents", json!(true), false),
     ]
@@ -174,6 +180,14 @@ fn a_schema_has_the_limits_of_the_crate() {
             } else {
                 judge.rejects(&document);
             }
+        }
+    }
+    // A reason is accepted only where the subscription is disabled.
+    for (judge, base) in [(&*NEW, &base), (&*UPDATE, &json!({}))] {
+        let disabled = with(base, "enabled", json!(false));
+        for reason in ["d", "a\nb", &"d".repeat(1_024)] {
+            assert!(judge.accepts(&with(&disabled, "disabledReason", json!(reason))));
+            assert!(!judge.accepts(&with(base, "disabledReason", json!(reason))));
         }
     }
     // What differs: null equals absent, or is refused.
@@ -332,7 +346,7 @@ fn value() -> impl Strategy<Value = Value> {
 }
 
 /// The keys of every document, those of a new subscription first.
-const ALL_KEYS: [&str; 15] = [
+const ALL_KEYS: [&str; 16] = [
     "name",
     "url",
     "events",
@@ -340,6 +354,7 @@ const ALL_KEYS: [&str; 15] = [
     "secret",
     "description",
     "metadata",
+    "disabledReason",
     "ifRevision",
     "limit",
     "after",
@@ -352,27 +367,28 @@ const ALL_KEYS: [&str; 15] = [
 
 /// A document that is valid but for some values.
 fn document() -> impl Strategy<Value = (Value, Value, Value, Value, Value)> {
-    proptest::collection::btree_map(proptest::sample::select(&ALL_KEYS[..]), value(), 0..3)
-        .prop_map(|changed| {
-            let only = |of: &[&str], base: Value| {
-                let mut document: Map<String, Value> = base.as_object().unwrap().clone();
-                let known = changed.iter().filter(|(key, _)| of.contains(key) || **key == "other");
-                document.extend(known.map(|(key, value)| ((*key).to_owned(), value.clone())));
-                Value::Object(document)
-            };
-            let base = json!({"name": "n", "url": "https://h", "events": ["*"]});
-            let event_type = only(&["name", "description", "jsonSchema"], json!({"name": "a"}));
-            (
-                only(&ALL_KEYS[..7], base),
-                only(&ALL_KEYS[..8], json!({})),
-                only(
-                    &["enabled", "limit", "after", "nameContains", "eventType", "metadata"],
-                    json!({}),
-                ),
-                only(&["secret", "overlapSeconds"], json!({})),
-                json!({ "eventTypes": [event_type] }),
-            )
-        })
+    let changed =
+        proptest::collection::btree_map(proptest::sample::select(&ALL_KEYS[..]), value(), 0..3);
+    (changed, any::<bool>()).prop_map(|(changed, enabled)| {
+        let only = |of: &[&str], base: Value| {
+            let mut document: Map<String, Value> = base.as_object().unwrap().clone();
+            let known = changed.iter().filter(|(key, _)| of.contains(key) || **key == "other");
+            document.extend(known.map(|(key, value)| ((*key).to_owned(), value.clone())));
+            Value::Object(document)
+        };
+        let base = json!({"name": "n", "url": "https://h", "events": ["*"], "enabled": enabled});
+        let event_type = only(&["name", "description", "jsonSchema"], json!({"name": "a"}));
+        (
+            only(&ALL_KEYS[..8], base),
+            only(&ALL_KEYS[..9], json!({ "enabled": enabled })),
+            only(
+                &["enabled", "limit", "after", "nameContains", "eventType", "metadata"],
+                json!({}),
+            ),
+            only(&["secret", "overlapSeconds"], json!({})),
+            json!({ "eventTypes": [event_type] }),
+        )
+    })
 }
 
 proptest! {
@@ -392,7 +408,8 @@ proptest! {
 #[test]
 fn what_a_registry_writes_fits_its_schemas_and_has_no_other_keys() {
     let registry = registry();
-    let full = new("full").description("d").metadata("k", "v").secret(SEED_SECRET).enabled(false);
+    let full = new("full").description("d").metadata("k", "v").secret(SEED_SECRET);
+    let full = full.enabled(false).disabled_reason("r");
     let created = [registry.create(full).unwrap(), registry.create(new("bare")).unwrap()];
     let schemas = (
         validator(&Created::json_schema()),

@@ -77,6 +77,7 @@ fn a_wrong_json_type_is_reported_by_key_and_type_and_never_by_value() {
         ("secret", string, true),
         ("description", string, true),
         ("metadata", object, true),
+        ("disabledReason", string, true),
     ] {
         let types = if null { vec![kind, "null"] } else { vec![kind] };
         assert_accepts_only::<NewSubscription>(&minimal(), key, &types);
@@ -89,6 +90,7 @@ fn a_wrong_json_type_is_reported_by_key_and_type_and_never_by_value() {
         ("secret", string, false),
         ("description", string, true),
         ("metadata", object, true),
+        ("disabledReason", string, true),
     ] {
         let types = if null { vec![kind, "null"] } else { vec![kind] };
         assert_accepts_only::<SubscriptionUpdate>(&json!({}), key, &types);

@@ -237,9 +237,10 @@ fn following_a_history_whose_numbers_do_not_increase_reports_corrupt() {
 fn a_row_with_a_number_below_1_is_corrupt() {
     for number in [0, -9, i64::MIN] {
         let sql = format!(
-            "UPDATE subscription_pattern SET subscription = {number} WHERE subscription = 2;
-             UPDATE secret SET subscription = {number} WHERE subscription = 2;
-             UPDATE subscription SET seq = {number} WHERE seq = 2"
+            "UPDATE _webhook_registry_subscription_pattern SET subscription = {number} WHERE \
+             subscription = 2;
+             UPDATE _webhook_registry_secret SET subscription = {number} WHERE subscription = 2;
+             UPDATE _webhook_registry_subscription SET seq = {number} WHERE seq = 2"
         );
         assert_corrupt(
             &sql,
@@ -255,7 +256,10 @@ fn a_row_with_a_number_below_1_is_corrupt() {
         registry.delete(*id).unwrap();
         assert!(registry.check().unwrap().is_sound());
         assert_eq!(registry.list(ListQuery::new()).unwrap().subscriptions().len(), 1);
-        let sql = format!("UPDATE change SET sequence = {number} WHERE sequence = 1");
+        let sql = format!(
+            "UPDATE _webhook_registry_change SET sequence = {number} WHERE sequence \
+                        = 1"
+        );
         assert_corrupt(&sql, &[Changes, Create, Register, Update]);
     }
 }

@@ -88,7 +88,7 @@ fn the_wal_shrinks_again_after_another_programs_long_read() {
         }
     };
     let stranger = Connection::open(&path).unwrap();
-    stranger.execute_batch("BEGIN; SELECT * FROM subscriptions").unwrap();
+    stranger.execute_batch("BEGIN; SELECT * FROM webhook_registry_subscriptions").unwrap();
     change(300);
     assert!(wal() > 6 << 20, "{} bytes", wal());
     stranger.execute_batch("COMMIT").unwrap();
@@ -145,8 +145,8 @@ fn opening_waits_for_a_file_that_another_program_is_still_writing() {
     let before = fs::read(&path).unwrap();
     stranger
         .execute_batch(
-            "BEGIN EXCLUSIVE; PRAGMA foreign_keys = OFF; DROP VIEW subscriptions; \
-             DROP TABLE registry; \
+            "BEGIN EXCLUSIVE; PRAGMA foreign_keys = OFF; DROP VIEW webhook_registry_subscriptions; \
+             DROP TABLE _webhook_registry_meta; \
              CREATE TABLE mine (x); INSERT INTO mine VALUES (zeroblob(4000000))",
         )
         .unwrap();

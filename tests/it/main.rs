@@ -24,6 +24,7 @@ mod checkpoints;
 mod concurrent_rotation;
 mod corruption;
 mod crash;
+mod disabled_reason;
 mod disk_full;
 mod dispatch_cache;
 #[cfg(feature = "encryption")]

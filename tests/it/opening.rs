@@ -183,7 +183,7 @@ fn a_database_of_another_application_is_rejected_and_unchanged() {
         "PRAGMA journal_mode = WAL; CREATE TABLE notes (text)",
         // A file like a registry except for the application id, and one with only the application
         // id.
-        "PRAGMA user_version = 1; CREATE TABLE subscription (id)",
+        "PRAGMA user_version = 1; CREATE TABLE _webhook_registry_subscription (id)",
         "PRAGMA application_id = 2003333735; CREATE TABLE notes (text)",
     ] {
         let (_folder, path) = folder();
@@ -348,7 +348,7 @@ fn an_encrypted_file_is_rejected_without_a_key_even_without_the_encryption_featu
     let path = folder.path().join("registry.db");
     drop(Registry::open(&path).unwrap());
     let conn = rusqlite::Connection::open(&path).unwrap();
-    conn.execute("UPDATE registry SET key_check = randomblob(40)", []).unwrap();
+    conn.execute("UPDATE _webhook_registry_meta SET key_check = randomblob(40)", []).unwrap();
     drop(conn);
     let before = std::fs::read(&path).unwrap();
     for options in [

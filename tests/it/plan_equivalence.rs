@@ -7,7 +7,6 @@ use std::thread;
 
 use webhook_registry::{
     Ensured, ErrorKind, ListQuery, NewSubscription, Plan, Prune, Registry, StepKind, Subscription,
-    SubscriptionUpdate,
 };
 
 use crate::support::child::{self, Peer};
@@ -41,6 +40,13 @@ fn declaration(random: &mut Random, names: usize) -> NewSubscription {
     .allow_unknown_events(random.chance(80));
     if random.chance(30) {
         new = new.enabled(random.chance(50));
+    }
+    if random.chance(15) {
+        new = new.enabled(false).disabled_reason(format!("{}", random.below(2)));
+    }
+    if random.chance(5) {
+        // Valid only for a subscription that is disabled already.
+        new = new.disabled_reason("without enabled");
     }
     if random.chance(30) {
         new = new.secret(*random.pick(&SECRETS));
@@ -115,7 +121,8 @@ fn assert_done(
                 ("events", at(" events:", ", enabled:")),
                 ("enabled", at(" enabled:", ", secret:")),
                 ("description", at(" description:", ", metadata:")),
-                ("metadata", at(" metadata:", ", allow")),
+                ("metadata", at(" metadata:", ", disabled_reason:")),
+                ("disabledReason", at(" disabled_reason:", ", allow")),
                 ("secret", format!("{secret:?}")),
             ])
         };
@@ -145,7 +152,7 @@ fn applying_a_plan_equals_calling_ensure_for_each_entry() {
         let (planned, ensured) = (filled(&there), filled(&there));
         for registry in [&planned, &ensured] {
             if let Some(found) = registry.get_by_name("n0").unwrap() {
-                registry.update(found.id(), SubscriptionUpdate::new().enabled(false)).unwrap();
+                registry.disable(found.id(), "by an operator").unwrap();
             }
         }
         let declared = declarations(&mut random, 6, names);

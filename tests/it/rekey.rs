@@ -113,7 +113,12 @@ fn sealed_values(path: &Path, exclusive: bool) -> Vec<Vec<u8>> {
         return Vec::new();
     }
     let conn = rusqlite::Connection::open(path).unwrap();
-    let mut values = conn.prepare("SELECT sealed FROM secret WHERE sealed IS NOT NULL").unwrap();
+    let mut values = conn
+        .prepare(
+            "SELECT sealed FROM _webhook_registry_secret WHERE sealed IS \
+                        NOT NULL",
+        )
+        .unwrap();
     let values = values.query_map([], |row| row.get(0)).unwrap();
     values.map(Result::unwrap).take(10).collect()
 }
@@ -178,7 +183,7 @@ fn changing_the_key_is_busy_while_another_handle_is_open() {
         assert_intact(&registry, 3);
     }
     let program = rusqlite::Connection::open(&path).unwrap();
-    program.execute_batch("BEGIN; SELECT * FROM subscriptions").unwrap();
+    program.execute_batch("BEGIN; SELECT * FROM webhook_registry_subscriptions").unwrap();
     let before = all();
     busy(&registry);
     assert_eq!(all(), before);
@@ -322,10 +327,11 @@ fn concurrent_openers_find_the_file_with_the_old_or_the_new_key() {
                 }
                 let found = registry.subscribers(EVENT).map(|subscribers| subscribers.len());
                 let looks = rusqlite::Connection::open(&path).unwrap();
-                let sealed =
-                    looks.query_row("SELECT key_check IS NOT NULL FROM registry", [], |row| {
-                        row.get(0)
-                    });
+                let sealed = looks.query_row(
+                    "SELECT key_check IS NOT NULL FROM _webhook_registry_meta",
+                    [],
+                    |row| row.get(0),
+                );
                 if (found.as_ref().ok(), sealed.as_ref().ok()) != (Some(&5), Some(&now.is_some())) {
                     over.store(true, Ordering::Relaxed);
                     panic!("after {done} changes: {found:?} subscribers, sealed: {sealed:?}");

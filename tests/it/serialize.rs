@@ -114,7 +114,10 @@ fn a_finding_about_the_whole_file_has_no_subscription() {
     let path = folder.path().join("webhooks.db");
     let registry = Registry::open(&path).unwrap();
     rusqlite::Connection::open(&path).unwrap().execute_batch("CREATE TABLE x(y)").unwrap();
-    rusqlite::Connection::open(&path).unwrap().execute_batch("DROP VIEW subscribers").unwrap();
+    rusqlite::Connection::open(&path)
+        .unwrap()
+        .execute_batch("DROP VIEW webhook_registry_subscribers")
+        .unwrap();
     let report = registry.check().unwrap();
     let finding = report.findings().first().unwrap();
     let message = text(&finding.message());

@@ -17,15 +17,17 @@ const COOKBOOK: &str = include_str!("../../src/cookbook.md");
 const CRATE_DOCS: &str = include_str!("../../src/lib.rs");
 const README: &str = include_str!("../../README.md");
 
-const WHO: &str =
-    "SELECT name, url FROM subscribers WHERE event_type = 'channel.held.v1' ORDER BY id;";
-const PATTERNS: &str = "SELECT s.name, e.value FROM subscriptions s, json_each(s.events) e \
+const WHO: &str = "SELECT name, url FROM webhook_registry_subscribers \
+                   WHERE event_type = 'channel.held.v1' ORDER BY id;";
+const PATTERNS: &str = "SELECT s.name, e.value FROM webhook_registry_subscriptions s, \
+                        json_each(s.events) e \
     WHERE s.enabled ORDER BY s.id, e.key;";
-const NOBODY: &str = "SELECT name FROM event_types WHERE name NOT IN \
-    (SELECT event_type FROM subscribers) ORDER BY name;";
+const NOBODY: &str = "SELECT name FROM webhook_registry_event_types WHERE name NOT IN \
+    (SELECT event_type FROM webhook_registry_subscribers) ORDER BY name;";
 const ATTACH: &str = "ATTACH 'webhooks.db' AS hooks;";
 const ENQUEUE: &str = "INSERT INTO outbox (event, subscription, url) \
-    SELECT event.id, s.id, s.url FROM event JOIN hooks.subscribers s ON s.event_type = event.type;";
+    SELECT event.id, s.id, s.url FROM event JOIN hooks.webhook_registry_subscribers s ON \
+    s.event_type = event.type;";
 
 /// Prints like the shell: one line per row, `|` between the columns.
 const PYTHON: &str = r#"
@@ -150,13 +152,16 @@ fn while_writing(registry: &Registry, job: impl FnOnce()) {
 
 #[test]
 fn the_tested_queries_are_those_of_the_documentation() {
-    let text: Vec<&str> = COOKBOOK.lines().map(str::trim).collect();
-    let text = text.join(" ");
+    let in_one_line = |text: &str| {
+        let lines = text.lines().map(|line| line.trim_start_matches("//!").trim());
+        lines.collect::<Vec<_>>().join(" ")
+    };
+    let text = in_one_line(COOKBOOK);
     for query in [WHO, PATTERNS, NOBODY, ATTACH, ENQUEUE] {
         assert!(text.contains(query), "{query}");
     }
-    assert!(CRATE_DOCS.contains(WHO), "{WHO}");
-    assert!(README.contains(WHO.trim_end_matches(';')), "{WHO}");
+    assert!(in_one_line(CRATE_DOCS).contains(WHO), "{WHO}");
+    assert!(in_one_line(README).contains(WHO.trim_end_matches(';')), "{WHO}");
 }
 
 #[test]
@@ -213,7 +218,7 @@ fn other_programs_join_the_views_with_their_own_tables() {
              ('agent.presencechanged.v1');",
         );
         assert!(other.query(ATTACH).is_empty());
-        let names = "SELECT event, name FROM outbox o JOIN hooks.subscriptions s \
+        let names = "SELECT event, name FROM outbox o JOIN hooks.webhook_registry_subscriptions s \
                       ON s.id = o.subscription WHERE o.url = s.url ORDER BY event, s.id;";
         while_writing(&registry, || {
             for _ in 0..size(10, 200) {
@@ -235,8 +240,10 @@ fn other_programs_see_a_change_completely_or_not_at_all() {
     let folder = tempfile::tempdir().unwrap();
     let registry = filled(folder.path());
     for mut other in SqlClient::all(folder.path(), "webhooks.db") {
-        let count = "SELECT count(*), (SELECT count(*) FROM subscriptions WHERE name LIKE 'pair%') \
-                       FROM subscribers WHERE event_type = 'lonely' AND name LIKE 'pair%';";
+        let count = "SELECT count(*), (SELECT count(*) FROM webhook_registry_subscriptions WHERE \
+                     name LIKE 'pair%') \
+                       FROM webhook_registry_subscribers WHERE event_type = 'lonely' AND name \
+                       LIKE 'pair%';";
         let name = other.name;
         thread::scope(|scope| {
             let writer = scope.spawn(|| {

@@ -9,8 +9,11 @@ use crate::undecodable_rows::{Call::*, Damaged, EVENT, assert_corrupt, call};
 
 #[test]
 fn a_schema_that_is_not_json_is_corrupt() {
-    let damaged =
-        Damaged::new("UPDATE event_type SET json_schema = '{' WHERE name = 'agent.v1'", true);
+    let damaged = Damaged::new(
+        "UPDATE _webhook_registry_event_type SET json_schema = '{' WHERE name = \
+                      'agent.v1'",
+        true,
+    );
     refused(damaged.registry.event_type(EVENT), ErrorKind::Corrupt, &[]);
     refused(damaged.registry.event_types(), ErrorKind::Corrupt, &[]);
     assert_eq!(damaged.registry.subscribers(EVENT).unwrap().len(), 1);
@@ -28,7 +31,7 @@ fn an_invalid_stored_event_type_is_corrupt_until_it_is_registered_again() {
         "description = 'a' || char(0)",
         "description = printf('%.*c', 4097, 'x')",
     ] {
-        let sql = format!("UPDATE event_type SET {set} WHERE name = 'agent.v1'");
+        let sql = format!("UPDATE _webhook_registry_event_type SET {set} WHERE name = 'agent.v1'");
         assert_corrupt(&sql, &[EventTypes, Export]);
         let Damaged { registry, .. } = &Damaged::new(&sql, true);
         refused(registry.event_type(EVENT), ErrorKind::Corrupt, &[]);
@@ -49,17 +52,24 @@ fn an_invalid_stored_event_type_is_corrupt_until_it_is_registered_again() {
 fn a_history_value_that_no_call_would_accept_is_corrupt() {
     // Change 1 registers an event type, change 3 creates a subscription.
     let fields = |sequence: u8, fields: &str| {
-        format!("UPDATE change SET fields = '{fields}' WHERE sequence = {sequence}")
+        format!(
+            "UPDATE _webhook_registry_change SET fields = '{fields}' WHERE sequence = \
+                 {sequence}"
+        )
     };
     let one = |name: &str, value: &str| format!(r#"[{{"name":"{name}","after":{value}}}]"#);
     let mut damages = vec![
-        "UPDATE change SET subject = '' WHERE sequence = 3".to_owned(),
-        "UPDATE change SET subject = lower(subject) WHERE sequence = 3".to_owned(),
-        "UPDATE change SET subject = 'agent.v1' WHERE sequence = 3".to_owned(),
-        "UPDATE change SET subject = 'a b' WHERE sequence = 1".to_owned(),
-        "UPDATE change SET subject = CAST(x'ff' AS TEXT) WHERE sequence = 1".to_owned(),
-        "UPDATE change SET at = -1 WHERE sequence = 1".to_owned(),
-        "UPDATE change SET kind = 'Created' WHERE sequence = 3".to_owned(),
+        "UPDATE _webhook_registry_change SET subject = '' WHERE sequence = 3".to_owned(),
+        "UPDATE _webhook_registry_change SET subject = lower(subject) WHERE sequence = \
+         3"
+        .to_owned(),
+        "UPDATE _webhook_registry_change SET subject = 'agent.v1' WHERE sequence = 3".to_owned(),
+        "UPDATE _webhook_registry_change SET subject = 'a b' WHERE sequence = 1".to_owned(),
+        "UPDATE _webhook_registry_change SET subject = CAST(x'ff' AS TEXT) WHERE sequence = \
+         1"
+        .to_owned(),
+        "UPDATE _webhook_registry_change SET at = -1 WHERE sequence = 1".to_owned(),
+        "UPDATE _webhook_registry_change SET kind = 'Created' WHERE sequence = 3".to_owned(),
         fields(3, r#"[{"name":"name","after":"a"},{"name":"name","after":"b"}]"#),
         fields(3, r#"[{"name":"name","after":"a","then":"b"}]"#),
         fields(3, r#"[{"name":"name","before":null,"after":"b"}]"#),
@@ -107,25 +117,46 @@ fn a_history_value_that_no_call_would_accept_is_corrupt() {
 
 #[test]
 fn check_finds_a_history_with_a_gap_or_an_undecodable_entry() {
-    finds("DELETE FROM change WHERE sequence = 3", "the history of changes has gaps", None);
-    finds("UPDATE registry SET last_change = 99", "the history of changes has gaps", None);
-    finds("UPDATE registry SET keep_changes = -1", "what belongs to the file as a whole", None);
-    finds("UPDATE registry SET last_change = -1", "what belongs to the file as a whole", None);
+    finds(
+        "DELETE FROM _webhook_registry_change WHERE sequence = 3",
+        "the history of changes has \
+           gaps",
+        None,
+    );
+    finds(
+        "UPDATE _webhook_registry_meta SET last_change = 99",
+        "the history of changes has \
+           gaps",
+        None,
+    );
+    finds(
+        "UPDATE _webhook_registry_meta SET keep_changes = -1",
+        "what belongs to the file as a \
+           whole",
+        None,
+    );
+    finds(
+        "UPDATE _webhook_registry_meta SET last_change = -1",
+        "what belongs to the file as a \
+           whole",
+        None,
+    );
     let most = i64::MAX;
     finds(
-        &format!("UPDATE registry SET last_change = {most}"),
+        &format!("UPDATE _webhook_registry_meta SET last_change = {most}"),
         "what belongs to the file as a whole",
         None,
     );
     finds(
-        &format!("UPDATE change SET sequence = {most} WHERE sequence = 3"),
+        &format!("UPDATE _webhook_registry_change SET sequence = {most} WHERE sequence = 3"),
         "to which no registry",
         None,
     );
-    finds("UPDATE change SET fields = '{' WHERE sequence = 3", "change 3", None);
-    finds("UPDATE change SET kind = 'x' WHERE sequence = 3", "change", None);
+    finds("UPDATE _webhook_registry_change SET fields = '{' WHERE sequence = 3", "change 3", None);
+    finds("UPDATE _webhook_registry_change SET kind = 'x' WHERE sequence = 3", "change", None);
     for sequence in [3, 5] {
-        let every = "UPDATE change SET subject = 'no subject' WHERE sequence IN (3, 5)";
+        let every = "UPDATE _webhook_registry_change SET subject = 'no subject' WHERE sequence IN \
+                     (3, 5)";
         finds(every, &format!("change {sequence} of the history is not as it was written"), None);
     }
     // Trimmed changes are not a gap.

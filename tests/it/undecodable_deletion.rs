@@ -20,12 +20,12 @@ fn an_undecodable_subscription_can_be_deleted_and_the_rest_is_then_sound() {
         set("name", "''"),
         set("description", "printf('%.*c', 5000, 'x')"),
         set("metadata", r#"'{"": "v"}'"#),
-        "UPDATE pattern SET text = '**' WHERE text = 'agent.*'".to_owned(),
-        "DELETE FROM pattern WHERE text = 'agent.*'".to_owned(),
-        "DELETE FROM subscription_pattern WHERE subscription = 2".to_owned(),
-        "DELETE FROM secret WHERE subscription = 2".to_owned(),
-        "UPDATE secret SET text = '*' WHERE subscription = 2".to_owned(),
-        "UPDATE secret SET created_at = -1 WHERE subscription = 2".to_owned(),
+        "UPDATE _webhook_registry_pattern SET text = '**' WHERE text = 'agent.*'".to_owned(),
+        "DELETE FROM _webhook_registry_pattern WHERE text = 'agent.*'".to_owned(),
+        "DELETE FROM _webhook_registry_subscription_pattern WHERE subscription = 2".to_owned(),
+        "DELETE FROM _webhook_registry_secret WHERE subscription = 2".to_owned(),
+        "UPDATE _webhook_registry_secret SET text = '*' WHERE subscription = 2".to_owned(),
+        "UPDATE _webhook_registry_secret SET created_at = -1 WHERE subscription = 2".to_owned(),
     ];
     for sql in damages {
         for while_open in [true, false] {
@@ -49,7 +49,11 @@ fn an_undecodable_subscription_can_be_deleted_and_the_rest_is_then_sound() {
             assert!(change.fields().is_empty(), "{change:?}");
             let report = registry.check().unwrap();
             // An unused pattern is not part of the subscription: repairing it requires the export.
-            let rest = sql.contains("FROM pattern") || sql.contains("FROM subscription_pattern");
+            let rest = sql.contains("FROM _webhook_registry_pattern")
+                || sql.contains(
+                    "FROM \
+                        _webhook_registry_subscription_pattern",
+                );
             assert!(report.is_sound() || rest, "{sql}: {report}");
             // The decodable rows are exported, and the name is free again.
             let other = Registry::in_memory().unwrap();
@@ -67,7 +71,8 @@ fn a_subscription_with_an_invalid_id_or_a_missing_table_is_not_deleted() {
     let Damaged { registry, id, .. } = &Damaged::new(&set("id", "'zz'"), false);
     refused(registry.delete(*id), ErrorKind::NotFound, &["subscriptionId"]);
     let Damaged { registry, id, .. } = &Damaged::new(
-        "CREATE TABLE x (y); INSERT INTO x VALUES (1); DROP TABLE subscription_pattern",
+        "CREATE TABLE x (y); INSERT INTO x VALUES (1); DROP TABLE \
+         _webhook_registry_subscription_pattern",
         true,
     );
     refused(registry.delete(*id), ErrorKind::Corrupt, &[]);
@@ -77,7 +82,7 @@ fn a_subscription_with_an_invalid_id_or_a_missing_table_is_not_deleted() {
 fn the_greatest_possible_id_blocks_creation_until_it_is_deleted() {
     let last: SubscriptionId = "7ZZZZZZZZZZZZZZZZZZZZZZZZZ".parse().unwrap();
     let damaged = Damaged::new(
-        &format!("UPDATE subscription SET id = '{last}' WHERE name = 'damaged'"),
+        &format!("UPDATE _webhook_registry_subscription SET id = '{last}' WHERE name = 'damaged'"),
         true,
     );
     let registry = &damaged.registry;

@@ -148,7 +148,7 @@ pub(crate) fn assert_corrupt(sql: &str, calls: &[Call]) {
 }
 
 pub(crate) fn set(column: &str, value: &str) -> String {
-    format!("UPDATE subscription SET {column} = {value} WHERE name = 'damaged'")
+    format!("UPDATE _webhook_registry_subscription SET {column} = {value} WHERE name = 'damaged'")
 }
 
 #[test]
@@ -253,7 +253,8 @@ fn stored_text_at_the_limits_of_create_is_returned() {
             "metadata",
             r#"'{"' || printf('%.*c', 128, 'x') || '": "' || printf('%.*c', 1024, 'x') || '"}'"#,
         ),
-        "UPDATE event_type SET description = printf('%.*c', 4096, 'x'), json_schema = 'true' \
+        "UPDATE _webhook_registry_event_type SET description = printf('%.*c', 4096, 'x'), \
+         json_schema = 'true' \
          WHERE id = 1"
             .to_owned(),
     ] {
@@ -271,18 +272,21 @@ fn stored_text_at_the_limits_of_create_is_returned() {
 #[test]
 fn stored_patterns_that_create_would_reject_are_corrupt() {
     assert_corrupt(
-        "UPDATE pattern SET text = text || char(0) WHERE text = 'agent.*'",
+        "UPDATE _webhook_registry_pattern SET text = text || char(0) WHERE text = 'agent.*'",
         &[Get, List, Explain, Register],
     );
     assert_corrupt(
-        "INSERT INTO subscription_pattern SELECT 2, 1, pattern, 1 FROM subscription_pattern \
+        "INSERT INTO _webhook_registry_subscription_pattern SELECT 2, 1, pattern, 1 FROM \
+         _webhook_registry_subscription_pattern \
          WHERE subscription = 2",
         &SUBSCRIPTION_CALLS,
     );
     assert_corrupt(
         "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 256) \
-         INSERT INTO pattern (text, wildcard) SELECT 'agent.v' || (n + 1), 0 FROM n; \
-         INSERT INTO subscription_pattern SELECT 2, id, id, 1 FROM pattern WHERE wildcard = 0",
+         INSERT INTO _webhook_registry_pattern (text, wildcard) SELECT 'agent.v' || (n + 1), 0 \
+         FROM n; \
+         INSERT INTO _webhook_registry_subscription_pattern SELECT 2, id, id, 1 FROM \
+         _webhook_registry_pattern WHERE wildcard = 0",
         &SUBSCRIPTION_CALLS,
     );
 }
@@ -297,7 +301,7 @@ fn an_invalid_event_type_name_is_corrupt_and_not_skipped() {
         "'a' || char(0)",
         "printf('%.*c', 257, 'a')",
     ] {
-        let sql = format!("INSERT INTO event_type (name) VALUES ({name})");
+        let sql = format!("INSERT INTO _webhook_registry_event_type (name) VALUES ({name})");
         assert_corrupt(&sql, &[Expand, EventTypes, Export]);
         let damaged = Damaged::new(&sql, true);
         // An unknown name gets a suggestion of a known one.
@@ -305,7 +309,7 @@ fn an_invalid_event_type_name_is_corrupt_and_not_skipped() {
     }
     // A pattern with this prefix reads the row; other patterns do not.
     let damaged = Damaged::new(
-        "INSERT INTO event_type (name) VALUES (CAST(x'6167656e742eff' AS TEXT))",
+        "INSERT INTO _webhook_registry_event_type (name) VALUES (CAST(x'6167656e742eff' AS TEXT))",
         true,
     );
     refused(damaged.registry.expand("agent.*"), ErrorKind::Corrupt, &[]);
@@ -316,8 +320,10 @@ fn an_invalid_event_type_name_is_corrupt_and_not_skipped() {
 
 #[test]
 fn an_invalid_stored_name_does_not_appear_in_a_message() {
-    let sql = "UPDATE subscription SET name = 'a' || char(10) || 'b' WHERE seq = 1; \
-               UPDATE pattern SET text = 'queue.v1', wildcard = 0 WHERE text = 'queue.*'";
+    let sql = "UPDATE _webhook_registry_subscription SET name = 'a' || char(10) || 'b' WHERE seq \
+               = 1; \
+               UPDATE _webhook_registry_pattern SET text = 'queue.v1', wildcard = 0 WHERE text = \
+               'queue.*'";
     let damaged = Damaged::new(sql, true);
     let error = refused(call(&damaged, Remove), ErrorKind::Corrupt, &[]);
     assert!(error.to_string().contains("the name of subscription"), "{error}");
@@ -348,7 +354,10 @@ fn times_and_numbers_that_no_registry_writes_are_corrupt() {
 #[test]
 fn an_invalid_stored_pattern_is_corrupt() {
     for text in ["''", "'**'", "'a**'", "'[^a]'", "'a b'", "'['"] {
-        let sql = format!("UPDATE pattern SET text = {text} WHERE text = 'agent.*'");
+        let sql = format!(
+            "UPDATE _webhook_registry_pattern SET text = {text} WHERE text = \
+                        'agent.*'"
+        );
         assert_corrupt(&sql, &SUBSCRIPTION_CALLS);
         assert_corrupt(&sql, &[Explain, Register]);
     }
@@ -356,10 +365,10 @@ fn an_invalid_stored_pattern_is_corrupt() {
 
 #[test]
 fn a_missing_pattern_is_corrupt_and_matches_neither_nothing_nor_everything() {
-    let gone = "DELETE FROM pattern WHERE text = 'agent.*'";
+    let gone = "DELETE FROM _webhook_registry_pattern WHERE text = 'agent.*'";
     assert_corrupt(gone, &[Get, ByName, List, Update]);
     assert_corrupt(
-        "DELETE FROM subscription_pattern WHERE subscription = 2",
+        "DELETE FROM _webhook_registry_subscription_pattern WHERE subscription = 2",
         &[Get, ByName, List, Update],
     );
     // The expansion still leads to the subscription: the answer may be right, but not empty.
@@ -374,17 +383,29 @@ fn a_missing_pattern_is_corrupt_and_matches_neither_nothing_nor_everything() {
 #[test]
 fn an_invalid_stored_secret_is_corrupt_and_not_shown() {
     for text in ["''", "'c2VjcmV0 c2VjcmV0'", "'c2VjcmV0!'", "'********'"] {
-        let sql = format!("UPDATE secret SET text = {text} WHERE subscription = 2");
+        let sql = format!(
+            "UPDATE _webhook_registry_secret SET text = {text} WHERE subscription = \
+                        2"
+        );
         assert_corrupt(&sql, &[Subscribers, Update]);
     }
-    assert_corrupt("DELETE FROM secret WHERE subscription = 2", &[Subscribers, Update]);
-    assert_corrupt("UPDATE secret SET expires_at = -1 WHERE subscription = 2", &[Subscribers]);
+    assert_corrupt(
+        "DELETE FROM _webhook_registry_secret WHERE subscription = 2",
+        &[Subscribers, Update],
+    );
+    assert_corrupt(
+        "UPDATE _webhook_registry_secret SET expires_at = -1 WHERE subscription = 2",
+        &[Subscribers],
+    );
 }
 
 #[test]
 fn text_that_is_not_utf_8_is_corrupt() {
     for column in ["name", "url", "description", "metadata"] {
-        let sql = format!("UPDATE subscription SET {column} = CAST(x'ff' AS TEXT) WHERE seq = 2");
+        let sql = format!(
+            "UPDATE _webhook_registry_subscription SET {column} = CAST(x'ff' AS \
+                        TEXT) WHERE seq = 2"
+        );
         assert_corrupt(&sql, &[Get, List, ListByEvent, Update]);
         if column != "description" {
             assert_corrupt(&sql, &[Subscribers]);
@@ -394,7 +415,12 @@ fn text_that_is_not_utf_8_is_corrupt() {
 
 #[test]
 fn a_missing_table_is_corrupt() {
-    for table in ["secret", "subscription_pattern", "expansion", "subscription"] {
+    for table in [
+        "_webhook_registry_secret",
+        "_webhook_registry_subscription_pattern",
+        "_webhook_registry_expansion",
+        "_webhook_registry_subscription",
+    ] {
         let damaged = Damaged::new(
             &format!("CREATE TABLE x (y); INSERT INTO x VALUES (1); DROP TABLE {table}"),
             true,
@@ -413,20 +439,25 @@ fn count_does_not_decode_unneeded_columns() {
 fn a_number_beyond_the_reachable_range_is_reported_by_check_and_by_writes() {
     let last = "7ZZZZZZZZZZZZZZZZZZZZZZZZZ";
     assert_corrupt(
-        &format!("UPDATE subscription SET revision = {} WHERE name = 'damaged'", i64::MAX),
+        &format!(
+            "UPDATE _webhook_registry_subscription SET revision = {} WHERE name = \
+                  'damaged'",
+            i64::MAX
+        ),
         &SUBSCRIPTION_CALLS,
     );
-    assert_corrupt(&format!("UPDATE registry SET last_id = '{last}'"), &[Create]);
+    assert_corrupt(&format!("UPDATE _webhook_registry_meta SET last_id = '{last}'"), &[Create]);
     let seq = format!(
-        "UPDATE subscription_pattern SET subscription = {0} WHERE subscription = 2;
-         UPDATE secret SET subscription = {0} WHERE subscription = 2;
-         UPDATE subscription SET seq = {0} WHERE seq = 2",
+        "UPDATE _webhook_registry_subscription_pattern SET subscription = {0} WHERE subscription \
+         = 2;
+         UPDATE _webhook_registry_secret SET subscription = {0} WHERE subscription = 2;
+         UPDATE _webhook_registry_subscription SET seq = {0} WHERE seq = 2",
         i64::MAX
     );
     assert_corrupt(&seq, &[Create]);
     for sql in [
-        format!("UPDATE change SET sequence = {} WHERE sequence = 4", i64::MAX),
-        format!("UPDATE registry SET last_change = {}", i64::MAX),
+        format!("UPDATE _webhook_registry_change SET sequence = {} WHERE sequence = 4", i64::MAX),
+        format!("UPDATE _webhook_registry_meta SET last_change = {}", i64::MAX),
     ] {
         assert_corrupt(&sql, &[Create, Register, Update]);
         let damaged = Damaged::new(&sql, false);

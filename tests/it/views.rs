@@ -27,7 +27,7 @@ fn filled() -> (tempfile::TempDir, PathBuf, Registry) {
                 .description("with \"quotes\"\n")
                 .metadata("b", "{}")
                 .metadata("a", "ü"),
-            to("off", &["*"]).enabled(false).description(""),
+            to("off", &["*"]).enabled(false).disabled_reason("410 Gone").description(""),
             to("waits", &["fax.*", "fax"]).allow_unknown_events(true),
             to("gone", &["*"]),
         ])
@@ -69,11 +69,12 @@ fn the_views_have_these_columns_in_this_order() {
     let conn = reader(&path);
     for (view, columns) in [
         (
-            "subscriptions",
-            "id name url enabled events description metadata created_at updated_at revision",
+            "webhook_registry_subscriptions",
+            "id name url enabled events description metadata created_at updated_at revision \
+             disabled_reason disabled_at",
         ),
-        ("event_types", "name description json_schema"),
-        ("subscribers", "event_type id name url"),
+        ("webhook_registry_event_types", "name description json_schema"),
+        ("webhook_registry_subscribers", "event_type id name url"),
     ] {
         let (names, rows) = rows(&conn, &format!("SELECT * FROM {view}"));
         assert_eq!(names.join(" "), columns, "{view}");
@@ -88,7 +89,7 @@ fn the_views_have_these_columns_in_this_order() {
 fn the_subscriptions_view_equals_the_api() {
     let (_folder, path, registry) = filled();
     let conn = reader(&path);
-    let (_, mut found) = rows(&conn, "SELECT * FROM subscriptions ORDER BY id");
+    let (_, mut found) = rows(&conn, "SELECT * FROM webhook_registry_subscriptions ORDER BY id");
     let millis = |time: SystemTime| {
         let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap();
         Cell::Integer(i64::try_from(since.as_millis()).unwrap())
@@ -115,17 +116,24 @@ fn the_subscriptions_view_equals_the_api() {
             millis(one.created_at()),
             millis(one.updated_at()),
             Cell::Integer(one.revision().try_into().unwrap()),
+            maybe(one.disabled_reason()),
+            one.disabled_at().map_or(Cell::Null, millis),
         ];
         assert_eq!(row[..], expected);
     }
+    assert_eq!(all.iter().filter(|one| one.disabled_reason() == Some("410 Gone")).count(), 1);
     let none: String = conn
-        .query_row("SELECT metadata FROM subscriptions WHERE name = 'plain'", [], |row| row.get(0))
+        .query_row(
+            "SELECT metadata FROM webhook_registry_subscriptions WHERE name = 'plain'",
+            [],
+            |row| row.get(0),
+        )
         .unwrap();
     assert_eq!(none, "{}");
     let second: String = conn
         .query_row(
             "SELECT json_extract(events, '$[1]') || json_extract(metadata, '$.a') \
-             FROM subscriptions WHERE name = 'many'",
+             FROM webhook_registry_subscriptions WHERE name = 'many'",
             [],
             |row| row.get(0),
         )
@@ -136,7 +144,11 @@ fn the_subscriptions_view_equals_the_api() {
 #[test]
 fn the_event_types_view_equals_the_api() {
     let (_folder, path, registry) = filled();
-    let (_, found) = rows(&reader(&path), "SELECT * FROM event_types ORDER BY name");
+    let (_, found) = rows(
+        &reader(&path),
+        "SELECT * FROM webhook_registry_event_types ORDER BY \
+                        name",
+    );
     let all = registry.event_types().unwrap();
     assert_eq!(found.len(), 8);
     assert_eq!(found.len(), all.len());
@@ -154,7 +166,11 @@ fn the_event_types_view_equals_the_api() {
 
 #[track_caller]
 fn assert_subscribers_agree(conn: &Connection, registry: &Registry) -> usize {
-    let (_, found) = rows(conn, "SELECT * FROM subscribers ORDER BY event_type, id");
+    let (_, found) = rows(
+        conn,
+        "SELECT * FROM webhook_registry_subscribers ORDER BY event_type, \
+                        id",
+    );
     let mut expected = Vec::new();
     for event_type in registry.event_types().unwrap() {
         for one in &registry.subscribers(event_type.name()).unwrap() {
@@ -196,13 +212,24 @@ fn no_view_contains_a_secret() {
     let conn = reader(&path);
     let (_, views) =
         rows(&conn, "SELECT name FROM sqlite_schema WHERE type = 'view' ORDER BY name");
-    assert_eq!(views, [[text("event_types")], [text("subscribers")], [text("subscriptions")]]);
+    assert_eq!(
+        views,
+        [
+            [text("webhook_registry_event_types")],
+            [text("webhook_registry_subscribers")],
+            [text("webhook_registry_subscriptions")]
+        ]
+    );
     let mut secrets = vec![SEED_SECRET.to_owned()];
     for one in &registry.subscribers("agent.other").unwrap() {
         secrets.extend(one.secrets().map(|secret| secret.expose().to_owned()));
     }
     assert_eq!(secrets.len(), 3);
-    for view in ["event_types", "subscribers", "subscriptions"] {
+    for view in [
+        "webhook_registry_event_types",
+        "webhook_registry_subscribers",
+        "webhook_registry_subscriptions",
+    ] {
         let (_, rows) = rows(&conn, &format!("SELECT * FROM {view}"));
         let shown = format!("{rows:?}");
         for secret in &secrets {
@@ -223,13 +250,14 @@ fn a_program_can_join_the_views_with_its_own_tables() {
     own.execute("ATTACH ?1 AS hooks", [path.to_str().unwrap()]).unwrap();
     let (_, found) = rows(
         &own,
-        "SELECT c.label FROM customer c JOIN hooks.subscribers s ON s.name = c.hook \
+        "SELECT c.label FROM customer c JOIN hooks.webhook_registry_subscribers s ON s.name = \
+         c.hook \
          WHERE s.event_type = 'channel.held.v1' ORDER BY s.id",
     );
     assert_eq!(found, [[text("P")], [text("M")]]);
     let (_, found) = rows(
         &own,
-        "SELECT s.name, e.value FROM hooks.subscriptions s, json_each(s.events) e \
+        "SELECT s.name, e.value FROM hooks.webhook_registry_subscriptions s, json_each(s.events) e \
          WHERE s.name = 'plain' ORDER BY e.key",
     );
     assert_eq!(found, [[text("plain"), text("*.v1")], [text("plain"), text("agent.other")]]);

@@ -128,14 +128,15 @@ fn compare_dispatch(registry: &Registry, naive: &Naive, name: &str) {
     let found = plain(registry.explain(name)).map(|explanation| {
         let one = |it: &webhook_registry::ExplanationEntry| {
             let patterns: Vec<String> = it.patterns().iter().map(ToString::to_string).collect();
-            (Some(it.subscription_id()), it.name().to_owned(), it.enabled(), patterns)
+            let reason = it.disabled_reason().map(str::to_owned);
+            (Some(it.subscription_id()), it.name().to_owned(), it.enabled(), reason, patterns)
         };
         explanation.entries().iter().map(one).collect::<Vec<_>>()
     });
     let one = |sub: &Sub| {
         let patterns: Vec<String> =
             sub.events.iter().filter(|pattern| oracle::matches(pattern, name)).cloned().collect();
-        (sub.id, sub.name.clone(), sub.enabled, patterns)
+        (sub.id, sub.name.clone(), sub.enabled, sub.reason.clone(), patterns)
     };
     let expected: Vec<_> = matching().map(one).collect();
     assert_eq!(
@@ -151,11 +152,15 @@ pub(super) fn audit(path: &std::path::Path, naive: &Naive) {
     let text = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
     assert_eq!(text("PRAGMA integrity_check"), "ok");
     assert_eq!(text("SELECT count(*) || '' FROM pragma_foreign_key_check"), "0");
-    let orphans = "SELECT count(*) || '' FROM pattern WHERE id NOT IN \
-        (SELECT pattern FROM subscription_pattern)";
+    let orphans = "SELECT count(*) || '' FROM _webhook_registry_pattern WHERE id NOT IN \
+        (SELECT pattern FROM _webhook_registry_subscription_pattern)";
     assert_eq!(text(orphans), "0", "unused patterns remain");
-    let mut statement =
-        conn.prepare("SELECT event_type || ' ' || id FROM subscribers ORDER BY 1").unwrap();
+    let mut statement = conn
+        .prepare(
+            "SELECT event_type || ' ' || id FROM webhook_registry_subscribers ORDER BY \
+                      1",
+        )
+        .unwrap();
     let rows = statement.query_map([], |row| row.get::<_, String>(0)).unwrap();
     let mut expected: Vec<String> = Vec::new();
     for name in naive.types.keys() {

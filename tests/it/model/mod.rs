@@ -16,7 +16,7 @@ use webhook_registry::{
     Error, ErrorKind, EventType, Registry, RegistryOptions, Subscription, SubscriptionId,
 };
 
-use self::naive::{Edit, Naive, Refusal, SECRETS, Sub, URLS, Wish, refusal, to_update};
+use self::naive::{Edit, Naive, REASONS, Refusal, SECRETS, Sub, URLS, Wish, refusal, to_update};
 use crate::support::{Random, size};
 
 const NAMES: [&str; 9] = ["a", "b", "A", "ab", "a b", "é", "%", "_", "x\"'y"];
@@ -78,6 +78,8 @@ fn flat(subscription: &Subscription, secret: Option<&str>) -> Sub {
         secret: secret.map(str::to_owned),
         description: subscription.description().map(str::to_owned),
         metadata: subscription.metadata().clone(),
+        reason: subscription.disabled_reason().map(str::to_owned),
+        disabled: subscription.disabled_at().map(millis),
         created: millis(subscription.created_at()),
         updated: millis(subscription.updated_at()),
         revision: subscription.revision(),
@@ -137,6 +139,11 @@ impl World {
         (*self.random.pick(if good { &["text", "é\n"] } else { &["\0", "\0x"] })).to_owned()
     }
 
+    fn reason(&mut self) -> String {
+        let good = !self.random.chance(5);
+        (*self.random.pick(if good { &REASONS } else { &["", "\0x"] })).to_owned()
+    }
+
     fn secret(&mut self) -> String {
         self.text(&SECRETS)
     }
@@ -158,11 +165,15 @@ impl World {
     }
 
     fn wish(&mut self) -> Wish {
+        let enabled = self.random.chance(40).then(|| self.random.chance(50));
+        // Every reason for an enabled subscription is rejected.
+        let reason = if enabled == Some(false) { 60 } else { 3 };
         Wish {
             name: self.text(&NAMES),
             url: self.text(&URLS),
             events: self.events(),
-            enabled: self.random.chance(40).then(|| self.random.chance(50)),
+            enabled,
+            reason: self.random.chance(reason).then(|| self.reason()),
             secret: self.random.chance(30).then(|| self.secret()),
             description: self.random.chance(30).then(|| self.description()),
             metadata: (0..self.random.below(3)).map(|_| self.entry()).collect(),
@@ -177,7 +188,7 @@ impl World {
 
     fn edits(&mut self, revision: u64) -> Vec<Edit> {
         (0..self.random.below(4))
-            .map(|_| match self.random.below(11) {
+            .map(|_| match self.random.below(12) {
                 0 => Edit::Name(self.text(&NAMES)),
                 1 => Edit::Url(self.text(&URLS)),
                 2 | 3 => Edit::Events(self.events()),
@@ -190,6 +201,7 @@ impl World {
                 }
                 8 => Edit::ClearMetadata,
                 9 => Edit::Allow(self.random.chance(80)),
+                10 => Edit::Reason(self.random.chance(70).then(|| self.reason())),
                 _ => Edit::IfRevision(revision + u64::from(self.random.chance(30))),
             })
             .collect()
@@ -224,12 +236,24 @@ impl World {
         self.naive.subs.push(sub);
     }
 
+    /// Asserts that a call returned the expected subscription or error, and updates the model.
+    #[track_caller]
+    fn changed(&mut self, found: Result<Subscription, Refusal>, expected: Result<Sub, Refusal>) {
+        let secret = expected.as_ref().ok().and_then(|sub| sub.secret.clone());
+        let found = found.map(|subscription| flat(&subscription, secret.as_deref()));
+        assert_eq!(found, expected);
+        if let Ok(after) = expected {
+            let id = after.id;
+            *self.naive.subs.iter_mut().find(|sub| sub.id == id).unwrap() = after;
+        }
+    }
+
     pub(crate) fn step(&mut self) {
         self.steps += 1;
         let handle = self.random.below(self.handles.len());
         let registry = self.handles[handle].clone();
         let now = self.now();
-        match self.random.below(20) {
+        match self.random.below(21) {
             0..=4 => {
                 let wish = self.wish();
                 let expected = self.naive.create(&wish, now);
@@ -256,12 +280,7 @@ impl World {
                 let edits = self.edits(revision);
                 let expected = self.naive.update(id, &edits, now);
                 let found = plain(registry.update(id, to_update(&edits)));
-                let secret = expected.as_ref().ok().and_then(|sub| sub.secret.clone());
-                let found = found.map(|subscription| flat(&subscription, secret.as_deref()));
-                assert_eq!(found, expected, "{edits:?}");
-                if let Ok(after) = expected {
-                    *self.naive.subs.iter_mut().find(|sub| sub.id == Some(id)).unwrap() = after;
-                }
+                self.changed(found, expected);
             }
             11 | 12 => {
                 let id = self.id();
@@ -303,6 +322,12 @@ impl World {
                 } else {
                     self.clock.fetch_add(*self.random.pick(&steps), Ordering::Relaxed);
                 }
+            }
+            19 => {
+                let (id, reason) = (self.id(), self.reason());
+                let edits = [Edit::Enabled(false), Edit::Reason(Some(reason.clone()))];
+                let expected = self.naive.update(id, &edits, now);
+                self.changed(plain(registry.disable(id, reason)), expected);
             }
             _ => {
                 drop(registry);

@@ -32,6 +32,9 @@ pub(crate) fn is_bad(text: &str) -> bool {
     text.is_empty() || text.starts_with([' ', '\0', '\u{1}'])
 }
 
+/// Why the endpoint is off. Tests of the rules are elsewhere.
+pub(crate) const REASONS: [&str; 2] = ["410 Gone", "paused \"by\" é"];
+
 /// The input of a creation.
 #[derive(Clone, Debug)]
 pub(crate) struct Wish {
@@ -42,12 +45,13 @@ pub(crate) struct Wish {
     pub(crate) secret: Option<String>,
     pub(crate) description: Option<String>,
     pub(crate) metadata: Vec<(String, String)>,
+    pub(crate) reason: Option<String>,
     pub(crate) allow: bool,
 }
 
 impl Wish {
     pub(crate) fn to_new(&self) -> NewSubscription {
-        let Wish { name, url, events, enabled, secret, description, metadata, allow } =
+        let Wish { name, url, events, enabled, secret, description, metadata, reason, allow } =
             self.clone();
         let mut new = NewSubscription::new(name, url, events).allow_unknown_events(allow);
         if let Some(enabled) = enabled {
@@ -58,6 +62,9 @@ impl Wish {
         }
         if let Some(description) = description {
             new = new.description(description);
+        }
+        if let Some(reason) = reason {
+            new = new.disabled_reason(reason);
         }
         metadata.into_iter().fold(new, |new, (key, value)| new.metadata(key, value))
     }
@@ -72,6 +79,7 @@ pub(crate) enum Edit {
     Enabled(bool),
     Secret(String),
     Description(Option<String>),
+    Reason(Option<String>),
     Metadata(String, Option<String>),
     ClearMetadata,
     Allow(bool),
@@ -87,6 +95,8 @@ pub(crate) fn to_update(edits: &[Edit]) -> SubscriptionUpdate {
         Edit::Secret(secret) => update.secret(secret),
         Edit::Description(Some(text)) => update.description(text),
         Edit::Description(None) => update.clear_description(),
+        Edit::Reason(Some(text)) => update.disabled_reason(text),
+        Edit::Reason(None) => update.clear_disabled_reason(),
         Edit::Metadata(key, Some(value)) => update.metadata(key, value),
         Edit::Metadata(key, None) => update.remove_metadata(key),
         Edit::ClearMetadata => update.clear_metadata(),
@@ -105,6 +115,8 @@ pub(crate) struct Sub {
     pub(crate) secret: Option<String>,
     pub(crate) description: Option<String>,
     pub(crate) metadata: BTreeMap<String, String>,
+    pub(crate) reason: Option<String>,
+    pub(crate) disabled: Option<u64>,
     pub(crate) created: u64,
     pub(crate) updated: u64,
     pub(crate) revision: u64,
@@ -173,16 +185,20 @@ impl Naive {
         fault(wish.secret.as_deref().is_some_and(is_bad), "secret");
         fault(wish.description.as_deref().is_some_and(is_bad), "description");
         fault(wish.metadata.iter().any(|(key, _)| is_bad(key)), "metadata");
+        let enabled = wish.enabled.unwrap_or(true);
+        fault(wish.reason.as_deref().is_some_and(|text| enabled || is_bad(text)), "disabledReason");
         let events = self.events(&wish.events, &[], wish.allow, &mut faults);
         let sub = Sub {
             id: None,
             name: wish.name.clone(),
             url: wish.url.clone(),
             events,
-            enabled: wish.enabled.unwrap_or(true),
+            enabled,
             secret: wish.secret.clone(),
             description: wish.description.clone(),
             metadata: wish.metadata.iter().cloned().collect(),
+            reason: wish.reason.clone(),
+            disabled: (!enabled).then_some(now),
             created: now,
             updated: now,
             revision: 1,
@@ -239,6 +255,7 @@ impl Naive {
         };
         let (mut after, mut allow, mut events) = (before.clone(), false, None);
         let mut expected = before.revision;
+        let mut reason = None;
         for edit in edits.iter().cloned() {
             match edit {
                 Edit::Name(name) => after.name = name,
@@ -247,6 +264,7 @@ impl Naive {
                 Edit::Enabled(enabled) => after.enabled = enabled,
                 Edit::Secret(secret) => after.secret = Some(secret),
                 Edit::Description(description) => after.description = description,
+                Edit::Reason(given) => reason = Some(given),
                 Edit::Metadata(key, Some(value)) => drop(after.metadata.insert(key, value)),
                 Edit::Metadata(key, None) => drop(after.metadata.remove(&key)),
                 Edit::ClearMetadata => after.metadata.clear(),
@@ -268,6 +286,14 @@ impl Naive {
         fault(after.secret.as_deref().is_some_and(is_bad), "secret");
         fault(after.description.as_deref().is_some_and(is_bad), "description");
         fault(after.metadata.keys().any(|key| is_bad(key)), "metadata");
+        let stated = reason.as_ref().and_then(Option::as_deref);
+        fault(stated.is_some_and(|text| after.enabled || is_bad(text)), "disabledReason");
+        after.reason = if after.enabled { None } else { reason.unwrap_or(after.reason) };
+        after.disabled = match (after.enabled, before.enabled) {
+            (true, _) => None,
+            (false, true) => Some(now),
+            (false, false) => before.disabled,
+        };
         if !faults.is_empty() {
             return refusal(ErrorKind::Invalid, faults);
         }
