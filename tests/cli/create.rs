@@ -23,6 +23,7 @@ fn create_takes_every_field_and_the_secret_from_a_file_or_stdin() {
 {
   "createdAt": "[TIME]",
   "description": "d",
+  "disabledAt": "[TIME]",
   "enabled": false,
   "events": [
     "order.*",
@@ -41,6 +42,27 @@ fn create_takes_every_field_and_the_secret_from_a_file_or_stdin() {
 }
 
 "#]]);
+    scratch
+        .run("create d https://d.example/ * --disabled --reason paused --json --reveal")
+        .answers(str![[r#"
+{
+  "createdAt": "[TIME]",
+  "disabledAt": "[TIME]",
+  "disabledReason": "paused",
+  "enabled": false,
+  "events": [
+    "*"
+  ],
+  "name": "d",
+  "revision": 1,
+  "secret": "[SECRET]",
+  "subscriptionId": "[ID]",
+  "updatedAt": "[TIME]",
+  "url": "https://d.example/"
+}
+
+"#]]);
+    scratch.run("create e https://e.example/ * --reason paused").code(2);
     scratch.write("secret.txt", SECRET);
     let created = scratch.run("create b https://a.example/ order.* --secret-file secret.txt");
     assert!(created.code(0).stdout().contains(SECRET));

@@ -56,7 +56,7 @@ nobody gets user.login.v1
 fn explain_lists_who_has_a_matching_pattern() {
     let scratch = Scratch::new();
     scratch.run("explain user.login.v1").answers(str![[r#"
-[ID]	bi	disabled	*.v1
+[ID]	bi	disabled	*.v1	
 
 "#]]);
     scratch.run("explain user.login.v1 --json").answers(str![[r#"
@@ -106,7 +106,7 @@ event	order.paid
 subscription	bi
 id	[ID]
 receives	no
-why	disabled
+why	disabled since [TIME]
 why	no pattern matches
 closest	orders.* (1 character differs)
 closest	*.v1 (3 characters differ)
@@ -124,6 +124,7 @@ closest	*.v1 (3 characters differ)
       "pattern": "*.v1"
     }
   ],
+  "disabledAt": "[TIME]",
   "enabled": false,
   "eventType": "order.paid",
   "name": "bi",
@@ -142,8 +143,41 @@ event	user.login.v1
 subscription	bi
 id	[ID]
 receives	no
-why	disabled
+why	disabled since [TIME]
 matching	*.v1
+
+"#]]);
+    scratch.run_args(["disable", "bi", "--reason", "410 Gone"]).code(0);
+    scratch.run("explain user.login.v1").answers(str![[r#"
+[ID]	bi	disabled	*.v1	410 Gone
+
+"#]]);
+    scratch.run("explain user.login.v1 bi").answers(str![[r#"
+event	user.login.v1
+subscription	bi
+id	[ID]
+receives	no
+why	disabled since [TIME]: 410 Gone
+matching	*.v1
+
+"#]]);
+    scratch.run("explain user.login.v1 bi --json").answers(str![[r#"
+{
+  "closest": [],
+  "disabledAt": "[TIME]",
+  "disabledReason": "410 Gone",
+  "enabled": false,
+  "eventType": "user.login.v1",
+  "name": "bi",
+  "patterns": [
+    "*.v1"
+  ],
+  "reasons": [
+    "disabled"
+  ],
+  "receives": false,
+  "subscriptionId": "[ID]"
+}
 
 "#]]);
     scratch.run("explain user.login.v1 crm --json").answers(str![[r#"
@@ -228,7 +262,7 @@ nothing found
 "#]],
     );
     let connection = rusqlite::Connection::open(scratch.path("reg.db")).unwrap();
-    connection.execute_batch("PRAGMA foreign_keys = OFF; DELETE FROM secret").unwrap();
+    connection.execute_batch("DELETE FROM _webhook_registry_secret").unwrap();
     let damaged = scratch.run("check").code(1).stdout();
     assert!(damaged.lines().all(|line| line.starts_with("finding\t")), "{damaged}");
     assert!(!scratch.json("check")["findings"].as_array().unwrap().is_empty());

@@ -8,13 +8,13 @@ use crate::support::Scratch;
 fn the_matrix_has_a_line_for_each_mark() {
     let scratch = Scratch::new();
     scratch.run("matrix").answers(str![[r#"
-order.paid	[ID]	crm	enabled	order.*
-order.refunded	[ID]	crm	enabled	order.*
-user.login.v1	[ID]	bi	disabled	*.v1
+order.paid	[ID]	crm	enabled	order.*	
+order.refunded	[ID]	crm	enabled	order.*	
+user.login.v1	[ID]	bi	disabled	*.v1	
 
 "#]]);
     scratch.run("matrix user.*").answers(str![[r#"
-user.login.v1	[ID]	bi	disabled	*.v1
+user.login.v1	[ID]	bi	disabled	*.v1	
 
 "#]]);
     scratch.run("matrix user.* --json").answers(str![[r#"

@@ -62,6 +62,7 @@ fn the_page_renders_filters_fits_a_telephone_and_makes_no_request() {
     for n in 0..20 {
         scratch.run(&format!("create filler-{n} https://a.example/ order.paid")).code(0);
     }
+    scratch.run_args(["disable", "bi", "--reason", "<b>410\"</b>"]).code(0);
     scratch.run("matrix --html matrix.html").code(0);
     let found = browse(browser, &scratch);
 
@@ -85,7 +86,7 @@ fn the_page_renders_filters_fits_a_telephone_and_makes_no_request() {
     assert_eq!(found["ran"], Value::Null);
     let marks = found["marks"].as_array().unwrap();
     assert_eq!(marks.len(), 2 + 1 + HOSTILE.len() + 20);
-    assert!(marks.contains(&json!("bi: *.v1")));
+    assert!(marks.contains(&json!("bi (disabled: <b>410\"</b>): *.v1")));
 }
 
 #[test]

@@ -81,8 +81,8 @@ deleted	[ID]
 
 "#]]);
     scratch.run("list").answers(str![[r#"
-[ID]	crm	enabled	https://other.example/	order.*
-[ID]	new	enabled	https://new.example/	*
+[ID]	crm	enabled	https://other.example/	order.*	
+[ID]	new	enabled	https://new.example/	*	
 
 "#]]);
     scratch.feed("apply - --prune", DECLARED).ends(

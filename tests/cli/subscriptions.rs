@@ -9,9 +9,9 @@ fn list_has_every_filter() {
     let scratch = Scratch::new();
     scratch.run("create ab https://ab.example/ order.paid --metadata team=x").code(0);
     scratch.run("list").answers(str![[r#"
-[ID]	crm	enabled	https://crm.example/hook	order.*
-[ID]	bi	disabled	https://bi.example/	orders.*, *.v1
-[ID]	ab	enabled	https://ab.example/	order.paid
+[ID]	crm	enabled	https://crm.example/hook	order.*	
+[ID]	bi	disabled	https://bi.example/	orders.*, *.v1	
+[ID]	ab	enabled	https://ab.example/	order.paid	
 
 "#]]);
     scratch.run("list --json").answers(str![[r#"
@@ -30,6 +30,7 @@ fn list_has_every_filter() {
   },
   {
     "createdAt": "[TIME]",
+    "disabledAt": "[TIME]",
     "enabled": false,
     "events": [
       "orders.*",
@@ -111,6 +112,7 @@ state	disabled
 url	https://bi.example/
 patterns	orders.*, *.v1
 event types	user.login.v1
+disabled since	[TIME]
 description	text
 metadata	a=b
 created	[TIME]
@@ -145,6 +147,7 @@ revision	2
   ],
   "createdAt": "[TIME]",
   "description": "text",
+  "disabledAt": "[TIME]",
   "enabled": false,
   "eventTypes": [
     "user.login.v1"
@@ -225,6 +228,7 @@ unchanged [ID] crm2
     scratch.feed("update crm2 --from - --json", r#"{"enabled": false}"#).answers(str![[r#"
 {
   "createdAt": "[TIME]",
+  "disabledAt": "[TIME]",
   "enabled": false,
   "events": [
     "order.paid"
@@ -294,7 +298,7 @@ For more information, try '--help'.
 }
 
 #[test]
-fn a_subscription_is_disabled_and_enabled() {
+fn a_subscription_is_disabled_with_a_reason_and_enabled() {
     let scratch = Scratch::new();
     scratch.run("disable crm").answers(str![[r#"
 disabled [ID] crm
@@ -302,6 +306,52 @@ disabled [ID] crm
 "#]]);
     scratch.run("disable crm").answers(str![[r#"
 unchanged [ID] crm
+
+"#]]);
+    scratch.run_args(["disable", "crm", "--reason", "410 Gone"]).answers(str![[r#"
+disabled [ID] crm
+
+"#]]);
+    scratch.run("list --disabled").answers(str![[r#"
+[ID]	crm	disabled	https://crm.example/hook	order.*	410 Gone
+[ID]	bi	disabled	https://bi.example/	orders.*, *.v1	
+
+"#]]);
+    scratch.run("show crm --changes 1").answers(str![[r#"
+id	[ID]
+name	crm
+state	disabled
+url	https://crm.example/hook
+patterns	order.*
+event types	order.paid, order.refunded
+reason	410 Gone
+disabled since	[TIME]
+created	[TIME]
+updated	[TIME]
+revision	3
+
+7	[TIME]	disabled	[ID]	disabledReason="410 Gone"
+
+"#]]);
+    scratch.run("disable crm --json").answers(str![[r#"
+{
+  "createdAt": "[TIME]",
+  "disabledAt": "[TIME]",
+  "disabledReason": "410 Gone",
+  "enabled": false,
+  "events": [
+    "order.*"
+  ],
+  "name": "crm",
+  "revision": 3,
+  "subscriptionId": "[ID]",
+  "updatedAt": "[TIME]",
+  "url": "https://crm.example/hook"
+}
+
+"#]]);
+    scratch.run("disable crm --reason=").refuses(str![[r#"
+error: disabledReason: a reason cannot be empty; leave it out where there is none
 
 "#]]);
     scratch.run("enable crm --json").answers(str![[r#"
@@ -312,7 +362,7 @@ unchanged [ID] crm
     "order.*"
   ],
   "name": "crm",
-  "revision": 3,
+  "revision": 4,
   "subscriptionId": "[ID]",
   "updatedAt": "[TIME]",
   "url": "https://crm.example/hook"

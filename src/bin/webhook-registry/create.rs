@@ -39,6 +39,9 @@ pub(crate) struct CreateArgs {
     /// Create the subscription disabled
     #[arg(long)]
     disabled: bool,
+    /// Why it is disabled
+    #[arg(long, value_name = "TEXT", requires = "disabled")]
+    reason: Option<String>,
     /// Accept event types that the catalog does not have yet
     #[arg(long)]
     allow_unknown_events: bool,
@@ -130,6 +133,9 @@ impl CreateArgs {
         }
         if self.disabled {
             new = new.enabled(false);
+        }
+        if let Some(reason) = self.reason {
+            new = new.disabled_reason(reason);
         }
         Ok(Documents::One(Box::new(new)))
     }

@@ -73,6 +73,9 @@ pub(crate) struct UpdateFields {
 pub(crate) struct DisableArgs {
     /// Name or id of the subscription
     name_or_id: String,
+    /// Why, for those who ask later; without it, an earlier reason stays
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -123,8 +126,11 @@ pub(crate) fn disable(
     out: &mut Output,
 ) -> Result<Outcome, Failure> {
     let subscription = session.find(&args.name_or_id)?;
-    let update = SubscriptionUpdate::new().enabled(false);
-    let updated = session.registry.update(subscription.id(), update)?;
+    let (registry, id) = (&session.registry, subscription.id());
+    let updated = match &args.reason {
+        Some(reason) => registry.disable(id, reason)?,
+        None => registry.update(id, SubscriptionUpdate::new().enabled(false))?,
+    };
     changed(&subscription, &updated, "disabled", out)
 }
 

@@ -103,10 +103,11 @@ pub(crate) fn explain(
                 Field::new(entry.name()).bold(),
                 state(entry.enabled()),
                 Field::new(joined(entry.patterns())),
+                Field::new(entry.disabled_reason().unwrap_or_default()),
             ]
         };
         let records = explanation.entries().iter().map(record);
-        out.records(["ID", "NAME", "STATE", "MATCHING PATTERNS"], records)?;
+        out.records(["ID", "NAME", "STATE", "MATCHING PATTERNS", "REASON"], records)?;
     }
     Ok(Outcome::Done)
 }

@@ -49,7 +49,7 @@ pub(crate) fn list(
         out.array(subscriptions)?;
         return Ok(Outcome::Done);
     }
-    let heading = ["ID", "NAME", "STATE", "URL", "EVENTS"];
+    let heading = ["ID", "NAME", "STATE", "URL", "EVENTS", "REASON"];
     if out.tables() {
         // The widths of the columns need all of them.
         let all: Vec<Subscription> = subscriptions.collect::<Result<_, _>>()?;
@@ -66,13 +66,14 @@ pub(crate) fn list(
     }
 }
 
-fn record(subscription: &Subscription) -> [Field; 5] {
+fn record(subscription: &Subscription) -> [Field; 6] {
     [
         Field::new(subscription.id().to_string()),
         Field::new(subscription.name()).bold(),
         state(subscription.enabled()),
         Field::new(subscription.url()),
         Field::new(joined(subscription.events())),
+        Field::new(subscription.disabled_reason().unwrap_or_default()),
     ]
 }
 

@@ -74,6 +74,12 @@ fn write_subscription(
         ("patterns", Field::new(joined(subscription.events()))),
         ("event types", Field::new(joined(event_types))),
     ];
+    if let Some(reason) = subscription.disabled_reason() {
+        fields.push(("reason", Field::new(reason)));
+    }
+    if let Some(at) = subscription.disabled_at() {
+        fields.push(("disabled since", Field::new(time(at))));
+    }
     if let Some(text) = subscription.description() {
         fields.push(("description", Field::new(text)));
     }

@@ -5,9 +5,9 @@ use webhook_registry::{EventPattern, Subscription, SubscriptionId};
 
 use crate::closest::distance;
 use crate::failure::{Failure, Outcome};
-use crate::output::{Field, Output, Tone, note, state};
+use crate::output::{Field, Output, Tone, note};
 use crate::session::Session;
-use crate::text::joined;
+use crate::text::{joined, time};
 
 /// The number of patterns that are shown when none matches.
 const CLOSEST: usize = 3;
@@ -44,6 +44,10 @@ struct Verdict<'a> {
     subscription_id: SubscriptionId,
     name: &'a str,
     enabled: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disabled_reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disabled_at: Option<String>,
     receives: bool,
     /// Why it does not receive the event.
     reasons: Vec<Reason>,
@@ -87,11 +91,27 @@ impl<'a> Verdict<'a> {
             subscription_id: subscription.id(),
             name: subscription.name(),
             enabled: subscription.enabled(),
+            disabled_reason: subscription.disabled_reason(),
+            disabled_at: subscription.disabled_at().map(time),
             receives: reasons.is_empty(),
             reasons,
             patterns,
             closest,
         }
+    }
+
+    /// Returns since when it is disabled, and the reason.
+    fn disabled(&self) -> String {
+        let mut text = "disabled".to_owned();
+        if let Some(at) = &self.disabled_at {
+            text.push_str(" since ");
+            text.push_str(at);
+        }
+        if let Some(reason) = self.disabled_reason {
+            text.push_str(": ");
+            text.push_str(reason);
+        }
+        text
     }
 
     fn fields(&self) -> Vec<(&'static str, Field)> {
@@ -108,7 +128,7 @@ impl<'a> Verdict<'a> {
         ];
         for reason in &self.reasons {
             let why = match reason {
-                Reason::Disabled => state(false),
+                Reason::Disabled => Field::new(self.disabled()).colored(Tone::Warning),
                 Reason::NoMatchingPattern => Field::new("no pattern matches"),
             };
             fields.push(("why", why));

@@ -15,6 +15,19 @@ pub(super) const DISABLED: &str = "○";
 pub(super) struct Column {
     pub(super) name: String,
     pub(super) enabled: bool,
+    /// Why it is disabled, or empty.
+    pub(super) reason: String,
+}
+
+impl Column {
+    /// Returns the name, with the reason for being disabled.
+    pub(super) fn label(&self) -> String {
+        match (self.enabled, self.reason.as_str()) {
+            (true, _) => self.name.clone(),
+            (false, "") => format!("{} (disabled)", self.name),
+            (false, reason) => format!("{} (disabled: {reason})", self.name),
+        }
+    }
 }
 
 pub(super) struct Matrix {
@@ -33,6 +46,7 @@ impl Matrix {
             columns.entry(entry.subscription_id()).or_insert_with(|| Column {
                 name: entry.name().to_owned(),
                 enabled: entry.enabled(),
+                reason: entry.disabled_reason().unwrap_or_default().to_owned(),
             });
         }
         Ok(Matrix { columns, rows })

@@ -33,7 +33,10 @@ pub(super) fn page(matrix: &Matrix) -> String {
     for (id, column) in &matrix.columns {
         let class = if column.enabled { "" } else { " class=\"off\"" };
         let name = escaped(&column.name);
-        page.push_str(&format!("<th scope=\"col\" title=\"{id}\"{class}><span>{name}</span></th>"));
+        let title = escaped(&format!("{} {id}", column.label()));
+        page.push_str(&format!(
+            "<th scope=\"col\" title=\"{title}\"{class}><span>{name}</span></th>"
+        ));
     }
     page.push_str("</tr></thead>\n<tbody>\n");
     for row in &matrix.rows {
@@ -46,7 +49,7 @@ pub(super) fn page(matrix: &Matrix) -> String {
                 continue;
             };
             let (class, mark) = if entry.enabled() { ("on", ENABLED) } else { ("off", DISABLED) };
-            let title = format!("{}: {}", column.name, joined(entry.patterns()));
+            let title = format!("{}: {}", column.label(), joined(entry.patterns()));
             page.push_str(&format!(
                 "<td class=\"{class}\" title=\"{}\">{mark}</td>",
                 escaped(&title)

@@ -66,9 +66,10 @@ fn lines(row: &Explanation, out: &mut Output) -> Result<(), Failure> {
             Field::new(entry.name()),
             state(entry.enabled()),
             Field::new(joined(entry.patterns())),
+            Field::new(entry.disabled_reason().unwrap_or_default()),
         ]
     };
-    let heading = ["EVENT TYPE", "ID", "NAME", "STATE", "PATTERNS"];
+    let heading = ["EVENT TYPE", "ID", "NAME", "STATE", "PATTERNS", "REASON"];
     out.records(heading, row.entries().iter().map(record))?;
     Ok(())
 }
@@ -111,9 +112,10 @@ fn table(matrix: &Matrix, out: &mut Output) -> Result<(), Failure> {
                 Field::new(&column.name),
                 Field::new(id.to_string()),
                 state(column.enabled),
+                Field::new(&column.reason),
             ]
         });
-        out.records(["COLUMN", "NAME", "ID", "STATE"], legend)?;
+        out.records(["COLUMN", "NAME", "ID", "STATE", "REASON"], legend)?;
     }
     Ok(())
 }
