@@ -132,6 +132,20 @@ fn follow_prints_the_changes_of_another_process_in_order() {
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }
 
+#[cfg(unix)]
+#[test]
+fn follow_ends_when_its_reader_has_gone_also_without_a_change() {
+    let scratch = Scratch::new();
+    let mut follower = scratch.spawn("changes --after 0 --follow");
+    let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
+    assert!(lines.next().unwrap().unwrap().starts_with("1\t"));
+    assert!(follower.try_wait().unwrap().is_none());
+    drop(lines);
+    let output = follower.wait_with_output().unwrap();
+    assert!(output.status.success(), "{:?}", output.status);
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
 #[test]
 fn follow_begins_with_the_next_change() {
     let scratch = Scratch::new();

@@ -1,6 +1,5 @@
 //! `changes`: the history, once or live.
 
-use std::thread;
 use std::time::Duration;
 
 use clap::Args;
@@ -8,6 +7,7 @@ use webhook_registry::{Change, ChangeKind, ErrorKind, Registry};
 
 use crate::failure::{Failure, Outcome};
 use crate::output::{Field, Output, Tone};
+use crate::reader;
 use crate::session::Session;
 use crate::text::time;
 
@@ -61,7 +61,7 @@ pub(crate) fn changes(
     Ok(Outcome::Done)
 }
 
-/// Prints new changes until the reader has gone or the program is ended.
+/// Prints new changes until the reader has gone, or the program is ended.
 fn follow(registry: &Registry, mut after: u64, out: &mut Output) -> Result<Outcome, Failure> {
     loop {
         // A handle of one owner skips the numbers of others, so the last number may have no change.
@@ -80,7 +80,7 @@ fn follow(registry: &Registry, mut after: u64, out: &mut Output) -> Result<Outco
         out.flush()?;
         after = after.max(last);
         while registry.last_change()? == after {
-            thread::sleep(INTERVAL);
+            reader::wait(INTERVAL)?;
         }
     }
 }

@@ -16,6 +16,7 @@ mod input;
 mod list;
 mod matrix;
 mod output;
+mod reader;
 mod reconcile;
 mod secrets;
 mod session;
