@@ -18,6 +18,7 @@ mod changes;
 mod create;
 mod explain;
 mod matrix;
+mod measured;
 mod page;
 mod pipes;
 mod reconcile;

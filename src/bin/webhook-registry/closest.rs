@@ -3,12 +3,23 @@
 use webhook_registry::EventPattern;
 
 /// One part of a pattern.
-#[derive(Clone, Copy, Debug)]
-enum Token<'a> {
+#[derive(Debug)]
+enum Token {
     /// `*`
     Any,
-    /// A character, `?`, or a class such as `[a-z]`.
-    One(&'a str),
+    Character(char),
+    /// `?`, or a class such as `[a-z]`, which the library judges.
+    OneOf(EventPattern),
+}
+
+impl Token {
+    fn takes(&self, character: char) -> bool {
+        match self {
+            Token::Any => true,
+            Token::Character(own) => *own == character,
+            Token::OneOf(pattern) => pattern.matches(character.encode_utf8(&mut [0; 4])),
+        }
+    }
 }
 
 /// Returns the number of characters that have to be inserted, removed or replaced in an event type
@@ -28,11 +39,11 @@ pub(crate) fn distance(pattern: &EventPattern, event_type: &str) -> usize {
             let best = match token {
                 // `*` takes nothing, or one more character.
                 Token::Any => left.map_or(up, |left| left.min(up)),
-                Token::One(one) => {
+                Token::Character(_) | Token::OneOf(_) => {
                     let character = at.checked_sub(1).and_then(|at| characters.get(at));
                     let replaced = match (diagonal, character) {
                         (Some(diagonal), Some(&character)) => {
-                            diagonal.saturating_add(usize::from(!takes(one, character)))
+                            diagonal.saturating_add(usize::from(!token.takes(character)))
                         }
                         _ => usize::MAX,
                     };
@@ -49,21 +60,18 @@ pub(crate) fn distance(pattern: &EventPattern, event_type: &str) -> usize {
     row.last().copied().unwrap_or_default()
 }
 
-/// Returns whether a token matches a character. A class is judged by the library.
-fn takes(token: &str, character: char) -> bool {
-    token
-        .parse::<EventPattern>()
-        .is_ok_and(|token| token.matches(character.encode_utf8(&mut [0; 4])))
-}
-
-fn tokens(pattern: &str) -> impl Iterator<Item = Token<'_>> {
+fn tokens(pattern: &str) -> impl Iterator<Item = Token> {
     let mut rest = pattern;
     std::iter::from_fn(move || {
         let first = rest.chars().next()?;
         let end = if first == '[' { rest.find(']')?.checked_add(1)? } else { first.len_utf8() };
         let (token, after) = rest.split_at_checked(end)?;
         rest = after;
-        Some(if token == "*" { Token::Any } else { Token::One(token) })
+        Some(match first {
+            '*' => Token::Any,
+            '?' | '[' => Token::OneOf(token.parse().ok()?),
+            character => Token::Character(character),
+        })
     })
 }
 
