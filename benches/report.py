@@ -59,6 +59,7 @@ BOUNDS = [
     ("dispatch/memory", "registry", "hashmap", "≤", 1.6, 1.1),
     ("dispatch/exclusive", "registry", "hashmap", "≤", 1.6, 1.1),
     ("dispatch/shared", "registry", "data_version", "≤", 1.15, 1.03),
+    ("dispatch/subscriber_by_id", "subscriber", "get", "≤", 1.2, None),
     ("dispatch/threads", "one", "two", "≥", 1.8, 2.0),
     ("dispatch/threads", "data_version_two", "shared_two", "≥", 0.9, None),
     ("dispatch/threads", "shared_one", "shared_two", None, None, 1.5),

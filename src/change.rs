@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde_json::Value;
@@ -6,7 +7,7 @@ use serde_json::Value;
 use crate::event_type::{EventType, is_name};
 use crate::id::SubscriptionId;
 use crate::pattern::EventPattern;
-use crate::subscription::{StoredParts, SubscriptionFields};
+use crate::subscription::{StoredParts, SubscriptionFields, check_owner};
 use crate::time::Millis;
 
 /// One entry of the history: a call's change to one subscription or event type.
@@ -18,6 +19,7 @@ pub struct Change {
     pub(crate) at: Millis,
     pub(crate) kind: ChangeKind,
     pub(crate) subject: String,
+    pub(crate) owner: Option<Arc<str>>,
     pub(crate) fields: Vec<FieldChange>,
 }
 
@@ -42,6 +44,11 @@ impl Change {
         &self.subject
     }
 
+    /// Returns the owner of the subscription. `None` if it has none, and for an event type.
+    pub fn owner(&self) -> Option<&str> {
+        self.owner.as_deref()
+    }
+
     /// Returns the fields that differ, by JSON key.
     ///
     /// A change that creates, deletes, registers or removes lists every field that has a value. The
@@ -53,7 +60,7 @@ impl Change {
 
     /// Returns whether the subject and the fields of a stored change meet the rules for new values.
     pub(crate) fn keeps_rules(&self) -> bool {
-        let Change { sequence: _, at: _, kind, subject, fields } = self;
+        let Change { sequence: _, at: _, kind, subject, owner, fields } = self;
         let names_subject = if kind.is_of_event_type() {
             is_name(subject)
         } else {
@@ -62,7 +69,11 @@ impl Change {
         let once = |(at, field): (usize, &FieldChange)| {
             fields.iter().take(at).all(|f| f.name != field.name)
         };
+        let names_owner = owner
+            .as_deref()
+            .is_none_or(|owner| !kind.is_of_event_type() && check_owner(owner).is_ok());
         names_subject
+            && names_owner
             && fields.iter().enumerate().all(once)
             && fields.iter().all(|field| field.keeps_rules(kind.is_of_event_type()))
     }

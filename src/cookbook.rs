@@ -1,4 +1,10 @@
-// The programs use the feature `test-util`. Hidden lines would hide that from a reader who pastes
-// them, so the doctests need the feature; the documentation does not.
-#![cfg_attr(any(not(doctest), feature = "test-util"), doc = include_str!("cookbook.md"))]
-#![cfg_attr(all(doctest, not(feature = "test-util")), doc = "Whole programs for common tasks.")]
+// The programs use the features `signing` and `test-util`. Hidden lines would hide that from a
+// reader who pastes them, so the doctests need the features; the documentation does not.
+#![cfg_attr(
+    any(not(doctest), all(feature = "signing", feature = "test-util")),
+    doc = include_str!("cookbook.md")
+)]
+#![cfg_attr(
+    all(doctest, not(all(feature = "signing", feature = "test-util"))),
+    doc = "Whole programs for common tasks."
+)]

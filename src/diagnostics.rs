@@ -5,11 +5,12 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::collections::btree_map::{BTreeMap, Entry};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::pattern::EventPattern;
 use crate::report::{Finding, Report, SubscriptionLabel};
-use crate::secret::IssuedSecret;
+use crate::secret::{IssuedSecret, MIN_KEY};
 use crate::subscription::Subscription;
 use crate::time::Millis;
 use crate::url_policy;
@@ -104,8 +105,8 @@ impl PatternMatches {
 pub(crate) struct Diagnostics<'m> {
     matches: &'m PatternMatches,
     now: Millis,
-    /// The enabled subscriptions by their normalized URL.
-    url_groups: BTreeMap<String, Vec<UrlGroupMember>>,
+    /// The enabled subscriptions by their owner and their normalized URL.
+    url_groups: BTreeMap<(Option<Arc<str>>, String), Vec<UrlGroupMember>>,
 }
 
 /// An enabled subscription, and the positions of its patterns in [`PatternMatches`].
@@ -134,33 +135,47 @@ impl<'m> Diagnostics<'m> {
             let message = "its URL is plain http, which the network can read and change; use https";
             report.push_advice(Finding::new(label, message));
         }
-        self.check_age(report, label, secrets);
+        self.check_secret(report, label, secrets);
         let position = |pattern: &EventPattern| self.matches.positions.get(pattern.as_str());
         let patterns: Vec<usize> =
             subscription.events().iter().filter_map(position).copied().collect();
         self.check_patterns(report, label, &patterns);
         if subscription.enabled() {
             let member = UrlGroupMember { label: label.clone(), patterns };
-            self.url_groups.entry(url).or_default().push(member);
+            let owner = subscription.owner.clone();
+            self.url_groups.entry((owner, url)).or_default().push(member);
         }
     }
 
-    fn check_age(&self, report: &mut Report, label: &SubscriptionLabel, secrets: &[IssuedSecret]) {
-        let is_old = |secret: &&IssuedSecret| secret.created_at.plus(OLD) < self.now;
-        if let Some(IssuedSecret { created_at, .. }) = secrets.first().filter(is_old) {
+    /// Adds the advice about the current secret, which is the newest.
+    fn check_secret(
+        &self,
+        report: &mut Report,
+        label: &SubscriptionLabel,
+        secrets: &[IssuedSecret],
+    ) {
+        let Some(IssuedSecret { secret, created_at, expires_at: _ }) = secrets.first() else {
+            return;
+        };
+        if created_at.plus(OLD) < self.now {
             let message = format!(
                 "its secret is more than a year old (since {created_at}); replace it with \
                  rotate_secret"
             );
             report.push_advice(Finding::new(label, message));
         }
-        if let Some(secret) = secrets.first().map(IssuedSecret::secret)
-            && secret.looks_hexadecimal()
-        {
+        let length = secret.key().len();
+        if length < MIN_KEY {
             let message = format!(
-                "its secret is written in hexadecimal digits, but is read as base64 of {} bytes; \
-                 if hexadecimal is meant, write the same bytes in base64 with rotate_secret",
-                secret.key().len()
+                "its secret has {length} bytes, fewer than {MIN_KEY}, which are easier to guess; \
+                 replace it with rotate_secret"
+            );
+            report.push_advice(Finding::new(label, message));
+        }
+        if secret.looks_hexadecimal() {
+            let message = format!(
+                "its secret is written in hexadecimal digits, but is read as base64 of {length} \
+                 bytes; if hexadecimal is meant, write the same bytes in base64 with rotate_secret"
             );
             report.push_advice(Finding::new(label, message));
         }
@@ -194,7 +209,8 @@ impl<'m> Diagnostics<'m> {
         }
     }
 
-    /// Adds the advice about enabled subscriptions that get the same event at the same URL. Each is
+    /// Adds the advice about enabled subscriptions of one owner that get the same event at the same
+    /// URL. An event is delivered to one owner, so others do not matter. Each is
     /// reported once, together with the earliest subscription that it shares an event with.
     pub(crate) fn finish(self, report: &mut Report) {
         let Diagnostics { matches, now: _, url_groups } = self;

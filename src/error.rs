@@ -17,8 +17,35 @@ const MAX_SHOWN: usize = 10;
 /// The error of every call: a [kind](Error::kind) to branch on, a message for people, and for
 /// invalid input one [`Problem`] for each field.
 ///
+/// | kind | when | HTTP |
+/// |---|---|---:|
+/// | [Invalid] | the input breaks a rule | 422 |
+/// | [NotFound] | nothing has that id or name | 404 |
+/// | [Conflict] | the state forbids the change | 409 |
+/// | [LimitReached] | too many subscriptions | 409 |
+/// | [Gone] | the history starts later | 410 |
+/// | [ReadOnly] | opened only for reading | 403 |
+/// | [Busy] | locked past the timeout | 503 |
+/// | [Incompatible] | another file, version or key | 500 |
+/// | [Corrupt] | the file is damaged | 500 |
+/// | [Storage] | disk, permission or I/O | 500 |
+///
+/// [LimitReached]: ErrorKind::LimitReached
+/// [Invalid]: ErrorKind::Invalid
+/// [NotFound]: ErrorKind::NotFound
+/// [Conflict]: ErrorKind::Conflict
+/// [Gone]: ErrorKind::Gone
+/// [ReadOnly]: ErrorKind::ReadOnly
+/// [Busy]: ErrorKind::Busy
+/// [Incompatible]: ErrorKind::Incompatible
+/// [Corrupt]: ErrorKind::Corrupt
+/// [Storage]: ErrorKind::Storage
+///
+/// [`ErrorKind::http_status`] returns the status, and [`Error::to_problem`] the body of a response.
+///
 /// An `Error` has the size of a pointer, and is `Send`, `Sync` and `'static`. No message contains a
-/// secret.
+/// secret. Where a message gives the reason in words of its own, [`source`](StdError::source) has
+/// the error of the operating system or of SQLite.
 ///
 /// ```
 /// use webhook_registry::{ErrorKind, NewSubscription, Registry};
@@ -64,25 +91,18 @@ pub enum ErrorKind {
     Storage,
     /// The requested part of the history was removed, or never belonged to this file.
     Gone,
+    /// The call would leave more subscriptions than
+    /// [`max_subscriptions`](crate::RegistryOptions::max_subscriptions) allows.
+    LimitReached,
 }
 
 impl ErrorKind {
-    /// Returns the HTTP status for an error of this kind.
-    ///
-    /// | kind | status |
-    /// |---|---:|
-    /// | `Invalid` | 422 |
-    /// | `NotFound` | 404 |
-    /// | `Conflict` | 409 |
-    /// | `Gone` | 410 |
-    /// | `ReadOnly` | 403 |
-    /// | `Busy` | 503 |
-    /// | `Incompatible`, `Corrupt`, `Storage` | 500 |
+    /// Returns the HTTP status for an error of this kind, as the table of [`Error`] lists it.
     pub fn http_status(self) -> u16 {
         match self {
             ErrorKind::Invalid => 422,
             ErrorKind::NotFound => 404,
-            ErrorKind::Conflict => 409,
+            ErrorKind::Conflict | ErrorKind::LimitReached => 409,
             ErrorKind::Gone => 410,
             ErrorKind::ReadOnly => 403,
             ErrorKind::Busy => 503,
@@ -97,6 +117,7 @@ impl ErrorKind {
             ErrorKind::Invalid => "Invalid input",
             ErrorKind::NotFound => "Not found",
             ErrorKind::Conflict => "Conflict",
+            ErrorKind::LimitReached => "Limit reached",
             ErrorKind::Gone => "No longer available",
             ErrorKind::ReadOnly => "Read-only",
             ErrorKind::Busy => "Temporarily unavailable",

@@ -195,6 +195,7 @@ fn subscription(secret: Option<Value>) -> Value {
         "enabled": {"type": "boolean"},
         "description": description(),
         "metadata": metadata(),
+        "owner": name(),
         "disabledReason": disabled_reason(),
         "disabledAt": time(),
         "createdAt": time(),

@@ -22,15 +22,16 @@
 //!
 //! | task | start at |
 //! |---|---|
-//! | open a registry | [`Registry::open`], [`RegistryOptions`] |
-//! | fill the catalog | [`Registry::register_event_types`], [`Catalog`] |
-//! | subscribe | [`Registry::create`], [`NewSubscription`] |
-//! | find the subscribers of an event | [`Registry::subscribers`] |
-//! | see why, or why not | [`Registry::explain`], [`Registry::check`] |
-//! | declare all subscriptions | [`Registry::ensure`], [`Registry::plan`] |
-//! | replace a secret | [`Registry::rotate_secret`], [`Rotation`] |
-//! | read the history | [`Registry::changes`], [`Change`] |
-//! | copy | [`Registry::backup`], [`Registry::export`] |
+//! | open a registry | [`open`](Registry::open), [`options`](Registry::options) |
+//! | fill the catalog | [`register_event_types`](Registry::register_event_types), [`Catalog`] |
+//! | subscribe | [`create`](Registry::create), [`NewSubscription`] |
+//! | find subscribers | [`subscribers`](Registry::subscribers) |
+//! | see why | [`explain`](Registry::explain), [`check`](Registry::check) |
+//! | deliver to one | [`subscriber`](Registry::subscriber) |
+//! | declare all | [`ensure`](Registry::ensure), [`plan`](Registry::plan) |
+//! | replace a secret | [`rotate_secret`](Registry::rotate_secret) |
+//! | read the history | [`changes`](Registry::changes) |
+//! | copy | [`backup`](Registry::backup), [`export`](Registry::export) |
 //! | restrict the URLs | [`UrlPolicy`] |
 //! | handle errors | [`Error`], [`ErrorKind`] |
 //!
@@ -147,6 +148,7 @@ mod plan;
 mod random;
 mod registry;
 mod report;
+mod scope;
 mod secret;
 mod serialize;
 mod store;

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use crate::time::Millis;
 
 /// A clock for tests of expiry, which moves only when the test moves it. A clone shares its time.
+/// Requires the feature `test-util`.
 ///
 /// # Examples
 ///

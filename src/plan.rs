@@ -2,6 +2,7 @@ use std::fmt;
 
 use crate::error::visible;
 use crate::id::SubscriptionId;
+use crate::scope::Scope;
 use crate::subscription::{Created, NewSubscription, Subscription};
 
 /// The result of [`Registry::ensure`](crate::Registry::ensure).
@@ -55,7 +56,13 @@ pub struct Plan {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Basis {
     pub(crate) file: Vec<u8>,
+    pub(crate) scope: Scope,
+    /// The newest change of the file.
     pub(crate) last_change: u64,
+    /// The newest change of a subscription of the scope. None where there was no subscription.
+    pub(crate) owner_change: Option<u64>,
+    /// The newest change of an event type.
+    pub(crate) catalog_change: u64,
 }
 
 /// The change that a step makes.

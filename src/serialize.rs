@@ -24,14 +24,17 @@ impl Serialize for Explanation {
 
 /// # JSON
 ///
-/// `{"subscriptionId": …, "name": …, "enabled": …, "disabledReason": …, "patterns": […]}`, without
-/// the reason where there is none.
+/// `{"subscriptionId": …, "name": …, "enabled": …, "owner": …, "disabledReason": …, "patterns":
+/// […]}`, without the owner and the reason where there is none.
 impl Serialize for ExplanationEntry {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut object = serializer.serialize_map(None)?;
         object.serialize_entry("subscriptionId", &self.subscription_id())?;
         object.serialize_entry("name", self.name())?;
         object.serialize_entry("enabled", &self.enabled())?;
+        if let Some(owner) = self.owner() {
+            object.serialize_entry("owner", owner)?;
+        }
         if let Some(reason) = self.disabled_reason() {
             object.serialize_entry("disabledReason", reason)?;
         }
@@ -42,15 +45,19 @@ impl Serialize for ExplanationEntry {
 
 /// # JSON
 ///
-/// `{"sequence": …, "at": …, "kind": …, "subject": …, "fields": […]}`, with the time in RFC 3339.
+/// `{"sequence": …, "at": …, "kind": …, "subject": …, "owner": …, "fields": […]}`, with the time in
+/// RFC 3339.
 impl Serialize for Change {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Change { sequence, at, kind, subject, fields } = self;
-        let mut object = serializer.serialize_map(Some(5))?;
+        let Change { sequence, at, kind, subject, owner, fields } = self;
+        let mut object = serializer.serialize_map(None)?;
         object.serialize_entry("sequence", sequence)?;
         object.serialize_entry("at", at)?;
         object.serialize_entry("kind", kind)?;
         object.serialize_entry("subject", subject)?;
+        if let Some(owner) = owner {
+            object.serialize_entry("owner", owner.as_ref())?;
+        }
         object.serialize_entry("fields", fields)?;
         object.end()
     }

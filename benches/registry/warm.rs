@@ -6,11 +6,12 @@ use std::sync::{Arc, Barrier, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use webhook_registry::Registry;
+use webhook_registry::{ListQuery, Registry, SubscriptionId};
 
+use crate::common::data::Random;
 use crate::common::rows::SubscriberRow;
 use crate::common::{Baseline, Dataset, Pair, Synchronous, in_memory};
-use crate::{Asked, Bench, rows};
+use crate::{Asked, Bench, in_turns, rows, timed};
 
 type Map = RwLock<HashMap<String, Arc<[SubscriberRow]>>>;
 
@@ -18,6 +19,7 @@ pub(crate) fn all(bench: &mut Bench) {
     memory(bench);
     exclusive(bench);
     shared(bench);
+    by_id(bench);
     threads(bench);
 }
 
@@ -78,6 +80,42 @@ fn shared(bench: &mut Bench) {
         bencher.iter(|| registry.subscribers(asked.next()).unwrap())
     });
     group.bench_function("data_version", |bencher| bencher.iter(|| baseline.data_version()));
+}
+
+/// The time for a subscription with its secrets, by its id, against that for its fields alone.
+fn by_id(bench: &mut Bench) {
+    const GROUP: &str = "dispatch/subscriber_by_id";
+    if !bench.run.wants(GROUP) {
+        return;
+    }
+    let files = bench.mixed_files("100k", 100_000);
+    let registry = Registry::open(&files.registry).unwrap();
+    let mut ids: Vec<SubscriptionId> =
+        registry.iter(ListQuery::new()).map(|found| found.unwrap().id()).collect();
+    Random::new(4).shuffle(&mut ids);
+    ids.truncate(256);
+    for &id in &ids {
+        let subscriber = registry.subscriber(id).unwrap().unwrap();
+        let subscription = registry.get(id).unwrap().unwrap();
+        let name_and_url = (subscription.name(), subscription.url());
+        assert_eq!((subscriber.name(), subscriber.url()), name_and_url);
+        assert_eq!(subscriber.secrets().count(), 1);
+    }
+    let (mut asked, mut got) = (ids.iter().cycle(), ids.iter().cycle());
+    let mut group = bench.group(GROUP);
+    in_turns(
+        &mut group,
+        [
+            ("subscriber", &mut || {
+                let &id = asked.next().unwrap();
+                timed(|| registry.subscriber(id).unwrap())
+            }),
+            ("get", &mut || {
+                let &id = got.next().unwrap();
+                timed(|| registry.get(id).unwrap())
+            }),
+        ],
+    );
 }
 
 /// The time that all threads together take for one look-up.

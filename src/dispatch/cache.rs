@@ -22,21 +22,18 @@
 //! shards in between, and an old answer would get into a shard that has just been emptied.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::fmt;
-use std::mem;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use super::pool::Pool;
+use super::question::{Question, SharedKey};
 use super::subscriber::Subscriber;
 use super::subscribers::Subscribers;
 
 /// The limit of the cache in bytes, as [`Subscriber::bytes`] counts them. An answer that would
 /// exceed it empties the cache first.
 const MAX_BYTES: usize = 96 << 20;
-
-/// The size of an answer without its list: its keys and counts in the pool and in a shard.
-const ANSWER_BYTES: usize = 256;
 
 const SHARDS: usize = 16;
 
@@ -51,26 +48,7 @@ pub(crate) struct DispatchCache {
 #[repr(align(128))]
 struct Shard {
     version: u64,
-    answers: HashMap<Arc<str>, Subscribers>,
-}
-
-/// Every cached answer of one version of the file.
-#[derive(Default)]
-struct Pool {
-    version: u64,
-    answers: HashMap<Arc<str>, Arc<[Subscriber]>>,
-    /// The subscribers of all answers by their positions.
-    subscribers: HashMap<i64, Subscriber>,
-    bytes: usize,
-    previous: PreviousAnswers,
-}
-
-/// The answers of the last earlier version that had any. New answers are built from them, after
-/// each subscriber has been compared with the file.
-#[derive(Default)]
-struct PreviousAnswers {
-    answers: HashMap<Arc<str>, Arc<[Subscriber]>>,
-    bytes: usize,
+    answers: HashMap<SharedKey, Subscribers>,
 }
 
 impl DispatchCache {
@@ -79,11 +57,11 @@ impl DispatchCache {
     }
 
     /// Returns the answer of exactly this version, if it is cached.
-    pub(crate) fn get(&self, version: u64, event_type: &str) -> Option<Subscribers> {
+    pub(crate) fn get(&self, version: u64, question: Question<'_>) -> Option<Subscribers> {
         {
             let shard = self.shard()?.read().unwrap_or_else(PoisonError::into_inner);
             if shard.version == version
-                && let Some(answer) = shard.answers.get(event_type)
+                && let Some(answer) = shard.answers.get(question.as_key())
             {
                 return Some(answer.clone());
             }
@@ -92,8 +70,8 @@ impl DispatchCache {
         if pool.version != version {
             return None;
         }
-        let (name, list) = pool.answers.get_key_value(event_type)?;
-        Some(self.insert_into_shard(version, name.clone(), list.clone()))
+        let (key, list) = pool.answers.get_key_value(question.as_key())?;
+        Some(self.insert_into_shard(version, key.clone(), list.clone()))
     }
 
     /// Returns whether any answer of this version holds a
@@ -110,20 +88,24 @@ impl DispatchCache {
     }
 
     /// Returns the previous answer. Its entries must be revalidated before use.
-    pub(super) fn previous(&self, version: u64, event_type: &str) -> Option<Arc<[Subscriber]>> {
+    pub(super) fn previous(
+        &self,
+        version: u64,
+        question: Question<'_>,
+    ) -> Option<Arc<[Subscriber]>> {
         let pool = self.pool();
         let answers = if pool.version < version { &pool.answers } else { &pool.previous.answers };
-        answers.get(event_type).cloned()
+        answers.get(question.as_key()).cloned()
     }
 
     /// Caches an answer that was read after the file had this version, and returns it.
     pub(crate) fn insert(
         &self,
         version: u64,
-        event_type: &str,
+        question: Question<'_>,
         list: Vec<Subscriber>,
     ) -> Subscribers {
-        let (name, answer): (Arc<str>, Arc<[Subscriber]>) = (event_type.into(), list.into());
+        let (key, answer): (_, Arc<[Subscriber]>) = (SharedKey::new(question), list.into());
         // Declared before the lock, so that it is dropped after it: freeing a whole cache takes
         // long, and nobody has to wait for that.
         let mut removed = Vec::new();
@@ -135,20 +117,20 @@ impl DispatchCache {
             self.empty_shards();
             removed.push(pool.start_version(version));
         }
-        pool.add(&name, &answer);
+        pool.add(&key, &answer);
         if pool.total_bytes() > self.max_bytes {
             removed.push(pool.remove_previous());
         }
         if pool.total_bytes() > self.max_bytes {
             self.empty_shards();
             removed.push(pool.empty());
-            pool.add(&name, &answer);
+            pool.add(&key, &answer);
         }
         if pool.total_bytes() > self.max_bytes {
             removed.push(pool.empty());
             return Subscribers::new(answer);
         }
-        let cached = self.insert_into_shard(version, name, answer);
+        let cached = self.insert_into_shard(version, key, answer);
         drop(pool);
         cached
     }
@@ -158,7 +140,7 @@ impl DispatchCache {
     fn insert_into_shard(
         &self,
         version: u64,
-        name: Arc<str>,
+        key: SharedKey,
         list: Arc<[Subscriber]>,
     ) -> Subscribers {
         let answer = Subscribers::new(list);
@@ -168,7 +150,7 @@ impl DispatchCache {
                 shard.answers.clear();
                 shard.version = version;
             }
-            shard.answers.insert(name, answer.clone());
+            shard.answers.insert(key, answer.clone());
         }
         answer
     }
@@ -194,42 +176,6 @@ impl DispatchCache {
     }
 }
 
-impl Pool {
-    /// Starts a version that has only the previous answers. Returns what is no longer needed.
-    fn start_version(&mut self, version: u64) -> Pool {
-        let old = mem::replace(self, Pool { version, ..Pool::default() });
-        self.previous = PreviousAnswers { answers: old.answers, bytes: old.bytes };
-        Pool { subscribers: old.subscribers, previous: old.previous, ..Pool::default() }
-    }
-
-    /// Removes everything but the version, and returns it.
-    fn empty(&mut self) -> Pool {
-        let version = self.version;
-        mem::replace(self, Pool { version, ..Pool::default() })
-    }
-
-    fn remove_previous(&mut self) -> Pool {
-        Pool { previous: mem::take(&mut self.previous), ..Pool::default() }
-    }
-
-    fn add(&mut self, name: &Arc<str>, answer: &Arc<[Subscriber]>) {
-        self.answers.insert(name.clone(), answer.clone());
-        let mut bytes = [ANSWER_BYTES, name.len(), size_of_val(&**answer)].iter().sum::<usize>();
-        self.subscribers.reserve(answer.len());
-        for subscriber in &**answer {
-            if let Entry::Vacant(free) = self.subscribers.entry(subscriber.fields().position) {
-                bytes = bytes.saturating_add(subscriber.bytes());
-                free.insert(subscriber.clone());
-            }
-        }
-        self.bytes = self.bytes.saturating_add(bytes);
-    }
-
-    fn total_bytes(&self) -> usize {
-        self.bytes.saturating_add(self.previous.bytes)
-    }
-}
-
 impl fmt::Debug for DispatchCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let pool = self.pool();
@@ -243,14 +189,21 @@ impl fmt::Debug for DispatchCache {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dispatch::pool::ANSWER_BYTES;
     use crate::dispatch::subscriber::SubscriberFields;
     use crate::id::SubscriptionId;
+    use crate::scope::Scope;
     use crate::secret::{IssuedSecret, SigningSecret};
     use crate::time::Clock;
+
+    fn ask(event_type: &str) -> Question<'_> {
+        Question { scope: &Scope::NoOwner, event_type }
+    }
 
     fn subscriber(position: i64) -> Subscriber {
         let fields = SubscriberFields {
             position,
+            owner: None,
             id: "01K9V3T0Z2B4C6D8E0F2G4H6J8".parse::<SubscriptionId>().unwrap(),
             name: format!("s{position}"),
             url: "https://example.com/".to_owned(),
@@ -273,42 +226,44 @@ mod tests {
         version: u64,
         event_type: &str,
     ) -> Option<Subscribers> {
-        std::thread::scope(|scope| scope.spawn(|| cache.get(version, event_type)).join().unwrap())
+        std::thread::scope(|scope| {
+            scope.spawn(|| cache.get(version, ask(event_type))).join().unwrap()
+        })
     }
 
     #[test]
     fn an_answer_is_returned_for_its_version_only() {
         let cache = DispatchCache::new();
-        cache.insert(1, "a", vec![subscriber(1)]);
-        assert_eq!(names(cache.get(1, "a")), Some(vec!["s1".to_owned()]));
-        assert_eq!(names(cache.get(0, "a")), None);
-        assert_eq!(names(cache.get(2, "a")), None);
-        cache.insert(2, "b", vec![subscriber(2)]);
-        assert_eq!(names(cache.get(1, "a")), None);
-        assert_eq!(names(cache.get(2, "a")), None);
-        assert_eq!(names(cache.get(2, "b")), Some(vec!["s2".to_owned()]));
+        cache.insert(1, ask("a"), vec![subscriber(1)]);
+        assert_eq!(names(cache.get(1, ask("a"))), Some(vec!["s1".to_owned()]));
+        assert_eq!(names(cache.get(0, ask("a"))), None);
+        assert_eq!(names(cache.get(2, ask("a"))), None);
+        cache.insert(2, ask("b"), vec![subscriber(2)]);
+        assert_eq!(names(cache.get(1, ask("a"))), None);
+        assert_eq!(names(cache.get(2, ask("a"))), None);
+        assert_eq!(names(cache.get(2, ask("b"))), Some(vec!["s2".to_owned()]));
     }
 
     #[test]
     fn a_late_answer_of_an_earlier_version_is_not_cached() {
         let cache = DispatchCache::new();
-        cache.insert(2, "a", vec![subscriber(2)]);
+        cache.insert(2, ask("a"), vec![subscriber(2)]);
         assert_eq!(
-            names(Some(cache.insert(1, "a", vec![subscriber(1)]))),
+            names(Some(cache.insert(1, ask("a"), vec![subscriber(1)]))),
             Some(vec!["s1".to_owned()])
         );
-        assert_eq!(names(cache.get(1, "a")), None);
-        assert_eq!(names(cache.get(2, "a")), Some(vec!["s2".to_owned()]));
+        assert_eq!(names(cache.get(1, ask("a"))), None);
+        assert_eq!(names(cache.get(2, ask("a"))), Some(vec!["s2".to_owned()]));
     }
 
     #[test]
     fn another_thread_gets_the_same_list_and_not_a_copy() {
         let cache = DispatchCache::new();
-        let here = cache.insert(1, "a", vec![subscriber(1)]);
+        let here = cache.insert(1, ask("a"), vec![subscriber(1)]);
         let there = get_from_another_thread(&cache, 1, "a").unwrap();
         assert!(std::ptr::eq(&raw const *here, &raw const *there));
         assert!(
-            here.is_clone_of(&cache.get(1, "a").unwrap()),
+            here.is_clone_of(&cache.get(1, ask("a")).unwrap()),
             "the pointer is made once for a thread"
         );
     }
@@ -318,6 +273,7 @@ mod tests {
         let heavy = |position: i64| {
             let fields = SubscriberFields {
                 position,
+                owner: None,
                 id: "01K9V3T0Z2B4C6D8E0F2G4H6J8".parse::<SubscriptionId>().unwrap(),
                 name: "n".repeat(text),
                 url: "u".repeat(text),
@@ -335,7 +291,7 @@ mod tests {
         let cache = DispatchCache::new();
         let bytes_of = |event_type: &str, list| {
             let before = cache.pool().bytes;
-            cache.insert(1, event_type, list);
+            cache.insert(1, ask(event_type), list);
             cache.pool().bytes - before
         };
         let (none, some) = (bytes_of("a", heavy(1..2, 0)), bytes_of("b", heavy(2..3, 10_000)));
@@ -352,7 +308,7 @@ mod tests {
             .sum::<usize>();
         assert!((keys..keys + 500).contains(&(secret.bytes() - heavy(4..5, 0)[0].bytes())));
         // Another version starts with nothing.
-        cache.insert(2, "a", heavy(1..2, 0));
+        cache.insert(2, ask("a"), heavy(1..2, 0));
         assert_eq!(cache.pool().bytes, none);
     }
 
@@ -360,7 +316,7 @@ mod tests {
     fn a_subscriber_is_found_by_its_position_in_its_version_only() {
         let cache = DispatchCache::new();
         assert!(!cache.has_subscribers(0));
-        cache.insert(1, "a", vec![subscriber(1), subscriber(2)]);
+        cache.insert(1, ask("a"), vec![subscriber(1), subscriber(2)]);
         assert_eq!([0, 1, 2].map(|version| cache.has_subscribers(version)), [false, true, false]);
         let known = |version, position| {
             cache.subscriber(version, position).map(|found| found.name().to_owned())
@@ -371,9 +327,9 @@ mod tests {
         assert_eq!(known(2, 2), None);
         // The first one stays, so that all answers share it.
         let first = cache.subscriber(1, 1).unwrap();
-        cache.insert(1, "b", vec![subscriber(1)]);
+        cache.insert(1, ask("b"), vec![subscriber(1)]);
         assert!(cache.subscriber(1, 1).unwrap().is_clone_of(&first));
-        cache.insert(2, "b", vec![subscriber(1)]);
+        cache.insert(2, ask("b"), vec![subscriber(1)]);
         assert_eq!(known(1, 2), None);
         assert_eq!(known(2, 2), None);
     }
@@ -381,22 +337,23 @@ mod tests {
     #[test]
     fn only_the_answers_of_the_last_version_are_previous_answers() {
         let cache = DispatchCache::new();
-        let previous =
-            |version, event_type: &str| cache.previous(version, event_type).map(|list| list.len());
-        cache.insert(1, "a", vec![subscriber(1)]);
+        let previous = |version, event_type: &str| {
+            cache.previous(version, ask(event_type)).map(|list| list.len())
+        };
+        cache.insert(1, ask("a"), vec![subscriber(1)]);
         assert_eq!(previous(1, "a"), None, "it is of this version");
         assert_eq!(previous(2, "a"), Some(1));
-        cache.insert(2, "b", vec![subscriber(1), subscriber(2)]);
+        cache.insert(2, ask("b"), vec![subscriber(1), subscriber(2)]);
         assert_eq!((previous(2, "a"), previous(2, "b")), (Some(1), None));
-        cache.insert(5, "c", vec![subscriber(1)]);
+        cache.insert(5, ask("c"), vec![subscriber(1)]);
         assert_eq!((previous(5, "a"), previous(5, "b")), (None, Some(2)));
     }
 
     #[test]
     fn what_a_new_version_removes_is_returned_so_that_it_is_freed_without_the_lock() {
         let cache = DispatchCache::new();
-        cache.insert(1, "a", vec![subscriber(1)]);
-        cache.insert(2, "b", vec![subscriber(2), subscriber(3)]);
+        cache.insert(1, ask("a"), vec![subscriber(1)]);
+        cache.insert(2, ask("b"), vec![subscriber(2), subscriber(3)]);
         let old = cache.pool().start_version(3);
         assert_eq!((old.subscribers.len(), old.previous.answers.len()), (2, 1));
     }
@@ -404,16 +361,16 @@ mod tests {
     #[test]
     fn previous_answers_count_and_are_removed_first() {
         let measured = DispatchCache::new();
-        measured.insert(1, "a", vec![subscriber(1)]);
+        measured.insert(1, ask("a"), vec![subscriber(1)]);
         let bytes = measured.pool().bytes;
         let cache = DispatchCache { max_bytes: 2 * bytes, ..DispatchCache::new() };
-        cache.insert(1, "a", vec![subscriber(1)]);
-        cache.insert(2, "b", vec![subscriber(2)]);
+        cache.insert(1, ask("a"), vec![subscriber(1)]);
+        cache.insert(2, ask("b"), vec![subscriber(2)]);
         assert_eq!(cache.pool().total_bytes(), 2 * bytes);
-        assert!(cache.previous(2, "a").is_some() && cache.get(2, "b").is_some());
-        cache.insert(2, "c", vec![subscriber(3)]);
-        assert!(cache.previous(2, "a").is_none());
-        assert!(cache.get(2, "b").is_some() && cache.get(2, "c").is_some());
+        assert!(cache.previous(2, ask("a")).is_some() && cache.get(2, ask("b")).is_some());
+        cache.insert(2, ask("c"), vec![subscriber(3)]);
+        assert!(cache.previous(2, ask("a")).is_none());
+        assert!(cache.get(2, ask("b")).is_some() && cache.get(2, ask("c")).is_some());
         assert_eq!(cache.pool().total_bytes(), 2 * bytes);
     }
 
@@ -422,28 +379,28 @@ mod tests {
         let one = subscriber(1);
         let bytes = one.bytes() + size_of::<Subscriber>() + ANSWER_BYTES + 1;
         let cache = DispatchCache { max_bytes: 2 * bytes, ..DispatchCache::new() };
-        cache.insert(1, "a", vec![one]);
-        cache.insert(1, "b", vec![subscriber(2)]);
-        assert!(cache.get(1, "a").is_some() && cache.get(1, "b").is_some());
-        cache.insert(1, "c", vec![subscriber(3)]);
-        assert!(cache.get(1, "a").is_none() && cache.get(1, "b").is_none());
-        assert!(cache.get(1, "c").is_some());
+        cache.insert(1, ask("a"), vec![one]);
+        cache.insert(1, ask("b"), vec![subscriber(2)]);
+        assert!(cache.get(1, ask("a")).is_some() && cache.get(1, ask("b")).is_some());
+        cache.insert(1, ask("c"), vec![subscriber(3)]);
+        assert!(cache.get(1, ask("a")).is_none() && cache.get(1, ask("b")).is_none());
+        assert!(cache.get(1, ask("c")).is_some());
         assert!(
             get_from_another_thread(&cache, 1, "c").is_some()
                 && get_from_another_thread(&cache, 0, "c").is_none()
         );
-        let large = cache.insert(1, "d", (10..20).map(subscriber).collect());
+        let large = cache.insert(1, ask("d"), (10..20).map(subscriber).collect());
         assert_eq!(large.len(), 10);
-        assert!(cache.get(1, "d").is_none());
+        assert!(cache.get(1, ask("d")).is_none());
         assert!(cache.pool().bytes <= cache.max_bytes);
         assert_eq!(format!("{cache:?}"), "DispatchCache { answers: 0, bytes: 0 }");
         // An answer that just fits is cached, also where everything else has to go.
         let measured = DispatchCache::new();
-        measured.insert(1, "a", vec![subscriber(1)]);
+        measured.insert(1, ask("a"), vec![subscriber(1)]);
         let cache = DispatchCache { max_bytes: measured.pool().bytes, ..DispatchCache::new() };
-        cache.insert(1, "a", vec![subscriber(1)]);
-        assert!(cache.get(1, "a").is_some());
-        cache.insert(1, "b", vec![subscriber(2)]);
-        assert!(cache.get(1, "a").is_none() && cache.get(1, "b").is_some());
+        cache.insert(1, ask("a"), vec![subscriber(1)]);
+        assert!(cache.get(1, ask("a")).is_some());
+        cache.insert(1, ask("b"), vec![subscriber(2)]);
+        assert!(cache.get(1, ask("a")).is_none() && cache.get(1, ask("b")).is_some());
     }
 }

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::Arc;
 
 use crate::error::visible;
 use crate::id::SubscriptionId;
@@ -23,6 +24,7 @@ pub struct ExplanationEntry {
     subscription_id: SubscriptionId,
     name: String,
     enabled: bool,
+    owner: Option<Arc<str>>,
     disabled_reason: Option<String>,
     patterns: Vec<EventPattern>,
 }
@@ -30,8 +32,15 @@ pub struct ExplanationEntry {
 impl Explanation {
     pub(crate) fn new(event_type: &str, routes: Vec<RouteRow>) -> Explanation {
         let entry = |row| {
-            let RouteRow { id, name, enabled, disabled_reason, patterns } = row;
-            ExplanationEntry { subscription_id: id, name, enabled, disabled_reason, patterns }
+            let RouteRow { id, name, enabled, owner, disabled_reason, patterns } = row;
+            ExplanationEntry {
+                subscription_id: id,
+                name,
+                enabled,
+                owner,
+                disabled_reason,
+                patterns,
+            }
         };
         Explanation {
             event_type: event_type.to_owned(),
@@ -67,6 +76,11 @@ impl ExplanationEntry {
         self.enabled
     }
 
+    /// Returns the subscription's owner, if it has one.
+    pub fn owner(&self) -> Option<&str> {
+        self.owner.as_deref()
+    }
+
     /// Returns the reason why the subscription is disabled, if it is and one was given.
     pub fn disabled_reason(&self) -> Option<&str> {
         self.disabled_reason.as_deref()
@@ -93,6 +107,7 @@ impl fmt::Display for Explanation {
                 subscription_id: _,
                 name: _,
                 enabled,
+                owner: _,
                 disabled_reason,
                 patterns,
             } = entry;

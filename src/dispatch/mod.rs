@@ -1,5 +1,7 @@
 mod cache;
 mod explain;
+mod pool;
+mod question;
 mod revalidation;
 mod row_group;
 #[cfg(feature = "signing")]
@@ -9,6 +11,7 @@ mod subscribers;
 
 pub(crate) use cache::DispatchCache;
 pub use explain::{Explanation, ExplanationEntry};
+pub(crate) use question::Question;
 pub(crate) use revalidation::{Revalidated, Revalidation, read_subscriber};
 #[cfg(feature = "signing")]
 pub use signature::Signature;

@@ -14,6 +14,7 @@
 use std::sync::Arc;
 
 use super::cache::DispatchCache;
+use super::question::Question;
 use super::row_group::RowGroup;
 use super::subscriber::Subscriber;
 use crate::error::Result;
@@ -38,8 +39,8 @@ pub(crate) struct Revalidated {
 
 impl<'c> Revalidation<'c> {
     /// Collects what the cache holds for an answer of this version.
-    pub(crate) fn new(cache: &'c DispatchCache, version: u64, event_type: &str) -> Self {
-        let previous = cache.previous(version, event_type).unwrap_or_default();
+    pub(crate) fn new(cache: &'c DispatchCache, version: u64, question: Question<'_>) -> Self {
+        let previous = cache.previous(version, question).unwrap_or_default();
         let shared = cache.has_subscribers(version).then_some((cache, version));
         Revalidation { previous, shared }
     }

@@ -76,12 +76,14 @@ impl<'p> RowGroup<'p> {
 
 /// Returns whether the first row of a subscriber holds the same values as before.
 fn is_unchanged(row: &SubscriberRow<'_>, previous: &SubscriberFields) -> Result<bool> {
-    let SubscriberFields { position: _, id, name, url, metadata, enabled, secrets } = previous;
+    let SubscriberFields { position: _, id, owner, name, url, metadata, enabled, secrets } =
+        previous;
     Ok(row.has_name(name)?
         && row.has_url(url)?
         && row.enabled()? == *enabled
         && row.has_secret(secrets.first())?
         && row.id()? == *id
+        && row.has_owner(owner.as_deref())?
         && row.metadata(*id)? == *metadata)
 }
 
@@ -93,6 +95,7 @@ fn decode(row: &SubscriberRow<'_>) -> Result<SubscriberFields> {
     Ok(SubscriberFields {
         position: row.position(),
         id,
+        owner: row.owner(id)?,
         name: name.to_owned(),
         url: url.to_owned(),
         metadata,

@@ -40,7 +40,7 @@ impl Signature {
     }
 
     /// Reads the three headers of a delivery. `get` returns the value of a header, and is called
-    /// with the names in lower case.
+    /// with the names in lower case. Requires the feature `signing`.
     ///
     /// # Errors
     ///
@@ -97,7 +97,8 @@ impl Signature {
     }
 
     /// Verifies that the payload was signed with this secret, at most `tolerance` before or after
-    /// `now`. Standard Webhooks suggests a tolerance of five minutes.
+    /// `now`. Standard Webhooks suggests a tolerance of five minutes. Requires the feature
+    /// `signing`.
     ///
     /// Every `v1` signature of the header is compared. A delivery that was signed with an old and a
     /// new secret is therefore valid with either. The comparison takes constant time, and no
@@ -161,7 +162,7 @@ fn check_message_id(message_id: &str) -> Result<(), &'static str> {
 
 impl Subscriber {
     /// Signs a delivery as [Standard Webhooks](https://www.standardwebhooks.com) 1.0 requires:
-    /// HMAC-SHA256 over `id.timestamp.payload`.
+    /// HMAC-SHA256 over `id.timestamp.payload`. Requires the feature `signing`.
     ///
     /// The header has one `v1,` signature for each live secret, newest first, separated by spaces.
     /// During an overlap, the delivery is therefore valid for a receiver with the old key and for

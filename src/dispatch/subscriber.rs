@@ -23,6 +23,7 @@ pub(super) struct SubscriberFields {
     /// The key of the subscription's row. It increases with the id.
     pub(super) position: i64,
     pub(super) id: SubscriptionId,
+    pub(super) owner: Option<Arc<str>>,
     pub(super) name: String,
     pub(super) url: String,
     pub(super) metadata: BTreeMap<String, String>,
@@ -44,8 +45,16 @@ impl Subscriber {
     pub(super) fn bytes(&self) -> usize {
         // What an allocator adds to each text and each table.
         const EACH: usize = 24;
-        let SubscriberFields { position: _, id: _, name, url, metadata, enabled: _, secrets } =
-            self.fields();
+        let SubscriberFields {
+            position: _,
+            id: _,
+            owner,
+            name,
+            url,
+            metadata,
+            enabled: _,
+            secrets,
+        } = self.fields();
         let entry = |(key, value): (&String, &String)| -> usize {
             [key.len(), value.len(), 4 * EACH].iter().sum()
         };
@@ -54,7 +63,8 @@ impl Subscriber {
             [secret.expose().len(), secret.key().len(), 4 * EACH].iter().sum()
         };
         let secrets: usize = secrets.iter().map(secret).sum();
-        [size_of::<Inner>(), 4 * EACH, name.len(), url.len(), metadata, secrets].iter().sum()
+        let owner = owner.as_ref().map_or(0, |owner| owner.len());
+        [size_of::<Inner>(), 4 * EACH, owner, name.len(), url.len(), metadata, secrets].iter().sum()
     }
 
     /// Returns whether both are clones of one value.
@@ -66,6 +76,11 @@ impl Subscriber {
     /// Returns the subscription's id.
     pub fn id(&self) -> SubscriptionId {
         self.fields().id
+    }
+
+    /// Returns the subscription's owner, if it has one.
+    pub fn owner(&self) -> Option<&str> {
+        self.fields().owner.as_deref()
     }
 
     /// Returns the subscription's name.
@@ -100,7 +115,7 @@ impl Subscriber {
 
 impl fmt::Debug for Subscriber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let SubscriberFields { position: _, id, name, url, metadata, enabled, secrets } =
+        let SubscriberFields { position: _, id, owner, name, url, metadata, enabled, secrets } =
             self.fields();
         f.debug_struct("Subscriber")
             .field("id", id)
@@ -108,6 +123,7 @@ impl fmt::Debug for Subscriber {
             .field("url", &url_policy::redacted(url))
             .field("metadata", metadata)
             .field("enabled", enabled)
+            .field("owner", owner)
             .field("secrets", secrets)
             .finish()
     }

@@ -39,6 +39,7 @@ pub struct Export {
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Exported {
     pub(super) id: String,
+    pub(super) owner: Option<String>,
     pub(super) fields: SubscriptionFields<String>,
     pub(super) disabled_at: Option<String>,
     pub(super) created_at: String,
@@ -58,10 +59,11 @@ pub(crate) struct ExportedSecret {
 impl Exported {
     /// Returns the entry of a subscription and its secrets, newest first.
     pub(crate) fn new(subscription: Subscription, secrets: Vec<IssuedSecret>) -> Exported {
-        let Subscription { id, fields, disabled_at, created_at, updated_at, revision } =
+        let Subscription { id, owner, fields, disabled_at, created_at, updated_at, revision } =
             subscription;
         Exported {
             id: id.to_string(),
+            owner: owner.as_deref().map(str::to_owned),
             fields: fields.into_unvalidated(),
             disabled_at: disabled_at.map(|since| since.to_string()),
             created_at: created_at.to_string(),
@@ -107,10 +109,14 @@ impl Serialize for Export {
 
 impl Serialize for Exported {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Exported { id, fields, disabled_at, created_at, updated_at, revision, secrets } = self;
+        let Exported { id, owner, fields, disabled_at, created_at, updated_at, revision, secrets } =
+            self;
         let mut object = serializer.serialize_map(None)?;
         object.serialize_entry("subscriptionId", id)?;
         fields.serialize_entries(&mut object, None)?;
+        if let Some(owner) = owner {
+            object.serialize_entry("owner", owner)?;
+        }
         fields.serialize_disabled(&mut object, disabled_at.as_ref())?;
         object.serialize_entry("createdAt", created_at)?;
         object.serialize_entry("updatedAt", updated_at)?;

@@ -128,6 +128,7 @@ impl JsonObject for Exported {
         "secrets",
         "description",
         "metadata",
+        "owner",
         "disabledReason",
         "disabledAt",
     ];
@@ -151,6 +152,7 @@ impl JsonObject for Exported {
             "secrets" => self.secrets = value.read()?,
             "description" => self.fields.description = value.nullable()?,
             "metadata" => self.fields.metadata = value.nullable()?.unwrap_or_default(),
+            "owner" => self.owner = value.nullable()?,
             "disabledReason" => self.fields.disabled_reason = value.nullable()?,
             _ => self.disabled_at = value.nullable()?,
         }

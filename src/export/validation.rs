@@ -6,7 +6,7 @@ use crate::event_type::EventType;
 use crate::id::SubscriptionId;
 use crate::secret::{IssuedSecret, MAX_OLD, SigningSecret};
 use crate::subscription::{
-    Draft, ListProblems, Rejection, Rules, Subscription, Validated, check_disabled_at,
+    Draft, ListProblems, Rejection, Rules, Subscription, Validated, check_disabled_at, check_owner,
 };
 use crate::time::Millis;
 
@@ -52,8 +52,10 @@ impl Export {
         }
         let mut found: Vec<Problem> = in_list("eventTypes", problems).collect();
 
-        let names = subscriptions.iter().map(|exported| exported.fields.name.as_str());
-        let mut problems = ListProblems::new(names);
+        let names = subscriptions
+            .iter()
+            .map(|exported| (exported.owner.as_deref(), exported.fields.name.as_str()));
+        let mut problems = ListProblems::within(names);
         let (mut valid_subscriptions, mut last_id) =
             (Vec::with_capacity(subscriptions.len()), None);
         for (index, exported) in subscriptions.into_iter().enumerate() {
@@ -90,7 +92,8 @@ impl Exported {
         last_id: &mut Option<SubscriptionId>,
         rules: &Rules,
     ) -> Validated<ImportedSubscription> {
-        let Exported { id, fields, disabled_at, created_at, updated_at, revision, secrets } = self;
+        let Exported { id, owner, fields, disabled_at, created_at, updated_at, revision, secrets } =
+            self;
         let enabled = fields.enabled;
         let mut problems = Vec::new();
         let id = validate_id(&id, last_id, &mut problems);
@@ -103,6 +106,9 @@ impl Exported {
             }
             Err(failed) => return Err(failed),
         };
+        if let Some(Err(why)) = owner.as_deref().map(check_owner) {
+            problems.push(Problem::new("owner", why));
+        }
         let disabled_at = validate_disabled_at(disabled_at, enabled, &mut problems);
         let created_at = validate_time("createdAt", &created_at, &mut problems);
         let updated_at = validate_time("updatedAt", &updated_at, &mut problems);
@@ -113,10 +119,18 @@ impl Exported {
         let secrets = validate_secrets(secrets, rules.min_secret_bytes, &mut problems);
         match (id, fields, created_at, updated_at) {
             (Some(id), Some(fields), Some(created_at), Some(updated_at)) if problems.is_empty() => {
+                let owner = owner.map(Into::into);
                 let disabled_at =
                     if enabled { None } else { Some(disabled_at.unwrap_or(updated_at)) };
-                let subscription =
-                    Subscription { id, fields, disabled_at, created_at, updated_at, revision };
+                let subscription = Subscription {
+                    id,
+                    owner,
+                    fields,
+                    disabled_at,
+                    created_at,
+                    updated_at,
+                    revision,
+                };
                 Ok(ImportedSubscription { subscription, secrets })
             }
             _ => Err(Rejection::Problems(problems)),

@@ -22,6 +22,8 @@ impl Registry {
     ///
     /// # Errors
     ///
+    /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `owner`: the handle is limited to an
+    ///   owner.
     /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `path`: there is a file already, or
     ///   a `-wal` or `-journal` of a former file, which SQLite would take for that of the copy.
     /// - [`ErrorKind::Storage`](crate::ErrorKind::Storage): the folder is missing, the disk is
@@ -45,13 +47,15 @@ impl Registry {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn backup(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.require_whole_file()?;
         self.inner.store.backup(&absolute(path.as_ref())?)
     }
 
-    /// Copies the registry into memory.
+    /// Copies the registry into memory. Requires the feature `test-util`.
     ///
     /// The fork is a snapshot and can be written to, even if the original is read-only. Changes to
-    /// one are not visible in the other. The fork has the clock and the rules of the original.
+    /// one are not visible in the other. The fork has the clock and the rules of the original. A
+    /// fork that is made through a handle of every owner is such a handle too.
     ///
     /// A test can set up one registry and give each case a fork, which takes little more than
     /// copying the bytes. A fork of a [deterministic](crate::RegistryOptions::deterministic)
@@ -63,6 +67,8 @@ impl Registry {
     ///
     /// # Errors
     ///
+    /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `owner`: the handle is limited to an
+    ///   owner.
     /// - [`ErrorKind::Storage`](crate::ErrorKind::Storage): memory runs out.
     ///
     /// # Examples
@@ -80,7 +86,9 @@ impl Registry {
     #[cfg(feature = "test-util")]
     #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
     pub fn fork(&self) -> Result<Registry> {
+        self.require_whole_file()?;
         let super::handle::Inner { store, cache: _, clock, rules } = &*self.inner;
-        Ok(Registry::new(store.fork()?, clock.clone(), rules.clone()))
+        let fork = Registry::new(store.fork()?, clock.clone(), rules.clone());
+        Ok(Registry { scope: self.scope.clone(), ..fork })
     }
 }

@@ -23,12 +23,14 @@ impl Registry {
     ///
     /// [Advice](Report::advice) is about valid data:
     ///
-    /// - two enabled subscriptions receive the same event at the same URL;
+    /// - two enabled subscriptions of one owner, or without an owner, receive the same event at the
+    ///   same URL;
     /// - a pattern matches no event type today, or none that another pattern of its subscription
     ///   does not match;
     /// - a URL is plain `http`;
     /// - a trigger, index, view or foreign key of another program acts on the registry's tables;
-    /// - a secret is more than a year old by the registry's clock;
+    /// - a current secret is more than a year old by the registry's clock, has fewer than 32 bytes,
+    ///   or is written in hexadecimal digits, which are read as base64;
     /// - the registry has a file, and the linked SQLite has the WAL-reset bug (3.7.0 to 3.51.2,
     ///   except 3.44.6 and later 3.44, and 3.50.7 and later 3.50). The registry's own checkpoints
     ///   avoid the bug.
@@ -40,6 +42,8 @@ impl Registry {
     ///
     /// # Errors
     ///
+    /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `owner`: the handle is limited to an
+    ///   owner.
     /// - [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt): even the list of tables cannot be read.
     /// - [`ErrorKind::Storage`](crate::ErrorKind::Storage): the disk cannot be read. This is no
     ///   finding, because restoring a backup would not help.
@@ -63,7 +67,7 @@ impl Registry {
     /// ```
     pub fn check(&self) -> Result<Report> {
         let now = self.inner.clock.now();
-        self.read(|tx| {
+        self.read_file(|tx| {
             let mut report = Report::default();
             tx.check_file(&mut report)?;
             let matches = tx.check_catalog(&mut report)?;

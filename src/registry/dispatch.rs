@@ -1,6 +1,6 @@
 use super::handle::{Inner, Registry, require_event_type};
 use crate::dispatch::{
-    Explanation, Revalidated, Revalidation, Subscriber, Subscribers, read_subscriber,
+    Explanation, Question, Revalidated, Revalidation, Subscriber, Subscribers, read_subscriber,
 };
 use crate::error::Result;
 use crate::id::SubscriptionId;
@@ -42,10 +42,11 @@ impl Registry {
     pub fn subscribers(&self, event_type: &str) -> Result<Subscribers> {
         let Inner { store, cache, .. } = &*self.inner;
         let version = store.version()?;
-        if let Some(answer) = cache.get(version, event_type) {
+        let question = Question { scope: &self.scope, event_type };
+        if let Some(answer) = cache.get(version, question) {
             return Ok(answer);
         }
-        let revalidation = Revalidation::new(cache, version, event_type);
+        let revalidation = Revalidation::new(cache, version, question);
         let Revalidated { list, shares } = self.read_subscribers(event_type, &revalidation)?;
         // The subscribers of other answers were read earlier. The file said the same at that moment
         // and at this one, unless its version has changed since. Then this answer would mix two
@@ -55,7 +56,7 @@ impl Registry {
             let Revalidated { list, .. } = self.read_subscribers(event_type, &uncached)?;
             return Ok(Subscribers::new(list.into()));
         }
-        Ok(cache.insert(version, event_type, list))
+        Ok(cache.insert(version, question, list))
     }
 
     /// Returns the subscription of an id with the data that a delivery needs, also a disabled one.

@@ -24,16 +24,18 @@ impl Registry {
     /// # Errors
     ///
     /// - [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly)
+    /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `owner`: the handle is limited to an
+    ///   owner.
     /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `name`, `description` or
     ///   `jsonSchema`: it is outside the [limits](EventType#limits).
     pub fn register_event_type(&self, event_type: impl Into<EventType>) -> Result<()> {
         let event_type = event_type.into();
-        self.write(|tx| {
+        self.write_file(|tx| {
             let (schema, problems) = event_type.validate();
             if !problems.is_empty() {
                 return Err(Error::invalid(problems));
             }
-            register(tx, self.inner.clock.now(), &event_type, schema.as_deref(), &tx.wildcards()?)
+            register(tx, self.inner.clock.now(), &event_type, schema.as_deref())
         })
     }
 
@@ -50,15 +52,14 @@ impl Registry {
         event_types: impl IntoIterator<Item = impl Into<EventType>>,
     ) -> Result<()> {
         let event_types: Vec<EventType> = event_types.into_iter().map(Into::into).collect();
-        self.write(|tx| {
+        self.write_file(|tx| {
             let schemas = validate_all(&event_types)?;
             let now = self.inner.clock.now();
-            let wildcards = tx.wildcards()?;
             let mut later_names = HashSet::new();
             let mut last_of_each: Vec<_> = event_types.iter().zip(&schemas).rev().collect();
             last_of_each.retain(|(event_type, _)| later_names.insert(event_type.name()));
             last_of_each.into_iter().rev().try_for_each(|(event_type, schema)| {
-                register(tx, now, event_type, schema.as_deref(), &wildcards)
+                register(tx, now, event_type, schema.as_deref())
             })
         })
     }
@@ -88,17 +89,19 @@ impl Registry {
     /// # Errors
     ///
     /// - [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly)
+    /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `owner`: the handle is limited to an
+    ///   owner.
     /// - [`ErrorKind::NotFound`](crate::ErrorKind::NotFound): the catalog has no such event type.
     /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `name`: subscriptions name the
     ///   event type literally. The message names at most ten of them and counts the others.
     pub fn remove_event_type(&self, name: &str) -> Result<()> {
-        self.write_or_suggest(|tx| {
+        self.write_file_or_suggest(|tx| {
             let Some(event_type) = tx.event_type(name)? else {
                 return Err(Error::no_event_type(name));
             };
             refuse_named(tx, name)?;
             tx.remove_event_type(name)?;
-            tx.record(self.inner.clock.now(), ChangeKind::EventTypeRemoved, name, || {
+            tx.record_event_type(self.inner.clock.now(), ChangeKind::EventTypeRemoved, name, || {
                 change::diff_event_type(Some(&event_type), None)
             })
         })
@@ -144,7 +147,6 @@ pub(super) fn register(
     now: Millis,
     event_type: &EventType,
     schema: Option<&str>,
-    wildcards: &[(i64, EventPattern)],
 ) -> Result<()> {
     // A damaged event type cannot be compared or put into the history. It is replaced.
     let (known, before) = match tx.event_type(event_type.name()) {
@@ -160,11 +162,11 @@ pub(super) fn register(
             ChangeKind::EventTypeReplaced
         }
         _ => {
-            tx.add_event_type(event_type, schema, wildcards)?;
+            tx.add_event_type(event_type, schema)?;
             ChangeKind::EventTypeRegistered
         }
     };
-    tx.record(now, kind, event_type.name(), || {
+    tx.record_event_type(now, kind, event_type.name(), || {
         change::diff_event_type(before.as_ref(), Some(event_type))
     })
 }

@@ -9,12 +9,14 @@ impl Registry {
     /// Returns everything that the registry contains as one document, **with every live secret as
     /// text**.
     ///
-    /// The history of changes is not part of it. The call also works in memory and read-only.
-    /// The document is built in memory, where it takes up to twice the size of the file.
+    /// It contains the subscriptions of every owner. The history of changes is not part of it. The
+    /// call also works in memory and read-only. The document is built in memory, where it takes up
+    /// to twice the size of the file.
     ///
     /// # Errors
     ///
-    /// Those of [every call](Registry#errors).
+    /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `owner`: the handle is limited to an
+    ///   owner.
     ///
     /// # Examples
     ///
@@ -33,7 +35,7 @@ impl Registry {
     /// ```
     pub fn export(&self) -> Result<Export> {
         let now = self.inner.clock.now();
-        self.read(|tx| {
+        self.read_file(|tx| {
             let mut subscriptions = Vec::new();
             tx.everything(|subscription, mut secrets| {
                 secrets.retain(|secret| secret.is_live(now));
@@ -45,8 +47,8 @@ impl Registry {
 
     /// Imports a document into an empty registry, all or nothing.
     ///
-    /// Order, ids, times, revisions, secrets and metadata are preserved. A disabled subscription
-    /// without `disabledAt` gets its `updatedAt`. This registry's
+    /// Order, ids, owners, times, revisions, secrets and metadata are preserved. A disabled
+    /// subscription without `disabledAt` gets its `updatedAt`. This registry's
     /// [`url_policy`](crate::RegistryOptions::url_policy) and
     /// [`min_secret_bytes`](crate::RegistryOptions::min_secret_bytes) apply. Patterns may name
     /// event types that the document does not contain. The history begins as if the event types had
@@ -55,17 +57,19 @@ impl Registry {
     /// # Errors
     ///
     /// - [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly)
+    /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `owner`: the handle is limited to an
+    ///   owner.
     /// - [`ErrorKind::Incompatible`](crate::ErrorKind::Incompatible): the document has the format
     ///   of a newer version, whatever else it contains.
     /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid): one problem for each field that breaks
     ///   a rule, as `subscriptions[3].url`. An enabled subscription with `disabledReason` or
-    ///   `disabledAt` breaks one. Ids have to increase and names have to be unique; the
-    ///   later entry has the problem. A revision is at most 2<sup>62</sup>, and an id must not be
-    ///   from the last two milliseconds that an id can express, so that further revisions and ids
-    ///   can follow.
+    ///   `disabledAt` breaks one. Ids have to increase and names have to be unique for each owner;
+    ///   the later entry has the problem. A revision is at most 2<sup>62</sup>, and an id must not
+    ///   be from the last two milliseconds that an id can express, so that further revisions and
+    ///   ids can follow.
     /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `registry`: it is not empty.
     pub fn import(&self, document: Export) -> Result<()> {
-        self.write(|tx| {
+        self.write_file(|tx| {
             let Import { event_types, subscriptions } = document.validate(&self.inner.rules)?;
             if !tx.is_empty()? || !tx.event_type_names()?.is_empty() {
                 return Err(Error::conflict_field(
@@ -75,9 +79,8 @@ impl Registry {
             }
             let now = self.inner.clock.now();
             tx.expect_changes(event_types.len().saturating_add(subscriptions.len()));
-            let wildcards = tx.wildcards()?;
             for ImportedEventType { event_type, schema } in &event_types {
-                event_types::register(tx, now, event_type, schema.as_deref(), &wildcards)?;
+                event_types::register(tx, now, event_type, schema.as_deref())?;
             }
             let (writer, mut inserter) = (SubscriptionWriter::new(tx, now), tx.inserter(None)?);
             for ImportedSubscription { subscription, secrets } in &subscriptions {

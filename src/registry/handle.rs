@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::dispatch::DispatchCache;
 use crate::error::{Error, Result};
+use crate::scope::Scope;
 use crate::store::{Read, Store, Write};
 use crate::subscription::Rules;
 use crate::time::Clock;
@@ -30,6 +31,7 @@ use crate::time::Clock;
 #[derive(Clone)]
 pub struct Registry {
     pub(super) inner: Arc<Inner>,
+    pub(super) scope: Scope,
 }
 
 /// The state that all clones of a registry share.
@@ -45,7 +47,7 @@ impl Registry {
         #[cfg(feature = "test-util")]
         let clock = store.entropy().seeded_state().and_then(|state| state.clock()).unwrap_or(clock);
         let inner = Inner { store, cache: DispatchCache::new(), clock, rules };
-        Registry { inner: Arc::new(inner) }
+        Registry { inner: Arc::new(inner), scope: Scope::NoOwner }
     }
 
     /// Returns the absolute path of the file, as it was when the file was opened. `None` in memory.
@@ -57,17 +59,58 @@ impl Registry {
 impl Registry {
     /// Reads in one transaction.
     pub(super) fn read<T>(&self, job: impl Fn(&Read<'_>) -> Result<T>) -> Result<T> {
-        self.inner.store.read(job)
+        self.inner.store.read(&self.scope, job)
     }
 
     /// Reads with a single statement, which needs no transaction around it.
     pub(super) fn read_autocommit<T>(&self, job: impl Fn(&Read<'_>) -> Result<T>) -> Result<T> {
-        self.inner.store.read_autocommit(job)
+        self.inner.store.read_autocommit(&self.scope, job)
     }
 
     /// Changes the file in one transaction.
     pub(super) fn write<T>(&self, job: impl FnOnce(&Write<'_>) -> Result<T>) -> Result<T> {
-        self.inner.store.write(job)
+        self.inner.store.write(&self.scope, job)
+    }
+
+    /// Refuses every change of a registry that is open for reading only.
+    pub(super) fn require_writable(&self) -> Result<()> {
+        if self.inner.store.is_read_only() { Err(Error::read_only()) } else { Ok(()) }
+    }
+
+    /// Refuses the handle of every owner, for a call that needs to know one.
+    pub(super) fn require_one_owner(&self) -> Result<()> {
+        match self.scope {
+            Scope::Every => Err(Error::invalid_field(
+                "owner",
+                "a handle of every owner does not say whose subscriptions are meant; \
+                 call for_owner, or use the registry itself for those without an owner",
+            )),
+            Scope::NoOwner | Scope::Owner(_) => Ok(()),
+        }
+    }
+
+    /// Refuses a handle that is limited to an owner, for a call that concerns the whole file.
+    pub(super) fn require_whole_file(&self) -> Result<()> {
+        match self.scope {
+            Scope::Owner(_) => Err(Error::invalid_field(
+                "owner",
+                "a handle that is limited to an owner cannot do this; use the registry itself",
+            )),
+            Scope::NoOwner | Scope::Every => Ok(()),
+        }
+    }
+
+    /// Reads everything that the file holds in one transaction.
+    pub(super) fn read_file<T>(&self, job: impl Fn(&Read<'_>) -> Result<T>) -> Result<T> {
+        self.require_whole_file()?;
+        self.inner.store.read(&Scope::Every, job)
+    }
+
+    /// Changes the file in one transaction, whose subscriptions they may be.
+    pub(super) fn write_file<T>(&self, job: impl FnOnce(&Write<'_>) -> Result<T>) -> Result<T> {
+        self.require_writable()?;
+        self.require_whole_file()?;
+        self.inner.store.write(&Scope::Every, job)
     }
 }
 
@@ -76,6 +119,7 @@ impl fmt::Debug for Registry {
         f.debug_struct("Registry")
             .field("path", &self.path())
             .field("read_only", &self.inner.store.is_read_only())
+            .field("scope", &self.scope)
             .finish()
     }
 }

@@ -8,6 +8,9 @@ impl Registry {
     /// Returns the changes after a sequence number, oldest first, at most `limit` of them (1 to
     /// 1,000).
     ///
+    /// A handle that is limited to an owner returns the changes of its subscriptions only, so their
+    /// numbers may skip. Every other handle returns the whole history.
+    ///
     /// A change is committed together with its history entry, so a process that sees its effect can
     /// read it here. Sequence numbers have no gaps. A call adds at most one change for each
     /// subscription or event type, and none if it changes nothing. The file keeps the newest

@@ -16,16 +16,21 @@ use crate::url_policy::UrlPolicy;
 ///
 /// ```
 /// use std::time::Duration;
-/// use webhook_registry::{Durability, Registry};
+/// use webhook_registry::{Registry, UrlPolicy};
 ///
 /// # let folder = tempfile::tempdir()?;
 /// # let path = folder.path().join("webhooks.db");
+/// # drop(Registry::open(&path)?);
 /// let registry = Registry::options()
-///     .durability(Durability::Relaxed)
-///     .busy_timeout(Duration::from_secs(1))
+///     .create(false) // a wrong path is an error, not a new registry
+///     .url_policy(UrlPolicy::public_https()) // no customer can name a host of this network
+///     .busy_timeout(Duration::from_secs(2)) // a request does not wait longer
 ///     .open(&path)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// The defaults are already the careful ones where safety costs nothing but time: a change that
+/// [returned](Durability::Full) survives a power loss, and secrets have at least 32 bytes.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct RegistryOptions {
@@ -147,6 +152,21 @@ impl RegistryOptions {
         self
     }
 
+    /// Limits the number of subscriptions of each owner, and of those without an owner. Default: no
+    /// limit.
+    ///
+    /// A call that would leave more is [`ErrorKind::LimitReached`](crate::ErrorKind::LimitReached)
+    /// and changes nothing. It is judged in the writing transaction, so that two processes cannot
+    /// pass the limit together. Disabled subscriptions count. Zero lets nothing be created.
+    ///
+    /// The rule applies to new subscriptions and is not stored in the file: every process that
+    /// creates has to set it. Subscriptions beyond a lowered limit, or from an
+    /// [`import`](crate::Registry::import), stay and can be changed.
+    pub fn max_subscriptions(mut self, most: u64) -> RegistryOptions {
+        self.rules.max_subscriptions = Some(most);
+        self
+    }
+
     /// Sets the number of changes that [`changes`](crate::Registry::changes) can return. Default:
     /// the number that the file stores, 10,000 in a new file.
     ///
@@ -164,14 +184,14 @@ impl RegistryOptions {
     /// as Litestream, then finds every change in the `-wal` and makes the checkpoints itself.
     /// **While no such program runs, the `-wal` grows with every change**, and reads get slower.
     /// The option is not stored in the file: every process that changes the file has to set it.
-    /// [`rekey`](crate::Registry::rekey) makes checkpoints in any case.
+    /// `Registry::rekey` (feature `encryption`) makes checkpoints in any case.
     pub fn auto_checkpoint(mut self, auto: bool) -> RegistryOptions {
         self.auto_checkpoint = auto;
         self
     }
 
     /// Encrypts the secrets in the file with this key, by XChaCha20-Poly1305. Default: none, and
-    /// the file contains secrets as text.
+    /// the file contains secrets as text. Requires the feature `encryption`.
     ///
     /// A new file is encrypted from the start. Names, URLs and all other fields stay readable. A
     /// key that does not fit the file is
@@ -189,7 +209,8 @@ impl RegistryOptions {
     /// secrets and times on every run and every platform. Default: none, and ids and secrets come
     /// from the operating system's generator.
     ///
-    /// This is for tests, such as snapshot tests. **The seed reveals the secrets.**
+    /// This is for tests, such as snapshot tests. **The seed reveals the secrets.** Requires the
+    /// feature `test-util`.
     ///
     /// Without a [`clock`](RegistryOptions::clock), time begins at 2026-01-01T00:00:00.000Z and
     /// advances by a millisecond with each call that changed something. A failed call draws

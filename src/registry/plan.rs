@@ -16,6 +16,8 @@ impl Registry {
     /// Reconciles one subscription with its declaration: creates it, updates the fields that
     /// differ, or changes nothing. The name identifies the subscription.
     ///
+    /// Only subscriptions of the handle's owner, or those without an owner, are compared.
+    ///
     /// URL, events, description and metadata become as declared; an absent description or absent
     /// metadata is cleared. `enabled` and the secret are compared and changed only if they are
     /// stated, so that a restart does not enable a subscription that an operator has disabled.
@@ -32,9 +34,13 @@ impl Registry {
     /// # Errors
     ///
     /// - [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly)
+    /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `owner`: the handle is that of every
+    ///   owner.
     /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid): one problem for each field that breaks
     ///   a [rule](NewSubscription#rules). Of an existing subscription, only the fields that differ
     ///   are validated.
+    /// - [`ErrorKind::LimitReached`](crate::ErrorKind::LimitReached): one more than
+    ///   [`max_subscriptions`](crate::RegistryOptions::max_subscriptions) would be created.
     ///
     /// # Examples
     ///
@@ -49,9 +55,8 @@ impl Registry {
     /// # Ok::<(), webhook_registry::Error>(())
     /// ```
     pub fn ensure(&self, declared: NewSubscription) -> Result<Ensured> {
-        if self.inner.store.is_read_only() {
-            return Err(Error::read_only());
-        }
+        self.require_writable()?;
+        self.require_one_owner()?;
         if !declared.states_secret()
             && let Some(found) =
                 self.read_autocommit(|read| read.subscription_by_name(declared.name()))?
@@ -60,7 +65,13 @@ impl Registry {
             // The usual case needs no write lock.
             return Ok(Ensured::Unchanged(found));
         }
-        self.write_or_suggest(|tx| self.declare(tx, declared, &mut CatalogLookup::new(tx)))
+        self.write_or_suggest(|tx| {
+            let ensured = self.declare(tx, declared, &mut CatalogLookup::new(tx))?;
+            if matches!(ensured, Ensured::Created(_)) {
+                self.require_room(tx)?;
+            }
+            Ok(ensured)
+        })
     }
 
     fn declare(
@@ -88,7 +99,8 @@ impl Registry {
         Ok(updated.map_or(Ensured::Unchanged(current.subscription), Ensured::Updated))
     }
 
-    /// Computes the steps that reconcile the registry with a declared list. It changes nothing.
+    /// Computes the steps that reconcile the subscriptions of the handle's owner, or those without
+    /// an owner, with a declared list. It changes nothing.
     ///
     /// The plan is empty if the registry is as declared. Each subscription is compared as
     /// [`ensure`](Registry::ensure) does.
@@ -125,6 +137,7 @@ impl Registry {
         prune: Prune,
     ) -> Result<Plan> {
         let declared: Vec<NewSubscription> = declared.into_iter().collect();
+        self.require_one_owner()?;
         self.read_or_suggest(|tx| self.plan_on(tx, &declared, prune))
     }
 
@@ -152,7 +165,13 @@ impl Registry {
                 actions.push(Action::Delete(surplus.id));
             }
         }
-        let basis = Basis { file: tx.file_id()?, last_change: tx.last_change()? };
+        let basis = Basis {
+            file: tx.file_id()?,
+            scope: self.scope.clone(),
+            last_change: tx.last_change()?,
+            owner_change: tx.owner_change()?,
+            catalog_change: tx.catalog_change()?,
+        };
         Ok(Plan { basis, steps, actions })
     }
 
@@ -183,7 +202,8 @@ impl Registry {
         Ok(if keys.is_empty() { None } else { step(StepKind::Update, keys) })
     }
 
-    /// Applies a plan in one transaction, by any handle of the file that the plan was made for.
+    /// Applies a plan in one transaction, by any handle of the file and the owner that the plan was
+    /// made for.
     ///
     /// # Errors
     ///
@@ -191,16 +211,28 @@ impl Registry {
     /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid): the rules of this handle are stricter
     ///   than the rules of the handle that made the plan. One problem for each field, under
     ///   `[3].url`, where the index is that of the [step](Plan::steps).
-    /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `plan`: the registry or its catalog
-    ///   has changed since, or the plan was made for another file. Make a new plan.
+    /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `plan`: a subscription of the
+    ///   handle's owner or the catalog has changed since, or the plan was made for another file or
+    ///   through a handle of another owner. Make a new plan.
+    /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `owner`: the handle is that of every
+    ///   owner.
+    /// - [`ErrorKind::LimitReached`](crate::ErrorKind::LimitReached): the plan creates something
+    ///   and would leave more than
+    ///   [`max_subscriptions`](crate::RegistryOptions::max_subscriptions). A plan that creates
+    ///   nothing is never refused.
     pub fn apply(&self, plan: Plan) -> Result<Applied> {
+        self.require_writable()?;
+        self.require_one_owner()?;
         self.write_or_suggest(|tx| {
             let Plan { basis, steps: _, actions } = plan;
             let refuse = |why: &str| Err(Error::conflict_field("plan", why));
             if basis.file != tx.file_id()? {
                 return refuse("was made on another file");
             }
-            if basis.last_change != tx.last_change()? {
+            if basis.scope != self.scope {
+                return refuse("was made through a handle of another scope");
+            }
+            if is_outdated(tx, &basis)? {
                 return refuse("is out of date: the registry has changed since it was made");
             }
             tx.expect_changes(actions.len());
@@ -226,9 +258,24 @@ impl Registry {
                     }
                 }
             }
-            if problems.is_empty() { Ok(applied) } else { Err(Error::invalid(problems)) }
+            if !problems.is_empty() {
+                return Err(Error::invalid(problems));
+            }
+            if !applied.created.is_empty() {
+                self.require_room(tx)?;
+            }
+            Ok(applied)
         })
     }
+}
+
+/// Returns whether the catalog or a subscription of the scope has changed since a plan was made.
+fn is_outdated(tx: &Read<'_>, basis: &Basis) -> Result<bool> {
+    let now = tx.owner_change()?;
+    Ok(basis.catalog_change != tx.catalog_change()?
+        || basis.owner_change != now
+        // Subscriptions may have come and gone.
+        || (now.is_none() && tx.owner_changed_after(basis.last_change)?))
 }
 
 /// The subscriptions that a plan is compared with.

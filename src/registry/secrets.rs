@@ -86,7 +86,8 @@ impl Registry {
         })
     }
 
-    /// Encrypts every secret in the file with this key, or decrypts them with `None`.
+    /// Encrypts every secret in the file with this key, or decrypts them with `None`. Requires the
+    /// feature `encryption`.
     ///
     /// The file can be plain or encrypted before. Clones of this registry use the new key from then
     /// on.
@@ -110,6 +111,8 @@ impl Registry {
     /// # Errors
     ///
     /// - [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly)
+    /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `owner`: the handle is limited to an
+    ///   owner.
     /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `encryption_key`: the registry is in
     ///   memory.
     /// - [`ErrorKind::Busy`](crate::ErrorKind::Busy): another handle or program has the file open.
@@ -119,6 +122,8 @@ impl Registry {
     #[cfg(feature = "encryption")]
     #[cfg_attr(docsrs, doc(cfg(feature = "encryption")))]
     pub fn rekey(&self, key: Option<[u8; 32]>) -> Result<()> {
+        self.require_writable()?;
+        self.require_whole_file()?;
         if self.path().is_none() {
             return Err(Error::invalid_field(
                 "encryption_key",

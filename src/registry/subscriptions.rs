@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::handle::{Registry, require_event_type};
 use super::writer::{SubscriptionWriter, secrets_after_update};
 use crate::error::{Error, ErrorKind, Result};
@@ -15,13 +17,19 @@ use crate::time::Millis;
 impl Registry {
     /// Creates a subscription, and generates its secret unless one is given.
     ///
+    /// Its owner is that of the handle. The registry itself creates subscriptions without an owner.
+    ///
     /// # Errors
     ///
     /// - [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly)
+    /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `owner`: the handle is that of every
+    ///   owner.
     /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid): one problem for each field that breaks
     ///   a [rule](NewSubscription#rules).
     /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `name`: the name is taken. The
     ///   message has the id of the other subscription.
+    /// - [`ErrorKind::LimitReached`](crate::ErrorKind::LimitReached): more than
+    ///   [`max_subscriptions`](crate::RegistryOptions::max_subscriptions).
     ///
     /// # Examples
     ///
@@ -41,11 +49,15 @@ impl Registry {
     /// # Ok::<(), webhook_registry::Error>(())
     /// ```
     pub fn create(&self, new: NewSubscription) -> Result<Created> {
+        self.require_writable()?;
+        self.require_one_owner()?;
         self.write_or_suggest(|tx| {
             let mut catalog = CatalogLookup::new(tx);
             let draft =
                 new.validate(&self.inner.rules, &mut catalog).map_err(Rejection::into_error)?;
-            self.add(tx, draft, self.inner.clock.now(), Some(&catalog))
+            let created = self.add(tx, draft, self.inner.clock.now(), Some(&catalog))?;
+            self.require_room(tx)?;
+            Ok(created)
         })
     }
 
@@ -60,6 +72,8 @@ impl Registry {
         list: impl IntoIterator<Item = NewSubscription>,
     ) -> Result<Vec<Created>> {
         let list: Vec<NewSubscription> = list.into_iter().collect();
+        self.require_writable()?;
+        self.require_one_owner()?;
         self.write_or_suggest(|tx| {
             let mut catalog = CatalogLookup::new(tx);
             let drafts = validate_all(&mut catalog, &self.inner.rules, list)?;
@@ -71,7 +85,7 @@ impl Registry {
                 (SubscriptionWriter::new(tx, now), tx.inserter(Some(&catalog))?);
             let (mut all, mut taken) = (Vec::with_capacity(drafts.len()), Vec::new());
             for (index, draft) in drafts.into_iter().enumerate() {
-                let created = build(draft, now, last_id, &mut random)?;
+                let created = build(draft, tx.owner(), now, last_id, &mut random)?;
                 last_id = Some(created.subscription.id);
                 let secrets = std::slice::from_ref(&created.secret);
                 match writer.insert(&mut inserter, &created.subscription, secrets) {
@@ -82,7 +96,13 @@ impl Registry {
                 }
                 all.push(created);
             }
-            if taken.is_empty() { Ok(all) } else { Err(Error::conflict(taken)) }
+            if !taken.is_empty() {
+                return Err(Error::conflict(taken));
+            }
+            if !all.is_empty() {
+                self.require_room(tx)?;
+            }
+            Ok(all)
         })
     }
 
@@ -95,7 +115,7 @@ impl Registry {
         now: Millis,
         catalog: Option<&CatalogLookup<'_>>,
     ) -> Result<Created> {
-        let created = build(draft, now, tx.last_id()?, &mut self.random_buffer(1))?;
+        let created = build(draft, tx.owner(), now, tx.last_id()?, &mut self.random_buffer(1))?;
         let (mut inserter, secrets) =
             (tx.inserter(catalog)?, std::slice::from_ref(&created.secret));
         SubscriptionWriter::new(tx, now).insert(&mut inserter, &created.subscription, secrets)?;
@@ -108,7 +128,8 @@ impl Registry {
         RandomBuffer::new(self.inner.store.entropy(), subscriptions.saturating_mul(each))
     }
 
-    /// Returns the subscription with this id, if it exists.
+    /// Returns the subscription with this id, if it exists in the [scope](Registry#owners) of the
+    /// handle.
     ///
     /// # Errors
     ///
@@ -117,16 +138,20 @@ impl Registry {
         self.read_autocommit(|read| read.subscription(id))
     }
 
-    /// Returns the subscription with this name, compared byte for byte, if it exists.
+    /// Returns the subscription of the handle's owner, or without an owner, with this name. Names
+    /// are compared byte for byte.
     ///
     /// # Errors
     ///
-    /// Those of [every call](Registry#errors).
+    /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `owner`: the handle is that of every
+    ///   owner, and names are unique within one owner only.
     pub fn get_by_name(&self, name: &str) -> Result<Option<Subscription>> {
+        self.require_one_owner()?;
         self.read_autocommit(|read| read.subscription_by_name(name))
     }
 
-    /// Returns one page of the subscriptions that match the query, in the order of creation.
+    /// Returns one page of the subscriptions in the [scope](Registry#owners) of the handle that
+    /// match the query, in the order of creation.
     ///
     /// Finding a page does not read the pages before it. Conditions on the name and the metadata
     /// are checked row by row, so a page with few matches in a large file takes longer.
@@ -149,7 +174,8 @@ impl Registry {
         })
     }
 
-    /// Returns an iterator over all subscriptions that match the query, in the order of creation.
+    /// Returns an iterator over all subscriptions in the [scope](Registry#owners) of the handle
+    /// that match the query, in the order of creation.
     ///
     /// The iterator reads page by page, each page in one transaction. It ends after an error.
     ///
@@ -171,7 +197,8 @@ impl Registry {
         Iter { registry: self.clone(), next: Some(query), page: Vec::new().into_iter() }
     }
 
-    /// Counts the subscriptions that match the query. Its `limit` and `after` are ignored.
+    /// Counts the subscriptions in the [scope](Registry#owners) of the handle that match the query.
+    /// Its `limit` and `after` are ignored.
     ///
     /// # Errors
     ///
@@ -186,7 +213,7 @@ impl Registry {
         })
     }
 
-    /// Returns the number of subscriptions.
+    /// Returns the number of subscriptions in the [scope](Registry#owners) of the handle.
     ///
     /// # Errors
     ///
@@ -195,7 +222,7 @@ impl Registry {
         self.read_autocommit(|read| read.len())
     }
 
-    /// Returns whether there are no subscriptions.
+    /// Returns whether there are no subscriptions in the [scope](Registry#owners) of the handle.
     ///
     /// # Errors
     ///
@@ -341,6 +368,7 @@ fn validate_all(
 /// Gives a draft its id, its times and its secret. `last_id` is the greatest id in the file.
 fn build(
     draft: Draft,
+    owner: Option<&Arc<str>>,
     now: Millis,
     last_id: Option<SubscriptionId>,
     random: &mut RandomBuffer<'_>,
@@ -350,8 +378,15 @@ fn build(
     random.fill(&mut bytes)?;
     let id = SubscriptionId::next(now, bytes, last_id)?;
     let disabled_at = if fields.enabled { None } else { Some(now) };
-    let subscription =
-        Subscription { id, fields, disabled_at, created_at: now, updated_at: now, revision: 1 };
+    let subscription = Subscription {
+        id,
+        owner: owner.cloned(),
+        fields,
+        disabled_at,
+        created_at: now,
+        updated_at: now,
+        revision: 1,
+    };
     let secret = secret.map_or_else(|| SigningSecret::generate_with(random), Ok)?;
     Ok(Created { subscription, secret: IssuedSecret::current(secret, now) })
 }

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use super::handle::Registry;
 use crate::did_you_mean;
 use crate::error::{Error, Misspelt, Result};
+use crate::scope::Scope;
 use crate::store::{Read, Write};
 
 impl Registry {
@@ -29,8 +30,22 @@ impl Registry {
         &self,
         job: impl FnOnce(&Write<'_>) -> Result<T>,
     ) -> Result<T> {
+        self.suggesting(&self.scope, job)
+    }
+
+    /// Does the same for a call that concerns the whole file.
+    pub(super) fn write_file_or_suggest<T>(
+        &self,
+        job: impl FnOnce(&Write<'_>) -> Result<T>,
+    ) -> Result<T> {
+        self.require_writable()?;
+        self.require_whole_file()?;
+        self.suggesting(&Scope::Every, job)
+    }
+
+    fn suggesting<T>(&self, scope: &Scope, job: impl FnOnce(&Write<'_>) -> Result<T>) -> Result<T> {
         let mut names = Vec::new();
-        let result = self.write(|tx| {
+        let result = self.inner.store.write(scope, |tx| {
             let result = job(tx);
             names = names_for(tx, &result)?;
             result

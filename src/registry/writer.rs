@@ -2,10 +2,10 @@
 //! missing from the history.
 
 use crate::change::{self, ChangeKind, SecretChange};
-use crate::error::{Error, Problem, Result, quoted};
+use crate::error::{Error, ErrorKind, Problem, Result, quoted};
 use crate::id::SubscriptionId;
 use crate::secret::{IssuedSecret, SigningSecret};
-use crate::store::{Current, Inserter, NameTaken, Write};
+use crate::store::{Current, Inserter, NameTaken, Undecoded, Write, wrong_index};
 use crate::subscription::{Subscription, SubscriptionFields};
 use crate::time::Millis;
 
@@ -36,9 +36,9 @@ impl<'w> SubscriptionWriter<'w> {
         subscription: &Subscription,
         secrets: &[IssuedSecret],
     ) -> Result<()> {
-        let Subscription { id, fields, .. } = subscription;
+        let fields = &subscription.fields;
         refuse_taken(&fields.name, inserter.insert(subscription, secrets)?)?;
-        self.record(*id, ChangeKind::Created, || change::created_fields(fields))
+        self.record(subscription, ChangeKind::Created, || change::created_fields(fields))
     }
 
     /// Gives a subscription these fields and, if there are any, these secrets. Returns its next
@@ -61,7 +61,7 @@ impl<'w> SubscriptionWriter<'w> {
         let written = self.tx.replace(current, &after, secrets.as_deref())?;
         refuse_taken(&after.fields.name, written)?;
         let (kind, changes) = change::diff_subscription(&before.fields, &after.fields, change);
-        self.record(after.id, kind, || changes)?;
+        self.record(&after, kind, || changes)?;
         Ok(Some(after))
     }
 
@@ -76,7 +76,7 @@ impl<'w> SubscriptionWriter<'w> {
         let after = current.subscription.next_revision(fields, self.now);
         self.tx.replace_secrets(current, &after, secrets)?;
         let (kind, changes) = change::secrets_only(*change);
-        self.record(after.id, kind, || changes)?;
+        self.record(&after, kind, || changes)?;
         Ok(after)
     }
 
@@ -88,26 +88,50 @@ impl<'w> SubscriptionWriter<'w> {
     /// Deletes a subscription.
     pub(super) fn delete(&self, current: &Current) -> Result<()> {
         self.tx.delete(current)?;
-        let Subscription { id, fields, .. } = &current.subscription;
-        self.record(*id, ChangeKind::Deleted, || change::deleted_fields(fields))
+        self.record_deleted(&current.subscription)
     }
 
     /// Deletes a subscription whose row does not decode. Returns false if no row has the id.
     pub(super) fn delete_undecodable(&self, id: SubscriptionId) -> Result<bool> {
-        let deleted = self.tx.delete_unread(id)?;
-        if deleted {
-            self.record(id, ChangeKind::Deleted, Vec::new)?;
+        let Some(Undecoded { owner }) = self.tx.delete_unread(id)? else {
+            return Ok(false);
+        };
+        self.tx.record_subscription(self.now, ChangeKind::Deleted, id, owner.as_ref(), Vec::new)?;
+        Ok(true)
+    }
+
+    /// Deletes every subscription of the handle's owner, and returns their number. Those that do
+    /// not decode are deleted too.
+    pub(super) fn delete_all(&self) -> Result<u64> {
+        let ids = self.tx.ids()?;
+        self.tx.expect_changes(ids.len());
+        for id in &ids {
+            match self.tx.subscription(*id).map_err(|error| self.tx.diagnose(error)) {
+                Ok(Some(subscription)) => self.record_deleted(&subscription)?,
+                Ok(None) => return Err(wrong_index()),
+                Err(error) if error.kind() == ErrorKind::Corrupt => {
+                    let owner = self.tx.owner();
+                    let deleted = ChangeKind::Deleted;
+                    self.tx.record_subscription(self.now, deleted, *id, owner, Vec::new)?;
+                }
+                Err(error) => return Err(error),
+            }
         }
-        Ok(deleted)
+        self.tx.delete_all()?;
+        Ok(u64::try_from(ids.len()).unwrap_or(u64::MAX))
+    }
+
+    fn record_deleted(&self, deleted: &Subscription) -> Result<()> {
+        self.record(deleted, ChangeKind::Deleted, || change::deleted_fields(&deleted.fields))
     }
 
     fn record(
         &self,
-        id: SubscriptionId,
+        Subscription { id, owner, .. }: &Subscription,
         kind: ChangeKind,
         fields: impl FnOnce() -> Vec<change::FieldChange>,
     ) -> Result<()> {
-        self.tx.record(self.now, kind, &id.to_string(), fields)
+        self.tx.record_subscription(self.now, kind, *id, owner.as_ref(), fields)
     }
 }
 

@@ -17,20 +17,21 @@ use super::secret_codec;
 use super::settings::Access;
 use crate::error::{Error, ErrorKind, Result};
 use crate::random::RandomSource;
+use crate::scope::Scope;
 
 impl Store {
     /// Copies the file to an unused path. The copy appears there complete and durable, or not at
     /// all.
     pub(crate) fn backup(&self, path: &Path) -> Result<()> {
         check_unused(path)?;
-        let part = self.read(|read| Part::copied(read.conn, path))?;
+        let part = self.read(&Scope::Every, |read| Part::copied(read.conn, path))?;
         part.publish(path)
     }
 
     /// Copies the database into memory, where it can be changed.
     #[cfg(feature = "test-util")]
     pub(crate) fn fork(&self) -> Result<Store> {
-        self.read(|read| {
+        self.read(&Scope::Every, |read| {
             let main = into_memory(read.conn)?;
             secret_codec::set_new_file_id(&main)?;
             Ok(self.with_copy(main, read.codec.clone()))

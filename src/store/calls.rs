@@ -16,6 +16,7 @@ use super::settings::Settings;
 use super::transaction::{Read, Write};
 use super::{disk, paths};
 use crate::error::{Error, Result};
+use crate::scope::Scope;
 
 impl Store {
     /// Creates a store in memory.
@@ -30,9 +31,9 @@ impl Store {
 
     fn with_history_limit(self, settings: &Settings) -> Result<Store> {
         if let Some(keep) = settings.keep_changes
-            && !self.read(|tx| tx.keeps_changes(keep))?
+            && !self.read(&Scope::Every, |tx| tx.keeps_changes(keep))?
         {
-            self.write(|tx| tx.keep_changes(keep))?;
+            self.write(&Scope::Every, |tx| tx.keep_changes(keep))?;
         }
         Ok(self)
     }
@@ -56,8 +57,8 @@ impl Store {
 
     /// Reads in one transaction, so that everything is of one snapshot. A job that meets another
     /// process's lock is called again.
-    pub(crate) fn read<T>(&self, job: impl Fn(&Read<'_>) -> Result<T>) -> Result<T> {
-        self.on_reader(|read| {
+    pub(crate) fn read<T>(&self, scope: &Scope, job: impl Fn(&Read<'_>) -> Result<T>) -> Result<T> {
+        self.on_reader(scope, |read| {
             let conn = read.conn;
             execute(conn, "BEGIN", [])?;
             let result = job(read);
@@ -71,32 +72,36 @@ impl Store {
     }
 
     /// Reads with one statement, which needs no transaction to see one snapshot.
-    pub(crate) fn read_autocommit<T>(&self, job: impl Fn(&Read<'_>) -> Result<T>) -> Result<T> {
+    pub(crate) fn read_autocommit<T>(
+        &self,
+        scope: &Scope,
+        job: impl Fn(&Read<'_>) -> Result<T>,
+    ) -> Result<T> {
         if let Some(Shared { main_is_fresh, .. }) = &self.shared
             && main_is_fresh.load(Ordering::Relaxed)
             && main_is_fresh.swap(false, Ordering::Relaxed)
         {
             let codec = self.lock_codec(false)?;
             if let Ok(conn) = self.main.try_lock() {
-                return self.read_with_retry(&conn, &codec, &job);
+                return self.read_with_retry(&conn, &codec, scope, &job);
             }
         }
-        self.on_reader(job)
+        self.on_reader(scope, job)
     }
 
-    fn on_reader<T>(&self, job: impl Fn(&Read<'_>) -> Result<T>) -> Result<T> {
+    fn on_reader<T>(&self, scope: &Scope, job: impl Fn(&Read<'_>) -> Result<T>) -> Result<T> {
         match &self.shared {
             Some(Shared { readers, .. }) => self.on_current_file(|| {
                 let codec = self.lock_codec(false)?;
                 let conn = retry_while_busy(self.busy_timeout, || readers.take())?;
-                let result = self.read_with_retry(&conn, &codec, &job);
+                let result = self.read_with_retry(&conn, &codec, scope, &job);
                 readers.give_back(conn);
                 result
             }),
             None => {
                 let codec = self.lock_codec(false)?;
                 let conn = self.lock()?;
-                self.read_with_retry(&conn, &codec, &job)
+                self.read_with_retry(&conn, &codec, scope, &job)
             }
         }
     }
@@ -105,14 +110,19 @@ impl Store {
         &self,
         conn: &Connection,
         codec: &SecretCodec,
+        scope: &Scope,
         job: impl Fn(&Read<'_>) -> Result<T>,
     ) -> Result<T> {
-        let result = retry_while_busy(self.busy_timeout, || job(&Read::new(conn, codec)));
+        let result = retry_while_busy(self.busy_timeout, || job(&Read::new(conn, codec, scope)));
         result.map_err(|error| disk::diagnose(conn, error))
     }
 
     /// Changes the file in one transaction. Where the job fails, nothing of it stays.
-    pub(crate) fn write<T>(&self, job: impl FnOnce(&Write<'_>) -> Result<T>) -> Result<T> {
+    pub(crate) fn write<T>(
+        &self,
+        scope: &Scope,
+        job: impl FnOnce(&Write<'_>) -> Result<T>,
+    ) -> Result<T> {
         if self.read_only {
             return Err(Error::read_only());
         }
@@ -129,9 +139,9 @@ impl Store {
         }
         #[cfg(feature = "test-util")]
         let rollback_guard = self.entropy.seeded_state().map(|state| state.begin());
-        let write = Write::new(&tx, &codec);
+        let write = Write::new(&tx, &codec, scope);
         let result = job(&write)
-            .and_then(|result| write.finish_history().map(|()| result))
+            .and_then(|result| write.finish().map(|()| result))
             .map_err(|error| disk::diagnose(&tx, error))?;
         #[cfg(feature = "test-util")]
         let changed = write.recorder.has_entries();

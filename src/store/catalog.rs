@@ -126,13 +126,10 @@ impl Read<'_> {
 
 impl Write<'_> {
     /// Adds an event type to the catalog, and expands into it every pattern that matches.
-    ///
-    /// `wildcards` are all [wildcards](Write::wildcards) of the file.
     pub(crate) fn add_event_type(
         &self,
         event_type: &EventType,
         schema: Option<&str>,
-        wildcards: &[(i64, EventPattern)],
     ) -> Result<()> {
         let EventType { name, description, json_schema: _ } = event_type;
         let sql = "INSERT INTO _webhook_registry_event_type (name, description, json_schema) \
@@ -140,7 +137,7 @@ impl Write<'_> {
         let mut insert = self.conn.prepare_cached(sql).map_sqlite_err()?;
         self.names.clear();
         let id = insert.insert(params![name, description, schema]).map_sqlite_err()?;
-        self.expand_event_type(id, name, wildcards)
+        self.expand_event_type(id, name)
     }
 
     /// Replaces the description and the schema of an event type.
@@ -242,6 +239,7 @@ mod tests {
 
     use super::*;
     use crate::random::RandomSource;
+    use crate::scope::Scope;
     use crate::store::{Durability, Settings, Store};
 
     #[test]
@@ -260,8 +258,8 @@ mod tests {
         let pattern = |text| EventPattern::compile(text).unwrap();
         let store = Store::in_memory(&settings).unwrap();
         let (row, met) = store
-            .write(|tx| {
-                tx.add_event_type(&EventType::new("agent.created.v1"), None, &[])?;
+            .write(&Scope::NoOwner, |tx| {
+                tx.add_event_type(&EventType::new("agent.created.v1"), None)?;
                 tx.intern(&pattern("order.*"))?;
                 let row = tx.intern(&pattern("agent.*"))?;
                 let mut lookup = CatalogLookup::new(tx);

@@ -1,6 +1,10 @@
-//! The state of the history during one write transaction.
+//! The state of the history and of the owners during one write transaction.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::error::Result;
 
 /// The sequence numbers that the history holds.
 #[derive(Clone, Copy)]
@@ -20,7 +24,11 @@ impl HistoryRange {
     }
 }
 
+/// A number for each owner, with None for "no owner".
+type ByOwner = RefCell<BTreeMap<Option<Arc<str>>, u64>>;
+
 /// The changes that one transaction adds to the history.
+#[derive(Default)]
 pub(super) struct ChangeRecorder {
     /// The range that the transaction found, with the sequence number of its own last change. None
     /// before the first change.
@@ -31,16 +39,61 @@ pub(super) struct ChangeRecorder {
     /// True if a change was counted and not written. Then the earlier changes are deleted at once,
     /// because there is a gap after them.
     pub(super) skipped: Cell<bool>,
+    /// The numbers of inserted subscriptions that are not in the rows of the owners yet.
+    inserted: ByOwner,
+    /// The sequence numbers of the newest changes of subscriptions.
+    changed: ByOwner,
+    catalog: Cell<Option<u64>>,
 }
 
 impl ChangeRecorder {
-    pub(super) fn new() -> ChangeRecorder {
-        ChangeRecorder { range: Cell::new(None), expected: Cell::new(0), skipped: Cell::new(false) }
-    }
-
     /// Returns whether a change was recorded, kept or not.
     #[cfg(feature = "test-util")]
     pub(super) fn has_entries(&self) -> bool {
         self.range.get().is_some()
     }
+
+    pub(super) fn inserted(&self, owner: Option<&Arc<str>>) {
+        add(&self.inserted, owner, |count| count.saturating_add(1));
+    }
+
+    pub(super) fn changed(&self, owner: Option<&Arc<str>>, sequence: u64) {
+        add(&self.changed, owner, |_| sequence);
+    }
+
+    pub(super) fn catalog_changed(&self, sequence: u64) {
+        self.catalog.set(Some(sequence));
+    }
+
+    /// Returns the sequence number of the newest change of an event type, if there was one.
+    pub(super) fn catalog_change(&self) -> Option<u64> {
+        self.catalog.get()
+    }
+
+    /// Passes the numbers of inserted subscriptions to `write`, and forgets them.
+    pub(super) fn take_inserted(
+        &self,
+        write: impl FnMut(Option<&str>, u64) -> Result<()>,
+    ) -> Result<()> {
+        take(&self.inserted, write)
+    }
+
+    /// Passes the sequence numbers of the newest changes to `write`, and forgets them.
+    pub(super) fn take_changed(
+        &self,
+        write: impl FnMut(Option<&str>, u64) -> Result<()>,
+    ) -> Result<()> {
+        take(&self.changed, write)
+    }
+}
+
+fn add(numbers: &ByOwner, owner: Option<&Arc<str>>, change: impl FnOnce(u64) -> u64) {
+    let mut numbers = numbers.borrow_mut();
+    let number = numbers.entry(owner.cloned()).or_default();
+    *number = change(*number);
+}
+
+fn take(numbers: &ByOwner, mut write: impl FnMut(Option<&str>, u64) -> Result<()>) -> Result<()> {
+    let numbers = numbers.take();
+    numbers.iter().try_for_each(|(owner, number)| write(owner.as_deref(), *number))
 }

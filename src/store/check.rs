@@ -33,6 +33,7 @@ impl Read<'_> {
         }
         tolerant(self.conn, report, |report| references(self.conn, report))?;
         tolerant(self.conn, report, |report| self.registry_row(report))?;
+        tolerant(self.conn, report, |report| self.check_owners(report))?;
         tolerant(self.conn, report, |report| self.history(report))?;
         Ok(())
     }
@@ -52,13 +53,12 @@ impl Read<'_> {
                      WHERE NOT EXISTS (SELECT 1 FROM _webhook_registry_subscription_pattern r \
                                        INDEXED BY \
                         sqlite_autoindex__webhook_registry_subscription_pattern_1 \
-                                        WHERE r.subscription = s.seq)";
+                                        WHERE r.owner = s.owner AND r.subscription = s.seq)";
         let bare = tolerant(self.conn, report, |_| self.numbers(bare))?.unwrap_or_default();
         let disagree = "SELECT s.seq FROM _webhook_registry_subscription s CROSS JOIN \
                         _webhook_registry_subscription_pattern r \
                         INDEXED BY sqlite_autoindex__webhook_registry_subscription_pattern_1 ON \
-                        r.subscription = \
-                        s.seq \
+                        r.owner = s.owner AND r.subscription = s.seq \
                          WHERE r.enabled <> s.enabled";
         let disagree = tolerant(self.conn, report, |_| self.numbers(disagree))?.unwrap_or_default();
         // A connection that only reads leaves out the CHECKs when it reads the schema, also from
@@ -224,7 +224,9 @@ impl Read<'_> {
         let whole = format!(
             "SELECT count(*) FROM _webhook_registry_meta WHERE length(file_id) IN (16, 32) AND \
              keep_changes >= 0 \
-                AND last_change >= 0 AND last_change < {UNREACHED}"
+                AND last_change >= 0 AND last_change < {UNREACHED} AND schema_version = {} AND \
+             guest IN (0, 1) AND catalog_change >= 0 AND catalog_change < {UNREACHED}",
+            migrate::newest()
         );
         if (rows, self.number(&whole)?) != (1, 1) {
             let message = format!(

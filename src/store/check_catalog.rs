@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use rusqlite::Row;
+use rusqlite::types::ValueRef;
 
 use super::error::MapSqliteErr as _;
 use super::findings::{REBUILD, tolerant, unless_damaged};
@@ -28,23 +29,23 @@ impl Read<'_> {
     /// Returns what every pattern matches, by its text and the names that decode.
     pub(crate) fn check_catalog(&self, report: &mut Report) -> Result<PatternMatches> {
         let ids = self.names(report)?;
-        let mut covers = PatternMatches::new(ids.keys().cloned().collect());
+        let mut matches = PatternMatches::new(ids.keys().cloned().collect());
         let mut expansions =
             tolerant(self.conn, report, |_| self.expansions())?.unwrap_or_default();
         tolerant(self.conn, report, |report| {
-            let sql = "SELECT id, wildcard, text FROM _webhook_registry_pattern ORDER BY text";
+            let sql = "SELECT id, prefix, text FROM _webhook_registry_pattern ORDER BY text";
             let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
             let mut rows = statement.query([]).map_sqlite_err()?;
             while let Some(row) = rows.next().map_sqlite_err()? {
                 let id: i64 = row.get(0).map_sqlite_err()?;
                 let expanded = expansions.remove(&id).unwrap_or_default();
                 tolerant(self.conn, report, |report| {
-                    self.pattern(row, id, expanded, &ids, &mut covers, report)
+                    self.pattern(row, id, expanded, &ids, &mut matches, report)
                 })?;
             }
             Ok(())
         })?;
-        Ok(covers)
+        Ok(matches)
     }
 
     /// Returns the event types by name, each with its row.
@@ -103,7 +104,7 @@ impl Read<'_> {
         id: i64,
         mut expanded: HashSet<i64>,
         ids: &HashMap<String, i64>,
-        covers: &mut PatternMatches,
+        matches: &mut PatternMatches,
         report: &mut Report,
     ) -> Result<()> {
         let with = self.first_with(id)?;
@@ -115,12 +116,13 @@ impl Read<'_> {
         let Some(pattern) = decoded else {
             return Ok(());
         };
-        let (text, wildcard) = (pattern.to_string(), pattern.is_wildcard());
+        let text = pattern.to_string();
+        let prefix = pattern.is_wildcard().then(|| pattern.literal_prefix().to_owned());
         let Some((who, more)) = with else {
             report.push_finding(Finding::for_file(format!(
                 "the pattern \"{text}\" belongs to no subscription; {REBUILD}"
             )));
-            covers.add(pattern).for_each(drop);
+            matches.add(pattern).for_each(drop);
             return Ok(());
         };
         let shared =
@@ -131,18 +133,19 @@ impl Read<'_> {
                 format!("its pattern \"{text}\"{shared} {what}; {REBUILD}"),
             ));
         };
-        if row.get::<_, i64>(1).map_sqlite_err()? != i64::from(wildcard) {
-            find("is kept as a name where it is a wildcard, or the other way round".to_owned());
+        if row.get_ref(1).map_sqlite_err()? != ValueRef::from(prefix.as_deref()) {
+            find("is kept with another beginning than it has".to_owned());
         }
-        let missing =
-            covers.add(pattern).filter(|name| ids.get(*name).is_none_or(|id| !expanded.remove(id)));
+        let missing = matches
+            .add(pattern)
+            .filter(|name| ids.get(*name).is_none_or(|id| !expanded.remove(id)));
         let missing: Vec<String> = missing.map(quoted).collect();
         if !missing.is_empty() {
-            find(format!("covers {} and is not expanded into it", listed(&missing)));
+            find(format!("matches {} and is not expanded into it", listed(&missing)));
         }
         if !expanded.is_empty() {
             let count = expanded.len();
-            find(format!("is expanded into event types that it does not cover ({count})"));
+            find(format!("is expanded into event types that it does not match ({count})"));
         }
         Ok(())
     }

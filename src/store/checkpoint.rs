@@ -127,6 +127,7 @@ mod tests {
     use super::*;
     use crate::event_type::EventType;
     use crate::random::RandomSource;
+    use crate::scope::Scope;
     use crate::store::{Durability, Settings, Store};
     use std::sync::atomic::AtomicBool;
     use std::thread;
@@ -173,7 +174,9 @@ mod tests {
         let name = format!("type.{number}");
         let description = "x".repeat(3_000);
         store
-            .write(|tx| tx.add_event_type(&EventType::new(&name), Some(&description), &[]))
+            .write(&Scope::Every, |tx| {
+                tx.add_event_type(&EventType::new(&name), Some(&description))
+            })
             .unwrap();
     }
 
@@ -197,7 +200,7 @@ mod tests {
         );
         assert!(length(&path, "") > 2 * WAL_LIMIT, "the file itself grew");
         let found: i64 = store
-            .read(|read| {
+            .read(&Scope::Every, |read| {
                 read.number(
                     "SELECT count(*) FROM \
                         _webhook_registry_event_type",

@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, Error as SqlError, ErrorCode, OpenFlags};
 
-use super::error::{MapSqliteErr as _, sqlite_error};
+use super::error::{MapSqliteErr as _, is, sqlite_error};
+use super::io_error::cannot;
+use super::refusal::refusal;
 use super::settings::Access;
 #[cfg(not(unix))]
 use crate::error::ErrorKind;
@@ -28,13 +30,22 @@ pub(super) fn connect(path: &Path, access: Access) -> Result<Connection> {
             flags | OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI,
         ),
     };
-    let mut conn = opened.map_err(|cause| {
-        let error = sqlite_error(cause);
-        Error::new(error.kind(), format!("{} could not be opened", path.display()))
-            .with_source(error)
-    })?;
+    let mut conn = opened.map_err(|cause| unopened(path, access, cause))?;
     configure(&mut conn)?;
     Ok(conn)
+}
+
+/// Returns an error that names the path, and the reason where the operating system gives one.
+fn unopened(path: &Path, access: Access, cause: SqlError) -> Error {
+    let refused = is(&cause, ErrorCode::CannotOpen).then(|| refusal(path, access)).flatten();
+    match refused {
+        Some(cause) => cannot(path, "be opened", cause),
+        None => {
+            let error = sqlite_error(cause);
+            Error::new(error.kind(), format!("{} could not be opened", path.display()))
+                .with_source(error)
+        }
+    }
 }
 
 /// Sets on a connection what every connection needs.

@@ -9,6 +9,7 @@ use rusqlite::backup::{Backup, StepResult};
 
 use super::connection::configure;
 use super::error::MapSqliteErr as _;
+use super::io_error::reason;
 use super::paths::{BESIDE, create_private, with};
 use crate::error::{Error, ErrorKind, Result, quoted};
 
@@ -83,7 +84,7 @@ pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
 }
 
 pub(super) fn cannot(path: &Path, what: &str, cause: io::Error) -> Error {
-    let what = format!("{} cannot {what}: {cause}", quoted_path(path));
+    let what = format!("{} cannot {what}: {}", quoted_path(path), reason(&cause));
     Error::new(ErrorKind::Storage, what).with_source(cause)
 }
 

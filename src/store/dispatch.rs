@@ -2,74 +2,27 @@
 //! them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 // The trait that has `Rows::get`. rusqlite re-exports it only since 0.33.
 use fallible_streaming_iterator::FallibleStreamingIterator as _;
 use rusqlite::types::ValueRef;
-use rusqlite::{CachedStatement, Row, Rows};
+use rusqlite::{CachedStatement, Row, Rows, params};
 
+use super::dispatch_sql;
 use super::error::MapSqliteErr as _;
 use super::rows::{
-    breaks_a_rule, decode_flag, decode_pattern, id_of, metadata_of, name_of, text_of,
+    breaks_a_rule, decode_flag, decode_pattern, id_of, metadata_of, name_of, owner_of, text_of,
     valid_position, valid_reason,
 };
-use super::secrets::{has_secret, secret_columns};
+use super::secrets::has_secret;
 use super::transaction::Read;
 use crate::error::{Error, Problem, Result};
 use crate::id::SubscriptionId;
 use crate::pattern::EventPattern;
+use crate::scope::Scope;
 use crate::secret::IssuedSecret;
 
-macro_rules! select_subscribers {
-    ($($from:literal),*) => {
-        concat!(
-            "SELECT s.seq, s.id, s.name, s.url, s.metadata, ",
-            secret_columns!(),
-            ", s.enabled",
-            $($from,)*
-            " ORDER BY s.seq, k.serial DESC"
-        )
-    };
-}
-
-/// Selects many subscribers. SQLite keeps the set of an IN sorted, so each subscription appears
-/// once and in order.
-///
-/// `x.pattern = x.pattern` is a 1 that depends on `x`. With a constant instead, some statistics
-/// make SQLite read the whole index first, to build a Bloom filter.
-const SELECT_MANY: &str = select_subscribers!(
-    " FROM _webhook_registry_subscription s INDEXED BY _webhook_registry_subscription_seq \
-     LEFT JOIN _webhook_registry_secret k INDEXED BY sqlite_autoindex__webhook_registry_secret_1 \
-     ON k.subscription = s.seq \
-     WHERE s.seq IN (SELECT r.subscription \
-                       FROM _webhook_registry_expansion x INDEXED BY \
-                       sqlite_autoindex__webhook_registry_expansion_1 \
-                       CROSS JOIN _webhook_registry_subscription_pattern r INDEXED BY \
-                       _webhook_registry_subscription_pattern_route \
-                         ON r.pattern = x.pattern AND r.enabled = (x.pattern = x.pattern) \
-                      WHERE x.event_type = (SELECT id FROM _webhook_registry_event_type WHERE \
-                      name = ?1))"
-);
-/// For a few subscribers, sorting the rows is faster than building that set. A subscription appears
-/// once for each of its patterns.
-const SELECT_FEW: &str = select_subscribers!(
-    " FROM _webhook_registry_expansion x INDEXED BY sqlite_autoindex__webhook_registry_expansion_1 \
-     CROSS JOIN _webhook_registry_subscription_pattern r INDEXED BY \
-     _webhook_registry_subscription_pattern_route \
-       ON r.pattern = x.pattern AND r.enabled = (x.pattern = x.pattern) \
-     CROSS JOIN _webhook_registry_subscription s INDEXED BY _webhook_registry_subscription_seq ON \
-     s.seq = r.subscription \
-     LEFT JOIN _webhook_registry_secret k INDEXED BY sqlite_autoindex__webhook_registry_secret_1 \
-     ON k.subscription = s.seq \
-     WHERE x.event_type = (SELECT id FROM _webhook_registry_event_type WHERE name = ?1)"
-);
-/// Selects one subscription by its id, whatever its patterns are.
-const SELECT_ONE: &str = select_subscribers!(
-    " FROM _webhook_registry_subscription s INDEXED BY _webhook_registry_subscription_seq \
-     LEFT JOIN _webhook_registry_secret k INDEXED BY sqlite_autoindex__webhook_registry_secret_1 \
-     ON k.subscription = s.seq \
-     WHERE s.seq = (SELECT seq FROM _webhook_registry_subscription WHERE id = ?1)"
-);
 /// The greatest number of expected subscribers for which [`SELECT_FEW`] is used.
 const FEW: usize = 1_000;
 
@@ -77,6 +30,7 @@ const FEW: usize = 1_000;
 const SECRET: usize = 5;
 /// The column behind those of the secret.
 const ENABLED: usize = 10;
+const OWNER: usize = 11;
 
 /// The statement that reads the rows of subscribers.
 pub(crate) struct SubscriberQuery<'r> {
@@ -84,6 +38,8 @@ pub(crate) struct SubscriberQuery<'r> {
     statement: CachedStatement<'r>,
     /// True if the statement returns the rows of a subscription once for each of its patterns.
     repeats: bool,
+    /// True if the key of the rows is an id.
+    by_id: bool,
 }
 
 /// A cursor over the rows of subscribers, in the order of their positions. Each subscriber has one
@@ -108,6 +64,7 @@ pub(crate) struct SubscriberRow<'q> {
 /// A subscription with the patterns that match an event type.
 pub(crate) struct RouteRow {
     pub(crate) id: SubscriptionId,
+    pub(crate) owner: Option<Arc<str>>,
     pub(crate) name: String,
     pub(crate) enabled: bool,
     pub(crate) disabled_reason: Option<String>,
@@ -118,39 +75,26 @@ impl Read<'_> {
     /// Prepares the statement for about this many subscribers; 0 where nothing is known.
     pub(crate) fn subscriber_query(&self, expected: usize) -> Result<SubscriberQuery<'_>> {
         let repeats = (1..=FEW).contains(&expected);
-        let sql = if repeats { SELECT_FEW } else { SELECT_MANY };
+        let sql = dispatch_sql::subscribers(self.scope, repeats);
         let statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
-        Ok(SubscriberQuery { read: self, statement, repeats })
+        Ok(SubscriberQuery { read: self, statement, repeats, by_id: false })
     }
 
-    /// Prepares the statement for one subscription. Its rows are those of an id.
+    /// Prepares the statement for one subscription of the scope. Its rows are those of an id.
     pub(crate) fn subscriber_query_by_id(&self) -> Result<SubscriberQuery<'_>> {
-        let statement = self.conn.prepare_cached(SELECT_ONE).map_sqlite_err()?;
-        Ok(SubscriberQuery { read: self, statement, repeats: false })
+        let statement = self.conn.prepare_cached(dispatch_sql::SELECT_ONE).map_sqlite_err()?;
+        Ok(SubscriberQuery { read: self, statement, repeats: false, by_id: true })
     }
 
-    /// Returns every subscription with a pattern that matches this event type, in the order of ids,
-    /// with those patterns in their order.
+    /// Returns every subscription of the scope with a pattern that matches this event type, in the
+    /// order of ids, with those patterns in their order.
     pub(crate) fn routes(&self, event_type: &str) -> Result<Vec<RouteRow>> {
-        let mut statement = self
-            .conn
-            .prepare_cached(
-                "SELECT s.seq, s.id, s.name, s.enabled, \
-                        (SELECT text FROM _webhook_registry_pattern WHERE id = r.pattern), \
-                        s.disabled_reason \
-                   FROM _webhook_registry_expansion x INDEXED BY \
-                   sqlite_autoindex__webhook_registry_expansion_1 \
-                   CROSS JOIN _webhook_registry_subscription_pattern r INDEXED BY \
-                   _webhook_registry_subscription_pattern_route ON \
-                   r.pattern = x.pattern \
-                   CROSS JOIN _webhook_registry_subscription s INDEXED BY \
-                   _webhook_registry_subscription_seq ON s.seq = r.subscription \
-                  WHERE x.event_type = (SELECT id FROM _webhook_registry_event_type WHERE name = \
-                  ?1) \
-                  ORDER BY s.seq, r.position",
-            )
-            .map_sqlite_err()?;
-        let mut rows = statement.query([event_type]).map_sqlite_err()?;
+        let starts_with_event =
+            *self.scope == Scope::Every || self.starts_with_event(event_type)?;
+        let sql = dispatch_sql::routes(self.scope, starts_with_event);
+        let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
+        let given = params![self.owner_param(), event_type];
+        let mut rows = statement.query(given).map_sqlite_err()?;
         let mut routes: Vec<RouteRow> = Vec::new();
         while let Some(row) = rows.next().map_sqlite_err()? {
             valid_position(row.get(0).map_sqlite_err()?)?;
@@ -162,6 +106,7 @@ impl Read<'_> {
                     let enabled = decode_flag(row, 3)?;
                     routes.push(RouteRow {
                         id,
+                        owner: owner_of(row, 6, id)?.map(Into::into),
                         name: name_of(row, 2, id)?.to_owned(),
                         enabled,
                         disabled_reason: valid_reason(row, 5, id, enabled)?.map(str::to_owned),
@@ -178,7 +123,15 @@ impl SubscriberQuery<'_> {
     /// Starts reading the subscriptions with this key: the event type that they get, or the id of
     /// the one. There are no rows where nothing has the key.
     pub(crate) fn rows(&mut self, key: &str) -> Result<SubscriberRows<'_>> {
-        let rows = self.statement.query([key]).map_sqlite_err()?;
+        let read = self.read;
+        let rows = match read.scope {
+            _ if self.by_id => {
+                self.statement.query(params![read.owner_param(), read.every_param(), key])
+            }
+            Scope::Owner(owner) => self.statement.query([key, owner]),
+            Scope::NoOwner | Scope::Every => self.statement.query([key]),
+        };
+        let rows = rows.map_sqlite_err()?;
         Ok(SubscriberRows { read: self.read, rows, repeats: self.repeats, last: None })
     }
 }
@@ -216,6 +169,24 @@ impl<'q> SubscriberRow<'q> {
     #[inline]
     pub(crate) fn id(&self) -> Result<SubscriptionId> {
         id_of(self.row, 1)
+    }
+
+    /// Returns the owner of the subscription.
+    pub(crate) fn owner(&self, id: SubscriptionId) -> Result<Option<Arc<str>>> {
+        match self.read.scope {
+            Scope::Every => Ok(owner_of(self.row, OWNER, id)?.map(Into::into)),
+            Scope::NoOwner | Scope::Owner(_) => Ok(self.read.scope.owner().cloned()),
+        }
+    }
+
+    /// Returns whether the owner is exactly this.
+    #[inline]
+    pub(crate) fn has_owner(&self, owner: Option<&str>) -> Result<bool> {
+        match self.read.scope {
+            Scope::Every => Ok(self.row.get_ref(OWNER).map_sqlite_err()?
+                == owner.map_or(ValueRef::Integer(0), |owner| ValueRef::Text(owner.as_bytes()))),
+            Scope::NoOwner | Scope::Owner(_) => Ok(self.read.owner_param() == owner),
+        }
     }
 
     pub(crate) fn name(&self, id: SubscriptionId) -> Result<&'q str> {

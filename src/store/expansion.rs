@@ -83,40 +83,37 @@ impl Read<'_> {
 
 impl Write<'_> {
     /// Expands into a new event type every pattern that matches it.
-    pub(super) fn expand_event_type(
-        &self,
-        id: i64,
-        name: &str,
-        wildcards: &[(i64, EventPattern)],
-    ) -> Result<()> {
+    pub(super) fn expand_event_type(&self, id: i64, name: &str) -> Result<()> {
         self.execute(
-            "INSERT INTO _webhook_registry_expansion (event_type, pattern) SELECT ?1, id FROM \
-             _webhook_registry_pattern WHERE text = \
-             ?2",
+            "INSERT INTO _webhook_registry_expansion (event_type, pattern) \
+             SELECT ?1, id FROM _webhook_registry_pattern WHERE text = ?2 AND prefix IS NULL",
             params![id, name],
         )?;
-        for (pattern, _) in wildcards.iter().filter(|(_, pattern)| pattern.matches(name)) {
-            self.expand_into(id, *pattern)?;
+        for pattern in self.matching_wildcards(name)? {
+            self.expand_into(id, pattern)?;
         }
         Ok(())
     }
 
-    /// Returns every wildcard of the file, parsed.
-    pub(crate) fn wildcards(&self) -> Result<Vec<(i64, EventPattern)>> {
-        let mut statement = self
-            .conn
-            .prepare_cached(
-                "SELECT id, text FROM _webhook_registry_pattern INDEXED BY \
-                 _webhook_registry_pattern_wildcard WHERE wildcard = 1 \
-                 ORDER BY text",
-            )
-            .map_sqlite_err()?;
-        let mut rows = statement.query([]).map_sqlite_err()?;
-        let mut wildcards = Vec::new();
+    /// Returns the rows of the wildcards that match a name. Only those are decoded with whose
+    /// literal prefix the name begins.
+    fn matching_wildcards(&self, name: &str) -> Result<Vec<i64>> {
+        let sql = "WITH RECURSIVE start (text) AS ( \
+                       VALUES (?1) \
+                       UNION ALL \
+                       SELECT substr(text, 1, length(text) - 1) FROM start WHERE text <> '' \
+                   ) \
+                   SELECT p.id, p.text FROM start CROSS JOIN _webhook_registry_pattern p \
+                   INDEXED BY _webhook_registry_pattern_prefix ON p.prefix = start.text";
+        let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
+        let mut rows = statement.query([name]).map_sqlite_err()?;
+        let mut matching = Vec::new();
         while let Some(row) = rows.next().map_sqlite_err()? {
-            wildcards.push((row.get(0).map_sqlite_err()?, decode_pattern(row, 1)?));
+            if decode_pattern(row, 1)?.matches(name) {
+                matching.push(row.get(0).map_sqlite_err()?);
+            }
         }
-        Ok(wildcards)
+        Ok(matching)
     }
 
     /// Returns the row of a pattern. A new pattern is inserted and expanded.
@@ -135,13 +132,10 @@ impl Write<'_> {
         }
         let mut insert = self
             .conn
-            .prepare_cached(
-                "INSERT INTO _webhook_registry_pattern (text, wildcard) VALUES (?1, \
-                        ?2)",
-            )
+            .prepare_cached("INSERT INTO _webhook_registry_pattern (text, prefix) VALUES (?1, ?2)")
             .map_sqlite_err()?;
-        let id =
-            insert.insert(params![pattern.as_str(), pattern.is_wildcard()]).map_sqlite_err()?;
+        let prefix = pattern.is_wildcard().then(|| pattern.literal_prefix());
+        let id = insert.insert(params![pattern.as_str(), prefix]).map_sqlite_err()?;
         self.each_matching(pattern, |event_type, _| {
             self.expand_into(event_type, id).map(|()| true)
         })?;
@@ -153,18 +147,6 @@ impl Write<'_> {
             "INSERT INTO _webhook_registry_expansion (event_type, pattern) VALUES (?1, ?2)",
             params![event_type, pattern],
         )
-    }
-
-    /// Deletes those of the patterns that no subscription has any more.
-    pub(super) fn drop_unused(&self, patterns: &[i64]) -> Result<()> {
-        patterns.iter().try_for_each(|pattern| {
-            self.execute(
-                "DELETE FROM _webhook_registry_pattern WHERE id = ?1 \
-                 AND NOT EXISTS (SELECT 1 FROM _webhook_registry_subscription_pattern INDEXED BY \
-                 _webhook_registry_subscription_pattern_route WHERE pattern = ?1)",
-                params![pattern],
-            )
-        })
     }
 }
 

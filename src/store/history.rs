@@ -1,5 +1,8 @@
 //! The statements for the table `change`, which a change writes to in its own transaction.
 
+use std::sync::Arc;
+
+use rusqlite::types::ValueRef;
 use rusqlite::{Row, params};
 use serde::de::MapAccess;
 use serde_json::Value;
@@ -7,16 +10,25 @@ use serde_json::Value;
 use super::change_recorder::HistoryRange;
 use super::error::{MapSqliteErr as _, sqlite_error};
 use super::registry_row;
-use super::rows::{counted, integer, millis, natural};
+use super::rows::{counted, integer, millis, natural, rising};
 use super::transaction::{Read, Write};
 use crate::change::{Change, ChangeKind, FieldChange};
 use crate::error::{Error, ErrorKind, Result};
+use crate::id::SubscriptionId;
 use crate::json::{self, JsonObject};
+use crate::scope::Scope;
 use crate::time::Millis;
 
 /// The number of changes that are deleted at once. Deleting one with each change would write
 /// another page each time.
 const BATCH: u64 = 64;
+
+/// Selects changes, in the order in which [`decode`] reads the columns.
+macro_rules! change_columns {
+    () => {
+        "SELECT sequence, at, kind, subject, owner, fields FROM _webhook_registry_change"
+    };
+}
 
 impl Read<'_> {
     fn range(&self) -> Result<HistoryRange> {
@@ -66,9 +78,11 @@ impl Read<'_> {
                 "the changes after {after} are no longer kept; the history begins after {begins}"
             ));
         }
+        if let Scope::Owner(owner) = self.scope {
+            return self.changes_of(owner, after, limit);
+        }
         // One by one: for a range, SQLite scans the table where statistics say that it is small.
-        let sql = "SELECT sequence, at, kind, subject, fields FROM _webhook_registry_change WHERE \
-                   sequence = ?1";
+        let sql = concat!(change_columns!(), " WHERE sequence = ?1");
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let until = after.saturating_add(u64::try_from(limit).unwrap_or(u64::MAX)).min(last);
         let mut changes = Vec::new();
@@ -82,10 +96,29 @@ impl Read<'_> {
         Ok(changes)
     }
 
+    /// Returns the changes of one owner after a sequence number, at most `limit`. Those of others
+    /// are not decoded.
+    fn changes_of(&self, owner: &str, after: u64, limit: usize) -> Result<Vec<Change>> {
+        let sql = concat!(
+            change_columns!(),
+            " INDEXED BY _webhook_registry_change_owner \
+             WHERE owner = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3"
+        );
+        let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut rows = statement.query(params![owner, integer(after)?, limit]).map_sqlite_err()?;
+        let (mut changes, mut last): (Vec<Change>, u64) = (Vec::new(), after);
+        while let Some(row) = rows.next().map_sqlite_err()? {
+            let change = decode(row)?;
+            last = rising(last, change.sequence)?;
+            changes.push(change);
+        }
+        Ok(changes)
+    }
+
     /// Passes the error of each change that does not decode to `tell`.
     pub(super) fn decode_changes(&self, mut tell: impl FnMut(Error)) -> Result<()> {
-        let sql = "SELECT sequence, at, kind, subject, fields FROM _webhook_registry_change ORDER \
-                   BY sequence";
+        let sql = concat!(change_columns!(), " ORDER BY sequence");
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let mut rows = statement.query([]).map_sqlite_err()?;
         while let Some(row) = rows.next().map_sqlite_err()? {
@@ -104,14 +137,42 @@ impl Write<'_> {
         self.recorder.expected.set(u64::try_from(count).unwrap_or(u64::MAX));
     }
 
-    /// Adds a change to the history. Its fields are computed only if it is kept.
-    pub(crate) fn record(
+    /// Adds a change of an event type to the history. Its fields are computed only if it is kept.
+    pub(crate) fn record_event_type(
+        &self,
+        now: Millis,
+        kind: ChangeKind,
+        name: &str,
+        fields: impl FnOnce() -> Vec<FieldChange>,
+    ) -> Result<()> {
+        let sequence = self.record(now, kind, name, None, fields)?;
+        self.recorder.catalog_changed(sequence);
+        Ok(())
+    }
+
+    /// Adds a change of a subscription to the history. Its fields are computed only if it is kept.
+    pub(crate) fn record_subscription(
+        &self,
+        now: Millis,
+        kind: ChangeKind,
+        id: SubscriptionId,
+        owner: Option<&Arc<str>>,
+        fields: impl FnOnce() -> Vec<FieldChange>,
+    ) -> Result<()> {
+        let sequence =
+            self.record(now, kind, &id.to_string(), owner.map(|owner| &**owner), fields)?;
+        self.recorder.changed(owner, sequence);
+        Ok(())
+    }
+
+    fn record(
         &self,
         now: Millis,
         kind: ChangeKind,
         subject: &str,
+        owner: Option<&str>,
         fields: impl FnOnce() -> Vec<FieldChange>,
-    ) -> Result<()> {
+    ) -> Result<u64> {
         let range = match self.recorder.range.get() {
             Some(range) => range,
             None => self.range()?,
@@ -122,18 +183,31 @@ impl Write<'_> {
         self.recorder.expected.set(to_come);
         if to_come >= range.keep {
             self.recorder.skipped.set(true);
-            return Ok(());
+            return Ok(sequence);
         }
         self.execute(
-            "INSERT INTO _webhook_registry_change (sequence, at, kind, subject, fields) VALUES \
-             (?1, ?2, ?3, ?4, ?5)",
-            params![integer(sequence)?, millis(now)?, kind.as_str(), subject, encode(&fields())?],
-        )
+            "INSERT INTO _webhook_registry_change (sequence, at, kind, subject, owner, fields) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            params![
+                integer(sequence)?,
+                millis(now)?,
+                kind.as_str(),
+                subject,
+                owner,
+                encode(&fields())?
+            ],
+        )?;
+        Ok(sequence)
     }
 
-    /// Deletes changes that are no longer kept, once enough of them have accumulated. Called before
-    /// the commit.
-    pub(super) fn finish_history(&self) -> Result<()> {
+    /// Completes what the transaction has recorded. Called before the commit.
+    pub(super) fn finish(&self) -> Result<()> {
+        self.finish_owners()?;
+        self.finish_history()
+    }
+
+    /// Deletes changes that are no longer kept, once enough of them have accumulated.
+    fn finish_history(&self) -> Result<()> {
         let Some(HistoryRange { keep, first, last }) = self.recorder.range.get() else {
             return Ok(());
         };
@@ -209,12 +283,17 @@ fn decode(row: &Row<'_>) -> Result<Change> {
         Error::corrupt(format_args!("change {sequence} of the history is not as it was written"))
     };
     let text = |column| row.get_ref(column).map_sqlite_err()?.as_str().map_err(|_| damaged());
-    let (kind, fields) = (text(2)?, text(4)?);
+    let (kind, fields) = (text(2)?, text(5)?);
+    let owner = match row.get_ref(4).map_sqlite_err()? {
+        ValueRef::Null => None,
+        _ => Some(text(4)?.into()),
+    };
     let change = Change {
         sequence,
         at: row.get(1).map_sqlite_err().map(Millis::from_stored)?.ok_or_else(damaged)?,
         kind: ChangeKind::from_stored(kind).ok_or_else(damaged)?,
         subject: text(3)?.to_owned(),
+        owner,
         fields: decode_fields(fields).ok_or_else(damaged)?,
     };
     if sequence > 0 && change.keeps_rules() { Ok(change) } else { Err(damaged()) }

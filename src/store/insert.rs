@@ -1,6 +1,7 @@
 //! Inserts subscriptions: one, or a hundred thousand in one transaction.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use rusqlite::{CachedStatement, params};
 
@@ -8,16 +9,16 @@ use super::catalog::CatalogLookup;
 use super::error::{MapSqliteErr as _, is_taken};
 use super::rows::{encode_metadata, integer, millis};
 use super::secrets::INSERT_SECRET;
+use super::subscription_changes::{INSERT_SUBSCRIPTION, NameTaken, UNIQUE_NAME};
 use super::subscription_patterns::INSERT_PATTERN;
-use super::subscriptions::{INSERT_SUBSCRIPTION, NameTaken};
 use super::transaction::Write;
 use crate::error::Result;
 use crate::pattern::EventPattern;
 use crate::secret::IssuedSecret;
 use crate::subscription::{Subscription, SubscriptionFields};
 
-/// The statements for inserting many subscriptions, and the rows of the patterns that they share.
-/// No pattern may be deleted while an inserter exists.
+/// The statements for inserting many subscriptions, and the rows of the patterns and owners that
+/// they share. No subscription may be deleted while an inserter exists.
 pub(crate) struct Inserter<'w> {
     write: &'w Write<'w>,
     lookup: Option<&'w CatalogLookup<'w>>,
@@ -25,6 +26,7 @@ pub(crate) struct Inserter<'w> {
     event: CachedStatement<'w>,
     secret: CachedStatement<'w>,
     patterns: HashMap<Box<str>, i64>,
+    owners: HashMap<Arc<str>, i64>,
 }
 
 impl Write<'_> {
@@ -37,7 +39,15 @@ impl Write<'_> {
         let prepare = |sql| self.conn.prepare_cached(sql).map_sqlite_err();
         let subscription = prepare(INSERT_SUBSCRIPTION)?;
         let (event, secret) = (prepare(INSERT_PATTERN)?, prepare(INSERT_SECRET)?);
-        Ok(Inserter { write: self, lookup, subscription, event, secret, patterns: HashMap::new() })
+        Ok(Inserter {
+            write: self,
+            lookup,
+            subscription,
+            event,
+            secret,
+            patterns: HashMap::new(),
+            owners: HashMap::new(),
+        })
     }
 }
 
@@ -48,7 +58,7 @@ impl Inserter<'_> {
         subscription: &Subscription,
         secrets: &[IssuedSecret],
     ) -> Result<Result<(), NameTaken>> {
-        let Subscription { id, fields, disabled_at, created_at, updated_at, revision } =
+        let Subscription { id, owner, fields, disabled_at, created_at, updated_at, revision } =
             subscription;
         let SubscriptionFields {
             name,
@@ -59,8 +69,10 @@ impl Inserter<'_> {
             metadata,
             disabled_reason,
         } = fields;
+        let owner_row = self.owner(owner.as_ref())?;
         let row = params![
             id.to_string(),
+            owner_row,
             name,
             url,
             enabled,
@@ -73,17 +85,29 @@ impl Inserter<'_> {
             disabled_at.map(millis).transpose()?,
         ];
         let seq = match self.subscription.insert(row) {
-            Err(cause) if is_taken(&cause, "_webhook_registry_subscription.name") => {
-                return self.write.holder(name).map(Err);
+            Err(cause) if is_taken(&cause, UNIQUE_NAME) => {
+                return self.write.holder(owner_row, name).map(Err);
             }
             result => result.map_sqlite_err()?,
         };
         for (position, pattern) in (0_i64..).zip(events) {
             let row = self.row(pattern)?;
-            self.event.execute(params![seq, position, row, enabled]).map_sqlite_err()?;
+            self.event.execute(params![owner_row, seq, position, row, enabled]).map_sqlite_err()?;
         }
         self.write.add_secrets(&mut self.secret, seq, *id, secrets)?;
+        self.write.count_inserted(owner.as_ref());
         Ok(Ok(()))
+    }
+
+    fn owner(&mut self, owner: Option<&Arc<str>>) -> Result<i64> {
+        if let Some(row) = owner.and_then(|owner| self.owners.get(owner)) {
+            return Ok(*row);
+        }
+        let row = self.write.intern_owner(owner)?;
+        if let Some(owner) = owner {
+            self.owners.insert(owner.clone(), row);
+        }
+        Ok(row)
     }
 
     fn row(&mut self, pattern: &EventPattern) -> Result<i64> {

@@ -7,9 +7,11 @@ use std::collections::binary_heap::PeekMut;
 use rusqlite::{OptionalExtension as _, params};
 
 use super::error::MapSqliteErr as _;
+use super::owners::owner_row;
 use super::rows::rising;
 use super::transaction::Read;
 use crate::error::Result;
+use crate::scope::Scope;
 
 /// Selects the patterns that match an event type.
 const PATTERNS: &str = "SELECT pattern FROM _webhook_registry_expansion INDEXED BY \
@@ -17,29 +19,46 @@ const PATTERNS: &str = "SELECT pattern FROM _webhook_registry_expansion INDEXED 
                          WHERE event_type = (SELECT id FROM _webhook_registry_event_type WHERE \
                         name = ?1)";
 
-/// Selects every subscription after a position, and whether one of its patterns matches.
-const SCAN: &str = "SELECT s.seq, EXISTS (SELECT 1 FROM _webhook_registry_subscription_pattern r \
-                    INDEXED BY \
-    sqlite_autoindex__webhook_registry_subscription_pattern_1 \
-                                           WHERE r.subscription = s.seq AND \
-                                                 (SELECT 1 FROM _webhook_registry_expansion \
-                                                   WHERE event_type = (SELECT id FROM \
-                        _webhook_registry_event_type \
-                                                   WHERE name = ?2) \
-                                                     AND pattern = r.pattern)) \
-                      FROM _webhook_registry_subscription s INDEXED BY \
-                      _webhook_registry_subscription_seq WHERE s.seq > ?1 ORDER BY \
-                      s.seq";
+/// Selects every subscription of a scope after a position, and whether one of its patterns matches.
+macro_rules! scan {
+    ($index:literal, $($scope:tt)*) => {
+        concat!(
+            "SELECT s.seq, EXISTS ( \
+                 SELECT 1 FROM _webhook_registry_subscription_pattern r \
+                 INDEXED BY sqlite_autoindex__webhook_registry_subscription_pattern_1 \
+                 WHERE r.owner = s.owner AND r.subscription = s.seq AND \
+                       (SELECT 1 FROM _webhook_registry_expansion \
+                         WHERE event_type = (SELECT id FROM _webhook_registry_event_type \
+                                              WHERE name = ?3) \
+                           AND pattern = r.pattern)) \
+               FROM _webhook_registry_subscription s \
+               INDEXED BY _webhook_registry_subscription_",
+            $index,
+            " WHERE ", $($scope)*, " AND s.seq > ?2 ORDER BY s.seq"
+        )
+    };
+}
 
-/// Selects the next subscription that has a pattern, by the index that holds them in this order.
-const NEXT: &str = "SELECT subscription FROM _webhook_registry_subscription_pattern INDEXED BY \
-    _webhook_registry_subscription_pattern_route \
-                     WHERE pattern = ?1 AND enabled = ?2 AND subscription > ?3 ORDER BY \
-                     subscription LIMIT 1";
+/// Selects the next subscription of an owner that has a pattern, by the index that holds them in
+/// this order.
+const NEXT: &str = "SELECT subscription FROM _webhook_registry_subscription_pattern \
+                    INDEXED BY _webhook_registry_subscription_pattern_route \
+                    WHERE pattern = ?1 AND owner = ?2 AND enabled = ?3 AND subscription > ?4 \
+                    ORDER BY subscription LIMIT 1";
+
+/// Selects what follows from the patterns of an event type: the position of every subscription
+/// that has one of them.
+const FOLLOW: &str = "SELECT r.subscription FROM _webhook_registry_expansion x \
+                      INDEXED BY sqlite_autoindex__webhook_registry_expansion_1 \
+                      CROSS JOIN _webhook_registry_subscription_pattern r \
+                      INDEXED BY _webhook_registry_subscription_pattern_route \
+                      ON r.pattern = x.pattern \
+                      WHERE x.event_type = (SELECT id FROM _webhook_registry_event_type \
+                                             WHERE name = ?1)";
 
 impl Read<'_> {
-    /// Passes the position of each subscription after `after` with a pattern that matches this
-    /// event type to `each`, in rising order, once each, until `each` returns false.
+    /// Passes the position of each subscription of the scope after `after` with a pattern that
+    /// matches this event type to `each`, in rising order, once each, until `each` returns false.
     ///
     /// A page must cost no more than its own length, and all pages together no more than the table.
     /// The index lists the subscriptions of one pattern in order, so a merge of the lists costs one
@@ -47,7 +66,11 @@ impl Read<'_> {
     /// subscriptions has a pattern of its own: every page would begin by looking up all of them. So
     /// as many subscriptions as there are patterns are first scanned one by one. Where that fills
     /// the page, nothing else is read; where it does not, the merge costs no more than the scan
-    /// before it, and no later page scans these rows again.
+    /// before it, and no later page scans these rows again. The scan reads the subscriptions of
+    /// one owner only, so it also bounds the cost where the patterns are those of other owners.
+    ///
+    /// For every owner, the lists of one pattern are as many as the owners that have it. There the
+    /// scan goes on for as many subscriptions as match, and then these are sorted.
     pub(super) fn each_match(
         &self,
         event_type: &str,
@@ -55,10 +78,18 @@ impl Read<'_> {
         mut after: i64,
         mut each: impl FnMut(i64) -> Result<bool>,
     ) -> Result<()> {
-        let mut known = self.conn.prepare_cached(PATTERNS).map_sqlite_err()?;
+        let (known, scan) = match self.scope {
+            Scope::Every => (FOLLOW, scan!("seq", "?1 IS NULL")),
+            Scope::NoOwner | Scope::Owner(_) => {
+                (PATTERNS, scan!("owner", "s.owner = ", owner_row!()))
+            }
+        };
+        let mut known = self.conn.prepare_cached(known).map_sqlite_err()?;
         let mut known = known.query([event_type]).map_sqlite_err()?;
-        let mut scan = self.conn.prepare_cached(SCAN).map_sqlite_err()?;
-        let mut scan = scan.query(params![after, event_type]).map_sqlite_err()?;
+        let mut scan = self.conn.prepare_cached(scan).map_sqlite_err()?;
+        let given = params![self.owner_param(), after, event_type];
+        let mut scan = scan.query(given).map_sqlite_err()?;
+        // For every owner, the positions of the subscriptions.
         let mut patterns: Vec<i64> = Vec::new();
         while let Some(pattern) = known.next().map_sqlite_err()? {
             patterns.push(pattern.get(0).map_sqlite_err()?);
@@ -70,12 +101,29 @@ impl Read<'_> {
                 return Ok(());
             }
         }
-        self.merge(&patterns, enabled, after, each)
+        match self.scope {
+            Scope::Every => {
+                patterns.retain(|seq| *seq > after);
+                patterns.sort_unstable();
+                patterns.dedup();
+                for seq in patterns {
+                    if !each(seq)? {
+                        break;
+                    }
+                }
+                Ok(())
+            }
+            Scope::NoOwner | Scope::Owner(_) => match self.owner_row()? {
+                Some(owner) => self.merge(owner, &patterns, enabled, after, each),
+                None => Ok(()),
+            },
+        }
     }
 
-    /// Merges the lists of the subscriptions of each pattern.
+    /// Merges the lists of an owner's subscriptions of each pattern.
     fn merge(
         &self,
+        owner: i64,
         patterns: &[i64],
         enabled: Option<bool>,
         mut after: i64,
@@ -83,7 +131,8 @@ impl Read<'_> {
     ) -> Result<()> {
         let mut statement = self.conn.prepare_cached(NEXT).map_sqlite_err()?;
         let mut next = |pattern: i64, enabled: bool, after: i64| {
-            let next = statement.query_row(params![pattern, enabled, after], |row| row.get(0));
+            let next =
+                statement.query_row(params![pattern, owner, enabled, after], |row| row.get(0));
             next.optional().map_sqlite_err()?.map(|next| rising(after, next)).transpose()
         };
         let mut lists = BinaryHeap::with_capacity(patterns.len());

@@ -76,6 +76,11 @@ pub(super) fn migrate(conn: &mut Connection, key: Option<&EncryptionKey>) -> Res
     migrate_by(STEPS.iter().copied(), conn, key)
 }
 
+/// Returns the version of the newest schema.
+pub(super) const fn newest() -> usize {
+    STEPS.len()
+}
+
 /// Returns a database in memory with the newest schema and no rows.
 pub(super) fn newest_schema() -> Result<Connection> {
     let conn = Connection::open_in_memory().map_sqlite_err()?;
@@ -104,7 +109,8 @@ fn migrate_by<'s>(
         SecretCodec::set_key(&tx, key)?;
     }
     tx.execute_batch(&format!(
-        "PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {newest}"
+        "UPDATE _webhook_registry_meta SET schema_version = {newest}; \
+         PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {newest}"
     ))
     .map_sqlite_err()?;
     tx.commit().map_sqlite_err()

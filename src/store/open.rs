@@ -1,6 +1,7 @@
 //! Opens the file at a path. Its content is checked through a connection that cannot write, before
 //! anything is written.
 
+use std::error::Error as _;
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::Path;
@@ -11,8 +12,10 @@ use super::connection::{configure, connect, path_bytes};
 use super::copy;
 use super::disk;
 use super::error::{self, MapSqliteErr as _, sqlite_error};
+use super::io_error::{self, cannot};
 use super::migrate::{self, Content};
 use super::paths::{self, beside, not_a_registry, nothing_at, size_beside};
+use super::refusal;
 use super::retry;
 use super::secret_codec::SecretCodec;
 use super::settings::{Access, Settings};
@@ -52,6 +55,7 @@ pub(super) fn file(path: &Path, how: &Settings) -> Result<Opened> {
     let mut tries = 1..TRIES;
     loop {
         match to_write(path, how, has_content) {
+            Err(error) if is_too_many_files(&error) && tries.next().is_some() => drop(error),
             Err(error) if error::is_read_only(&error) || error::is_unopened_beside(&error) => {
                 if let Some(named) = paths::unwritable_journal(path)? {
                     return Err(named);
@@ -80,7 +84,7 @@ fn to_write(path: &Path, how: &Settings, has_content: bool) -> Result<Opened> {
     let mut conn = writer.connect(path)?;
     retry::retry_while_busy(how.busy_timeout, || writer.enter_wal(&conn, path))
         .and_then(|()| writer::can_write(&conn))
-        .map_err(|error| disk::diagnose(&conn, error))?;
+        .map_err(|error| disk::diagnose(&conn, unopened_beside(path, error)))?;
     if found != Content::Current {
         retry::retry_while_busy(how.busy_timeout, || migrate::migrate(&mut conn, how.key.as_ref()))
             .map_err(|error| disk::diagnose(&conn, error))?;
@@ -93,6 +97,22 @@ fn to_write(path: &Path, how: &Settings, has_content: bool) -> Result<Opened> {
         })?;
     }
     Ok(Opened { conn, reader, sees_changes: !how.exclusive })
+}
+
+/// Returns an error that says so where SQLite could not open a file beside this one because too
+/// many files are open. The connection is still open, so that no descriptor has become free since.
+fn unopened_beside(path: &Path, error: Error) -> Error {
+    let unopened = error::is_read_only(&error) || error::is_unopened_beside(&error);
+    match unopened.then(|| refusal::too_many_files(path)).flatten() {
+        Some(cause) => cannot(path, "be opened", cause),
+        None => error,
+    }
+}
+
+/// Returns whether the operating system allowed no further open file.
+fn is_too_many_files(error: &Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref());
+    cause.is_some_and(io_error::is_too_many_files)
 }
 
 /// Returns the content of the file, and the connection that read it, if it sees later changes.
@@ -152,7 +172,7 @@ fn journal_restores(path: &Path) -> Result<bool> {
         {
             Ok(false)
         }
-        Err(cause) => Err(paths::cannot(&journal, "be read", cause)),
+        Err(cause) => Err(cannot(&journal, "be read", cause)),
     }
 }
 

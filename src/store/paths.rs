@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use sha2::{Digest as _, Sha256};
 
+use super::io_error::{cannot, reason};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The suffixes of the files that SQLite can create beside a database.
@@ -86,8 +87,9 @@ fn fits(path: &Path) -> Result<()> {
             Ok(false) => return Err(unusable(path, "be created", &beside)),
             Err(cause) => {
                 let what = format!(
-                    "{} cannot be created, because its `{suffix}` could not be: {cause}",
-                    path.display()
+                    "{} cannot be created, because its `{suffix}` could not be: {}",
+                    path.display(),
+                    reason(&cause)
                 );
                 return Err(Error::new(ErrorKind::Storage, what).with_source(cause));
             }
@@ -237,11 +239,6 @@ pub(super) fn not_a_registry(path: &Path) -> Error {
     Error::new(ErrorKind::Incompatible, what)
 }
 
-pub(super) fn cannot(path: &Path, what: &str, cause: io::Error) -> Error {
-    Error::new(ErrorKind::Storage, format!("{} cannot {what}: {cause}", path.display()))
-        .with_source(cause)
-}
-
 /// Returns an error that names the `-journal` or `-wal`, if it cannot be opened for writing.
 ///
 /// The `-shm` is not tried: closing its descriptor would drop the locks of this process. SQLite has
@@ -255,15 +252,15 @@ pub(super) fn unwritable_journal(path: &Path) -> Result<Option<Error>> {
             // Only its name is too long, and SQLite works without this file.
             Err(_) if suffix == "-journal" && !journal.exists() => {}
             Err(cause) => {
-                let what_to_do = match cause.kind() {
+                let why = match cause.kind() {
                     io::ErrorKind::PermissionDenied => {
                         "; give this user the right to, or, if it is empty and nobody has the \
                          registry open, remove it"
+                            .into()
                     }
-                    _ => "",
+                    _ => format!(": {}", reason(&cause)),
                 };
-                let what =
-                    format!("{} cannot be written to: {cause}{what_to_do}", journal.display());
+                let what = format!("{} cannot be written to{why}", journal.display());
                 return Ok(Some(Error::new(ErrorKind::Storage, what).with_source(cause)));
             }
         }
@@ -278,7 +275,11 @@ pub(super) fn unwritable_shm(path: &Path) -> Result<Error> {
     let what_to_do =
         "give this user the right to, or, once nobody has the registry open, remove it";
     let created = |file: &Path| {
-        format!("{} cannot be created, and a registry that writes needs it", file.display())
+        format!(
+            "{} cannot be created, and a registry that writes needs it; give this user the right \
+             to create files in its folder",
+            file.display()
+        )
     };
     let what = match (wal.exists(), shm.exists()) {
         (true, true) => format!("{} cannot be written to; {what_to_do}", shm.display()),

@@ -3,8 +3,8 @@
 use rusqlite::Connection;
 
 use super::connection::execute;
-use super::error::MapSqliteErr as _;
-use super::rows::{id_of, integer};
+use super::error::{MapSqliteErr as _, sqlite_error};
+use super::rows::{counted, id_of, integer};
 use crate::error::Result;
 use crate::id::SubscriptionId;
 
@@ -41,22 +41,6 @@ pub(super) fn last_deleted(conn: &Connection) -> Result<Option<SubscriptionId>> 
     rows.next().map_sqlite_err()?.map(|row| id_of(row, 0)).transpose()
 }
 
-/// Stores the id of a deleted subscription, where it is the greatest id.
-pub(super) fn store_deleted_id(conn: &Connection, id: SubscriptionId) -> Result<()> {
-    // No id would be left after one that no registry issues.
-    if id.is_reserved() {
-        return Ok(());
-    }
-    execute(
-        conn,
-        "UPDATE _webhook_registry_meta SET last_id = ?1 WHERE coalesce(last_id, '') < ?1 \
-         AND NOT EXISTS (SELECT 1 FROM _webhook_registry_subscription \
-                         INDEXED BY sqlite_autoindex__webhook_registry_subscription_1 WHERE id > \
-                        ?1)",
-        [id.to_string()],
-    )
-}
-
 /// Clears the id of a deleted subscription, where a subscription has an id that is as great.
 pub(super) fn forget_deleted_id(conn: &Connection) -> Result<()> {
     execute(
@@ -66,6 +50,19 @@ pub(super) fn forget_deleted_id(conn: &Connection) -> Result<()> {
          sqlite_autoindex__webhook_registry_subscription_1)",
         [],
     )
+}
+
+/// Returns the sequence number of the newest change of an event type.
+pub(super) fn catalog_change(conn: &Connection) -> Result<u64> {
+    let sql = "SELECT catalog_change FROM _webhook_registry_meta";
+    let mut statement = conn.prepare_cached(sql).map_sqlite_err()?;
+    let change = statement.query_row([], |row| row.get(0)).map_err(sqlite_error)?;
+    counted(change)
+}
+
+pub(super) fn set_catalog_change(conn: &Connection, sequence: u64) -> Result<()> {
+    let sql = "UPDATE _webhook_registry_meta SET catalog_change = ?1";
+    execute(conn, sql, [integer(sequence)?])
 }
 
 pub(super) fn set_last_change(conn: &Connection, last: u64) -> Result<()> {

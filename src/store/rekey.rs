@@ -38,6 +38,7 @@ use super::secret_codec::SecretCodec;
 use super::settings::Access;
 use super::transaction::{Read, Write};
 use crate::error::{Error, ErrorKind, Result};
+use crate::scope::Scope;
 use crate::secret::EncryptionKey;
 
 /// The number of subscriptions that one query reads. It bounds how many of them are in memory at
@@ -361,8 +362,8 @@ fn rewrite_secrets(
 ) -> Result<()> {
     let tx = Transaction::new_unchecked(conn, TransactionBehavior::Exclusive).map_sqlite_err()?;
     let codec = &*new.insert(SecretCodec::set_key(&tx, key)?);
-    let from = Read::new(&tx, old);
-    let to = Write::new(&tx, codec);
+    let from = Read::new(&tx, old, &Scope::Every);
+    let to = Write::new(&tx, codec, &Scope::Every);
     let mut after = from.start()?;
     loop {
         let batch = from.ids_after(after, BATCH)?;

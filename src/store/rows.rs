@@ -15,6 +15,7 @@ use crate::json;
 use crate::pattern::EventPattern;
 use crate::subscription::{
     StoredParts, Subscription, SubscriptionFields, check_disabled_reason, check_metadata,
+    check_owner,
 };
 use crate::time::Millis;
 
@@ -155,6 +156,7 @@ fn decode(row: &Row<'_>) -> Result<Subscription> {
     let disabled_at: Option<i64> = row.get(12).map_sqlite_err()?;
     Ok(Subscription {
         id,
+        owner: owner_of(row, 13, id)?.map(Into::into),
         fields: SubscriptionFields {
             name: text(2, "name")?,
             url: text(3, "url")?,
@@ -203,6 +205,27 @@ pub(super) fn decode_id(text: &str) -> Result<SubscriptionId> {
 /// Decodes the id of a subscription.
 pub(super) fn id_of(row: &Row<'_>, column: usize) -> Result<SubscriptionId> {
     decode_id(row.get_ref(column).and_then(|id| Ok(id.as_str()?)).map_sqlite_err()?)
+}
+
+/// Decodes the owner of a subscription, which is 0 where there is none.
+pub(super) fn owner_of<'r>(
+    row: &'r Row<'_>,
+    column: usize,
+    id: SubscriptionId,
+) -> Result<Option<&'r str>> {
+    match row.get_ref(column).map_sqlite_err()? {
+        ValueRef::Integer(0) => Ok(None),
+        ValueRef::Text(_) => decode_owner(row, column).map(Some),
+        _ => Err(Error::corrupt(format_args!("the owner of subscription {id} is missing"))),
+    }
+}
+
+/// Decodes the name of an owner.
+pub(super) fn decode_owner<'r>(row: &'r Row<'_>, column: usize) -> Result<&'r str> {
+    let name = row.get_ref(column).and_then(|name| Ok(name.as_str()?)).map_sqlite_err()?;
+    check_owner(name)
+        .map_err(|why| Error::corrupt(format_args!("an owner that no registry takes: {why}")))?;
+    Ok(name)
 }
 
 /// Decodes a text of a subscription.

@@ -4,15 +4,29 @@
 
 -- The values of the file as a whole: one row.
 CREATE TABLE _webhook_registry_meta (
-    one       INTEGER PRIMARY KEY CHECK (one = 1),
-    file_id   BLOB NOT NULL,    -- random; binds encrypted secrets to the file; a copy appends more
-    key_check BLOB,             -- decrypts with the file's key only; NULL: secrets are plain text
-    last_id   TEXT,             -- the greatest id ever deleted; new ids are greater; NULL: none
-    keep_changes INTEGER NOT NULL DEFAULT 10000 CHECK (keep_changes >= 0),
+    one            INTEGER PRIMARY KEY CHECK (one = 1),
+    schema_version INTEGER NOT NULL,
+    guest          INTEGER NOT NULL CHECK (guest IN (0, 1)), -- 1: the file is an application's
+    file_id        BLOB NOT NULL,   -- random; binds encrypted secrets to the file; a copy appends
+    key_check      BLOB,            -- decrypts with the file's key only; NULL: secrets are text
+    last_id        TEXT,            -- the greatest id ever deleted; new ids are greater; NULL: none
+    keep_changes   INTEGER NOT NULL DEFAULT 10000 CHECK (keep_changes >= 0),
     -- The newest sequence while no change is kept. Otherwise the greatest sequence counts.
-    last_change  INTEGER NOT NULL DEFAULT 0
+    last_change    INTEGER NOT NULL DEFAULT 0,
+    catalog_change INTEGER NOT NULL DEFAULT 0   -- the sequence of the newest change of the catalog
 ) STRICT;
-INSERT INTO _webhook_registry_meta (one, file_id) VALUES (1, randomblob(16));
+INSERT INTO _webhook_registry_meta (one, schema_version, guest, file_id)
+VALUES (1, 1, 0, randomblob(16));
+
+-- Row 0 stands for "no owner" and always exists. Any other row exists while the owner has a
+-- subscription.
+CREATE TABLE _webhook_registry_owner (
+    id            INTEGER PRIMARY KEY,
+    name          TEXT UNIQUE CHECK ((name IS NULL) = (id = 0)),    -- NULL: row 0
+    subscriptions INTEGER NOT NULL, -- how many the owner has
+    last_change   INTEGER NOT NULL  -- the sequence of the newest change of one of them
+) STRICT;
+INSERT INTO _webhook_registry_owner (id, name, subscriptions, last_change) VALUES (0, NULL, 0, 0);
 
 CREATE TABLE _webhook_registry_event_type (
     id          INTEGER PRIMARY KEY,
@@ -24,9 +38,10 @@ CREATE TABLE _webhook_registry_event_type (
 CREATE TABLE _webhook_registry_pattern (
     id       INTEGER PRIMARY KEY,
     text     TEXT NOT NULL UNIQUE,
-    wildcard INTEGER NOT NULL CHECK (wildcard IN (0, 1))
+    prefix   TEXT       -- the characters before the first wildcard; NULL: the pattern is a name
 ) STRICT;
-CREATE INDEX _webhook_registry_pattern_wildcard ON _webhook_registry_pattern (text) WHERE wildcard = 1;
+CREATE INDEX _webhook_registry_pattern_prefix ON _webhook_registry_pattern (prefix)
+    WHERE prefix IS NOT NULL;
 
 -- The event types that a pattern matches now.
 CREATE TABLE _webhook_registry_expansion (
@@ -39,7 +54,8 @@ CREATE INDEX _webhook_registry_expansion_pattern ON _webhook_registry_expansion 
 CREATE TABLE _webhook_registry_subscription (
     seq         INTEGER PRIMARY KEY,    -- increases with the id
     id          TEXT NOT NULL UNIQUE,
-    name        TEXT NOT NULL UNIQUE,
+    owner       INTEGER NOT NULL REFERENCES _webhook_registry_owner (id),
+    name        TEXT NOT NULL,
     url         TEXT NOT NULL,
     enabled     INTEGER NOT NULL CHECK (enabled IN (0, 1)),
     description TEXT,                   -- NULL: none
@@ -48,21 +64,28 @@ CREATE TABLE _webhook_registry_subscription (
     updated_at  INTEGER NOT NULL,
     revision    INTEGER NOT NULL CHECK (revision >= 1),
     disabled_reason TEXT,               -- NULL: none; none while enabled
-    disabled_at     INTEGER             -- NULL: enabled
+    disabled_at     INTEGER,            -- NULL: enabled
+    UNIQUE (owner, name)
 ) STRICT;
 -- A statement can name this index, so that statistics cannot make SQLite scan the table instead. A
 -- statement cannot name the key of a table.
 CREATE UNIQUE INDEX _webhook_registry_subscription_seq ON _webhook_registry_subscription (seq);
+-- Lists the subscriptions of an owner by `seq`, which SQLite appends.
+CREATE INDEX _webhook_registry_subscription_owner ON _webhook_registry_subscription (owner);
 
+-- `owner` and `enabled` repeat those of the subscription, so that dispatch reads no row of another
+-- owner and none of a disabled subscription. `subscription` is no foreign key: SQLite would search
+-- its rows for each subscription that is deleted, and no index begins with it.
 CREATE TABLE _webhook_registry_subscription_pattern (
-    subscription INTEGER NOT NULL REFERENCES _webhook_registry_subscription (seq) ON DELETE CASCADE,
+    owner        INTEGER NOT NULL,
+    subscription INTEGER NOT NULL,
     position     INTEGER NOT NULL,
     pattern      INTEGER NOT NULL REFERENCES _webhook_registry_pattern (id),
-    -- Repeats the subscription's flag, so that dispatch skips disabled subscriptions.
     enabled      INTEGER NOT NULL CHECK (enabled IN (0, 1)),
-    PRIMARY KEY (subscription, position)
+    PRIMARY KEY (owner, subscription, position)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX _webhook_registry_subscription_pattern_route ON _webhook_registry_subscription_pattern (pattern, enabled, subscription);
+CREATE INDEX _webhook_registry_subscription_pattern_route
+    ON _webhook_registry_subscription_pattern (pattern, owner, enabled, subscription);
 
 CREATE TABLE _webhook_registry_secret (
     subscription INTEGER NOT NULL REFERENCES _webhook_registry_subscription (seq) ON DELETE CASCADE,
@@ -81,8 +104,74 @@ CREATE TABLE _webhook_registry_change (
     at       INTEGER NOT NULL,
     kind     TEXT NOT NULL,
     subject  TEXT NOT NULL,     -- a subscription's id, or an event type's name
+    owner    TEXT,              -- the subscription's owner; NULL: none, or an event type
     fields   TEXT NOT NULL      -- a JSON array of {"name", "before", "after"}; never a secret
 ) STRICT;
+CREATE INDEX _webhook_registry_change_owner ON _webhook_registry_change (owner, sequence)
+    WHERE owner IS NOT NULL;
+
+-- The triggers complete a deletion or a switch, whoever makes it: this crate, or a statement by
+-- hand, with or without `foreign_keys` and `recursive_triggers`. This crate changes the rows of
+-- other tables first, by statements that name an index, and each trigger looks by an index whether
+-- anything is left to do. A statement in a trigger cannot name an index, and some statistics would
+-- make it scan a table.
+
+CREATE TRIGGER _webhook_registry_subscription_deleted
+AFTER DELETE ON _webhook_registry_subscription
+BEGIN
+    UPDATE _webhook_registry_owner SET subscriptions = subscriptions - 1 WHERE id = OLD.owner;
+    DELETE FROM _webhook_registry_owner
+     WHERE id = OLD.owner AND id <> 0 AND subscriptions <= 0;
+    -- The last millisecond that an id can express is reserved: no id could follow.
+    UPDATE _webhook_registry_meta SET last_id = OLD.id
+     WHERE coalesce(last_id, '') < OLD.id AND OLD.id < '7ZZZZZZZZZ'
+       AND length(OLD.id) = 26 AND OLD.id NOT GLOB '*[^0-9A-HJKMNP-TV-Z]*'
+       AND NOT EXISTS (SELECT 1 FROM _webhook_registry_subscription
+                       INDEXED BY sqlite_autoindex__webhook_registry_subscription_1
+                        WHERE id > OLD.id);
+END;
+CREATE TRIGGER _webhook_registry_subscription_deleted_secret
+AFTER DELETE ON _webhook_registry_subscription
+WHEN EXISTS (SELECT 1 FROM _webhook_registry_secret
+             INDEXED BY sqlite_autoindex__webhook_registry_secret_1
+              WHERE subscription = OLD.seq)
+BEGIN
+    DELETE FROM _webhook_registry_secret WHERE subscription = OLD.seq;
+END;
+CREATE TRIGGER _webhook_registry_subscription_deleted_pattern
+AFTER DELETE ON _webhook_registry_subscription
+WHEN EXISTS (SELECT 1 FROM _webhook_registry_subscription_pattern
+             INDEXED BY sqlite_autoindex__webhook_registry_subscription_pattern_1
+              WHERE owner = OLD.owner AND subscription = OLD.seq)
+BEGIN
+    DELETE FROM _webhook_registry_subscription_pattern
+     WHERE owner = OLD.owner AND subscription = OLD.seq;
+END;
+CREATE TRIGGER _webhook_registry_subscription_pattern_deleted
+AFTER DELETE ON _webhook_registry_subscription_pattern
+WHEN NOT EXISTS (SELECT 1 FROM _webhook_registry_subscription_pattern
+                 INDEXED BY _webhook_registry_subscription_pattern_route
+                  WHERE pattern = OLD.pattern)
+BEGIN
+    DELETE FROM _webhook_registry_pattern WHERE id = OLD.pattern;
+END;
+CREATE TRIGGER _webhook_registry_pattern_deleted
+AFTER DELETE ON _webhook_registry_pattern
+WHEN EXISTS (SELECT 1 FROM _webhook_registry_expansion
+             INDEXED BY _webhook_registry_expansion_pattern
+              WHERE pattern = OLD.id)
+BEGIN
+    DELETE FROM _webhook_registry_expansion WHERE pattern = OLD.id;
+END;
+CREATE TRIGGER _webhook_registry_subscription_switched
+AFTER UPDATE OF enabled ON _webhook_registry_subscription
+WHEN EXISTS (SELECT 1 FROM _webhook_registry_subscription_pattern
+             INDEXED BY sqlite_autoindex__webhook_registry_subscription_pattern_1
+              WHERE owner = NEW.owner AND subscription = NEW.seq AND enabled IS NOT NEW.enabled)
+BEGIN
+    UPDATE _webhook_registry_subscription_pattern SET enabled = NEW.enabled
+     WHERE owner = NEW.owner AND subscription = NEW.seq;
+END;
 
 -- The public views. Columns may be added at the end; nothing else changes.
 
@@ -90,20 +179,34 @@ CREATE VIEW webhook_registry_subscriptions AS
 SELECT s.id AS id, s.name AS name, s.url AS url, s.enabled AS enabled,
        (SELECT json_group_array(text)
           FROM (SELECT p.text AS text
-                  FROM _webhook_registry_subscription_pattern sp JOIN _webhook_registry_pattern p ON p.id = sp.pattern
-                 WHERE sp.subscription = s.seq
-                 ORDER BY sp.position)) AS events,
+                  FROM _webhook_registry_subscription_pattern r
+                  JOIN _webhook_registry_pattern p ON p.id = r.pattern
+                 WHERE r.owner = s.owner AND r.subscription = s.seq
+                 ORDER BY r.position)) AS events,
        s.description AS description, s.metadata AS metadata,
        s.created_at AS created_at, s.updated_at AS updated_at, s.revision AS revision,
+       (SELECT o.name FROM _webhook_registry_owner o WHERE o.id = s.owner) AS owner,
        s.disabled_reason AS disabled_reason, s.disabled_at AS disabled_at
   FROM _webhook_registry_subscription s;
 
 CREATE VIEW webhook_registry_event_types AS
 SELECT name, description, json_schema FROM _webhook_registry_event_type;
 
+-- The enabled subscriptions without an owner, by the event types that they get.
 CREATE VIEW webhook_registry_subscribers AS
 SELECT DISTINCT t.name AS event_type, s.id AS id, s.name AS name, s.url AS url
   FROM _webhook_registry_event_type t
+  CROSS JOIN _webhook_registry_expansion x ON x.event_type = t.id
+  CROSS JOIN _webhook_registry_subscription_pattern r
+    ON r.pattern = x.pattern AND r.owner = 0 AND r.enabled = 1
+  CROSS JOIN _webhook_registry_subscription s
+    ON s.seq = r.subscription AND s.owner = 0 AND s.enabled = 1;
+
+CREATE VIEW webhook_registry_owner_subscribers AS
+SELECT DISTINCT o.name AS owner, t.name AS event_type, s.id AS id, s.name AS name, s.url AS url
+  FROM _webhook_registry_event_type t
   JOIN _webhook_registry_expansion x ON x.event_type = t.id
-  JOIN _webhook_registry_subscription_pattern sp ON sp.pattern = x.pattern AND sp.enabled = 1
-  JOIN _webhook_registry_subscription s ON s.seq = sp.subscription;
+  JOIN _webhook_registry_subscription_pattern r ON r.pattern = x.pattern AND r.enabled = 1
+  JOIN _webhook_registry_owner o ON o.id = r.owner AND o.id <> 0
+  JOIN _webhook_registry_subscription s
+    ON s.seq = r.subscription AND s.owner = r.owner AND s.enabled = 1;

@@ -12,17 +12,20 @@ use super::error::MapSqliteErr as _;
 use super::secret_codec::SecretCodec;
 use super::{connection, disk};
 use crate::error::{Error, Result};
+use crate::scope::Scope;
 
 /// A read transaction, or a single statement that runs without one.
 pub(crate) struct Read<'c> {
     pub(super) conn: &'c Connection,
     pub(super) codec: &'c SecretCodec,
+    pub(super) scope: &'c Scope,
     pub(super) names: CatalogNames,
 }
 
 impl<'c> Read<'c> {
-    pub(super) fn new(conn: &'c Connection, codec: &'c SecretCodec) -> Read<'c> {
-        Read { conn, codec, names: CatalogNames::default() }
+    /// Wraps a connection. Only subscriptions of the scope are read.
+    pub(super) fn new(conn: &'c Connection, codec: &'c SecretCodec, scope: &'c Scope) -> Read<'c> {
+        Read { conn, codec, scope, names: CatalogNames::default() }
     }
 }
 
@@ -47,8 +50,8 @@ pub(crate) struct Write<'c> {
 
 impl<'c> Write<'c> {
     /// Wraps a connection on which a write transaction is open.
-    pub(super) fn new(conn: &'c Connection, codec: &'c SecretCodec) -> Write<'c> {
-        Write { read: Read::new(conn, codec), recorder: ChangeRecorder::new() }
+    pub(super) fn new(conn: &'c Connection, codec: &'c SecretCodec, scope: &'c Scope) -> Write<'c> {
+        Write { read: Read::new(conn, codec, scope), recorder: ChangeRecorder::default() }
     }
 }
 

@@ -9,7 +9,9 @@ use rusqlite::{Connection, MAIN_DB};
 use super::checkpoint::{WAL_LIMIT, has_wal_reset_bug};
 use super::connection::{connect, journal_mode};
 use super::error::MapSqliteErr as _;
+use super::io_error::cannot;
 use super::paths::rekey_copies;
+use super::refusal::refusal;
 use super::settings::{Access, Durability, Settings};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -50,10 +52,13 @@ impl Writer {
     pub(super) fn connect(self, path: &Path) -> Result<Connection> {
         let conn = connect(path, Access::Write)?;
         if conn.is_readonly(MAIN_DB).map_sqlite_err()? {
-            return Err(Error::new(
-                ErrorKind::Storage,
-                format!("{} cannot be written to", path.display()),
-            ));
+            return Err(match refusal(path, Access::Write) {
+                Some(cause) => cannot(path, "be written to", cause),
+                None => Error::new(
+                    ErrorKind::Storage,
+                    format!("{} cannot be written to", path.display()),
+                ),
+            });
         }
         if self.exclusive {
             conn.pragma_update(None, "locking_mode", "EXCLUSIVE").map_sqlite_err()?;

@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::hash::Hash;
 
 use super::validation::{Rejection, Validated};
 use crate::error::{Error, Problem, Result, quoted};
@@ -14,6 +15,14 @@ pub(crate) struct ListProblems {
 impl ListProblems {
     /// Finds the names that stand twice in the list.
     pub(crate) fn new<'a>(names: impl Iterator<Item = &'a str>) -> ListProblems {
+        ListProblems::within(names.map(|name| ((), name)))
+    }
+
+    /// Finds the names that stand twice in a part of the list, such as the entries of one owner.
+    /// Each entry is given by its part and its name.
+    pub(crate) fn within<'a, P: Hash + Eq>(
+        names: impl Iterator<Item = (P, &'a str)>,
+    ) -> ListProblems {
         let mut first = HashMap::new();
         let repeated = names.enumerate().filter_map(|(index, name)| match first.entry(name) {
             Entry::Vacant(entry) => {
@@ -21,7 +30,8 @@ impl ListProblems {
                 None
             }
             Entry::Occupied(entry) => {
-                let (name, first) = (quoted(entry.key()), entry.get());
+                let ((_, name), first) = (entry.key(), entry.get());
+                let name = quoted(name);
                 let why = format!("{name} stands in this list already, at [{first}]");
                 Some((index, Problem::new("name", why)))
             }

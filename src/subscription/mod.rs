@@ -23,5 +23,5 @@ pub(crate) use update::Updated;
 pub(crate) use validation::{
     EventCatalog, MAX_EVENTS, MAX_KEY, MAX_METADATA, MAX_NAME, MAX_REASON, MAX_VALUE, Rejection,
     Rules, StoredParts, Validated, check_disabled_at, check_disabled_reason, check_metadata,
-    check_recipient,
+    check_owner, check_recipient,
 };

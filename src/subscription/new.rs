@@ -18,8 +18,8 @@ use crate::secret::SecretText;
 ///
 /// [`create`](crate::Registry::create) checks them and reports every broken rule at once.
 ///
-/// - `name`: 1 to 128 characters, no control characters, no white space at either end. Unique in
-///   the file, compared byte for byte.
+/// - `name`: 1 to 128 characters, no control characters, no white space at either end. Unique
+///   among the subscriptions of one owner, or of those without one, compared byte for byte.
 /// - `url`: `http://` or `https://` directly followed by a host. No white space, control character
 ///   or backslash, no user name or password, no `#`. At most 2,048 bytes, accepted by the parser of
 ///   the [URL standard](https://url.spec.whatwg.org/) and by the registry's

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -15,12 +16,13 @@ use crate::time::Millis;
 /// # JSON
 ///
 /// The keys of the webhook API that this crate mirrors, in this order: `subscriptionId`, `name`,
-/// `url`, `events`, `enabled`, then `description`, `metadata`, `disabledReason` and `disabledAt`
-/// when set, `createdAt` and `updatedAt`, `revision`. Times are written as in RFC 3339, in UTC with
-/// milliseconds and `Z`.
+/// `url`, `events`, `enabled`, then `description`, `metadata`, `owner`, `disabledReason` and
+/// `disabledAt` when set, `createdAt` and `updatedAt`, `revision`. Times are written as in RFC
+/// 3339, in UTC with milliseconds and `Z`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Subscription {
     pub(crate) id: SubscriptionId,
+    pub(crate) owner: Option<Arc<str>>,
     pub(crate) fields: SubscriptionFields,
     /// None on an enabled subscription, and only there.
     pub(crate) disabled_at: Option<Millis>,
@@ -35,7 +37,16 @@ impl Subscription {
         self.id
     }
 
-    /// Returns the name, which is unique in the file.
+    /// Returns the owner, which never changes. `None` if the subscription has none.
+    ///
+    /// It is that of the handle that created the subscription, see
+    /// [`Registry::for_owner`](crate::Registry::for_owner).
+    pub fn owner(&self) -> Option<&str> {
+        self.owner.as_deref()
+    }
+
+    /// Returns the name, which is unique among the subscriptions of the owner, or among those
+    /// without one.
     pub fn name(&self) -> &str {
         &self.fields.name
     }
@@ -100,6 +111,7 @@ impl Subscription {
         let disabled_at = if fields.enabled { None } else { self.disabled_at.or(Some(now)) };
         Subscription {
             id: self.id,
+            owner: self.owner.clone(),
             fields,
             disabled_at,
             created_at: self.created_at,
@@ -113,9 +125,13 @@ impl Subscription {
         object: &mut M,
         secret: Option<&SigningSecret>,
     ) -> Result<(), M::Error> {
-        let Subscription { id, fields, disabled_at, created_at, updated_at, revision } = self;
+        let Subscription { id, owner, fields, disabled_at, created_at, updated_at, revision } =
+            self;
         object.serialize_entry("subscriptionId", id)?;
         fields.serialize_entries(object, secret)?;
+        if let Some(owner) = owner {
+            object.serialize_entry("owner", owner.as_ref())?;
+        }
         fields.serialize_disabled(object, disabled_at.as_ref())?;
         object.serialize_entry("createdAt", created_at)?;
         object.serialize_entry("updatedAt", updated_at)?;
@@ -125,11 +141,13 @@ impl Subscription {
 
 impl fmt::Debug for Subscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Subscription { id, fields, disabled_at, created_at, updated_at, revision } = self;
+        let Subscription { id, owner, fields, disabled_at, created_at, updated_at, revision } =
+            self;
         let mut debug = f.debug_struct("Subscription");
         debug.field("id", id);
         fields.debug_fields(&mut debug, None);
         debug
+            .field("owner", owner)
             .field("disabled_at", disabled_at)
             .field("created_at", created_at)
             .field("updated_at", updated_at)

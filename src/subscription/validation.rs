@@ -54,11 +54,13 @@ impl Rejection {
 pub(crate) struct Rules {
     pub(crate) url_policy: UrlPolicy,
     pub(crate) min_secret_bytes: usize,
+    /// The most subscriptions of an owner. None where there is no limit.
+    pub(crate) max_subscriptions: Option<u64>,
 }
 
 impl Default for Rules {
     fn default() -> Rules {
-        Rules { url_policy: UrlPolicy::any(), min_secret_bytes: MIN_KEY }
+        Rules { url_policy: UrlPolicy::any(), min_secret_bytes: MIN_KEY, max_subscriptions: None }
     }
 }
 
@@ -161,6 +163,15 @@ fn check_kept_events(events: &[EventPattern]) -> Result<(), Problem> {
 }
 
 pub(crate) fn check_name(name: &str) -> Result<(), String> {
+    check_label("a name", name)
+}
+
+/// Checks the name of an owner, by the rules of the names of subscriptions.
+pub(crate) fn check_owner(owner: &str) -> Result<(), String> {
+    check_label("an owner", owner)
+}
+
+fn check_label(what: &str, name: &str) -> Result<(), String> {
     // Dispatch checks every name that it reads, and most names are short and visible ASCII.
     let (first, last) = (name.bytes().next(), name.bytes().next_back());
     if (1..=MAX_NAME).contains(&name.len())
@@ -172,18 +183,22 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
     // The text can have any length, so counting stops after the limit.
     if name.chars().nth(MAX_NAME).is_some() {
         return Err(format!(
-            "a name has at most {MAX_NAME} characters, not {}",
+            "{what} has at most {MAX_NAME} characters, not {}",
             name.chars().count()
         ));
     }
     if name.is_empty() {
-        return Err("a subscription needs a name".to_owned());
+        return Err(if what == "a name" {
+            "a subscription needs a name".to_owned()
+        } else {
+            format!("{what} cannot be empty")
+        });
     }
     if let Some(c) = name.chars().find(|c| c.is_control()) {
-        return Err(format!("a name cannot hold control characters: {c:?} in {}", quoted(name)));
+        return Err(format!("{what} cannot hold control characters: {c:?} in {}", quoted(name)));
     }
     if name.trim().len() != name.len() {
-        return Err(format!("a name cannot begin or end with white space: {}", quoted(name)));
+        return Err(format!("{what} cannot begin or end with white space: {}", quoted(name)));
     }
     Ok(())
 }

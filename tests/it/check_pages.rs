@@ -29,7 +29,7 @@ fn check_finds_a_garbage_page_in_any_table_or_index_and_reads_the_rest() {
     let names = [
         "_webhook_registry_event_type",
         "_webhook_registry_pattern",
-        "_webhook_registry_pattern_wildcard",
+        "_webhook_registry_pattern_prefix",
         "_webhook_registry_expansion",
         "_webhook_registry_expansion_pattern",
         "_webhook_registry_subscription",

@@ -31,8 +31,8 @@ fn check_finds_missing_and_altered_parts_of_the_schema() {
             "the view webhook_registry_event_types is missing",
         ),
         (
-            "DROP INDEX _webhook_registry_pattern_wildcard",
-            "the index _webhook_registry_pattern_wildcard is missing; export the registry",
+            "DROP INDEX _webhook_registry_pattern_prefix",
+            "the index _webhook_registry_pattern_prefix is missing; export the registry",
         ),
         (
             "DROP INDEX _webhook_registry_expansion_pattern",
@@ -169,8 +169,8 @@ fn check_advises_about_foreign_objects_that_interfere_with_its_tables() {
         "{mine}; CREATE VIEW v AS SELECT m.id, event_type, secret FROM mine m, \
          webhook_registry_subscriptions s",
         "ANALYZE",
-        "ALTER TABLE _webhook_registry_subscription RENAME TO away; ALTER TABLE away RENAME TO \
-         _webhook_registry_subscription",
+        "ALTER TABLE _webhook_registry_change RENAME TO away; ALTER TABLE away RENAME TO \
+         _webhook_registry_change",
     ] {
         advises(&sql.replace("{mine}", mine), None);
     }
@@ -209,7 +209,7 @@ fn a_foreign_key_of_another_programs_table_is_no_damage_and_hides_none() {
         &file.path,
         "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = \
          replace(sql, 'REFERENCES _webhook_registry_pattern (id)', 'REFERENCES \
-         _webhook_registry_pattern (wildcard)') \
+         _webhook_registry_pattern (prefix)') \
           WHERE name = '_webhook_registry_expansion'; DELETE FROM _webhook_registry_subscription \
            WHERE name = 'bi'",
     );

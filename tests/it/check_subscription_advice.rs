@@ -1,5 +1,5 @@
 //! Tests the advice of `check` about valid subscriptions: duplicate deliveries, patterns without
-//! effect, plain HTTP and old secrets.
+//! effect, plain HTTP, and secrets that are old or short.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -198,6 +198,29 @@ fn a_secret_older_than_a_year_by_the_registrys_clock_is_advised() {
     assert_advised(&registry, id, &message);
     registry.rotate_secret(id, Rotation::new()).unwrap();
     assert!(registry.check().unwrap().advice().is_empty(), "the replaced secret expires");
+}
+
+#[test]
+fn a_current_secret_of_fewer_than_32_bytes_is_advised() {
+    let registry = Registry::options().min_secret_bytes(24).in_memory().unwrap();
+    learn(&registry);
+    let secret_of = |bytes: usize| "A".repeat((bytes * 4).div_ceil(3));
+    for bytes in [24, 31] {
+        let name = format!("s{bytes}");
+        let created = registry.create(new(&name).secret(secret_of(bytes))).unwrap();
+        let id = created.subscription().id();
+        let message = format!(
+            "subscription \"{name}\" ({id}): its secret has {bytes} bytes, fewer than 32, which \
+             are easier to guess; replace it with rotate_secret"
+        );
+        assert_advised(&registry, id, &message);
+        // The short secret still signs, but it expires.
+        registry.rotate_secret(id, Rotation::new()).unwrap();
+        assert!(registry.check().unwrap().advice().is_empty());
+        registry.delete(id).unwrap();
+    }
+    registry.create(new("long").secret(secret_of(32))).unwrap();
+    assert!(registry.check().unwrap().advice().is_empty());
 }
 
 fn time(days: u64) -> SystemTime {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use tempfile::TempDir;
 use webhook_registry::{
     Error, ErrorKind, Registry, RegistryOptions, Rotation, SigningSecret, SubscriptionId,
@@ -376,6 +377,7 @@ fn a_ciphertext_does_not_decrypt_in_another_file_with_the_same_key() {
     let (one, two) = (EncryptedFile::new(), EncryptedFile::new());
     let conn = Connection::open(&one.path).unwrap();
     conn.execute("ATTACH ?1 AS other", [two.path.to_str().unwrap()]).unwrap();
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false).unwrap();
     // Everything that a ciphertext is bound to within its file, so that only the file differs.
     conn.execute_batch(
         "PRAGMA foreign_keys = OFF; DELETE FROM main._webhook_registry_secret; DELETE FROM \

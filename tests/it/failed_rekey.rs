@@ -251,8 +251,8 @@ fn child_fills_the_disk_before_it() {
 #[test]
 fn a_change_of_key_on_a_full_disk_leaves_the_file_as_it_was_and_open_to_all() {
     let mut ends = Vec::new();
-    for left in (0..600_u64).step_by(size(40, 4)) {
-        let Some(disk) = Mounted::tmpfs("size=600k") else {
+    for left in (0..720_u64).step_by(size(40, 4)) {
+        let Some(disk) = Mounted::tmpfs("size=720k") else {
             println!("skipped: no file system may be mounted here");
             return;
         };

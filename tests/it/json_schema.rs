@@ -407,7 +407,7 @@ proptest! {
 
 #[test]
 fn what_a_registry_writes_fits_its_schemas_and_has_no_other_keys() {
-    let registry = registry();
+    let registry = registry().for_owner("acme").unwrap();
     let full = new("full").description("d").metadata("k", "v").secret(SEED_SECRET);
     let full = full.enabled(false).disabled_reason("r");
     let created = [registry.create(full).unwrap(), registry.create(new("bare")).unwrap()];

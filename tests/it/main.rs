@@ -19,6 +19,7 @@ mod check_pages;
 mod check_schema;
 mod check_soundness;
 mod check_subscription_advice;
+mod check_values;
 #[cfg(unix)]
 mod checkpoints;
 mod concurrent_rotation;
@@ -58,9 +59,12 @@ mod locked_and_replaced_files;
 mod messages;
 mod model;
 mod multi_process;
+#[cfg(target_os = "linux")]
+mod open_errors;
 mod opening;
 mod opening_after_kill;
 mod oversized_input;
+mod owners;
 mod patterns;
 mod permissions;
 mod plan_equivalence;

@@ -6,6 +6,7 @@
 use std::sync::OnceLock;
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use tempfile::TempDir;
 use webhook_registry::{
     Durability, Error, ErrorKind, ListQuery, NewSubscription, Registry, SubscriptionId,
@@ -43,6 +44,8 @@ impl Damaged {
              PRAGMA synchronous = OFF",
         )
         .unwrap();
+        // Damage has no triggers.
+        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false).unwrap();
         conn.execute_batch(sql).unwrap();
         assert!(conn.changes() > 0, "{sql} changed nothing");
         drop(conn);
@@ -276,17 +279,17 @@ fn stored_patterns_that_create_would_reject_are_corrupt() {
         &[Get, List, Explain, Register],
     );
     assert_corrupt(
-        "INSERT INTO _webhook_registry_subscription_pattern SELECT 2, 1, pattern, 1 FROM \
+        "INSERT INTO _webhook_registry_subscription_pattern SELECT 0, 2, 1, pattern, 1 FROM \
          _webhook_registry_subscription_pattern \
          WHERE subscription = 2",
         &SUBSCRIPTION_CALLS,
     );
     assert_corrupt(
         "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 256) \
-         INSERT INTO _webhook_registry_pattern (text, wildcard) SELECT 'agent.v' || (n + 1), 0 \
+         INSERT INTO _webhook_registry_pattern (text, prefix) SELECT 'agent.v' || (n + 1), NULL \
          FROM n; \
-         INSERT INTO _webhook_registry_subscription_pattern SELECT 2, id, id, 1 FROM \
-         _webhook_registry_pattern WHERE wildcard = 0",
+         INSERT INTO _webhook_registry_subscription_pattern SELECT 0, 2, id, id, 1 FROM \
+         _webhook_registry_pattern WHERE prefix IS NULL",
         &SUBSCRIPTION_CALLS,
     );
 }
@@ -322,7 +325,7 @@ fn an_invalid_event_type_name_is_corrupt_and_not_skipped() {
 fn an_invalid_stored_name_does_not_appear_in_a_message() {
     let sql = "UPDATE _webhook_registry_subscription SET name = 'a' || char(10) || 'b' WHERE seq \
                = 1; \
-               UPDATE _webhook_registry_pattern SET text = 'queue.v1', wildcard = 0 WHERE text = \
+               UPDATE _webhook_registry_pattern SET text = 'queue.v1', prefix = NULL WHERE text = \
                'queue.*'";
     let damaged = Damaged::new(sql, true);
     let error = refused(call(&damaged, Remove), ErrorKind::Corrupt, &[]);

@@ -70,7 +70,7 @@ fn the_views_have_these_columns_in_this_order() {
     for (view, columns) in [
         (
             "webhook_registry_subscriptions",
-            "id name url enabled events description metadata created_at updated_at revision \
+            "id name url enabled events description metadata created_at updated_at revision owner \
              disabled_reason disabled_at",
         ),
         ("webhook_registry_event_types", "name description json_schema"),
@@ -116,6 +116,7 @@ fn the_subscriptions_view_equals_the_api() {
             millis(one.created_at()),
             millis(one.updated_at()),
             Cell::Integer(one.revision().try_into().unwrap()),
+            maybe(one.owner()),
             maybe(one.disabled_reason()),
             one.disabled_at().map_or(Cell::Null, millis),
         ];
@@ -216,6 +217,7 @@ fn no_view_contains_a_secret() {
         views,
         [
             [text("webhook_registry_event_types")],
+            [text("webhook_registry_owner_subscribers")],
             [text("webhook_registry_subscribers")],
             [text("webhook_registry_subscriptions")]
         ]

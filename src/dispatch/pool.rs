@@ -1,0 +1,67 @@
+//! The answers of one version of the file, and those of the version before.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::mem;
+use std::sync::Arc;
+
+use super::question::SharedKey;
+use super::subscriber::Subscriber;
+
+/// The size of an answer without its list: its keys and counts in the pool and in a shard.
+pub(super) const ANSWER_BYTES: usize = 256;
+
+/// Every cached answer of one version of the file.
+#[derive(Default)]
+pub(super) struct Pool {
+    pub(super) version: u64,
+    pub(super) answers: HashMap<SharedKey, Arc<[Subscriber]>>,
+    /// The subscribers of all answers by their positions.
+    pub(super) subscribers: HashMap<i64, Subscriber>,
+    pub(super) bytes: usize,
+    pub(super) previous: PreviousAnswers,
+}
+
+/// The answers of the last earlier version that had any. New answers are built from them, after
+/// each subscriber has been compared with the file.
+#[derive(Default)]
+pub(super) struct PreviousAnswers {
+    pub(super) answers: HashMap<SharedKey, Arc<[Subscriber]>>,
+    pub(super) bytes: usize,
+}
+
+impl Pool {
+    /// Starts a version that has only the previous answers. Returns what is no longer needed.
+    pub(super) fn start_version(&mut self, version: u64) -> Pool {
+        let old = mem::replace(self, Pool { version, ..Pool::default() });
+        self.previous = PreviousAnswers { answers: old.answers, bytes: old.bytes };
+        Pool { subscribers: old.subscribers, previous: old.previous, ..Pool::default() }
+    }
+
+    /// Removes everything but the version, and returns it.
+    pub(super) fn empty(&mut self) -> Pool {
+        let version = self.version;
+        mem::replace(self, Pool { version, ..Pool::default() })
+    }
+
+    pub(super) fn remove_previous(&mut self) -> Pool {
+        Pool { previous: mem::take(&mut self.previous), ..Pool::default() }
+    }
+
+    pub(super) fn add(&mut self, key: &SharedKey, answer: &Arc<[Subscriber]>) {
+        self.answers.insert(key.clone(), answer.clone());
+        let mut bytes = [ANSWER_BYTES, key.len(), size_of_val(&**answer)].iter().sum::<usize>();
+        self.subscribers.reserve(answer.len());
+        for subscriber in &**answer {
+            if let Entry::Vacant(free) = self.subscribers.entry(subscriber.fields().position) {
+                bytes = bytes.saturating_add(subscriber.bytes());
+                free.insert(subscriber.clone());
+            }
+        }
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    pub(super) fn total_bytes(&self) -> usize {
+        self.bytes.saturating_add(self.previous.bytes)
+    }
+}
