@@ -19,6 +19,7 @@ mod create;
 mod explain;
 mod matrix;
 mod measured;
+mod owners;
 mod page;
 mod pipes;
 mod reconcile;

@@ -238,6 +238,7 @@ Commands:
   import       Read an exported document into an empty registry
   backup       Copy the registry to a new file while others use it
   rekey        Encrypt the secrets with another key, or decrypt them
+  owners       List the owners that have subscriptions
   completions  Print a completion script for a shell
   man          Print the manual page
 
@@ -246,15 +247,20 @@ Options:
   -V, --version  Print version
 
 Registry:
-      --db <FILE>             The registry file [env: WEBHOOK_REGISTRY_DB]
-      --read-only             Refuse every change
-      --key-file <FILE>       File with the encryption key: 32 bytes in
-                              hexadecimal or base64
-      --url-policy <POLICY>   The URLs that this command may store [default:
-                              any] [possible values: any, https-only,
-                              public-https]
-      --min-secret-bytes <N>  The shortest secret that this command may store
-                              [default: 32]
+      --db <FILE>              The registry file [env: WEBHOOK_REGISTRY_DB]
+      --owner <OWNER>          Work on the subscriptions of this owner; without
+                               it, on those without an owner
+      --every-owner            Work on the subscriptions of every owner
+      --read-only              Refuse every change
+      --key-file <FILE>        File with the encryption key: 32 bytes in
+                               hexadecimal or base64
+      --url-policy <POLICY>    The URLs that this command may store [default:
+                               any] [possible values: any, https-only,
+                               public-https]
+      --min-secret-bytes <N>   The shortest secret that this command may store
+                               [default: 32]
+      --max-subscriptions <N>  The most subscriptions that this command may
+                               leave to an owner
 
 Output:
       --json          Write one JSON document: the JSON of the library

@@ -113,6 +113,7 @@ fn secrets_are_revealed_on_request_only() {
         "changes",
         "check",
         "disable crm",
+        "owners",
         "enable crm",
         "revoke-old crm",
     ] {

@@ -119,8 +119,8 @@ created	[TIME]
 updated	[TIME]
 revision	2
 
-5	[TIME]	created	[ID]	name="bi" [..] enabled=false secret
-6	[TIME]	updated	[ID]	description="text" metadata={"a":"b"}
+5	[TIME]	created	[ID]		name="bi" url="https://bi.example/" events=["orders.*","*.v1"] enabled=false secret
+6	[TIME]	updated	[ID]		description="text" metadata={"a":"b"}
 
 "#]]);
     scratch.run("show bi --json --changes 1").answers(str![[r#"
@@ -330,7 +330,7 @@ created	[TIME]
 updated	[TIME]
 revision	3
 
-7	[TIME]	disabled	[ID]	disabledReason="410 Gone"
+7	[TIME]	disabled	[ID]		disabledReason="410 Gone"
 
 "#]]);
     scratch.run("disable crm --json").answers(str![[r#"

@@ -103,6 +103,8 @@ pub(crate) enum Command {
     Backup(BackupArgs),
     /// Encrypt the secrets with another key, or decrypt them
     Rekey(RekeyArgs),
+    /// List the owners that have subscriptions
+    Owners,
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
     /// Print the manual page

@@ -49,9 +49,9 @@ pub(crate) fn init(open: &OpenArgs, args: &InitArgs, out: &mut Output) -> Result
     // A faulty file must not leave an empty registry.
     let types = args.types.as_deref().map(input::event_types).transpose()?;
     let registered = types.as_ref().map_or(0, Vec::len);
-    let (session, created) = Session::create(open)?;
-    session.registry.register_event_types(types.unwrap_or_default())?;
-    let path = session.registry.path().map(|path| path.display().to_string());
+    let (registry, created) = Session::create(open)?;
+    registry.register_event_types(types.unwrap_or_default())?;
+    let path = registry.path().map(|path| path.display().to_string());
     let path = path.unwrap_or_default();
     if out.json() {
         out.document(&json!({

@@ -81,8 +81,11 @@ pub(crate) struct DisableArgs {
 #[derive(Debug, Args)]
 pub(crate) struct DeleteArgs {
     /// Names or ids of the subscriptions
-    #[arg(required = true, value_name = "NAME_OR_ID")]
+    #[arg(required_unless_present = "all", value_name = "NAME_OR_ID")]
     names_or_ids: Vec<String>,
+    /// Delete every subscription of the owner, or every one without an owner
+    #[arg(long, conflicts_with_all = ["names_or_ids", "if_revision"])]
+    all: bool,
     /// Do not ask; needed where there is no terminal
     #[arg(long, short)]
     yes: bool,
@@ -155,6 +158,9 @@ pub(crate) fn delete(
     args: &DeleteArgs,
     out: &mut Output,
 ) -> Result<Outcome, Failure> {
+    if args.all {
+        return delete_all(session, args, out);
+    }
     if args.if_revision.is_some() && args.names_or_ids.len() > 1 {
         return Err(Failure::invalid("ifRevision", "one revision is of one subscription"));
     }
@@ -183,6 +189,20 @@ pub(crate) fn delete(
     }
     if out.json() {
         out.document(&json!({"deleted": deleted}))?;
+    }
+    Ok(Outcome::Done)
+}
+
+fn delete_all(session: &Session, args: &DeleteArgs, out: &mut Output) -> Result<Outcome, Failure> {
+    let count = session.registry.len()?;
+    if !args.yes && !confirmed(&format!("delete {count} subscriptions?"))? {
+        return Err(Failure::invalid("yes", "not confirmed; nothing is deleted"));
+    }
+    let count = session.registry.delete_all()?;
+    if out.json() {
+        out.document(&json!({"count": count}))?;
+    } else {
+        out.line(format!("deleted {count} subscriptions"))?;
     }
     Ok(Outcome::Done)
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use webhook_registry::{ExplanationEntry, Finding, Subscriber, SubscriptionId};
 
 use crate::failure::{Failure, Outcome};
-use crate::output::{Field, Output, Tone, note, state};
+use crate::output::{Field, Output, Tone, note, state, with_owner};
 use crate::session::Session;
 use crate::text::joined;
 use crate::verdict;
@@ -45,16 +45,18 @@ pub(crate) fn subscribers(
         out.array(subscribers.iter().map(|each| Ok::<_, Failure>(Document::from(each))))?;
     } else {
         let record = |subscriber: &Subscriber| {
-            [
+            let record = [
                 Field::new(subscriber.id().to_string()),
                 Field::new(subscriber.name()).bold(),
                 Field::new(subscriber.url()),
-            ]
+            ];
+            with_owner(record, subscriber.owner(), session)
         };
         if subscribers.is_empty() {
             note(&format!("nobody gets {}", args.event));
         } else {
-            out.records(["ID", "NAME", "URL"], subscribers.iter().map(record))?;
+            let records = subscribers.iter().map(record);
+            out.owned_records(["ID", "NAME", "URL"], session, records)?;
         }
     }
     let failed = args.check && subscribers.is_empty();
@@ -70,6 +72,8 @@ struct Document<'a> {
     url: &'a str,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     metadata: &'a BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<&'a str>,
 }
 
 impl<'a> From<&'a Subscriber> for Document<'a> {
@@ -79,6 +83,7 @@ impl<'a> From<&'a Subscriber> for Document<'a> {
             name: subscriber.name(),
             url: subscriber.url(),
             metadata: subscriber.metadata(),
+            owner: subscriber.owner(),
         }
     }
 }
@@ -98,16 +103,17 @@ pub(crate) fn explain(
         note(&format!("no subscription has a pattern that matches {}", args.event));
     } else {
         let record = |entry: &ExplanationEntry| {
-            [
+            let record = [
                 Field::new(entry.subscription_id().to_string()),
                 Field::new(entry.name()).bold(),
                 state(entry.enabled()),
                 Field::new(joined(entry.patterns())),
                 Field::new(entry.disabled_reason().unwrap_or_default()),
-            ]
+            ];
+            with_owner(record, entry.owner(), session)
         };
-        let records = explanation.entries().iter().map(record);
-        out.records(["ID", "NAME", "STATE", "MATCHING PATTERNS", "REASON"], records)?;
+        let heading = ["ID", "NAME", "STATE", "MATCHING PATTERNS", "REASON"];
+        out.owned_records(heading, session, explanation.entries().iter().map(record))?;
     }
     Ok(Outcome::Done)
 }

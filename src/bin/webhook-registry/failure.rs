@@ -107,7 +107,10 @@ fn plain(refusal: &Refusal) -> String {
         [] => (visible(message).into_owned(), problems.as_slice()),
         [only] if message.contains(&only.1) => (line(only), Default::default()),
         [_] => (visible(message).into_owned(), problems.as_slice()),
-        all => (format!("{} problems", all.len()), all),
+        all if all.iter().any(|problem| message.contains(&problem.1)) => {
+            (format!("{} problems", all.len()), all)
+        }
+        all => (visible(message).into_owned(), all),
     };
     let mut text = format!("{LABEL}error:{LABEL:#} {first}");
     for problem in rest {

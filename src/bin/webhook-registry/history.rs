@@ -72,8 +72,7 @@ fn follow(registry: &Registry, mut after: u64, out: &mut Output) -> Result<Outco
                 if out.json() {
                     out.document(&change)?;
                 } else {
-                    let [number, at, kind, subject, fields] = record(&change);
-                    out.rows(None, [vec![number, at, kind, subject, fields]])?;
+                    out.rows(None, [Vec::from(record(&change))])?;
                 }
             }
         }
@@ -193,11 +192,14 @@ pub(crate) fn last_of(
 }
 
 pub(crate) fn records(changes: &[Change], out: &mut Output) -> Result<(), Failure> {
-    out.records(["NUMBER", "TIME", "CHANGE", "SUBJECT", "FIELDS"], changes.iter().map(record))?;
+    out.records(
+        ["NUMBER", "TIME", "CHANGE", "SUBJECT", "OWNER", "FIELDS"],
+        changes.iter().map(record),
+    )?;
     Ok(())
 }
 
-fn record(change: &Change) -> [Field; 5] {
+fn record(change: &Change) -> [Field; 6] {
     let kind = serde_json::to_value(change.kind()).unwrap_or_default();
     let kind = Field::new(kind.as_str().unwrap_or_default());
     let kind = match change.kind() {
@@ -211,6 +213,7 @@ fn record(change: &Change) -> [Field; 5] {
         Field::new(time(change.at())),
         kind,
         Field::new(change.subject()),
+        Field::new(change.owner().unwrap_or_default()),
         Field::new(fields.join(" ")),
     ]
 }

@@ -92,7 +92,7 @@ pub(crate) fn subscriptions(path: &Path) -> Result<Documents, Failure> {
     if problems.is_empty() {
         return Err(Failure::invalid("file", faulty.to_string()));
     }
-    let message = "the list has faults".to_owned();
+    let message = format!("{} problems", problems.len());
     Err(Failure::Refused(Refusal { kind: ErrorKind::Invalid, message, problems }))
 }
 

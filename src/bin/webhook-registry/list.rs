@@ -5,7 +5,7 @@ use webhook_registry::{ListQuery, Subscription, SubscriptionId};
 
 use crate::create::key_value;
 use crate::failure::{Failure, Outcome};
-use crate::output::{Field, Output, state};
+use crate::output::{Field, Output, state, with_owner};
 use crate::session::Session;
 use crate::text::joined;
 
@@ -49,11 +49,14 @@ pub(crate) fn list(
         out.array(subscriptions)?;
         return Ok(Outcome::Done);
     }
+    let record = |subscription: &Subscription| {
+        with_owner(record(subscription), subscription.owner(), session)
+    };
     let heading = ["ID", "NAME", "STATE", "URL", "EVENTS", "REASON"];
     if out.tables() {
         // The widths of the columns need all of them.
         let all: Vec<Subscription> = subscriptions.collect::<Result<_, _>>()?;
-        out.records(heading, all.iter().map(record))?;
+        out.owned_records(heading, session, all.iter().map(record))?;
         return Ok(Outcome::Done);
     }
     loop {
@@ -62,7 +65,7 @@ pub(crate) fn list(
         if page.is_empty() {
             return Ok(Outcome::Done);
         }
-        out.records(heading, page.iter().map(record))?;
+        out.owned_records(heading, session, page.iter().map(record))?;
     }
 }
 

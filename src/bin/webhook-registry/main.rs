@@ -16,6 +16,7 @@ mod input;
 mod list;
 mod matrix;
 mod output;
+mod owners;
 mod reader;
 mod reconcile;
 mod secrets;
@@ -87,6 +88,7 @@ fn answer(
         Command::Import(args) => transfer::import(&session, &args, out),
         Command::Backup(args) => transfer::backup(&session, &args, out),
         Command::Rekey(args) => transfer::rekey(&session, &args, out),
+        Command::Owners => owners::owners(&session, out),
         // These do not open a registry that has to exist, and have returned.
         Command::Init(_) | Command::Completions(_) | Command::Man(_) => Ok(Outcome::Done),
     }

@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
 use serde::Serialize;
 
+use crate::session::{Scope, Session};
 use crate::text::visible;
 
 /// The value of `--color`.
@@ -99,6 +100,19 @@ pub(crate) fn state(enabled: bool) -> Field {
     }
 }
 
+/// Appends the owner to a record, where the answer is about every owner.
+pub(crate) fn with_owner<const N: usize>(
+    fields: [Field; N],
+    owner: Option<&str>,
+    session: &Session,
+) -> Vec<Field> {
+    let mut row = Vec::from(fields);
+    if session.scope == Scope::EveryOwner {
+        row.push(Field::new(owner.unwrap_or_default()));
+    }
+    row
+}
+
 impl Output {
     pub(crate) fn new(json: bool, color: ColorChoice) -> Output {
         let stdout = io::stdout();
@@ -165,6 +179,18 @@ impl Output {
     ) -> io::Result<()> {
         let heading = heading.map(|name| Field::new(name).bold());
         self.rows(Some(Vec::from(heading)), records.into_iter().map(Vec::from))
+    }
+
+    /// Writes records that [`with_owner`] has made.
+    pub(crate) fn owned_records<const N: usize>(
+        &mut self,
+        heading: [&str; N],
+        session: &Session,
+        records: impl IntoIterator<Item = Vec<Field>>,
+    ) -> io::Result<()> {
+        let heading = heading.map(|name| Field::new(name).bold());
+        let heading = with_owner(heading, Some("OWNER"), session);
+        self.rows(Some(heading), records)
     }
 
     /// Writes the fields of one thing, each with its name, in the same way.

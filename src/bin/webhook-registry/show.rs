@@ -74,6 +74,9 @@ fn write_subscription(
         ("patterns", Field::new(joined(subscription.events()))),
         ("event types", Field::new(joined(event_types))),
     ];
+    if let Some(owner) = subscription.owner() {
+        fields.insert(2, ("owner", Field::new(owner)));
+    }
     if let Some(reason) = subscription.disabled_reason() {
         fields.push(("reason", Field::new(reason)));
     }

@@ -88,7 +88,7 @@ pub(crate) fn import(
 ) -> Result<Outcome, Failure> {
     let document: Export = input::document(&input::read(&args.file)?)?;
     session.registry.import(document)?;
-    let subscriptions = session.registry.len()?;
+    let subscriptions = session.count_all()?;
     let event_types = session.registry.event_types()?.len();
     if out.json() {
         out.document(&json!({"subscriptions": subscriptions, "eventTypes": event_types}))?;

@@ -6,7 +6,7 @@ use webhook_registry::{EventPattern, Subscription, SubscriptionId};
 use crate::closest::distance;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Field, Output, Tone, note};
-use crate::session::Session;
+use crate::session::{Scope, Session};
 use crate::text::{joined, time};
 
 /// The number of patterns that are shown when none matches.
@@ -18,8 +18,20 @@ pub(crate) fn explain(
     name_or_id: &str,
     out: &mut Output,
 ) -> Result<Outcome, Failure> {
-    let subscription = session.find(name_or_id)?;
-    let verdict = Verdict::new(&subscription, event);
+    let (subscription, elsewhere) = match session.find(name_or_id) {
+        Ok(subscription) => (subscription, false),
+        Err(failure) => match session.find_elsewhere(name_or_id)? {
+            // An answer to the question of one owner does not describe another's subscription.
+            Some(found) if session.scope == Scope::Owner => return foreign(&found, event, out),
+            Some(found) => (found, true),
+            None => return Err(failure),
+        },
+    };
+    let mut verdict = Verdict::new(&subscription, event);
+    if elsewhere {
+        verdict.receives = false;
+        verdict.reasons.insert(0, Reason::OtherOwner);
+    }
     if session.registry.event_type(event)?.is_none() {
         if !verdict.patterns.is_empty() {
             let patterns = joined(&verdict.patterns);
@@ -37,12 +49,44 @@ pub(crate) fn explain(
     Ok(Outcome::Done)
 }
 
+/// Answers that a subscription belongs to another owner, and nothing else about it.
+fn foreign(
+    subscription: &Subscription,
+    event_type: &str,
+    out: &mut Output,
+) -> Result<Outcome, Failure> {
+    let subscription_id = subscription.id();
+    if out.json() {
+        let (receives, reasons) = (false, [Reason::OtherOwner]);
+        out.document(&Foreign { event_type, subscription_id, receives, reasons })?;
+    } else {
+        out.fields(vec![
+            ("event", Field::new(event_type)),
+            ("id", Field::new(subscription_id.to_string())),
+            ("receives", Field::new("no").colored(Tone::Bad)),
+            ("why", Field::new("the subscription belongs to another owner")),
+        ])?;
+    }
+    Ok(Outcome::Done)
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Foreign<'a> {
+    event_type: &'a str,
+    subscription_id: SubscriptionId,
+    receives: bool,
+    reasons: [Reason; 1],
+}
+
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Verdict<'a> {
     event_type: &'a str,
     subscription_id: SubscriptionId,
     name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<&'a str>,
     enabled: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     disabled_reason: Option<&'a str>,
@@ -60,6 +104,7 @@ struct Verdict<'a> {
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 enum Reason {
+    OtherOwner,
     Disabled,
     NoMatchingPattern,
 }
@@ -90,6 +135,7 @@ impl<'a> Verdict<'a> {
             event_type,
             subscription_id: subscription.id(),
             name: subscription.name(),
+            owner: subscription.owner(),
             enabled: subscription.enabled(),
             disabled_reason: subscription.disabled_reason(),
             disabled_at: subscription.disabled_at().map(time),
@@ -128,6 +174,9 @@ impl<'a> Verdict<'a> {
         ];
         for reason in &self.reasons {
             let why = match reason {
+                Reason::OtherOwner => {
+                    Field::new(format!("belongs to the owner {:?}", self.owner.unwrap_or_default()))
+                }
                 Reason::Disabled => Field::new(self.disabled()).colored(Tone::Warning),
                 Reason::NoMatchingPattern => Field::new("no pattern matches"),
             };

@@ -1,5 +1,6 @@
 //! The event types and subscriptions of a matrix.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use webhook_registry::{Explanation, SubscriptionId};
@@ -15,17 +16,27 @@ pub(super) const DISABLED: &str = "○";
 pub(super) struct Column {
     pub(super) name: String,
     pub(super) enabled: bool,
+    pub(super) owner: Option<String>,
     /// Why it is disabled, or empty.
     pub(super) reason: String,
 }
 
 impl Column {
+    /// Returns the name, behind that of the owner.
+    pub(super) fn full_name(&self) -> Cow<'_, str> {
+        match &self.owner {
+            Some(owner) => Cow::Owned(format!("{owner} / {}", self.name)),
+            None => Cow::Borrowed(&self.name),
+        }
+    }
+
     /// Returns the name, with the reason for being disabled.
     pub(super) fn label(&self) -> String {
+        let name = self.full_name();
         match (self.enabled, self.reason.as_str()) {
-            (true, _) => self.name.clone(),
-            (false, "") => format!("{} (disabled)", self.name),
-            (false, reason) => format!("{} (disabled: {reason})", self.name),
+            (true, _) => name.into_owned(),
+            (false, "") => format!("{name} (disabled)"),
+            (false, reason) => format!("{name} (disabled: {reason})"),
         }
     }
 }
@@ -46,6 +57,7 @@ impl Matrix {
             columns.entry(entry.subscription_id()).or_insert_with(|| Column {
                 name: entry.name().to_owned(),
                 enabled: entry.enabled(),
+                owner: entry.owner().map(str::to_owned),
                 reason: entry.disabled_reason().unwrap_or_default().to_owned(),
             });
         }

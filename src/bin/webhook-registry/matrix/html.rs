@@ -32,7 +32,7 @@ pub(super) fn page(matrix: &Matrix) -> String {
     );
     for (id, column) in &matrix.columns {
         let class = if column.enabled { "" } else { " class=\"off\"" };
-        let name = escaped(&column.name);
+        let name = escaped(&column.full_name());
         let title = escaped(&format!("{} {id}", column.label()));
         page.push_str(&format!(
             "<th scope=\"col\" title=\"{title}\"{class}><span>{name}</span></th>"

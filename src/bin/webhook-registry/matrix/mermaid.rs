@@ -13,7 +13,7 @@ pub(super) fn write(matrix: &Matrix, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "  e{number}[\"{}\"]", escaped(row.event_type()))?;
     }
     for (column, number) in matrix.columns.values().zip(1_usize..) {
-        writeln!(out, "  s{number}([\"{}\"])", escaped(&column.name))?;
+        writeln!(out, "  s{number}([\"{}\"])", escaped(&column.full_name()))?;
     }
     for (row, number) in matrix.rows.iter().zip(1_usize..) {
         for entry in row.entries() {

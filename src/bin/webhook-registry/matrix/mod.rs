@@ -12,7 +12,7 @@ use webhook_registry::{Explanation, ExplanationEntry};
 
 use self::data::{DISABLED, ENABLED, Matrix};
 use crate::failure::{Failure, Outcome};
-use crate::output::{Field, Output, Tone, note, state};
+use crate::output::{Field, Output, Tone, note, state, with_owner};
 use crate::session::Session;
 use crate::text::joined;
 
@@ -50,43 +50,45 @@ pub(crate) fn matrix(
             out.line(format!("wrote {}", path.display()))?;
         }
     } else if out.tables() {
-        table(&Matrix::new(rows)?, out)?;
+        table(session, &Matrix::new(rows)?, out)?;
     } else {
         // One line for each mark.
-        rows.try_for_each(|row| lines(&row?, out))?;
+        rows.try_for_each(|row| lines(session, &row?, out))?;
     }
     Ok(Outcome::Done)
 }
 
-fn lines(row: &Explanation, out: &mut Output) -> Result<(), Failure> {
+fn lines(session: &Session, row: &Explanation, out: &mut Output) -> Result<(), Failure> {
     let record = |entry: &ExplanationEntry| {
-        [
+        let record = [
             Field::new(row.event_type()),
             Field::new(entry.subscription_id().to_string()),
             Field::new(entry.name()),
             state(entry.enabled()),
             Field::new(joined(entry.patterns())),
             Field::new(entry.disabled_reason().unwrap_or_default()),
-        ]
+        ];
+        with_owner(record, entry.owner(), session)
     };
     let heading = ["EVENT TYPE", "ID", "NAME", "STATE", "PATTERNS", "REASON"];
-    out.records(heading, row.entries().iter().map(record))?;
+    out.owned_records(heading, session, row.entries().iter().map(record))?;
     Ok(())
 }
 
 /// Writes the table. Where the names do not fit, the columns have numbers, which a list explains.
-fn table(matrix: &Matrix, out: &mut Output) -> Result<(), Failure> {
+fn table(session: &Session, matrix: &Matrix, out: &mut Output) -> Result<(), Failure> {
     if matrix.rows.is_empty() {
         note("the catalog has no event types");
         return Ok(());
     }
-    let names = matrix.columns.values().map(|column| column.name.chars().count());
+    let names = matrix.columns.values().map(|column| column.full_name().chars().count());
     let types = matrix.rows.iter().map(|row| row.event_type().len()).max().unwrap_or_default();
     let needed = names.fold(types, |sum, name| sum.saturating_add(name).saturating_add(2));
     let numbered = needed > out.width();
     let mut heading = vec![Field::new("EVENT TYPE").bold()];
     for (column, number) in matrix.columns.values().zip(1_usize..) {
-        let name = if numbered { Field::new(number.to_string()) } else { Field::new(&column.name) };
+        let name =
+            if numbered { Field::new(number.to_string()) } else { Field::new(column.full_name()) };
         heading.push(name.bold());
     }
     let rows = matrix.rows.iter().map(|row| {
@@ -107,15 +109,16 @@ fn table(matrix: &Matrix, out: &mut Output) -> Result<(), Failure> {
     if numbered {
         out.line("")?;
         let legend = matrix.columns.iter().zip(1_usize..).map(|((id, column), number)| {
-            [
+            let record = [
                 Field::new(number.to_string()).bold(),
                 Field::new(&column.name),
                 Field::new(id.to_string()),
                 state(column.enabled),
                 Field::new(&column.reason),
-            ]
+            ];
+            with_owner(record, column.owner.as_deref(), session)
         });
-        out.records(["COLUMN", "NAME", "ID", "STATE", "REASON"], legend)?;
+        out.owned_records(["COLUMN", "NAME", "ID", "STATE", "REASON"], session, legend)?;
     }
     Ok(())
 }
