@@ -119,7 +119,7 @@ created	[TIME]
 updated	[TIME]
 revision	2
 
-5	[TIME]	created	[ID]		name="bi" url="https://bi.example/" events=["orders.*","*.v1"] enabled=false secret
+5	[TIME]	created	[ID]		name="bi" [..] enabled=false secret
 6	[TIME]	updated	[ID]		description="text" metadata={"a":"b"}
 
 "#]]);
