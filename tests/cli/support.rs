@@ -158,6 +158,10 @@ impl Ran {
         self.0.code(code).stdout_eq(stdout).stderr_eq(stderr);
     }
 
+    pub(crate) fn status(&self) -> Option<i32> {
+        self.0.get_output().status.code()
+    }
+
     pub(crate) fn stdout(&self) -> String {
         String::from_utf8(self.0.get_output().stdout.clone()).unwrap()
     }

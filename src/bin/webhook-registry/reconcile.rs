@@ -26,7 +26,7 @@ pub(crate) struct PlanArgs {
 pub(crate) struct ApplyArgs {
     #[command(flatten)]
     declared: DeclaredArgs,
-    /// With --json, write the secrets of new subscriptions too
+    /// Write the secrets of new subscriptions too
     #[arg(long)]
     reveal: bool,
 }
@@ -94,38 +94,63 @@ pub(crate) fn apply(
     out: &mut Output,
 ) -> Result<Outcome, Failure> {
     let plan = args.declared.plan(session)?;
+    // `Applied` has the ids of what is deleted, in the order of these steps.
+    let deleted: Vec<String> = plan
+        .steps()
+        .iter()
+        .filter(|step| step.kind() == StepKind::Delete)
+        .map(|step| step.name().to_owned())
+        .collect();
     let applied = session.registry.apply(plan)?;
     if out.json() && args.reveal {
         out.document(&applied)?;
     } else if out.json() {
         out.document(&Hidden::from(&applied))?;
-        if !applied.created().is_empty() {
-            note_hidden_secrets();
-        }
     } else {
-        let row = |action: Field, id: String, name: &str, secret: &str| {
-            [action, id.into(), Field::new(name).bold(), Field::new(secret).colored(Tone::Secret)]
-        };
-        let created = applied.created().iter().map(|created| {
-            let subscription = created.subscription();
-            let action = Field::new("created").colored(Tone::Good);
-            let secret = created.secret().expose();
-            row(action, subscription.id().to_string(), subscription.name(), secret)
-        });
-        let updated = applied.updated().iter().map(|subscription| {
-            let action = Field::new("updated").colored(Tone::Warning);
-            row(action, subscription.id().to_string(), subscription.name(), "")
-        });
-        let deleted = applied
-            .deleted()
-            .iter()
-            .map(|id| row(Field::new("deleted").colored(Tone::Bad), id.to_string(), "", ""));
-        let rows: Vec<_> = created.chain(updated).chain(deleted).collect();
-        if rows.is_empty() {
-            note("nothing to do");
-        } else {
-            out.records(["DONE", "ID", "NAME", "SECRET"], rows)?;
-        }
+        write_applied(&applied, &deleted, args.reveal, out)?;
+    }
+    if !args.reveal && !applied.created().is_empty() {
+        note_hidden_secrets();
     }
     Ok(Outcome::Done)
+}
+
+fn write_applied(
+    applied: &Applied,
+    deleted: &[String],
+    reveal: bool,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    let row = |action: &str, tone, id: SubscriptionId, name: &str, secret: &str| {
+        let mut row = vec![
+            Field::new(action).colored(tone),
+            Field::new(id.to_string()),
+            Field::new(name).bold(),
+        ];
+        if reveal {
+            row.push(Field::new(secret).colored(Tone::Secret));
+        }
+        row
+    };
+    let created = applied.created().iter().map(|created| {
+        let (subscription, secret) = (created.subscription(), created.secret().expose());
+        row("created", Tone::Good, subscription.id(), subscription.name(), secret)
+    });
+    let updated = applied.updated().iter().map(|subscription| {
+        row("updated", Tone::Warning, subscription.id(), subscription.name(), "")
+    });
+    let deleted = applied.deleted().iter().zip(deleted);
+    let deleted = deleted.map(|(id, name)| row("deleted", Tone::Bad, *id, name, ""));
+    let rows: Vec<_> = created.chain(updated).chain(deleted).collect();
+    if rows.is_empty() {
+        note("nothing to do");
+        return Ok(());
+    }
+    let mut heading = vec!["DONE", "ID", "NAME"];
+    if reveal {
+        heading.push("SECRET");
+    }
+    let heading = heading.into_iter().map(|name| Field::new(name).bold()).collect();
+    out.rows(Some(heading), rows)?;
+    Ok(())
 }
