@@ -426,12 +426,9 @@ fn a_deletion_or_a_switch_by_hand_takes_its_rows_with_it() {
         let last = create(&acme, "erp");
         create(&registry, "crm");
         let sql = |sql: &str| {
-            damage(
-                &path,
-                &format!(
-                    "PRAGMA foreign_keys = {settings}; PRAGMA recursive_triggers = {settings}; {sql}"
-                ),
-            );
+            let pragmas = ["foreign_keys", "recursive_triggers"];
+            let pragmas = pragmas.map(|name| format!("PRAGMA {name} = {settings}; ")).concat();
+            damage(&path, &format!("{pragmas}{sql}"));
         };
         sql("UPDATE _webhook_registry_subscription SET enabled = 0 WHERE name = 'crm'");
         assert_eq!((names(&acme), names(&registry).len()), (vec!["erp".to_owned()], 0));
