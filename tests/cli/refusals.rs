@@ -170,6 +170,7 @@ fn wrong_arguments_are_refused() {
         "changes --after -1",
         "completions nonsense",
         "man nonsense",
+        "man --json",
     ] {
         let ran = scratch.run(args).code(2);
         assert_eq!(ran.stdout(), "", "{args}");

@@ -409,6 +409,21 @@ deleted [ID] bi
 }
 
 #[test]
+fn a_damaged_subscription_can_be_deleted_by_its_id() {
+    let scratch = Scratch::new();
+    let id = scratch.json("show crm")["subscriptionId"].as_str().unwrap().to_owned();
+    let connection = rusqlite::Connection::open(scratch.path("reg.db")).unwrap();
+    let damage = "UPDATE _webhook_registry_subscription SET url = 'x' WHERE name = 'crm'";
+    assert_eq!(connection.execute(damage, []).unwrap(), 1);
+    scratch.run(&format!("show {id}")).code(2);
+    scratch.run(&format!("delete {id} --yes")).answers(str![[r#"
+deleted [ID] [ID] (damaged)
+
+"#]]);
+    assert_eq!(scratch.json("list").as_array().unwrap().len(), 1);
+}
+
+#[test]
 fn hostile_text_cannot_control_the_terminal_or_start_a_field() {
     let scratch = Scratch::new();
     let text = "a\tb\u{1b}[31m\nc\u{202e}d";

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
-use webhook_registry::{Subscription, SubscriptionUpdate};
+use webhook_registry::{ErrorKind, Subscription, SubscriptionId, SubscriptionUpdate};
 
 use crate::create::key_value;
 use crate::failure::{Failure, Outcome};
@@ -164,33 +164,44 @@ pub(crate) fn delete(
     if args.if_revision.is_some() && args.names_or_ids.len() > 1 {
         return Err(Failure::invalid("ifRevision", "one revision is of one subscription"));
     }
-    let mut subscriptions: Vec<Subscription> = Vec::new();
+    let mut targets: Vec<(SubscriptionId, String)> = Vec::new();
     for name_or_id in &args.names_or_ids {
-        let subscription = session.find(name_or_id)?;
-        if !subscriptions.contains(&subscription) {
-            subscriptions.push(subscription);
+        let target = target(session, name_or_id)?;
+        if !targets.contains(&target) {
+            targets.push(target);
         }
     }
-    let names: Vec<_> = subscriptions.iter().map(|s| visible(s.name()).into_owned()).collect();
+    let names: Vec<_> = targets.iter().map(|(_, name)| visible(name)).collect();
     if !args.yes && !confirmed(&format!("delete {}?", names.join(", ")))? {
         return Err(Failure::invalid("yes", "not confirmed; nothing is deleted"));
     }
     let mut deleted = Vec::new();
-    for subscription in &subscriptions {
-        let id = subscription.id();
+    for (id, name) in &targets {
         match args.if_revision {
-            Some(revision) => session.registry.delete_if_revision(id, revision)?,
-            None => session.registry.delete(id)?,
+            Some(revision) => session.registry.delete_if_revision(*id, revision)?,
+            None => session.registry.delete(*id)?,
         }
         deleted.push(id);
         if !out.json() {
-            out.line(format!("deleted {id} {}", subscription.name()))?;
+            out.line(format!("deleted {id} {name}"))?;
         }
     }
     if out.json() {
         out.document(&json!({"deleted": deleted}))?;
     }
     Ok(Outcome::Done)
+}
+
+/// Returns the id and the name of a subscription to delete. One with a damaged row can be deleted
+/// too, by its id.
+fn target(session: &Session, name_or_id: &str) -> Result<(SubscriptionId, String), Failure> {
+    match (session.find(name_or_id), name_or_id.parse()) {
+        (Ok(subscription), _) => Ok((subscription.id(), subscription.name().to_owned())),
+        (Err(Failure::Registry(error)), Ok(id)) if error.kind() == ErrorKind::Corrupt => {
+            Ok((id, format!("{id} (damaged)")))
+        }
+        (Err(failure), _) => Err(failure),
+    }
 }
 
 fn delete_all(session: &Session, args: &DeleteArgs, out: &mut Output) -> Result<Outcome, Failure> {

@@ -49,6 +49,9 @@ pub(crate) fn man(
 }
 
 fn write(bytes: &[u8], out: &mut Output) -> Result<Outcome, Failure> {
+    if out.json() {
+        return Err(Failure::invalid("json", "this answer cannot be JSON"));
+    }
     let mut out = out.raw();
     out.write_all(bytes)?;
     out.flush()?;

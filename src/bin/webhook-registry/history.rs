@@ -67,13 +67,12 @@ fn follow(registry: &Registry, mut after: u64, out: &mut Output) -> Result<Outco
         // A handle of one owner skips the numbers of others, so the last number may have no change.
         let last = registry.last_change()?;
         for page in Pages::new(registry, Start::After(after)) {
-            for change in page? {
-                after = change.sequence();
-                if out.json() {
-                    out.document(&change)?;
-                } else {
-                    out.rows(None, [Vec::from(record(&change))])?;
-                }
+            let page = page?;
+            after = page.last().map_or(after, Change::sequence);
+            if out.json() {
+                page.iter().try_for_each(|change| out.document(change))?;
+            } else {
+                out.rows(None, page.iter().map(record).map(Vec::from))?;
             }
         }
         out.flush()?;
