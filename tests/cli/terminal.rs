@@ -31,6 +31,11 @@ fn a_table_fits_the_terminal() {
 }
 
 #[test]
+fn a_table_without_records_says_so() {
+    session("empty");
+}
+
+#[test]
 fn an_interrupt_at_the_question_deletes_nothing() {
     session("interrupt");
 }

@@ -85,9 +85,9 @@ pub(crate) fn create(
         let record = |created: &Created| {
             let subscription = created.subscription();
             [
-                subscription.id().to_string().into(),
+                Field::whole(subscription.id().to_string()),
                 Field::new(subscription.name()),
-                Field::new(created.secret().expose()).colored(Tone::Secret),
+                Field::whole(created.secret().expose()).colored(Tone::Secret),
             ]
         };
         out.records(["ID", "NAME", "SECRET"], created.iter().map(record))?;

@@ -46,7 +46,7 @@ pub(crate) fn subscribers(
     } else {
         let record = |subscriber: &Subscriber| {
             let record = [
-                Field::new(subscriber.id().to_string()),
+                Field::whole(subscriber.id().to_string()),
                 Field::new(subscriber.name()).bold(),
                 Field::new(subscriber.url()),
             ];
@@ -104,7 +104,7 @@ pub(crate) fn explain(
     } else {
         let record = |entry: &ExplanationEntry| {
             let record = [
-                Field::new(entry.subscription_id().to_string()),
+                Field::whole(entry.subscription_id().to_string()),
                 Field::new(entry.name()).bold(),
                 state(entry.enabled()),
                 Field::new(joined(entry.patterns())),

@@ -148,7 +148,10 @@ impl From<&Error> for Refusal {
         let mut message = error.to_string();
         let mut source = std::error::Error::source(error);
         while let Some(cause) = source {
-            message = format!("{message}: {cause}");
+            let text = cause.to_string();
+            if !message.contains(&text) {
+                message = format!("{message}: {text}");
+            }
             source = cause.source();
         }
         let problems: Vec<_> = error

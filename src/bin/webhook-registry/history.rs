@@ -200,7 +200,7 @@ pub(crate) fn records(changes: &[Change], out: &mut Output) -> Result<(), Failur
 
 fn record(change: &Change) -> [Field; 6] {
     let kind = serde_json::to_value(change.kind()).unwrap_or_default();
-    let kind = Field::new(kind.as_str().unwrap_or_default());
+    let kind = Field::whole(kind.as_str().unwrap_or_default());
     let kind = match change.kind() {
         ChangeKind::Created | ChangeKind::Enabled => kind.colored(Tone::Good),
         ChangeKind::Deleted | ChangeKind::Disabled => kind.colored(Tone::Warning),
@@ -208,10 +208,10 @@ fn record(change: &Change) -> [Field; 6] {
     };
     let fields: Vec<String> = change.fields().iter().map(field).collect();
     [
-        Field::new(change.sequence().to_string()),
-        Field::new(time(change.at())),
+        Field::whole(change.sequence().to_string()),
+        Field::whole(time(change.at())),
         kind,
-        Field::new(change.subject()),
+        Field::whole(change.subject()),
         Field::new(change.owner().unwrap_or_default()),
         Field::new(fields.join(" ")),
     ]

@@ -71,7 +71,7 @@ pub(crate) fn list(
 
 fn record(subscription: &Subscription) -> [Field; 6] {
     [
-        Field::new(subscription.id().to_string()),
+        Field::whole(subscription.id().to_string()),
         Field::new(subscription.name()).bold(),
         state(subscription.enabled()),
         Field::new(subscription.url()),

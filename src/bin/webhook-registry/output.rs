@@ -1,14 +1,18 @@
 //! The answer on stdout: tables on a terminal, lines with tabs elsewhere, or JSON.
 
+use std::cmp::Reverse;
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 
 use anstream::AutoStream;
 use clap::ValueEnum;
-use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
+use comfy_table::{Attribute, Cell, Color, ColumnConstraint, ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use crate::session::{Scope, Session};
 use crate::text::visible;
+
+/// The spaces left and right of a field in a table.
+const PADDING: (u16, u16) = (0, 2);
 
 /// The value of `--color`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -55,11 +59,18 @@ pub(crate) struct Field {
     text: String,
     tone: Option<Tone>,
     bold: bool,
+    /// Whether it should not be broken into lines.
+    whole: bool,
 }
 
 impl Field {
     pub(crate) fn new(text: impl AsRef<str>) -> Field {
-        Field { text: visible(text.as_ref()).into_owned(), tone: None, bold: false }
+        Field { text: visible(text.as_ref()).into_owned(), tone: None, bold: false, whole: false }
+    }
+
+    /// Creates a field that is useless in parts, such as an id or a time.
+    pub(crate) fn whole(text: impl AsRef<str>) -> Field {
+        Field { whole: true, ..Field::new(text) }
     }
 
     pub(crate) fn colored(self, tone: Tone) -> Field {
@@ -71,7 +82,7 @@ impl Field {
     }
 
     fn cell(self) -> Cell {
-        let Field { text, tone, bold } = self;
+        let Field { text, tone, bold, whole: _ } = self;
         let mut cell = Cell::new(text);
         if let Some(tone) = tone {
             cell = cell.fg(match tone {
@@ -94,9 +105,9 @@ impl<T: AsRef<str>> From<T> for Field {
 /// Returns the field for the state of a subscription.
 pub(crate) fn state(enabled: bool) -> Field {
     if enabled {
-        Field::new("enabled").colored(Tone::Good)
+        Field::whole("enabled").colored(Tone::Good)
     } else {
-        Field::new("disabled").colored(Tone::Warning)
+        Field::whole("disabled").colored(Tone::Warning)
     }
 }
 
@@ -216,15 +227,36 @@ impl Output {
         let mut table = Table::new();
         table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
         table.enforce_styling();
+        let rows: Vec<Vec<Field>> = rows.into_iter().collect();
+        if rows.is_empty() {
+            note("nothing to show");
+            return Ok(());
+        }
+        let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
+        let mut filled = vec![false; columns];
+        let mut whole = vec![false; columns];
+        for row in &rows {
+            for ((field, filled), whole) in row.iter().zip(&mut filled).zip(&mut whole) {
+                *filled |= !field.text.is_empty();
+                *whole |= field.whole;
+            }
+        }
+        // A column without a text, such as the reason where nothing is disabled, takes space only.
+        let shown = |row: Vec<Field>| {
+            let fields = row.into_iter().zip(&filled).filter(|(_, filled)| **filled);
+            fields.map(|(field, _)| field.cell())
+        };
         if let Some(heading) = heading {
-            table.set_header(heading.into_iter().map(Field::cell));
+            table.set_header(shown(heading));
         }
         for row in rows {
-            table.add_row(row.into_iter().map(Field::cell));
+            table.add_row(shown(row));
         }
         for column in table.column_iter_mut() {
-            column.set_padding((0, 2));
+            column.set_padding(PADDING);
         }
+        let whole = whole.into_iter().zip(&filled).filter(|(_, filled)| **filled);
+        self.keep_whole(&mut table, &whole.map(|(whole, _)| whole).collect::<Vec<_>>());
         writeln!(self.text, "{}", table.trim_fmt())
     }
 
@@ -239,6 +271,27 @@ impl Output {
     pub(crate) fn width(&self) -> usize {
         const PAGE: u16 = 100;
         Table::new().width().unwrap_or(PAGE).into()
+    }
+
+    /// Keeps columns from being broken into lines, the widest first, as long as the others have
+    /// room beside them.
+    fn keep_whole(&self, table: &mut Table, whole: &[bool]) {
+        /// The least that another column needs to be readable.
+        const READABLE: u16 = 10;
+        let widths = table.column_max_content_widths();
+        let least = |width: u16| usize::from(width.min(READABLE).saturating_add(PADDING.1));
+        let mut used = widths.iter().copied().map(least).fold(0, usize::saturating_add);
+        let columns = widths.into_iter().zip(table.column_iter_mut()).zip(whole);
+        let mut columns: Vec<_> =
+            columns.filter(|(_, whole)| **whole).map(|(both, _)| both).collect();
+        columns.sort_by_key(|(width, _)| Reverse(*width));
+        for (width, column) in columns {
+            let more = used.saturating_add(width.saturating_sub(READABLE).into());
+            if more <= self.width() {
+                column.set_constraint(ColumnConstraint::ContentWidth);
+                used = more;
+            }
+        }
     }
 
     pub(crate) fn flush(&mut self) -> io::Result<()> {

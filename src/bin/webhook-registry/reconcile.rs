@@ -124,7 +124,7 @@ fn write_applied(
     let row = |action: &str, tone, id: SubscriptionId, name: &str, secret: &str| {
         let mut row = vec![
             Field::new(action).colored(tone),
-            Field::new(id.to_string()),
+            Field::whole(id.to_string()),
             Field::new(name).bold(),
         ];
         if reveal {

@@ -65,9 +65,9 @@ pub(crate) fn rotate(
         out.document(&document)?;
     } else {
         let record = [
-            Field::new(subscription.id().to_string()),
+            Field::whole(subscription.id().to_string()),
             Field::new(subscription.name()),
-            Field::new(secret.expose()).colored(Tone::Secret),
+            Field::whole(secret.expose()).colored(Tone::Secret),
         ];
         out.records(["ID", "NAME", "SECRET"], [record])?;
     }
@@ -112,12 +112,12 @@ fn write_secrets(
     let heading = heading.into_iter().map(|name| Field::new(name).bold()).collect();
     let row = |issued: &IssuedSecret| {
         let mut row = vec![
-            Field::new(issued.secret().fingerprint()),
-            Field::new(time(issued.created_at())),
-            Field::new(issued.expires_at().map_or_else(|| "never".to_owned(), time)),
+            Field::whole(issued.secret().fingerprint()),
+            Field::whole(time(issued.created_at())),
+            Field::whole(issued.expires_at().map_or_else(|| "never".to_owned(), time)),
         ];
         if reveal {
-            row.push(Field::new(issued.secret().expose()).colored(Tone::Secret));
+            row.push(Field::whole(issued.secret().expose()).colored(Tone::Secret));
         }
         row
     };

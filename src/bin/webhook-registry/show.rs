@@ -67,7 +67,7 @@ fn write_subscription(
     out: &mut Output,
 ) -> Result<(), Failure> {
     let mut fields = vec![
-        ("id", Field::new(subscription.id().to_string())),
+        ("id", Field::whole(subscription.id().to_string())),
         ("name", Field::new(subscription.name())),
         ("state", state(subscription.enabled())),
         ("url", Field::new(subscription.url())),
@@ -81,7 +81,7 @@ fn write_subscription(
         fields.push(("reason", Field::new(reason)));
     }
     if let Some(at) = subscription.disabled_at() {
-        fields.push(("disabled since", Field::new(time(at))));
+        fields.push(("disabled since", Field::whole(time(at))));
     }
     if let Some(text) = subscription.description() {
         fields.push(("description", Field::new(text)));
@@ -90,8 +90,8 @@ fn write_subscription(
         fields.push(("metadata", Field::new(metadata(subscription.metadata()))));
     }
     fields.extend([
-        ("created", Field::new(time(subscription.created_at()))),
-        ("updated", Field::new(time(subscription.updated_at()))),
+        ("created", Field::whole(time(subscription.created_at()))),
+        ("updated", Field::whole(time(subscription.updated_at()))),
         ("revision", Field::new(subscription.revision().to_string())),
     ]);
     out.fields(fields)?;

@@ -62,7 +62,7 @@ fn lines(session: &Session, row: &Explanation, out: &mut Output) -> Result<(), F
     let record = |entry: &ExplanationEntry| {
         let record = [
             Field::new(row.event_type()),
-            Field::new(entry.subscription_id().to_string()),
+            Field::whole(entry.subscription_id().to_string()),
             Field::new(entry.name()),
             state(entry.enabled()),
             Field::new(joined(entry.patterns())),
@@ -110,9 +110,9 @@ fn table(session: &Session, matrix: &Matrix, out: &mut Output) -> Result<(), Fai
         out.line("")?;
         let legend = matrix.columns.iter().zip(1_usize..).map(|((id, column), number)| {
             let record = [
-                Field::new(number.to_string()).bold(),
+                Field::whole(number.to_string()).bold(),
                 Field::new(&column.name),
-                Field::new(id.to_string()),
+                Field::whole(id.to_string()),
                 state(column.enabled),
                 Field::new(&column.reason),
             ];
