@@ -82,6 +82,7 @@ impl Registry {
             for ImportedEventType { event_type, schema } in &event_types {
                 event_types::register(tx, now, event_type, schema.as_deref())?;
             }
+            let _bulk = tx.bulk(subscriptions.len())?;
             let (writer, mut inserter) = (SubscriptionWriter::new(tx, now), tx.inserter(None)?);
             for ImportedSubscription { subscription, secrets } in &subscriptions {
                 writer.insert(&mut inserter, subscription, secrets)?;

@@ -36,6 +36,7 @@ use crate::url_policy::UrlPolicy;
 pub struct RegistryOptions {
     read_only: bool,
     create: bool,
+    guest: bool,
     exclusive: bool,
     durability: Durability,
     busy_timeout: Duration,
@@ -54,6 +55,7 @@ impl RegistryOptions {
         RegistryOptions {
             read_only: false,
             create: true,
+            guest: false,
             exclusive: false,
             durability: Durability::default(),
             busy_timeout: Duration::from_secs(5),
@@ -92,6 +94,37 @@ impl RegistryOptions {
     /// With `false`, such a file is [`ErrorKind::NotFound`](crate::ErrorKind::NotFound).
     pub fn create(mut self, create: bool) -> RegistryOptions {
         self.create = create;
+        self
+    }
+
+    /// Lets the registry live in the database of the application: as a guest. Default: `false`.
+    ///
+    /// One file is then backed up and replicated, and the application changes its own rows and the
+    /// registry in one transaction: see the [cookbook](crate::cookbook).
+    ///
+    /// With `true`, a file without a registry gets the registry's tables, in one transaction. Their
+    /// names begin with `_webhook_registry_`, those of the views with `webhook_registry_`. No other
+    /// table, view or index of the application may be named so; otherwise opening is
+    /// [`ErrorKind::Incompatible`](crate::ErrorKind::Incompatible). With `read_only(true)` or
+    /// `create(false)`, such a file is [`ErrorKind::NotFound`](crate::ErrorKind::NotFound). A
+    /// missing or empty file becomes a database in WAL mode.
+    ///
+    /// The file stays the application's. The registry uses neither `user_version` nor
+    /// `application_id`, keeps the journal mode, page size, encoding and every other setting that
+    /// is stored in the file, and never runs `VACUUM` or `ANALYZE`.
+    /// [`backup`](crate::Registry::backup) and [`fork`](crate::Registry::fork) copy the whole file.
+    ///
+    /// A file remembers that the registry in it is a guest. Without `guest(true)` it is
+    /// [`ErrorKind::Incompatible`](crate::ErrorKind::Incompatible). A file of a registry's own can
+    /// be opened with `true` too, and stays its own.
+    ///
+    /// A call that changes the registry takes SQLite's write lock. So it must not be made by a
+    /// thread that has a write transaction of the application open: that call would wait for
+    /// itself, and is [`ErrorKind::Busy`](crate::ErrorKind::Busy) after the
+    /// [timeout](RegistryOptions::busy_timeout). Reading calls return the committed state
+    /// meanwhile.
+    pub fn guest(mut self, guest: bool) -> RegistryOptions {
+        self.guest = guest;
         self
     }
 
@@ -244,6 +277,9 @@ impl RegistryOptions {
         if self.read_only && self.exclusive {
             refuse("exclusive", "cannot be combined with read_only");
         }
+        if self.guest && self.exclusive {
+            refuse("exclusive", "cannot be combined with guest: the file is the application's");
+        }
         if !self.auto_checkpoint && self.exclusive {
             refuse(
                 "auto_checkpoint",
@@ -277,6 +313,9 @@ impl RegistryOptions {
         if !self.create {
             refuse("create", "a registry in memory is always created");
         }
+        if self.guest {
+            refuse("guest", "a registry in memory is in no application's file");
+        }
         if self.exclusive {
             refuse("exclusive", "a registry in memory has no file to lock");
         }
@@ -309,6 +348,7 @@ impl RegistryOptions {
         let &RegistryOptions {
             read_only,
             create,
+            guest,
             exclusive,
             durability,
             busy_timeout,
@@ -324,6 +364,7 @@ impl RegistryOptions {
         Settings {
             read_only,
             create,
+            guest,
             exclusive,
             durability,
             busy_timeout,

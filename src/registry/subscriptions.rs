@@ -81,6 +81,7 @@ impl Registry {
             let mut last_id = tx.last_id()?;
             tx.expect_changes(drafts.len());
             let mut random = self.random_buffer(drafts.len());
+            let _bulk = tx.bulk(drafts.len())?;
             let (writer, mut inserter) =
                 (SubscriptionWriter::new(tx, now), tx.inserter(Some(&catalog))?);
             let (mut all, mut taken) = (Vec::with_capacity(drafts.len()), Vec::new());

@@ -13,6 +13,7 @@ use super::copy::{Part, cannot, copy, quoted_path, sync_folder};
 use super::error::MapSqliteErr as _;
 use super::handle::Store;
 use super::paths::{BESIDE, check_length, with};
+use super::registry_row;
 use super::secret_codec;
 use super::settings::Access;
 use crate::error::{Error, ErrorKind, Result};
@@ -60,9 +61,12 @@ impl Part {
         .map_sqlite_err()?;
         copy(from, &mut to)?;
         secret_codec::set_new_file_id(&to)?;
-        // The copy of a database in memory has another journal mode in its header.
-        let mode = journal_mode(&to, "WAL")?;
-        if mode != "wal" {
+        // The copy of a database in memory has another journal mode in its header. That of an
+        // application keeps its mode.
+        let is_wal = !registry_row::is_guest(from)? || in_wal_mode(from)?;
+        let wanted = if is_wal { "WAL" } else { "DELETE" };
+        let mode = journal_mode(&to, wanted)?;
+        if !mode.eq_ignore_ascii_case(wanted) {
             let why = format!("{} lies where SQLite's WAL mode does not work", quoted_path(path));
             return Err(Error::new(ErrorKind::Storage, why));
         }
@@ -98,6 +102,12 @@ impl Part {
             failed(cause)
         })
     }
+}
+
+fn in_wal_mode(conn: &Connection) -> Result<bool> {
+    let mode: String =
+        conn.query_row("PRAGMA journal_mode", [], |row| row.get(0)).map_sqlite_err()?;
+    Ok(mode == "wal")
 }
 
 /// Rejects a path that is in use, or beside which is a file that SQLite would use with the copy.

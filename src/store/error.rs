@@ -73,6 +73,12 @@ pub(super) fn is(cause: &SqlError, code: ErrorCode) -> bool {
     cause.sqlite_error_code() == Some(code)
 }
 
+/// Returns whether a connection that only reads has met the rollback journal of another program.
+/// That program was killed, or is about to remove it.
+pub(super) fn is_recovering(error: &Error) -> bool {
+    sql_code(error) == Some(ffi::SQLITE_READONLY_ROLLBACK)
+}
+
 /// Returns whether SQLite refused to write, because of the file or of one beside it.
 pub(super) fn is_read_only(error: &Error) -> bool {
     sql_code(error).is_some_and(|code| code & 0xff == ffi::SQLITE_READONLY)

@@ -27,14 +27,14 @@ use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::connection::{connect, journal_mode};
+use super::connection::{connect, execute, journal_mode};
 use super::copy::{self, Part, cannot, quoted_path};
 use super::error::MapSqliteErr as _;
 use super::handle::{Shared, Store};
 use super::paths::{beside, check_same_file, rekey_copy};
 use super::pending_rekey::{DETERMINE_KEY, DONE, ENTER_WAL};
-use super::retry;
-use super::secret_codec::SecretCodec;
+use super::retry::{self, is_busy};
+use super::secret_codec::{SecretCodec, other_key};
 use super::settings::Access;
 use super::transaction::{Read, Write};
 use crate::error::{Error, ErrorKind, Result};
@@ -66,6 +66,9 @@ impl Store {
         let Some(path) = &self.path else {
             return Err(Error::new(ErrorKind::Storage, "there is no file"));
         };
+        if self.guest {
+            return self.rekey_guest(path, key);
+        }
         // Rejected before anything is locked.
         rekey_copy(path)?;
         // In the order of handle.rs. No call of this store is under way now, and none begins.
@@ -108,6 +111,44 @@ impl Store {
         failed.map_or_else(|| unless_other_key(held), Err)
     }
 
+    /// Changes the key of an application's file, in one transaction beside its other users. They
+    /// find the change at their next call, because each compares the key.
+    fn rekey_guest(&self, path: &Path, key: Option<&EncryptionKey>) -> Result<()> {
+        // In the order of handle.rs. No call of this store is under way now, and none begins.
+        let mut codec = self.codec.write().unwrap_or_else(PoisonError::into_inner);
+        let _probe = self.shared.as_ref().map(|shared| shared.data_version.stop());
+        let mut conn = self.lock()?;
+        if self.pending_rekey.blocks(true) {
+            self.reconnect(&mut conn, path)?;
+            self.determine_key(&conn, &mut codec, true, self.busy_timeout)?;
+        }
+        let tx = retry::retry_while_busy(self.busy_timeout, || {
+            Transaction::new_unchecked(&conn, TransactionBehavior::Immediate).map_sqlite_err()
+        })
+        .map_err(|error| self.explain_busy(error))?;
+        codec.check_current(&tx)?;
+        check_same_file(path, self.file)?;
+        let new = rewrite_secrets(&tx, &codec, key)?;
+        let committed = retry::retry_while_busy(self.busy_timeout, || execute(&tx, "COMMIT", []));
+        // This rolls back where the commit failed.
+        drop(tx);
+        match committed {
+            Ok(()) => *codec = new,
+            Err(error) if is_busy(&error) => return Err(self.explain_busy(error)),
+            Err(error) => {
+                // An I/O error can hide that the commit took place. The next call finds out.
+                *self.pending_rekey.other() = Some(new);
+                self.pending_rekey.set(DETERMINE_KEY);
+                return Err(error);
+            }
+        }
+        self.version.fetch_add(1, Ordering::SeqCst);
+        if let Some(checkpoints) = &self.checkpoints {
+            checkpoints.after_commit(&conn, path, self.file);
+        }
+        Ok(())
+    }
+
     /// Locks the file as soon as nobody else has it open.
     fn lock_file(&self, conn: &Connection) -> Result<()> {
         retry::retry_while_busy(self.busy_timeout, || {
@@ -136,7 +177,13 @@ impl Store {
         let written = conn
             .pragma_update(None, "wal_autocheckpoint", 0)
             .map_sqlite_err()
-            .and_then(|()| rewrite_secrets(conn, old, key, &mut new))
+            .and_then(|()| {
+                let tx = Transaction::new_unchecked(conn, TransactionBehavior::Exclusive)
+                    .map_sqlite_err()?;
+                // Set before the commit, because an error can hide that the commit took place.
+                new = Some(rewrite_secrets(&tx, old, key)?);
+                tx.commit().map_sqlite_err()
+            })
             .and_then(|()| rewrite_pages(conn, path));
         if let Err(error) = written {
             if self.undo(conn, path).is_ok() {
@@ -246,10 +293,7 @@ impl Store {
             } else if other.as_ref().map_or(Ok(false), |other| other.fits(conn))? {
                 Ok(true)
             } else {
-                Err(Error::new(
-                    ErrorKind::Incompatible,
-                    "the file was given another key; open it anew",
-                ))
+                Err(other_key())
             }
         })?;
         match other.take() {
@@ -261,7 +305,7 @@ impl Store {
         let Some(path) = &self.path else {
             return Ok(());
         };
-        match retry::retry_while_busy(timeout, || self.writer.enter_wal(conn, path)) {
+        match retry::retry_while_busy(timeout, || self.writer.enter_mode(conn, path, false)) {
             Ok(()) => {
                 self.pending_rekey.set(DONE);
                 Ok(())
@@ -352,18 +396,15 @@ fn rewrite_pages(conn: &mut Connection, path: &Path) -> Result<()> {
     copy::copy(&from, conn)
 }
 
-/// Encrypts every secret with the new key. `new` is set to the new codec before the commit, because
-/// an error can hide that the commit took place.
+/// Encrypts every secret with the new key, in the open transaction. Returns the codec of that key.
 fn rewrite_secrets(
-    conn: &Connection,
+    tx: &Connection,
     old: &SecretCodec,
     key: Option<&EncryptionKey>,
-    new: &mut Option<SecretCodec>,
-) -> Result<()> {
-    let tx = Transaction::new_unchecked(conn, TransactionBehavior::Exclusive).map_sqlite_err()?;
-    let codec = &*new.insert(SecretCodec::set_key(&tx, key)?);
-    let from = Read::new(&tx, old, &Scope::Every);
-    let to = Write::new(&tx, codec, &Scope::Every);
+) -> Result<SecretCodec> {
+    let codec = SecretCodec::set_key(tx, key)?;
+    let from = Read::new(tx, old, &Scope::Every);
+    let to = Write::new(tx, &codec, &Scope::Every);
     let mut after = from.start()?;
     loop {
         let batch = from.ids_after(after, BATCH)?;
@@ -375,7 +416,8 @@ fn rewrite_secrets(
         }
         after = last;
     }
-    tx.commit().map_sqlite_err()
+    drop(to);
+    Ok(codec)
 }
 
 #[cfg(test)]

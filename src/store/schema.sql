@@ -13,7 +13,9 @@ CREATE TABLE _webhook_registry_meta (
     keep_changes   INTEGER NOT NULL DEFAULT 10000 CHECK (keep_changes >= 0),
     -- The newest sequence while no change is kept. Otherwise the greatest sequence counts.
     last_change    INTEGER NOT NULL DEFAULT 0,
-    catalog_change INTEGER NOT NULL DEFAULT 0   -- the sequence of the newest change of the catalog
+    catalog_change INTEGER NOT NULL DEFAULT 0,  -- the sequence of the newest change of the catalog
+    -- A random number. The triggers of marks.sql change it with each change that dispatch can see.
+    mark           INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 INSERT INTO _webhook_registry_meta (one, schema_version, guest, file_id)
 VALUES (1, 1, 0, randomblob(16));

@@ -1,7 +1,5 @@
 //! Tests of subscriptions that belong to an owner, and of handles that are limited to one.
 
-use std::path::Path;
-
 use webhook_registry::{
     ChangeKind, ErrorKind, Export, ListQuery, NewSubscription, Prune, Registry, Rotation,
     SubscriptionId, SubscriptionUpdate,
@@ -9,21 +7,21 @@ use webhook_registry::{
 
 use crate::support::refused;
 
-const EVENT: &str = "order.paid.v1";
+pub(crate) const EVENT: &str = "order.paid.v1";
 
-fn new(name: &str) -> NewSubscription {
+pub(crate) fn new(name: &str) -> NewSubscription {
     NewSubscription::new(name, format!("https://{name}.example/"), ["order.*"])
 }
 
-fn create(handle: &Registry, name: &str) -> SubscriptionId {
+pub(crate) fn create(handle: &Registry, name: &str) -> SubscriptionId {
     handle.create(new(name)).unwrap().subscription().id()
 }
 
-fn names(handle: &Registry) -> Vec<String> {
+pub(crate) fn names(handle: &Registry) -> Vec<String> {
     handle.subscribers(EVENT).unwrap().names().map(str::to_owned).collect()
 }
 
-fn listed(handle: &Registry) -> Vec<SubscriptionId> {
+pub(crate) fn listed(handle: &Registry) -> Vec<SubscriptionId> {
     handle.iter(ListQuery::new().limit(2)).map(|one| one.unwrap().id()).collect()
 }
 
@@ -366,84 +364,6 @@ fn an_owner_in_a_body_is_an_unknown_key() {
     let created = acme.create(new("crm").metadata("k", "v")).unwrap();
     let text = serde_json::to_string(&created).unwrap();
     assert!(text.contains(r#""metadata":{"k":"v"},"owner":"acme","createdAt""#), "{text}");
-}
-
-fn damage(path: &Path, sql: &str) {
-    let conn = rusqlite::Connection::open(path).unwrap();
-    conn.execute_batch("PRAGMA ignore_check_constraints = ON").unwrap();
-    conn.execute_batch(sql).unwrap();
-    assert!(conn.changes() > 0, "{sql}");
-}
-
-#[test]
-fn a_damaged_row_is_corrupt_for_its_owner_and_invisible_for_others() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("registry.db");
-    let registry = Registry::open(&path).unwrap();
-    registry.register_event_type(EVENT).unwrap();
-    let (acme, bolt) = (registry.for_owner("acme").unwrap(), registry.for_owner("bolt").unwrap());
-    let [of_acme, of_bolt, of_none] = [&acme, &bolt, &registry].map(|handle| create(handle, "crm"));
-    damage(
-        &path,
-        "UPDATE _webhook_registry_subscription SET metadata = '[' \
-         WHERE owner = (SELECT id FROM _webhook_registry_owner WHERE name = 'acme'); \
-         UPDATE _webhook_registry_change SET fields = '[' WHERE owner = 'acme'",
-    );
-    for (handle, own) in [(&bolt, of_bolt), (&registry, of_none)] {
-        assert_eq!(handle.get(of_acme).unwrap(), None);
-        assert!(handle.subscriber(of_acme).unwrap().is_none());
-        refused(handle.secret(of_acme), ErrorKind::NotFound, &["subscriptionId"]);
-        refused(handle.delete(of_acme), ErrorKind::NotFound, &["subscriptionId"]);
-        assert_eq!(listed(handle), [own]);
-        assert_eq!(names(handle), ["crm"]);
-        assert_eq!(handle.count(ListQuery::new().metadata("k", "v")).unwrap(), 0);
-        let _ = handle.plan([new("crm")], Prune::Delete).unwrap();
-    }
-    assert_eq!(bolt.changes(0, 10).unwrap().len(), 1);
-    for result in [
-        acme.get(of_acme).map(drop),
-        acme.get_by_name("crm").map(drop),
-        acme.list(ListQuery::new()).map(drop),
-        acme.subscribers(EVENT).map(drop),
-        acme.changes(0, 10).map(drop),
-        registry.for_every_owner().unwrap().get(of_acme).map(drop),
-    ] {
-        refused(result, ErrorKind::Corrupt, &[]);
-    }
-    assert_eq!(acme.delete_all().unwrap(), 1, "also what does not decode");
-    assert!(acme.is_empty().unwrap());
-}
-
-#[test]
-fn a_deletion_or_a_switch_by_hand_takes_its_rows_with_it() {
-    for settings in ["ON", "OFF"] {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("registry.db");
-        let registry = Registry::open(&path).unwrap();
-        registry.register_event_type(EVENT).unwrap();
-        let acme = registry.for_owner("acme").unwrap();
-        let first = create(&acme, "crm");
-        let last = create(&acme, "erp");
-        create(&registry, "crm");
-        let sql = |sql: &str| {
-            let pragmas = ["foreign_keys", "recursive_triggers"];
-            let pragmas = pragmas.map(|name| format!("PRAGMA {name} = {settings}; ")).concat();
-            damage(&path, &format!("{pragmas}{sql}"));
-        };
-        sql("UPDATE _webhook_registry_subscription SET enabled = 0 WHERE name = 'crm'");
-        assert_eq!((names(&acme), names(&registry).len()), (vec!["erp".to_owned()], 0));
-        sql("UPDATE _webhook_registry_subscription SET enabled = 1");
-        assert_eq!(names(&acme), ["crm", "erp"]);
-        sql(&format!("DELETE FROM _webhook_registry_subscription WHERE id = '{last}'"));
-        assert_eq!((acme.len().unwrap(), names(&acme)), (1, vec!["crm".to_owned()]));
-        sql(&format!("DELETE FROM _webhook_registry_subscription WHERE id = '{first}'"));
-        assert!(registry.owners(None, 10).unwrap().is_empty());
-        sql("DELETE FROM _webhook_registry_subscription");
-        assert_eq!(registry.len().unwrap(), 0);
-        let report = registry.check().unwrap();
-        assert!(report.is_sound(), "{report}");
-        assert!(create(&acme, "new") > last);
-    }
 }
 
 #[test]
