@@ -17,6 +17,7 @@ mod catalog;
 mod changes;
 mod create;
 mod explain;
+mod guest;
 mod matrix;
 mod measured;
 mod owners;

@@ -252,6 +252,8 @@ Registry:
       --owner <OWNER>          Work on the subscriptions of this owner; without
                                it, on those without an owner
       --every-owner            Work on the subscriptions of every owner
+      --guest                  The file is an application's database, in which
+                               the registry is a guest
       --read-only              Refuse every change
       --key-file <FILE>        File with the encryption key: 32 bytes in
                                hexadecimal or base64

@@ -31,6 +31,10 @@ pub(crate) struct OpenArgs {
     #[arg(long, global = true)]
     pub(crate) every_owner: bool,
 
+    /// The file is an application's database, in which the registry is a guest
+    #[arg(long, global = true)]
+    pub(crate) guest: bool,
+
     /// Refuse every change
     #[arg(long, global = true)]
     pub(crate) read_only: bool,
@@ -90,7 +94,7 @@ impl Session {
         if args.owner.is_some() && args.every_owner {
             return Err(Failure::invalid("owner", "--owner and --every-owner exclude each other"));
         }
-        let whole = args.options()?.create(false).open(args.path()?)?;
+        let whole = args.open_existing(args.options()?)?;
         let every = whole.for_every_owner()?;
         let (scope, registry) = match &args.owner {
             Some(owner) => (Scope::Owner, whole.for_owner(owner)?),
@@ -106,13 +110,15 @@ impl Session {
             return Err(Failure::invalid("owner", "a registry is created for all owners"));
         }
         let path = args.path()?;
+        // A key on stdin can be read once.
         let options = args.options()?;
-        match options.clone().create(false).open(path) {
-            Ok(registry) => Ok((registry, false)),
-            Err(error) if error.kind() == ErrorKind::NotFound && !args.read_only => {
+        match args.open_existing(options.clone()) {
+            Err(Failure::Registry(error))
+                if error.kind() == ErrorKind::NotFound && !args.read_only =>
+            {
                 Ok((options.open(path)?, true))
             }
-            Err(error) => Err(error.into()),
+            opened => Ok((opened?, false)),
         }
     }
 
@@ -208,6 +214,23 @@ impl OpenArgs {
         self.db.as_ref().ok_or_else(missing)
     }
 
+    fn open_existing(&self, options: RegistryOptions) -> Result<Registry, Failure> {
+        let (path, options) = (self.path()?, options.create(false));
+        let failure = match options.open(path) {
+            Ok(registry) => return Ok(registry),
+            Err(error) => error,
+        };
+        // The library's message is for the program of a host.
+        let is_guest = failure.kind() == ErrorKind::Incompatible
+            && !self.guest
+            && options.guest(true).read_only(true).open(path).is_ok();
+        if is_guest {
+            let message = "the registry is a guest in an application's database; add --guest";
+            return Err(Failure::on(ErrorKind::Incompatible, "guest", message));
+        }
+        Err(failure.into())
+    }
+
     fn options(&self) -> Result<RegistryOptions, Failure> {
         let policy = match self.url_policy {
             UrlPolicyChoice::Any => UrlPolicy::any(),
@@ -215,6 +238,7 @@ impl OpenArgs {
             UrlPolicyChoice::PublicHttps => UrlPolicy::public_https(),
         };
         let mut options = Registry::options()
+            .guest(self.guest)
             .read_only(self.read_only)
             .url_policy(policy)
             .min_secret_bytes(self.min_secret_bytes);
