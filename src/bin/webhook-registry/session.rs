@@ -148,9 +148,9 @@ impl Session {
     /// Names of different owners have nothing to do with each other, so a name that an owner does
     /// not have means nothing elsewhere.
     pub(crate) fn find_elsewhere(&self, name_or_id: &str) -> Result<Option<Subscription>, Failure> {
-        let is_id = name_or_id.parse::<SubscriptionId>().is_ok();
-        if self.scope == Scope::Owner && !is_id {
-            return Ok(None);
+        if self.scope == Scope::Owner {
+            let id: Result<SubscriptionId, _> = name_or_id.parse();
+            return Ok(id.map_or(Ok(None), |id| self.every.get(id))?);
         }
         let found = self.anywhere(name_or_id)?;
         Ok(<[Subscription; 1]>::try_from(found).ok().map(|[subscription]| subscription))
