@@ -121,6 +121,8 @@
 //!   [Standard Webhooks](https://www.standardwebhooks.com).
 //! - `encryption` encrypts the secrets in the file: `RegistryOptions::encryption_key` and
 //!   `Registry::rekey`.
+//! - `cli` builds the program `webhook-registry`: `cargo install webhook-registry --features cli`.
+//!   The library does not change by it, except that it includes `encryption`.
 //! - `test-util` serves the tests of an application: `RegistryOptions::deterministic`,
 //!   [`Registry`]`::fork` and `ManualClock`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
