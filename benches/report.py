@@ -65,6 +65,8 @@ BOUNDS = [
     ("dispatch/threads", "shared_one", "shared_two", None, None, 1.5),
     ("dispatch/threads", "data_version_one", "data_version_two", None, None, None),
     ("dispatch/beside_writer", "registry", "cached_baseline", "≤", 1.5, None),
+    ("dispatch/beside_application", "beside", "alone", "≤", 1.3, None),
+    ("dispatch/beside_application_p99", "beside", "alone", "≤", 3, None),
     # Other ways to match, and the cost of a feature.
     ("dispatch/peers", "linear_scan", "registry", "≥", 10_000, None),
     ("dispatch/peers", "sql_glob", "registry", "≥", 10_000, None),

@@ -1,36 +1,36 @@
 //! Writes an order and its deliveries in one transaction (the outbox pattern), and signs and sends
-//! them in a worker.
+//! them in a worker. The shop and the registry live in one file.
 //!
 //! `cargo run --example outbox --features signing`
 
 use std::error::Error;
 use std::time::SystemTime;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, TransactionBehavior, params};
 use webhook_registry::{NewSubscription, Registry, Subscriber};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 fn main() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let file = folder.path().join("webhooks.db");
-    let registry = Registry::open(&file)?;
-    registry.register_event_types(["order.paid", "order.refunded"])?;
-    registry.create(NewSubscription::new("crm", "https://crm.example/hook", ["order.*"]))?;
-    let ledger = NewSubscription::new("ledger", "https://ledger.example/in", ["order.paid"]);
-    let ledger = registry.create(ledger)?.subscription().id();
-
-    // The database of the shop. It reads the file of the registry through a view.
-    let mut shop = Connection::open(folder.path().join("shop.db"))?;
+    let file = folder.path().join("shop.db");
+    let mut shop = Connection::open(&file)?;
     shop.execute_batch(
-        "CREATE TABLE orders (id INTEGER PRIMARY KEY, cents INTEGER NOT NULL CHECK (cents > 0));
+        "PRAGMA journal_mode = WAL;
+         CREATE TABLE orders (id INTEGER PRIMARY KEY, cents INTEGER NOT NULL CHECK (cents > 0));
          CREATE TABLE outbox (
              -- Part of the message id. AUTOINCREMENT never reuses the id of a deleted row.
              id INTEGER PRIMARY KEY AUTOINCREMENT, subscription TEXT NOT NULL,
              event TEXT NOT NULL, payload TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0
          );",
     )?;
-    shop.execute("ATTACH ?1 AS hooks", [file.to_str().ok_or("the path is not UTF-8")?])?;
+
+    // The registry adds its tables to the database of the shop.
+    let registry = Registry::options().guest(true).open(&file)?;
+    registry.register_event_types(["order.paid", "order.refunded"])?;
+    registry.create(NewSubscription::new("crm", "https://crm.example/hook", ["order.*"]))?;
+    let ledger = NewSubscription::new("ledger", "https://ledger.example/in", ["order.paid"]);
+    let ledger = registry.create(ledger)?.subscription().id();
 
     println!("# Two orders");
     for (order, cents) in [(7, 1_250), (8, -1)] {
@@ -45,7 +45,7 @@ fn main() -> Result<()> {
 
     println!("\n# Order 9, and then the ledger unsubscribes, and order.paid is retired");
     pay(&mut shop, 9, 300)?;
-    registry.delete(ledger)?;
+    unsubscribe(&mut shop, &ledger.to_string())?;
     registry.remove_event_type("order.paid")?;
 
     println!("\n# The second pass");
@@ -60,17 +60,30 @@ fn main() -> Result<()> {
 /// All of them are written, or none. The outbox stores the id of the subscription and not its URL,
 /// so that a waiting delivery follows a change of the URL.
 fn pay(shop: &mut Connection, order: u32, cents: i64) -> Result<usize> {
-    let transaction = shop.transaction()?;
+    // A transaction that reads before it writes could meet a change of the registry in between.
+    let transaction = shop.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // The deliveries come first only to show that a later failure rolls them back.
     let queued = transaction.execute(
         "INSERT INTO outbox (subscription, event, payload)
-         SELECT id, event_type, ?1 FROM hooks.webhook_registry_subscribers
+         SELECT id, event_type, ?1 FROM webhook_registry_subscribers
          WHERE event_type = 'order.paid'",
         [format!(r#"{{"order": {order}}}"#)],
     )?;
     transaction.execute("INSERT INTO orders (id, cents) VALUES (?1, ?2)", params![order, cents])?;
     transaction.commit()?;
     Ok(queued)
+}
+
+/// Deletes a subscription and what waits for it, in one transaction.
+fn unsubscribe(shop: &mut Connection, subscription: &str) -> Result<()> {
+    let transaction = shop.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction
+        .execute("DELETE FROM webhook_registry_subscriptions WHERE id = ?1", [subscription])?;
+    let dropped =
+        transaction.execute("DELETE FROM outbox WHERE subscription = ?1", [subscription])?;
+    transaction.commit()?;
+    println!("{subscription} is deleted, {dropped} deliveries are dropped");
+    Ok(())
 }
 
 /// Tries each delivery of the outbox once. `is_up` returns true if the receiver is available.

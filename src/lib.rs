@@ -86,20 +86,42 @@
 //!
 //! # SQL views
 //!
-//! Any program that reads SQLite 3.38 or later, and runs as the file's user, can query three views.
-//! They are stable from 0.1 on. New columns may be added at the end.
+//! Any program that reads SQLite 3.38 or later, and runs as the file's user, can query these views.
+//! They are stable from 0.1 on. New columns may be added at the end. Times are milliseconds since
+//! 1970, UTC.
 //!
 //! - `webhook_registry_subscriptions`: `id`, `name`, `url`, `enabled` (0 or 1), `events` (a JSON
 //!   array, in order), `description`, `metadata` (a JSON object, `{}` when there is none),
-//!   `created_at` and `updated_at` (milliseconds since 1970, UTC), `revision`, `disabled_reason`
-//!   (null when there is none) and `disabled_at` (as the other times, null while enabled)
+//!   `created_at`, `updated_at`, `revision`, `owner` (null without one), `disabled_reason` (null
+//!   when there is none) and `disabled_at` (null while enabled)
 //! - `webhook_registry_event_types`: `name`, `description`, `json_schema`
 //! - `webhook_registry_subscribers`: `event_type`, `id`, `name`, `url`, exactly as
-//!   [`Registry::subscribers`] returns them
+//!   [`Registry::subscribers`] returns them: enabled, and without an owner
+//! - `webhook_registry_owner_subscribers`: the same of the subscriptions that have an owner, after
+//!   `owner`
+//! - `webhook_registry_routes`: `event_type`, `id`, `owner`, `name`, `enabled`, `pattern`, a row
+//!   for each pattern that matches, also of disabled subscriptions
+//! - `webhook_registry_changes`: `sequence`, `at`, `kind`, `subject`, `owner`, `fields` (a JSON
+//!   array), as [`Registry::changes`] returns them
 //!
 //! ```sql
 //! SELECT name, url FROM webhook_registry_subscribers
 //!     WHERE event_type = 'channel.held.v1' ORDER BY id;
+//! ```
+//!
+//! `webhook_registry_subscriptions` also takes changes, inside any transaction of the client:
+//!
+//! - `DELETE` deletes subscriptions as [`Registry::delete`] does.
+//! - `UPDATE` of `enabled`, `disabled_reason` or both disables and enables subscriptions as
+//!   [`Registry::update`] does, with the time of the client's clock. Enabling clears the reason.
+//!
+//! Every other statement is an SQL error that says what is allowed, and changes nothing. It makes
+//! no difference whether `foreign_keys` and `recursive_triggers` are on. `changes()` counts no row
+//! of a view.
+//!
+//! ```sql
+//! UPDATE webhook_registry_subscriptions SET enabled = 0, disabled_reason = '410 Gone'
+//!     WHERE owner = 'acme' AND name = 'crm';
 //! ```
 //!
 //! The [cookbook](cookbook#read-the-registry-from-another-program) has more queries. A reader needs

@@ -14,6 +14,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod application;
 mod beside;
 mod cold;
 mod declared;
@@ -43,6 +44,10 @@ fn main() {
         beside::write_on(&path);
         return;
     }
+    if let Some(path) = application::asked_to_write() {
+        application::write_on(&path);
+        return;
+    }
     let mut bench = Bench {
         run: Run::from_args(),
         criterion: Criterion::default()
@@ -56,6 +61,7 @@ fn main() {
     warm::all(&mut bench);
     cold::all(&mut bench);
     beside::all(&mut bench);
+    application::all(&mut bench);
     peers::all(&mut bench);
     secrets::all(&mut bench);
     declared::all(&mut bench);

@@ -69,8 +69,11 @@ impl RegistryOptions {
     ///
     /// - [`ErrorKind::NotFound`]: a missing or empty file with `create(false)` or
     ///   `read_only(true)`.
+    /// - [`ErrorKind::Incompatible`]: without `guest(true)`, a file in which the registry is a
+    ///   guest; with it, an application's file with a table that is named as only the registry's
+    ///   may be.
     /// - [`ErrorKind::Invalid`]: `read_only` with `exclusive` or `keep_changes`, `exclusive` with
-    ///   `auto_checkpoint(false)`, a `min_secret_bytes` that is not from 1 to 128, and
+    ///   `guest` or `auto_checkpoint(false)`, a `min_secret_bytes` that is not from 1 to 128, and
     ///   `deterministic` (feature `test-util`).
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Registry> {
         let problems = self.problems_of_file();
@@ -84,9 +87,9 @@ impl RegistryOptions {
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::Invalid`]: `read_only(true)`, `create(false)`, `exclusive(true)`,
-    ///   `auto_checkpoint(false)`, an encryption key, or a `min_secret_bytes` that is not from 1
-    ///   to 128.
+    /// - [`ErrorKind::Invalid`]: `read_only(true)`, `create(false)`, `guest(true)`,
+    ///   `exclusive(true)`, `auto_checkpoint(false)`, an encryption key, or a `min_secret_bytes`
+    ///   that is not from 1 to 128.
     /// - [`ErrorKind::Storage`]: memory runs out.
     pub fn in_memory(&self) -> Result<Registry> {
         let problems = self.problems_in_memory();

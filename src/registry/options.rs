@@ -117,6 +117,9 @@ impl RegistryOptions {
     /// is stored in the file, and never runs `VACUUM` or `ANALYZE`.
     /// [`backup`](crate::Registry::backup) and [`fork`](crate::Registry::fork) copy the whole file.
     ///
+    /// An existing file keeps its mode. Whoever can read the application's database can read the
+    /// secrets in it, unless they are encrypted.
+    ///
     /// A file remembers that the registry in it is a guest. Without `guest(true)` it is
     /// [`ErrorKind::Incompatible`](crate::ErrorKind::Incompatible). A file of a registry's own can
     /// be opened with `true` too, and stays its own.

@@ -108,6 +108,12 @@ impl Registry {
     /// [`exclusive(true)`](crate::RegistryOptions::exclusive), a call that fails gives up the file
     /// for a moment.
     ///
+    /// A [guest](crate::RegistryOptions::guest) takes the write lock only, so that the application
+    /// goes on meanwhile. The secrets are rewritten in one transaction, and the file is not: the
+    /// `-wal` holds earlier forms until it is checkpointed and written anew, and pages of the file
+    /// may hold some. Other handles with the former key get
+    /// [`ErrorKind::Incompatible`](crate::ErrorKind::Incompatible) from their next call on.
+    ///
     /// # Errors
     ///
     /// - [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly)
@@ -115,7 +121,8 @@ impl Registry {
     ///   owner.
     /// - [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) on `encryption_key`: the registry is in
     ///   memory.
-    /// - [`ErrorKind::Busy`](crate::ErrorKind::Busy): another handle or program has the file open.
+    /// - [`ErrorKind::Busy`](crate::ErrorKind::Busy): another handle or program has the file open,
+    ///   or, as a guest, holds the write lock.
     /// - [`ErrorKind::Storage`](crate::ErrorKind::Storage): a full or failing disk, or a path of
     ///   more than 498 bytes in a folder whose own path has more than 480, so that no copy can be
     ///   made beside the file. Such a path is rejected before anything is changed.

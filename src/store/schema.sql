@@ -175,6 +175,20 @@ BEGIN
      WHERE owner = NEW.owner AND subscription = NEW.seq;
 END;
 
+-- By hand alone, `enabled` changes without the columns that have to agree with it.
+CREATE TRIGGER _webhook_registry_subscription_switched_by_hand
+AFTER UPDATE OF enabled ON _webhook_registry_subscription
+WHEN NEW.enabled IS NOT OLD.enabled
+ AND ((NEW.disabled_at IS NULL) IS NOT NEW.enabled
+      OR NEW.enabled AND NEW.disabled_reason IS NOT NULL)
+BEGIN
+    UPDATE _webhook_registry_subscription
+       SET disabled_reason = iif(NEW.enabled, NULL, disabled_reason),
+           disabled_at = iif(NEW.enabled, NULL, coalesce(disabled_at, max(0, min(253402300799999,
+               CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER)))))
+     WHERE seq = NEW.seq;
+END;
+
 -- The public views. Columns may be added at the end; nothing else changes.
 
 CREATE VIEW webhook_registry_subscriptions AS

@@ -2,10 +2,10 @@
 -- and inside its transaction.
 --
 -- They run with the client's settings: `foreign_keys`, `recursive_triggers` and
--- `ignore_check_constraints` may be on or off. `OR IGNORE` and `OR REPLACE` of the client's statement
--- hold for the statements of a trigger too, so that a violated constraint would not stop it. But they
--- do not hold for RAISE. So every value is tested by RAISE before anything is written. Before SQLite
--- 3.47, the message of RAISE is a literal.
+-- `ignore_check_constraints` may be on or off. `OR IGNORE` and `OR REPLACE` of the client's
+-- statement hold for the statements of a trigger too, so that a violated constraint would not stop
+-- it. But they do not hold for RAISE. So every value is tested by RAISE before anything is written.
+-- Before SQLite 3.47, the message of RAISE is a literal.
 
 -- Takes a change of a subscription for the history, as `Write::record` and `Write::finish` do. The
 -- time is that of the client's clock.
@@ -64,19 +64,21 @@ END;
 CREATE TRIGGER _webhook_registry_subscriptions_update
 INSTEAD OF UPDATE ON webhook_registry_subscriptions
 BEGIN
-    SELECT RAISE(ABORT, 'of webhook_registry_subscriptions only enabled and disabled_reason can be changed by SQL, and rows can be deleted; make every other change through the registry')
+    SELECT RAISE(ABORT,
+        'SQL can only delete subscriptions, or change their enabled and disabled_reason')
      WHERE NEW.id IS NOT OLD.id OR NEW.name IS NOT OLD.name OR NEW.url IS NOT OLD.url
         OR NEW.events IS NOT OLD.events OR NEW.description IS NOT OLD.description
         OR NEW.metadata IS NOT OLD.metadata OR NEW.created_at IS NOT OLD.created_at
         OR NEW.updated_at IS NOT OLD.updated_at OR NEW.revision IS NOT OLD.revision
         OR NEW.owner IS NOT OLD.owner OR NEW.disabled_at IS NOT OLD.disabled_at;
-    SELECT RAISE(ABORT, 'enabled of webhook_registry_subscriptions can be changed to 0 or 1 only')
+    SELECT RAISE(ABORT, 'enabled can only be 0 or 1')
      WHERE NEW.enabled IS NOT 0 AND NEW.enabled IS NOT 1;
     -- What an enabled subscription keeps in its row is the former reason, and is cleared.
-    SELECT RAISE(ABORT, 'only a disabled subscription has a disabled_reason: set enabled to 0 too, or leave the reason out')
+    SELECT RAISE(ABORT,
+        'only a disabled subscription has a disabled_reason: leave it out, or set enabled to 0')
      WHERE NEW.enabled = 1 AND NEW.disabled_reason IS NOT NULL
        AND NEW.disabled_reason IS NOT OLD.disabled_reason;
-    SELECT RAISE(ABORT, 'a disabled_reason has 1 to 1,024 bytes of UTF-8 without U+0000; set it to NULL where there is none')
+    SELECT RAISE(ABORT, 'disabled_reason is NULL, or 1 to 1,024 bytes of UTF-8 without U+0000')
      WHERE NEW.disabled_reason IS NOT NULL AND NEW.disabled_reason IS NOT OLD.disabled_reason
        AND (typeof(NEW.disabled_reason) IS NOT 'text'
             OR instr(NEW.disabled_reason, char(0)) > 0
@@ -141,5 +143,6 @@ END;
 CREATE TRIGGER _webhook_registry_subscriptions_insert
 INSTEAD OF INSERT ON webhook_registry_subscriptions
 BEGIN
-    SELECT RAISE(ABORT, 'subscriptions are created through the registry; of webhook_registry_subscriptions only enabled and disabled_reason can be changed by SQL, and rows can be deleted');
+    SELECT RAISE(ABORT,
+        'SQL can only delete subscriptions, or change their enabled and disabled_reason');
 END;

@@ -122,7 +122,7 @@ fn a_trigger_of_the_application_deletes_the_webhooks_of_a_customer_with_the_cust
         )
         .unwrap();
         let renamed = conn.execute("UPDATE OR IGNORE customers SET name = 'new'", []);
-        assert!(renamed.unwrap_err().to_string().contains("only enabled and disabled_reason"));
+        assert!(renamed.unwrap_err().to_string().contains("SQL can only delete subscriptions"));
         assert_eq!(registry.owners(None, 10).unwrap(), ["acme"]);
         assert_eq!(
             conn.query_row("SELECT name FROM customers", [], |row| row.get::<_, String>(0))

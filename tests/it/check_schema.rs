@@ -59,8 +59,8 @@ fn check_finds_missing_and_altered_parts_of_the_schema() {
             "the table _webhook_registry_subscription is not as this crate writes it",
         ),
         (
-            "ALTER TABLE _webhook_registry_change RENAME COLUMN subject TO of",
-            "the table _webhook_registry_change is not as this crate writes it",
+            "ALTER TABLE _webhook_registry_event_type RENAME COLUMN json_schema TO of",
+            "the table _webhook_registry_event_type is not as this crate writes it",
         ),
         (
             "ALTER TABLE _webhook_registry_change RENAME TO away",

@@ -43,6 +43,17 @@ const TABLES: &str = "
     CREATE TABLE webhooks (id PRIMARY KEY, url) WITHOUT ROWID;
     CREATE TABLE webhook_subscriptions (id INTEGER PRIMARY KEY AUTOINCREMENT, webhook);
     CREATE TABLE event_type (name);
+    -- As sqlx, diesel and refinery make them. rusqlite_migration uses `user_version`.
+    CREATE TABLE _sqlx_migrations (version BIGINT PRIMARY KEY, description TEXT NOT NULL,
+        installed_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, success BOOLEAN NOT NULL,
+        checksum BLOB NOT NULL, execution_time BIGINT NOT NULL);
+    CREATE TABLE __diesel_schema_migrations (version VARCHAR(50) PRIMARY KEY NOT NULL,
+        run_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP);
+    CREATE TABLE refinery_schema_history (version INT4 PRIMARY KEY, name VARCHAR(255),
+        applied_on VARCHAR(255), checksum VARCHAR(255));
+    INSERT INTO _sqlx_migrations VALUES (1, 'one', '2026-01-01', 1, X'00FF', 7);
+    INSERT INTO __diesel_schema_migrations (version) VALUES ('1');
+    INSERT INTO refinery_schema_history VALUES (1, 'one', '2026-01-01', '17');
     CREATE INDEX pattern_prefix ON pattern (a COLLATE german);
     CREATE VIEW subscriptions AS SELECT id, \"enabled\" FROM subscription;
     CREATE TRIGGER subscription_deleted AFTER DELETE ON subscription BEGIN
@@ -80,7 +91,8 @@ pub(crate) fn dump_registry(path: &Path) -> Vec<Vec<Value>> {
     let conn = application(path);
     let tables = rows(
         &conn,
-        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE '%webhook%' ORDER BY name",
+        "SELECT name FROM sqlite_schema \
+          WHERE type = 'table' AND name LIKE '%webhook%' ORDER BY name",
     );
     let of = |table: &Vec<Value>| match &table[..] {
         [Value::Text(table)] => rows(&conn, &format!("SELECT * FROM {table}")),

@@ -1,5 +1,5 @@
-//! Runs every statement of `docs/operations.md` by the `sqlite3` shell, on a file of a registry's own
-//! and on an application's, and asserts what each of them shows or does.
+//! Runs every statement of `docs/operations.md` by the `sqlite3` shell, on a file of a registry's
+//! own and on an application's, and asserts what each of them shows or does.
 
 use std::path::Path;
 use std::process::Command;

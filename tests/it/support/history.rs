@@ -85,7 +85,6 @@ pub(crate) fn assert_whole(path: &Path) {
     assert_eq!(text("PRAGMA integrity_check"), "ok");
     // A row of the application's belongs to nothing from the beginning.
     let of_others = "SELECT count(*) || '' FROM pragma_foreign_key_check \
-         WHERE \"table\" LIKE '\\_%' \
-                     ESCAPE '\\'";
+                     WHERE \"table\" LIKE '\\_%' ESCAPE '\\'";
     assert_eq!(text(of_others), "0");
 }
