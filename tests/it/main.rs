@@ -35,6 +35,7 @@ mod ensure;
 mod error_precedence;
 mod errors;
 mod escaping;
+mod event_limit;
 mod event_types;
 mod export;
 #[cfg(all(unix, feature = "encryption"))]
@@ -69,12 +70,19 @@ mod opening;
 mod opening_after_kill;
 mod operations;
 mod oversized_input;
+mod owner_cache;
+mod owner_capability;
 mod owner_damage;
+mod owner_deletion;
+mod owner_files;
+mod owner_limits;
+mod owner_plans;
 mod owners;
 mod patterns;
 mod permissions;
 mod plan_equivalence;
 mod plans;
+mod progress;
 mod query_string;
 #[cfg(unix)]
 mod read_only_replaced_file;
