@@ -1,9 +1,9 @@
 //! The jobs of the programs whose library provides rusqlite connections.
 #![allow(dead_code, reason = "not every program uses all of it")]
 
-use crate::rusqlite::{self, Connection};
+use crate::rusqlite::{self, Connection, TransactionBehavior};
 
-use crate::shared::{ENQUEUE, EVENT, OUTBOX, Row, TABLE, VIEW};
+use crate::shared::{ENQUEUE, EVENT, Guest, OUTBOX, Result, Row, TABLE, TRANSACTION, VIEW};
 
 pub fn make(own: &Connection) -> rusqlite::Result<()> {
     own.execute_batch(TABLE)
@@ -15,6 +15,24 @@ pub fn enqueue(own: &mut Connection, deliveries: &[Row]) -> rusqlite::Result<()>
         tx.execute(ENQUEUE, [id, url])?;
     }
     tx.commit()
+}
+
+/// Changes the own tables and the registry in one transaction, once in vain.
+pub fn transact(own: &mut Connection, guest: &Guest) -> Result {
+    for commit in [false, true] {
+        let tx = own.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for statement in TRANSACTION {
+            tx.execute(statement, [])?;
+        }
+        if commit {
+            tx.commit()?;
+            guest.is_changed()?;
+        } else {
+            tx.rollback()?;
+            guest.is_unchanged()?;
+        }
+    }
+    Ok(())
 }
 
 pub fn outbox(own: &Connection) -> rusqlite::Result<Vec<Row>> {

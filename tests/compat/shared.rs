@@ -23,6 +23,61 @@ pub const VIEW: &str = "SELECT id, url FROM webhook_registry_subscribers WHERE e
 /// The subscription id and the URL of a delivery.
 pub type Row = (String, String);
 
+/// The table that the migrations of the program add to its own file, beside [`TABLE`].
+pub const ORDERS: &str = "CREATE TABLE orders (id INTEGER PRIMARY KEY)";
+/// A later migration, after the registry has moved in.
+pub const LATER: &str = "ALTER TABLE orders ADD COLUMN due INTEGER";
+
+/// The statements of a transaction on a file that the program and a registry share, run through the
+/// library.
+pub const TRANSACTION: [&str; 4] = [
+    "INSERT INTO orders (id) VALUES (7)",
+    "INSERT INTO outbox (subscription, url) \
+     SELECT id, url FROM webhook_registry_owner_subscribers \
+      WHERE owner = 'acme' AND event_type = 'channel.held.v1'",
+    "UPDATE webhook_registry_subscriptions SET enabled = 0, disabled_reason = '410 Gone' \
+      WHERE owner = 'acme' AND name = 'broken'",
+    "DELETE FROM webhook_registry_subscriptions WHERE owner = 'former'",
+];
+
+/// A registry that is a guest in the own file of the program.
+pub struct Guest {
+    registry: Registry,
+}
+
+impl Guest {
+    pub fn open(path: PathBuf) -> Result<Guest> {
+        let registry = Registry::options().guest(true).open(path)?;
+        registry.register_event_type(EVENT)?;
+        for owner in ["acme", "former"] {
+            let to = |name: &str| NewSubscription::new(name, "https://x.example/", ["channel.*"]);
+            registry.for_owner(owner)?.create_all([to("crm"), to("broken")])?;
+        }
+        Ok(Guest { registry })
+    }
+
+    /// Returns an error unless the registry is as it was before the transaction.
+    pub fn is_unchanged(&self) -> Result {
+        self.has(&["crm", "broken"], &["acme", "former"])
+    }
+
+    /// Returns an error unless the transaction has changed the registry, and its file is sound.
+    pub fn is_changed(&self) -> Result {
+        self.has(&["crm"], &["acme"])
+    }
+
+    fn has(&self, names: &[&str], owners: &[&str]) -> Result {
+        let found = self.registry.for_owner("acme")?.subscribers(EVENT)?;
+        let found: Vec<&str> = found.names().collect();
+        let report = self.registry.check()?;
+        if found == names && self.registry.owners(None, 10)? == owners && report.is_sound() {
+            Ok(())
+        } else {
+            Err(format!("{found:?} is not {names:?}, or {:?}", report.findings()).into())
+        }
+    }
+}
+
 pub struct Program {
     pub registry: Registry,
     folder: TempDir,

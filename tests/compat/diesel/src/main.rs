@@ -5,7 +5,8 @@ mod shared;
 
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
-use shared::{EVENT, Program, Result, Row, TABLE};
+use diesel_migrations::{FileBasedMigrations, MigrationHarness as _};
+use shared::{EVENT, Guest, LATER, ORDERS, Program, Result, Row, TABLE, TRANSACTION};
 
 diesel::table! {
     outbox (subscription) {
@@ -16,6 +17,7 @@ diesel::table! {
 
 // A view in the file of the registry.
 diesel::table! {
+    #[sql_name = "webhook_registry_subscribers"]
     subscribers (id) {
         event_type -> Text,
         id -> Text,
@@ -36,7 +38,36 @@ fn subscribers_of(file: &mut SqliteConnection) -> QueryResult<Vec<Row>> {
 fn main() -> Result {
     let program = Program::new()?;
     let mut own = connect(program.own())?;
-    own.batch_execute(TABLE)?;
+    let migrations = program.own().with_extension("migrations");
+    let migrate = |own: &mut SqliteConnection, number: u32, sql: &str| -> Result {
+        let step = migrations.join(format!("2026-01-01-00000{number}_step"));
+        std::fs::create_dir_all(&step)?;
+        std::fs::write(step.join("up.sql"), sql)?;
+        let found = FileBasedMigrations::from_path(&migrations)?;
+        match own.run_pending_migrations(found)?.len() {
+            1 => Ok(()),
+            done => Err(format!("{done} migrations").into()),
+        }
+    };
+    migrate(&mut own, 1, TABLE)?;
+    migrate(&mut own, 2, ORDERS)?;
+    // The registry moves in, and the migrations go on.
+    let guest = Guest::open(program.own())?;
+    for commit in [false, true] {
+        let done = own.immediate_transaction(|own| {
+            for statement in TRANSACTION {
+                diesel::sql_query(statement).execute(own)?;
+            }
+            if commit { Ok(()) } else { Err(diesel::result::Error::RollbackTransaction) }
+        });
+        if done.is_ok() != commit {
+            return Err(format!("{done:?}").into());
+        }
+        if commit { guest.is_changed()? } else { guest.is_unchanged()? }
+    }
+    migrate(&mut own, 3, LATER)?;
+    guest.is_changed()?;
+    own.batch_execute("DELETE FROM outbox")?;
     let deliveries = program.deliveries()?;
     own.transaction(|own| {
         for (id, url) in &deliveries {

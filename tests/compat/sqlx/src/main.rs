@@ -3,7 +3,10 @@
 #[path = "../../shared.rs"]
 mod shared;
 
-use shared::{ENQUEUE, EVENT, OUTBOX, Program, Result, Row, TABLE, VIEW};
+use shared::{
+    ENQUEUE, EVENT, Guest, LATER, ORDERS, OUTBOX, Program, Result, Row, TABLE, TRANSACTION, VIEW,
+};
+use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
 
 #[tokio::main]
@@ -11,7 +14,32 @@ async fn main() -> Result {
     let program = Program::new()?;
     let wal = SqliteConnectOptions::new().journal_mode(SqliteJournalMode::Wal);
     let own = SqlitePool::connect_with(wal.filename(program.own()).create_if_missing(true)).await?;
-    sqlx::query(TABLE).execute(&own).await?;
+    let migrations = program.own().with_extension("migrations");
+    std::fs::create_dir(&migrations)?;
+    let migrate = async |number: u32, sql: &'static str| -> Result {
+        std::fs::write(migrations.join(format!("{number}_step.sql")), sql)?;
+        Ok(Migrator::new(migrations.as_path()).await?.run(&own).await?)
+    };
+    migrate(1, TABLE).await?;
+    migrate(2, ORDERS).await?;
+    // The registry moves in, and the migrations go on.
+    let guest = Guest::open(program.own())?;
+    for commit in [false, true] {
+        let mut tx = own.begin().await?;
+        for statement in TRANSACTION {
+            sqlx::query(statement).execute(&mut *tx).await?;
+        }
+        if commit {
+            tx.commit().await?;
+            guest.is_changed()?;
+        } else {
+            tx.rollback().await?;
+            guest.is_unchanged()?;
+        }
+    }
+    migrate(3, LATER).await?;
+    guest.is_changed()?;
+    sqlx::query("DELETE FROM outbox").execute(&own).await?;
     let mut tx = own.begin().await?;
     for (id, url) in program.deliveries()? {
         sqlx::query(ENQUEUE).bind(id).bind(url).execute(&mut *tx).await?;
