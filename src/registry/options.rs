@@ -3,6 +3,7 @@ use std::time::{Duration, SystemTime};
 #[cfg(feature = "test-util")]
 use crate::deterministic::SeededState;
 use crate::error::Problem;
+use crate::progress::{Progress, ProgressCallback};
 use crate::random::RandomSource;
 use crate::secret::{EncryptionKey, MAX_KEY};
 use crate::store::{Durability, Settings};
@@ -46,6 +47,7 @@ pub struct RegistryOptions {
     key: Option<EncryptionKey>,
     keep_changes: Option<u64>,
     auto_checkpoint: bool,
+    progress: Option<ProgressCallback>,
     #[cfg(feature = "test-util")]
     seed: Option<u64>,
 }
@@ -64,6 +66,7 @@ impl RegistryOptions {
             key: None,
             keep_changes: None,
             auto_checkpoint: true,
+            progress: None,
             #[cfg(feature = "test-util")]
             seed: None,
         }
@@ -223,6 +226,36 @@ impl RegistryOptions {
         self
     }
 
+    /// Sets a callback that hears how far a long call is. Default: none.
+    ///
+    /// The calls are `check`, `backup`, `export`, `import`, `create_all`, `apply`, `rekey` and
+    /// `fork`. One that takes at least 100 ms calls back about ten times a second at most, from its
+    /// own thread. `done` rises to `total`, which the last report of a call that succeeds has. That
+    /// report usually comes just before the change is committed, or before the copy is on the disk.
+    ///
+    /// The callback must not call the registry, because the call holds locks. If the callback
+    /// panics, the call fails and changes nothing, and the panic continues once the call has ended.
+    /// Only a panic in a last report that comes after the commit leaves the change as it is.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use webhook_registry::Registry;
+    ///
+    /// let options = Registry::options().progress(|progress| {
+    ///     eprintln!("{}: {} of {}", progress.job(), progress.done(), progress.total());
+    /// });
+    /// options.in_memory()?.check()?; // takes less than 100 ms, so nothing is printed
+    /// # Ok::<(), webhook_registry::Error>(())
+    /// ```
+    pub fn progress(
+        mut self,
+        report: impl Fn(&Progress) + Send + Sync + 'static,
+    ) -> RegistryOptions {
+        self.progress = Some(ProgressCallback::new(report));
+        self
+    }
+
     /// Encrypts the secrets in the file with this key, by XChaCha20-Poly1305. Default: none, and
     /// the file contains secrets as text. Requires the feature `encryption`.
     ///
@@ -340,6 +373,10 @@ impl RegistryOptions {
         self.clock.clone().unwrap_or_default()
     }
 
+    pub(super) fn progress_callback(&self) -> Option<ProgressCallback> {
+        self.progress.clone()
+    }
+
     pub(super) fn rules(&self) -> Rules {
         self.rules.clone()
     }
@@ -357,6 +394,7 @@ impl RegistryOptions {
             auto_checkpoint,
             clock: _,
             rules: _,
+            progress: _,
             #[cfg(feature = "test-util")]
                 seed: _,
         } = self;

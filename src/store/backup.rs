@@ -17,23 +17,24 @@ use super::registry_row;
 use super::secret_codec;
 use super::settings::Access;
 use crate::error::{Error, ErrorKind, Result};
+use crate::progress::Tracker;
 use crate::random::RandomSource;
 use crate::scope::Scope;
 
 impl Store {
     /// Copies the file to an unused path. The copy appears there complete and durable, or not at
     /// all.
-    pub(crate) fn backup(&self, path: &Path) -> Result<()> {
+    pub(crate) fn backup(&self, path: &Path, progress: &Tracker) -> Result<()> {
         check_unused(path)?;
-        let part = self.read(&Scope::Every, |read| Part::copied(read.conn, path))?;
+        let part = self.read(&Scope::Every, |read| Part::copied(read.conn, path, progress))?;
         part.publish(path)
     }
 
     /// Copies the database into memory, where it can be changed.
     #[cfg(feature = "test-util")]
-    pub(crate) fn fork(&self) -> Result<Store> {
+    pub(crate) fn fork(&self, progress: &Tracker) -> Result<Store> {
         self.read(&Scope::Every, |read| {
-            let main = into_memory(read.conn)?;
+            let main = into_memory(read.conn, Some(progress))?;
             secret_codec::set_new_file_id(&main)?;
             Ok(self.with_copy(main, read.codec.clone()))
         })
@@ -42,7 +43,7 @@ impl Store {
 
 impl Part {
     /// Copies the database into a file with a random name, in the folder of the path.
-    fn copied(from: &Connection, path: &Path) -> Result<Part> {
+    fn copied(from: &Connection, path: &Path, progress: &Tracker) -> Result<Part> {
         let mut random = [0; 8];
         RandomSource::System.fill(&mut random)?;
         let name = format!(".webhook-registry-{:016x}.part", u64::from_be_bytes(random));
@@ -59,7 +60,7 @@ impl Part {
              OFF",
         )
         .map_sqlite_err()?;
-        copy(from, &mut to)?;
+        copy(from, &mut to, Some(progress))?;
         secret_codec::set_new_file_id(&to)?;
         // The copy of a database in memory has another journal mode in its header. That of an
         // application keeps its mode.

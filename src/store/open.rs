@@ -278,7 +278,7 @@ fn read_copy(path: &Path, how: &Settings, why: Error) -> Result<Opened> {
         }
     }
     readable(content, path)?;
-    let conn = copy::into_memory(&file).map_err(|error| disk::diagnose(&file, error))?;
+    let conn = copy::into_memory(&file, None).map_err(|error| disk::diagnose(&file, error))?;
     conn.pragma_update(None, "query_only", true).map_sqlite_err()?;
     Ok(Opened { conn, reader: None, sees_changes: false, guest })
 }

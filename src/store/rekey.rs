@@ -38,6 +38,7 @@ use super::secret_codec::{SecretCodec, other_key};
 use super::settings::Access;
 use super::transaction::{Read, Write};
 use crate::error::{Error, ErrorKind, Result};
+use crate::progress::Tracker;
 use crate::scope::Scope;
 use crate::secret::EncryptionKey;
 
@@ -59,7 +60,7 @@ impl Store {
     /// The new state is in the `-wal` only, until it is complete. Up to that moment a failure is
     /// undone by removing the `-wal`, which needs no disk space. The next connection is opened
     /// before the file is locked, because opening one can fail too.
-    pub(crate) fn rekey(&self, key: Option<&EncryptionKey>) -> Result<()> {
+    pub(crate) fn rekey(&self, key: Option<&EncryptionKey>, progress: &Tracker) -> Result<()> {
         if self.read_only {
             return Err(Error::read_only());
         }
@@ -67,7 +68,7 @@ impl Store {
             return Err(Error::new(ErrorKind::Storage, "there is no file"));
         };
         if self.guest {
-            return self.rekey_guest(path, key);
+            return self.rekey_guest(path, key, progress);
         }
         // Rejected before anything is locked.
         rekey_copy(path)?;
@@ -84,7 +85,7 @@ impl Store {
         let changed = self
             .lock_file(&conn)
             .map_err(|error| Failed { error, new: None })
-            .and_then(|()| self.change(&mut conn, path, &codec, key));
+            .and_then(|()| self.change(&mut conn, path, &codec, key, progress));
         let failed = match changed {
             Ok(new) => {
                 *codec = new;
@@ -113,7 +114,12 @@ impl Store {
 
     /// Changes the key of an application's file, in one transaction beside its other users. They
     /// find the change at their next call, because each compares the key.
-    fn rekey_guest(&self, path: &Path, key: Option<&EncryptionKey>) -> Result<()> {
+    fn rekey_guest(
+        &self,
+        path: &Path,
+        key: Option<&EncryptionKey>,
+        progress: &Tracker,
+    ) -> Result<()> {
         // In the order of handle.rs. No call of this store is under way now, and none begins.
         let mut codec = self.codec.write().unwrap_or_else(PoisonError::into_inner);
         let _probe = self.shared.as_ref().map(|shared| shared.data_version.stop());
@@ -128,7 +134,8 @@ impl Store {
         .map_err(|error| self.explain_busy(error))?;
         codec.check_current(&tx)?;
         check_same_file(path, self.file)?;
-        let new = rewrite_secrets(&tx, &codec, key)?;
+        let new = rewrite_secrets(&tx, &codec, key, progress)?;
+        progress.complete()?;
         let committed = retry::retry_while_busy(self.busy_timeout, || execute(&tx, "COMMIT", []));
         // This rolls back where the commit failed.
         drop(tx);
@@ -171,6 +178,7 @@ impl Store {
         path: &Path,
         old: &SecretCodec,
         key: Option<&EncryptionKey>,
+        progress: &Tracker,
     ) -> Result<SecretCodec, Failed> {
         // SQLite must not copy anything into the file before the new state is complete.
         let mut new = None;
@@ -181,10 +189,11 @@ impl Store {
                 let tx = Transaction::new_unchecked(conn, TransactionBehavior::Exclusive)
                     .map_sqlite_err()?;
                 // Set before the commit, because an error can hide that the commit took place.
-                new = Some(rewrite_secrets(&tx, old, key)?);
+                new = Some(rewrite_secrets(&tx, old, key, progress)?);
                 tx.commit().map_sqlite_err()
             })
-            .and_then(|()| rewrite_pages(conn, path));
+            .and_then(|()| rewrite_pages(conn, path))
+            .and_then(|()| progress.complete());
         if let Err(error) = written {
             if self.undo(conn, path).is_ok() {
                 return Err(Failed { error, new: None });
@@ -392,8 +401,7 @@ fn rewrite_pages(conn: &mut Connection, path: &Path) -> Result<()> {
     // As bytes, because a path need not be UTF-8.
     let name = ToSqlOutput::Borrowed(ValueRef::Text(part.path().as_os_str().as_encoded_bytes()));
     conn.execute("VACUUM INTO ?1", [name]).map_sqlite_err()?;
-    let from = connect(part.path(), Access::Read)?;
-    copy::copy(&from, conn)
+    copy::copy(&connect(part.path(), Access::Read)?, conn, None)
 }
 
 /// Encrypts every secret with the new key, in the open transaction. Returns the codec of that key.
@@ -401,10 +409,14 @@ fn rewrite_secrets(
     tx: &Connection,
     old: &SecretCodec,
     key: Option<&EncryptionKey>,
+    progress: &Tracker,
 ) -> Result<SecretCodec> {
     let codec = SecretCodec::set_key(tx, key)?;
     let from = Read::new(tx, old, &Scope::Every);
     let to = Write::new(tx, &codec, &Scope::Every);
+    if progress.is_active() {
+        progress.begin(from.len()?.saturating_add(1));
+    }
     let mut after = from.start()?;
     loop {
         let batch = from.ids_after(after, BATCH)?;
@@ -413,6 +425,7 @@ fn rewrite_secrets(
         };
         for (seq, id) in batch {
             to.set_secrets(seq, id, &from.secrets(seq, id)?)?;
+            progress.advance();
         }
         after = last;
     }

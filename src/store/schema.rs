@@ -7,8 +7,11 @@ use crate::error::Result;
 
 /// The step from each version to the next. Append only, because files of every released version
 /// exist.
-pub(super) const STEPS: [&str; 1] =
-    [concat!(include_str!("schema.sql"), include_str!("marks.sql"))];
+pub(super) const STEPS: [&str; 1] = [concat!(
+    include_str!("schema.sql"),
+    include_str!("marks.sql"),
+    include_str!("writable_views.sql"),
+)];
 
 /// Returns the version of the newest schema.
 pub(super) const fn newest() -> usize {

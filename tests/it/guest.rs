@@ -75,14 +75,30 @@ pub(crate) fn make_application(path: &Path, settings: &str) -> Connection {
     conn
 }
 
+/// Returns every row of the registry's tables.
+pub(crate) fn dump_registry(path: &Path) -> Vec<Vec<Value>> {
+    let conn = application(path);
+    let tables = rows(
+        &conn,
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE '%webhook%' ORDER BY name",
+    );
+    let of = |table: &Vec<Value>| match &table[..] {
+        [Value::Text(table)] => rows(&conn, &format!("SELECT * FROM {table}")),
+        other => panic!("{other:?}"),
+    };
+    tables.iter().flat_map(of).collect()
+}
+
+fn rows(conn: &Connection, sql: &str) -> Vec<Vec<Value>> {
+    let mut statement = conn.prepare(sql).unwrap();
+    let columns = statement.column_count();
+    let row = |row: &rusqlite::Row<'_>| (0..columns).map(|at| row.get(at)).collect();
+    statement.query_map([], row).unwrap().map(Result::unwrap).collect()
+}
+
 /// Returns all that belongs to the application: settings, schema and rows.
 pub(crate) fn dump(conn: &Connection) -> Vec<Vec<Value>> {
-    let rows = |sql: &str| -> Vec<Vec<Value>> {
-        let mut statement = conn.prepare(sql).unwrap();
-        let columns = statement.column_count();
-        let row = |row: &rusqlite::Row<'_>| (0..columns).map(|at| row.get(at)).collect();
-        statement.query_map([], row).unwrap().map(Result::unwrap).collect()
-    };
+    let rows = |sql: &str| rows(conn, sql);
     let mut all = Vec::new();
     // That mode is the connection's.
     let kept = |value: Vec<Value>| match &value[..] {
@@ -310,6 +326,24 @@ fn import_asks_only_whether_the_registry_is_empty() {
     let registry = guest().open(&path).unwrap();
     registry.import(source.export().unwrap()).unwrap();
     assert_eq!(registry.get_by_name("one").unwrap(), source.get_by_name("one").unwrap());
+}
+
+/// In a UTF-16 file SQLite sorts by other bytes.
+#[test]
+fn owners_are_in_the_order_of_their_utf_8_bytes_whatever_the_encoding_of_the_file() {
+    for settings in FILES {
+        let (_folder, path) = folder();
+        make_application(&path, settings);
+        let registry = guest().open(&path).unwrap();
+        learn(&registry);
+        let owners = ["a", "z", "ä", "Ā", "ā", "€", "\u{ff5e}", "\u{1f980}"];
+        for owner in owners.iter().rev() {
+            registry.for_owner(*owner).unwrap().create(new("one")).unwrap();
+        }
+        assert_eq!(registry.owners(None, 1_000).unwrap(), owners, "{settings}");
+        assert_eq!(registry.owners(Some("ab"), 2).unwrap(), owners[1..3]);
+        assert_eq!(registry.owners(Some("\u{1f980}"), 2).unwrap(), [""; 0]);
+    }
 }
 
 #[test]

@@ -84,7 +84,8 @@ pub(crate) fn assert_whole(path: &Path) {
     let text = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
     assert_eq!(text("PRAGMA integrity_check"), "ok");
     // A row of the application's belongs to nothing from the beginning.
-    let of_others = "SELECT count(*) || '' FROM pragma_foreign_key_check WHERE \"table\" LIKE '\\_%' \
+    let of_others = "SELECT count(*) || '' FROM pragma_foreign_key_check \
+         WHERE \"table\" LIKE '\\_%' \
                      ESCAPE '\\'";
     assert_eq!(text(of_others), "0");
 }

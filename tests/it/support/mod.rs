@@ -1,6 +1,8 @@
 //! Shared fixtures and helpers.
 
 pub(crate) mod child;
+#[cfg(unix)]
+pub(crate) mod faults;
 pub(crate) mod history;
 pub(crate) mod oracle;
 
