@@ -17,6 +17,7 @@ mod common;
 mod beside;
 mod cold;
 mod declared;
+mod owners;
 mod peers;
 mod secrets;
 mod storage;
@@ -59,6 +60,7 @@ fn main() {
     peers::all(&mut bench);
     secrets::all(&mut bench);
     declared::all(&mut bench);
+    owners::all(&mut bench);
     // Last, because it adds wildcards to the files.
     storage::all(&mut bench);
     bench.criterion.final_summary();

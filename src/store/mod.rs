@@ -13,6 +13,7 @@ mod check_schema;
 mod checkpoint;
 mod connection;
 mod copy;
+mod count;
 mod data_version;
 mod disk;
 mod dispatch;
@@ -53,7 +54,7 @@ mod work;
 mod writer;
 
 pub(crate) use catalog::CatalogLookup;
-pub(crate) use dispatch::{RouteRow, SubscriberRow};
+pub(crate) use dispatch::{RouteRow, SubscriberRow, SubscriberSink};
 pub(crate) use handle::Store;
 pub(crate) use insert::Inserter;
 pub use settings::Durability;

@@ -364,16 +364,16 @@ fn rewrite_secrets(
     let codec = &*new.insert(SecretCodec::set_key(&tx, key)?);
     let from = Read::new(&tx, old, &Scope::Every);
     let to = Write::new(&tx, codec, &Scope::Every);
-    let mut after = from.start()?;
+    let mut after = None;
     loop {
         let batch = from.ids_after(after, BATCH)?;
-        let Some(&(last, _)) = batch.last() else {
+        let Some(&(_, last)) = batch.last() else {
             break;
         };
         for (seq, id) in batch {
             to.set_secrets(seq, id, &from.secrets(seq, id)?)?;
         }
-        after = last;
+        after = Some(last);
     }
     tx.commit().map_sqlite_err()
 }
