@@ -202,6 +202,23 @@ class Planted(unittest.TestCase):
             {"lib.rs": CLEAN["lib.rs"] + "mod extra;", "extra.rs": ""},
         )
 
+    def test_a_program_is_a_crate_of_its_own(self):
+        program = {
+            "bin/tool/main.rs": "mod args; mod list; use args::Args;",
+            "bin/tool/args.rs": "use crate::list::List; pub(crate) struct Args(List);",
+            "bin/tool/list.rs": "use webhook_registry::Registry; pub(crate) struct List;",
+        }
+        self.passes(program)
+        for path, text, problem in [
+            ("list.rs", "use crate::args::Args; pub(crate) struct List;", "cycle: args list"),
+            ("list.rs", "use std::net::TcpStream; pub(crate) struct List;", "network access"),
+            ("list.rs", "use rusqlite::Connection; pub(crate) struct List;", "rusqlite outside"),
+            ("left.rs", "", "src/bin/tool/left.rs: not a module of the crate"),
+        ]:
+            with self.subTest(problem):
+                self.finds(problem, {**program, f"bin/tool/{path}": text})
+        self.finds("src/bin/loose.rs: not a module of the crate", {"bin/loose.rs": ""})
+
     def test_each_way_to_write_a_socket_is_found(self):
         for text in [
             "use std::net::TcpStream;",

@@ -290,13 +290,13 @@ class Reader:
 
 
 class Crate:
-    """The files and modules of a crate, from its `lib.rs` on."""
+    """The files and modules of a crate, from its `lib.rs` or `main.rs` on."""
 
-    def __init__(self, src, with_tests=False):
+    def __init__(self, src, with_tests=False, root="lib.rs"):
         self.src, self.files, self.modules = Path(src), {}, {}
         self.missing = []  # (file, module) of modules without a file
         self.for_tests = []  # the files and folders that only tests have
-        waiting = [((), self.src / "lib.rs")]
+        waiting = [((), self.src / root)]
         while waiting:
             module, path = waiting.pop()
             reader = Reader(

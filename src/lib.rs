@@ -121,6 +121,8 @@
 //!   [Standard Webhooks](https://www.standardwebhooks.com).
 //! - `encryption` encrypts the secrets in the file: `RegistryOptions::encryption_key` and
 //!   `Registry::rekey`.
+//! - `cli` builds the program `webhook-registry`: `cargo install webhook-registry --features cli`.
+//!   The library does not change by it, except that it includes `encryption`.
 //! - `test-util` serves the tests of an application: `RegistryOptions::deterministic`,
 //!   [`Registry`]`::fork` and `ManualClock`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -143,6 +145,7 @@ mod json_schema;
 mod manual_clock;
 mod pattern;
 mod plan;
+mod progress;
 mod random;
 mod registry;
 mod report;
@@ -168,6 +171,7 @@ pub use id::SubscriptionId;
 pub use manual_clock::ManualClock;
 pub use pattern::EventPattern;
 pub use plan::{Applied, Ensured, Plan, Prune, Step, StepKind};
+pub use progress::Progress;
 pub use registry::{Registry, RegistryOptions};
 pub use report::{Finding, Report};
 pub use secret::{IssuedSecret, Rotation, SigningSecret};

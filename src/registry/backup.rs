@@ -48,7 +48,8 @@ impl Registry {
     /// ```
     pub fn backup(&self, path: impl AsRef<Path>) -> Result<()> {
         self.require_whole_file()?;
-        self.inner.store.backup(&absolute(path.as_ref())?)
+        let path = absolute(path.as_ref())?;
+        self.tracked("backup", |progress| self.inner.store.backup(&path, progress))
     }
 
     /// Copies the registry into memory. Requires the feature `test-util`.
@@ -87,8 +88,9 @@ impl Registry {
     #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
     pub fn fork(&self) -> Result<Registry> {
         self.require_whole_file()?;
-        let super::handle::Inner { store, cache: _, clock, rules } = &*self.inner;
-        let fork = Registry::new(store.fork()?, clock.clone(), rules.clone());
+        let super::handle::Inner { store, cache: _, clock, rules, progress } = &*self.inner;
+        let store = self.tracked("fork", |progress| store.fork(progress))?;
+        let fork = Registry::new(store, clock.clone(), rules.clone(), progress.clone());
         Ok(Registry { scope: self.scope.clone(), ..fork })
     }
 }

@@ -67,19 +67,29 @@ impl Registry {
     /// ```
     pub fn check(&self) -> Result<Report> {
         let now = self.inner.clock.now();
-        self.read_file(|tx| {
-            let mut report = Report::default();
-            tx.check_file(&mut report)?;
-            let matches = tx.check_catalog(&mut report)?;
-            let mut diagnostics = Diagnostics::new(&matches, now);
-            tx.check_subscriptions(&mut report, |report, who, subscription, secrets| {
-                diagnostics.visit(report, who, subscription, secrets);
-            })?;
-            diagnostics.finish(&mut report);
-            if let Some(advice) = self.inner.store.sqlite_advice() {
-                report.push_advice(Finding::for_file(advice));
-            }
-            Ok(report)
+        self.tracked("check", |progress| {
+            self.read_file(|tx| {
+                let mut report = Report::default();
+                if progress.is_active() {
+                    // Two parts come before the subscriptions. A failed count is a finding later.
+                    progress.begin(tx.len().unwrap_or(0).saturating_add(2));
+                }
+                tx.check_file(&mut report)?;
+                progress.advance();
+                let matches = tx.check_catalog(&mut report)?;
+                progress.advance();
+                let mut diagnostics = Diagnostics::new(&matches, now);
+                tx.check_subscriptions(&mut report, |report, who, subscription, secrets| {
+                    diagnostics.visit(report, who, subscription, secrets);
+                    progress.advance();
+                })?;
+                diagnostics.finish(&mut report);
+                if let Some(advice) = self.inner.store.sqlite_advice() {
+                    report.push_advice(Finding::for_file(advice));
+                }
+                progress.complete()?;
+                Ok(report)
+            })
         })
     }
 }

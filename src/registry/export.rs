@@ -35,13 +35,21 @@ impl Registry {
     /// ```
     pub fn export(&self) -> Result<Export> {
         let now = self.inner.clock.now();
-        self.read_file(|tx| {
-            let mut subscriptions = Vec::new();
-            tx.everything(|subscription, mut secrets| {
-                secrets.retain(|secret| secret.is_live(now));
-                subscriptions.push(Exported::new(subscription, secrets));
-            })?;
-            Ok(Export { format_version: FORMAT, event_types: tx.event_types()?, subscriptions })
+        self.tracked("export", |progress| {
+            self.read_file(|tx| {
+                if progress.is_active() {
+                    progress.begin(tx.len()?);
+                }
+                let mut subscriptions = Vec::new();
+                tx.everything(|subscription, mut secrets| {
+                    secrets.retain(|secret| secret.is_live(now));
+                    subscriptions.push(Exported::new(subscription, secrets));
+                    progress.advance();
+                })?;
+                let event_types = tx.event_types()?;
+                progress.complete()?;
+                Ok(Export { format_version: FORMAT, event_types, subscriptions })
+            })
         })
     }
 
@@ -69,25 +77,33 @@ impl Registry {
     ///   ids can follow.
     /// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) on `registry`: it is not empty.
     pub fn import(&self, document: Export) -> Result<()> {
-        self.write_file(|tx| {
-            let Import { event_types, subscriptions } = document.validate(&self.inner.rules)?;
-            if !tx.is_empty()? || !tx.event_type_names()?.is_empty() {
-                return Err(Error::conflict_field(
-                    "registry",
-                    "holds something already; import needs an empty one",
-                ));
-            }
-            let now = self.inner.clock.now();
-            tx.expect_changes(event_types.len().saturating_add(subscriptions.len()));
-            for ImportedEventType { event_type, schema } in &event_types {
-                event_types::register(tx, now, event_type, schema.as_deref())?;
-            }
-            let (writer, mut inserter) = (SubscriptionWriter::new(tx, now), tx.inserter(None)?);
-            for ImportedSubscription { subscription, secrets } in &subscriptions {
-                writer.insert(&mut inserter, subscription, secrets)?;
-            }
-            // A document can bring back ids that were deleted from this file.
-            tx.forget_deleted()
+        self.tracked("import", |progress| {
+            self.write_file(|tx| {
+                let Import { event_types, subscriptions } = document.validate(&self.inner.rules)?;
+                if !tx.is_empty()? || !tx.event_type_names()?.is_empty() {
+                    return Err(Error::conflict_field(
+                        "registry",
+                        "holds something already; import needs an empty one",
+                    ));
+                }
+                let now = self.inner.clock.now();
+                let entries = event_types.len().saturating_add(subscriptions.len());
+                tx.expect_changes(entries);
+                progress.begin_entries(entries);
+                for ImportedEventType { event_type, schema } in &event_types {
+                    event_types::register(tx, now, event_type, schema.as_deref())?;
+                    progress.advance();
+                }
+                let _bulk = tx.bulk(subscriptions.len())?;
+                let (writer, mut inserter) = (SubscriptionWriter::new(tx, now), tx.inserter(None)?);
+                for ImportedSubscription { subscription, secrets } in &subscriptions {
+                    writer.insert(&mut inserter, subscription, secrets)?;
+                    progress.advance();
+                }
+                // A document can bring back ids that were deleted from this file.
+                tx.forget_deleted()?;
+                progress.complete()
+            })
         })
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::dispatch::DispatchCache;
 use crate::error::{Error, Result};
+use crate::progress::{ProgressCallback, Tracker};
 use crate::scope::Scope;
 use crate::store::{Read, Store, Write};
 use crate::subscription::Rules;
@@ -40,13 +41,19 @@ pub(super) struct Inner {
     pub(super) cache: DispatchCache,
     pub(super) clock: Clock,
     pub(super) rules: Rules,
+    pub(super) progress: Option<ProgressCallback>,
 }
 
 impl Registry {
-    pub(super) fn new(store: Store, clock: Clock, rules: Rules) -> Registry {
+    pub(super) fn new(
+        store: Store,
+        clock: Clock,
+        rules: Rules,
+        progress: Option<ProgressCallback>,
+    ) -> Registry {
         #[cfg(feature = "test-util")]
         let clock = store.entropy().seeded_state().and_then(|state| state.clock()).unwrap_or(clock);
-        let inner = Inner { store, cache: DispatchCache::new(), clock, rules };
+        let inner = Inner { store, cache: DispatchCache::new(), clock, rules, progress };
         Registry { inner: Arc::new(inner), scope: Scope::NoOwner }
     }
 
@@ -65,6 +72,17 @@ impl Registry {
     /// Reads with a single statement, which needs no transaction around it.
     pub(super) fn read_autocommit<T>(&self, job: impl Fn(&Read<'_>) -> Result<T>) -> Result<T> {
         self.inner.store.read_autocommit(&self.scope, job)
+    }
+
+    /// Makes a long call, which reports its progress.
+    pub(super) fn tracked<T>(
+        &self,
+        job: &'static str,
+        call: impl FnOnce(&Tracker) -> Result<T>,
+    ) -> Result<T> {
+        let progress = Tracker::new(job, self.inner.progress.clone());
+        let result = call(&progress);
+        progress.finish(result)
     }
 
     /// Changes the file in one transaction.

@@ -1,8 +1,9 @@
 //! The calls of a [`Registry`]: the order of their checks and the boundaries of their transactions.
 //! This folder contains no SQL and parses nothing.
 
-mod handle;
 mod options;
+#[cfg(test)]
+mod owner_work;
 mod suggestions;
 #[cfg(test)]
 mod work;
@@ -12,17 +13,21 @@ mod writer;
 // keep rustfmt from sorting them.
 mod open;
 
-mod owners;
+mod create;
+
+mod dispatch;
 
 mod subscriptions;
 
-mod dispatch;
+mod handle;
+
+mod owners;
 
 mod event_types;
 
 mod secrets;
 
-mod plan;
+mod compute_plan;
 
 mod history;
 

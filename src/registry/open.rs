@@ -97,7 +97,7 @@ impl RegistryOptions {
     }
 
     fn registry(&self, store: Store) -> Registry {
-        Registry::new(store, self.clock_or_default(), self.rules())
+        Registry::new(store, self.clock_or_default(), self.rules(), self.progress_callback())
     }
 }
 

@@ -3,6 +3,7 @@ use std::time::{Duration, SystemTime};
 #[cfg(feature = "test-util")]
 use crate::deterministic::SeededState;
 use crate::error::Problem;
+use crate::progress::{Progress, ProgressCallback};
 use crate::random::RandomSource;
 use crate::secret::{EncryptionKey, MAX_KEY};
 use crate::store::{Durability, Settings};
@@ -36,6 +37,7 @@ use crate::url_policy::UrlPolicy;
 pub struct RegistryOptions {
     read_only: bool,
     create: bool,
+    guest: bool,
     exclusive: bool,
     durability: Durability,
     busy_timeout: Duration,
@@ -45,6 +47,7 @@ pub struct RegistryOptions {
     key: Option<EncryptionKey>,
     keep_changes: Option<u64>,
     auto_checkpoint: bool,
+    progress: Option<ProgressCallback>,
     #[cfg(feature = "test-util")]
     seed: Option<u64>,
 }
@@ -54,6 +57,7 @@ impl RegistryOptions {
         RegistryOptions {
             read_only: false,
             create: true,
+            guest: false,
             exclusive: false,
             durability: Durability::default(),
             busy_timeout: Duration::from_secs(5),
@@ -62,6 +66,7 @@ impl RegistryOptions {
             key: None,
             keep_changes: None,
             auto_checkpoint: true,
+            progress: None,
             #[cfg(feature = "test-util")]
             seed: None,
         }
@@ -92,6 +97,37 @@ impl RegistryOptions {
     /// With `false`, such a file is [`ErrorKind::NotFound`](crate::ErrorKind::NotFound).
     pub fn create(mut self, create: bool) -> RegistryOptions {
         self.create = create;
+        self
+    }
+
+    /// Lets the registry live in the database of the application: as a guest. Default: `false`.
+    ///
+    /// One file is then backed up and replicated, and the application changes its own rows and the
+    /// registry in one transaction: see the [cookbook](crate::cookbook).
+    ///
+    /// With `true`, a file without a registry gets the registry's tables, in one transaction. Their
+    /// names begin with `_webhook_registry_`, those of the views with `webhook_registry_`. No other
+    /// table, view or index of the application may be named so; otherwise opening is
+    /// [`ErrorKind::Incompatible`](crate::ErrorKind::Incompatible). With `read_only(true)` or
+    /// `create(false)`, such a file is [`ErrorKind::NotFound`](crate::ErrorKind::NotFound). A
+    /// missing or empty file becomes a database in WAL mode.
+    ///
+    /// The file stays the application's. The registry uses neither `user_version` nor
+    /// `application_id`, keeps the journal mode, page size, encoding and every other setting that
+    /// is stored in the file, and never runs `VACUUM` or `ANALYZE`.
+    /// [`backup`](crate::Registry::backup) and [`fork`](crate::Registry::fork) copy the whole file.
+    ///
+    /// A file remembers that the registry in it is a guest. Without `guest(true)` it is
+    /// [`ErrorKind::Incompatible`](crate::ErrorKind::Incompatible). A file of a registry's own can
+    /// be opened with `true` too, and stays its own.
+    ///
+    /// A call that changes the registry takes SQLite's write lock. So it must not be made by a
+    /// thread that has a write transaction of the application open: that call would wait for
+    /// itself, and is [`ErrorKind::Busy`](crate::ErrorKind::Busy) after the
+    /// [timeout](RegistryOptions::busy_timeout). Reading calls return the committed state
+    /// meanwhile.
+    pub fn guest(mut self, guest: bool) -> RegistryOptions {
+        self.guest = guest;
         self
     }
 
@@ -190,6 +226,36 @@ impl RegistryOptions {
         self
     }
 
+    /// Sets a callback that hears how far a long call is. Default: none.
+    ///
+    /// The calls are `check`, `backup`, `export`, `import`, `create_all`, `apply`, `rekey` and
+    /// `fork`. One that takes at least 100 ms calls back about ten times a second at most, from its
+    /// own thread. `done` rises to `total`, which the last report of a call that succeeds has. That
+    /// report usually comes just before the change is committed, or before the copy is on the disk.
+    ///
+    /// The callback must not call the registry, because the call holds locks. If the callback
+    /// panics, the call fails and changes nothing, and the panic continues once the call has ended.
+    /// Only a panic in a last report that comes after the commit leaves the change as it is.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use webhook_registry::Registry;
+    ///
+    /// let options = Registry::options().progress(|progress| {
+    ///     eprintln!("{}: {} of {}", progress.job(), progress.done(), progress.total());
+    /// });
+    /// options.in_memory()?.check()?; // takes less than 100 ms, so nothing is printed
+    /// # Ok::<(), webhook_registry::Error>(())
+    /// ```
+    pub fn progress(
+        mut self,
+        report: impl Fn(&Progress) + Send + Sync + 'static,
+    ) -> RegistryOptions {
+        self.progress = Some(ProgressCallback::new(report));
+        self
+    }
+
     /// Encrypts the secrets in the file with this key, by XChaCha20-Poly1305. Default: none, and
     /// the file contains secrets as text. Requires the feature `encryption`.
     ///
@@ -244,6 +310,9 @@ impl RegistryOptions {
         if self.read_only && self.exclusive {
             refuse("exclusive", "cannot be combined with read_only");
         }
+        if self.guest && self.exclusive {
+            refuse("exclusive", "cannot be combined with guest: the file is the application's");
+        }
         if !self.auto_checkpoint && self.exclusive {
             refuse(
                 "auto_checkpoint",
@@ -277,6 +346,9 @@ impl RegistryOptions {
         if !self.create {
             refuse("create", "a registry in memory is always created");
         }
+        if self.guest {
+            refuse("guest", "a registry in memory is in no application's file");
+        }
         if self.exclusive {
             refuse("exclusive", "a registry in memory has no file to lock");
         }
@@ -301,6 +373,10 @@ impl RegistryOptions {
         self.clock.clone().unwrap_or_default()
     }
 
+    pub(super) fn progress_callback(&self) -> Option<ProgressCallback> {
+        self.progress.clone()
+    }
+
     pub(super) fn rules(&self) -> Rules {
         self.rules.clone()
     }
@@ -309,6 +385,7 @@ impl RegistryOptions {
         let &RegistryOptions {
             read_only,
             create,
+            guest,
             exclusive,
             durability,
             busy_timeout,
@@ -317,6 +394,7 @@ impl RegistryOptions {
             auto_checkpoint,
             clock: _,
             rules: _,
+            progress: _,
             #[cfg(feature = "test-util")]
                 seed: _,
         } = self;
@@ -324,6 +402,7 @@ impl RegistryOptions {
         Settings {
             read_only,
             create,
+            guest,
             exclusive,
             durability,
             busy_timeout,

@@ -131,7 +131,8 @@ impl Registry {
             ));
         }
         let store = &self.inner.store;
-        store.diagnosed(store.rekey(key.map(EncryptionKey::new).as_ref()))
+        let key = key.map(EncryptionKey::new);
+        self.tracked("rekey", |progress| store.diagnosed(store.rekey(key.as_ref(), progress)))
     }
 }
 

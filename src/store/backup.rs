@@ -13,26 +13,28 @@ use super::copy::{Part, cannot, copy, quoted_path, sync_folder};
 use super::error::MapSqliteErr as _;
 use super::handle::Store;
 use super::paths::{BESIDE, check_length, with};
+use super::registry_row;
 use super::secret_codec;
 use super::settings::Access;
 use crate::error::{Error, ErrorKind, Result};
+use crate::progress::Tracker;
 use crate::random::RandomSource;
 use crate::scope::Scope;
 
 impl Store {
     /// Copies the file to an unused path. The copy appears there complete and durable, or not at
     /// all.
-    pub(crate) fn backup(&self, path: &Path) -> Result<()> {
+    pub(crate) fn backup(&self, path: &Path, progress: &Tracker) -> Result<()> {
         check_unused(path)?;
-        let part = self.read(&Scope::Every, |read| Part::copied(read.conn, path))?;
+        let part = self.read(&Scope::Every, |read| Part::copied(read.conn, path, progress))?;
         part.publish(path)
     }
 
     /// Copies the database into memory, where it can be changed.
     #[cfg(feature = "test-util")]
-    pub(crate) fn fork(&self) -> Result<Store> {
+    pub(crate) fn fork(&self, progress: &Tracker) -> Result<Store> {
         self.read(&Scope::Every, |read| {
-            let main = into_memory(read.conn)?;
+            let main = into_memory(read.conn, Some(progress))?;
             secret_codec::set_new_file_id(&main)?;
             Ok(self.with_copy(main, read.codec.clone()))
         })
@@ -41,7 +43,7 @@ impl Store {
 
 impl Part {
     /// Copies the database into a file with a random name, in the folder of the path.
-    fn copied(from: &Connection, path: &Path) -> Result<Part> {
+    fn copied(from: &Connection, path: &Path, progress: &Tracker) -> Result<Part> {
         let mut random = [0; 8];
         RandomSource::System.fill(&mut random)?;
         let name = format!(".webhook-registry-{:016x}.part", u64::from_be_bytes(random));
@@ -58,11 +60,14 @@ impl Part {
              OFF",
         )
         .map_sqlite_err()?;
-        copy(from, &mut to)?;
+        copy(from, &mut to, Some(progress))?;
         secret_codec::set_new_file_id(&to)?;
-        // The copy of a database in memory has another journal mode in its header.
-        let mode = journal_mode(&to, "WAL")?;
-        if mode != "wal" {
+        // The copy of a database in memory has another journal mode in its header. That of an
+        // application keeps its mode.
+        let is_wal = !registry_row::is_guest(from)? || in_wal_mode(from)?;
+        let wanted = if is_wal { "WAL" } else { "DELETE" };
+        let mode = journal_mode(&to, wanted)?;
+        if !mode.eq_ignore_ascii_case(wanted) {
             let why = format!("{} lies where SQLite's WAL mode does not work", quoted_path(path));
             return Err(Error::new(ErrorKind::Storage, why));
         }
@@ -98,6 +103,12 @@ impl Part {
             failed(cause)
         })
     }
+}
+
+fn in_wal_mode(conn: &Connection) -> Result<bool> {
+    let mode: String =
+        conn.query_row("PRAGMA journal_mode", [], |row| row.get(0)).map_sqlite_err()?;
+    Ok(mode == "wal")
 }
 
 /// Rejects a path that is in use, or beside which is a file that SQLite would use with the copy.

@@ -8,14 +8,14 @@ use std::sync::{PoisonError, RwLockReadGuard};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::connection::execute;
-use super::error::MapSqliteErr as _;
+use super::error::{MapSqliteErr as _, is_recovering};
 use super::handle::{Shared, Store};
-use super::retry::retry_while_busy;
+use super::retry::{is_busy, retry_while, retry_while_busy};
 use super::secret_codec::SecretCodec;
 use super::settings::Settings;
 use super::transaction::{Read, Write};
 use super::{disk, paths};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::scope::Scope;
 
 impl Store {
@@ -49,9 +49,9 @@ impl Store {
         }
         match &self.shared {
             None => Ok(self.version.load(Ordering::SeqCst)),
-            Some(Shared { data_version, readers, .. }) => self.on_current_file(|| {
-                retry_while_busy(self.busy_timeout, || data_version.version(|| readers.take()))
-            }),
+            Some(Shared { data_version, readers, .. }) => {
+                self.on_current_file(|| self.retry_read(|| data_version.version(|| readers.take())))
+            }
         }
     }
 
@@ -113,8 +113,32 @@ impl Store {
         scope: &Scope,
         job: impl Fn(&Read<'_>) -> Result<T>,
     ) -> Result<T> {
-        let result = retry_while_busy(self.busy_timeout, || job(&Read::new(conn, codec, scope)));
-        result.map_err(|error| disk::diagnose(conn, error))
+        let result = self.retry_read(|| {
+            self.check_key(conn, codec)?;
+            job(&Read::new(conn, codec, scope))
+        });
+        result.map_err(|error| {
+            // A secret that does not decode may have been encrypted with another key meanwhile.
+            match self.check_key(conn, codec) {
+                Err(other) if other.kind() == ErrorKind::Incompatible => other,
+                _ => disk::diagnose(conn, error),
+            }
+        })
+    }
+
+    /// Repeats a read while it meets another process's lock.
+    fn retry_read<T>(&self, read: impl FnMut() -> Result<T>) -> Result<T> {
+        if self.guest {
+            retry_while(self.busy_timeout, |error| is_busy(error) || is_recovering(error), read)
+        } else {
+            retry_while_busy(self.busy_timeout, read)
+        }
+    }
+
+    /// Rejects an application's file whose key another process has changed. The key of a registry's
+    /// own file changes only while nobody else has it open.
+    fn check_key(&self, conn: &Connection, codec: &SecretCodec) -> Result<()> {
+        if self.guest { codec.check_current(conn) } else { Ok(()) }
     }
 
     /// Changes the file in one transaction. Where the job fails, nothing of it stays.
@@ -133,7 +157,8 @@ impl Store {
         let tx = retry_while_busy(self.busy_timeout, || {
             Transaction::new_unchecked(&conn, TransactionBehavior::Immediate).map_sqlite_err()
         })
-        .map_err(|error| disk::diagnose(&conn, error))?;
+        .map_err(|error| disk::diagnose(&conn, self.explain_busy(error)))?;
+        self.check_key(&tx, &codec)?;
         if let Some(path) = &self.path {
             paths::check_same_file(path, self.file)?;
         }
@@ -145,7 +170,12 @@ impl Store {
             .map_err(|error| disk::diagnose(&tx, error))?;
         #[cfg(feature = "test-util")]
         let changed = write.recorder.has_entries();
-        let committed = tx.commit().map_sqlite_err().map_err(|error| disk::diagnose(&conn, error));
+        // With a rollback journal a commit waits for readers, and can be tried again.
+        let committed = retry_while_busy(self.busy_timeout, || execute(&tx, "COMMIT", []))
+            .map_err(|error| disk::diagnose(&conn, error));
+        drop(write);
+        // This rolls back where the commit failed.
+        drop(tx);
         // Also where the commit failed, because an I/O error can hide that it took place.
         self.version.fetch_add(1, Ordering::SeqCst);
         if let Some(Shared { main_is_fresh, .. }) = &self.shared {
@@ -160,6 +190,18 @@ impl Store {
             checkpoints.after_commit(&conn, path, self.file);
         }
         committed.map(|()| result)
+    }
+
+    /// Returns the error, where the thread may wait for a transaction of its own, with what to do.
+    pub(super) fn explain_busy(&self, error: Error) -> Error {
+        if !self.guest || !is_busy(&error) {
+            return error;
+        }
+        let what = "the application's database stayed locked past the busy timeout; if this \
+                    thread has a write transaction of the application open, make the call before \
+                    it begins or after its commit, or change the view \
+                    webhook_registry_subscriptions in it";
+        Error::new(ErrorKind::Busy, what).with_source(error)
     }
 
     /// Locks the codec for a call. With the feature `encryption`, `rekey.rs` has another version,

@@ -246,6 +246,7 @@ mod tests {
         let settings = Settings {
             read_only: false,
             create: true,
+            guest: false,
             exclusive: false,
             durability: Durability::Full,
             busy_timeout: Duration::ZERO,

@@ -8,9 +8,9 @@ use rusqlite::Connection;
 use super::disk;
 use super::error::MapSqliteErr as _;
 use super::findings::{DELETE, REBUILD, RESTORE, tolerant, tolerant_of, unless_damaged};
-use super::migrate;
 use super::registry_row;
 use super::rows::{UNREACHED, description_of, disabled_reason_of, metadata_of, text_of};
+use super::schema::{self, own_tables};
 use super::transaction::Read;
 use crate::error::{Error, Result};
 use crate::id::SubscriptionId;
@@ -237,7 +237,7 @@ impl Read<'_> {
              keep_changes >= 0 \
                 AND last_change >= 0 AND last_change < {UNREACHED} AND schema_version = {} AND \
              guest IN (0, 1) AND catalog_change >= 0 AND catalog_change < {UNREACHED}",
-            migrate::newest()
+            schema::newest()
         );
         if (rows, self.number(&whole)?) != (1, 1) {
             let message = format!(
@@ -287,9 +287,23 @@ fn named(parts: StoredParts<'_>) -> impl Iterator<Item = String> {
     parts.faults().into_iter().map(|problem| format!("its {problem}"))
 }
 
-/// Runs SQLite's integrity check, and returns whether it found nothing.
+/// Runs SQLite's integrity check, and returns whether it found nothing. In an application's file it
+/// covers the registry's tables alone.
 fn integrity(conn: &Connection, report: &mut Report) -> Result<bool> {
-    let mut statement = conn.prepare("PRAGMA integrity_check").map_sqlite_err()?;
+    if !registry_row::is_guest(conn)? {
+        return integrity_of(conn, "PRAGMA integrity_check", report);
+    }
+    for table in own_tables(conn)? {
+        // One statement for each, because damage of one must not hide that of another.
+        let sql = format!("PRAGMA main.integrity_check({table})");
+        tolerant(conn, report, |report| integrity_of(conn, &sql, report))?;
+    }
+    // Pages that belong to nothing are the application's concern.
+    Ok(false)
+}
+
+fn integrity_of(conn: &Connection, sql: &str, report: &mut Report) -> Result<bool> {
+    let mut statement = conn.prepare(sql).map_sqlite_err()?;
     let mut rows = statement.query([]).map_sqlite_err()?;
     let mut whole = true;
     while let Some(row) = rows.next().map_sqlite_err()? {
@@ -316,24 +330,6 @@ fn references(conn: &Connection, report: &mut Report) -> Result<()> {
         tolerant(conn, report, |report| references_of(conn, &table, report))?;
     }
     Ok(())
-}
-
-/// Returns the names of the registry's tables that the file has.
-fn own_tables(conn: &Connection) -> Result<Vec<String>> {
-    let names = |conn: &Connection| -> Result<Vec<String>> {
-        let sql = "SELECT name FROM sqlite_master \
-            WHERE type = 'table' AND name NOT GLOB 'sqlite_*' ORDER BY name";
-        let mut statement = conn.prepare(sql).map_sqlite_err()?;
-        let mut rows = statement.query([]).map_sqlite_err()?;
-        let mut names = Vec::new();
-        while let Some(row) = rows.next().map_sqlite_err()? {
-            // A name that is no UTF-8 is another program's.
-            names.extend(row.get_ref(0).map_sqlite_err()?.as_str().map(str::to_owned));
-        }
-        Ok(names)
-    };
-    let found = names(conn)?;
-    Ok(names(&migrate::newest_schema()?)?.into_iter().filter(|name| found.contains(name)).collect())
 }
 
 fn references_of(conn: &Connection, table: &str, report: &mut Report) -> Result<()> {

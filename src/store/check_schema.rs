@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use super::error::MapSqliteErr as _;
 use super::findings::{REBUILD, RESTORE};
-use super::migrate;
+use super::schema;
 use super::transaction::Read;
 use crate::error::{Result, quoted};
 use crate::report::{Finding, Report};
@@ -25,7 +25,7 @@ impl Read<'_> {
     /// tables do not count, because SQLite adds them to whatever names a table that is renamed,
     /// also when it gets its name back.
     pub(super) fn check_schema(&self, report: &mut Report) -> Result<()> {
-        let written = definitions(&migrate::newest_schema()?)?;
+        let written = definitions(&schema::newest_schema()?)?;
         let mut found = definitions(self.conn)?;
         let unquoted = |(table, sql): &Definition| {
             let plain = |sql: String, (_, name): &Key| sql.replace(&format!("\"{name}\""), name);

@@ -156,6 +156,7 @@ mod tests {
         let settings = Settings {
             read_only: false,
             create: true,
+            guest: false,
             exclusive: false,
             durability: Durability::Relaxed,
             busy_timeout: Duration::from_secs(60),

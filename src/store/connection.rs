@@ -21,7 +21,7 @@ const STATEMENTS: usize = 128;
 pub(super) fn connect(path: &Path, access: Access) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let opened = match access {
-        Access::Write => {
+        Access::Write | Access::Query => {
             Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_READ_WRITE)
         }
         Access::Read => Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_READ_ONLY),
@@ -32,6 +32,11 @@ pub(super) fn connect(path: &Path, access: Access) -> Result<Connection> {
     };
     let mut conn = opened.map_err(|cause| unopened(path, access, cause))?;
     configure(&mut conn)?;
+    if access == Access::Query {
+        // The connection that writes makes the checkpoints.
+        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_sqlite_err()?;
+        conn.execute_batch("PRAGMA query_only = ON").map_sqlite_err()?;
+    }
     Ok(conn)
 }
 

@@ -1,4 +1,4 @@
-//! Notices that another connection or process has committed.
+//! Notices that another connection or process has changed the registry.
 //!
 //! # The hazard
 //!
@@ -6,6 +6,10 @@
 //! connection if another connection has committed in between. A cached answer is valid only if the
 //! number is asked for after the call began: a number from before could hide a commit that the
 //! caller already knows of.
+//!
+//! The number also moves when the application commits to its own tables. So where it has moved, the
+//! [`Mark`] is read, which moves with the registry alone. It is read after the number: a commit in
+//! between can then only make the next check read it once more.
 //!
 //! # The lock
 //!
@@ -25,6 +29,7 @@ use rusqlite::Connection;
 
 use super::disk;
 use super::error::MapSqliteErr as _;
+use super::mark::Mark;
 use crate::error::Result;
 
 /// The number of times that a thread spins for another thread's check before it sleeps.
@@ -35,7 +40,8 @@ const SPINS: u32 = 200;
 /// Without this pause each of them would wait for the other's check before its own.
 const SPINS_FOR_WAITERS: u32 = 20;
 
-/// Counts the versions of a file. Whenever any process has committed, the next version is greater.
+/// Counts the versions of a registry. Whenever any process has changed it, the next version is
+/// greater.
 #[derive(Default)]
 pub(super) struct DataVersion {
     /// The number of checks that have started.
@@ -50,12 +56,12 @@ pub(super) struct DataVersion {
     probe: Mutex<VersionProbe>,
 }
 
-/// The connection that asks. It reads nothing else, because the pragma compares with the last time
-/// that the connection read.
+/// The connection that asks.
 #[derive(Default)]
 struct VersionProbe {
     conn: Option<Connection>,
     last: Option<i64>,
+    mark: Option<Mark>,
 }
 
 /// The state of the lock at one attempt to take it.
@@ -150,7 +156,7 @@ impl DataVersion {
 }
 
 impl VersionProbe {
-    /// Returns whether the file has changed since the last check. The first check returns true.
+    /// Returns whether the registry has changed since the last check. The first check returns true.
     fn has_changed(&mut self, connect: impl FnOnce() -> Result<Connection>) -> Result<bool> {
         let conn = match self.conn.take() {
             Some(conn) => conn,
@@ -162,25 +168,47 @@ impl VersionProbe {
             .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
             .map_sqlite_err()
             .map_err(|error| disk::diagnose(conn, error))?;
-        Ok(self.last.replace(found) != Some(found))
+        if self.last == Some(found) {
+            return Ok(false);
+        }
+        let mark =
+            Mark::read(conn, self.mark.as_ref()).map_err(|error| disk::diagnose(conn, error))?;
+        let is_same = mark.is_some() && mark == self.mark;
+        (self.last, self.mark) = (Some(found), mark);
+        Ok(!is_same)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::schema::newest_schema;
 
     #[test]
-    fn a_version_stays_until_another_connection_changes_the_file() {
+    fn a_version_stays_until_another_connection_changes_the_registry() {
         let folder = tempfile::tempdir().unwrap();
-        let connect = || Connection::open(folder.path().join("file.db")).map_sqlite_err();
+        let path = folder.path().join("file.db");
+        newest_schema().unwrap().execute("VACUUM INTO ?1", [path.to_str()]).unwrap();
+        let connect = || Connection::open(&path).map_sqlite_err();
+        let other = connect().unwrap();
+        other.execute_batch("CREATE TABLE application (a)").unwrap();
         let versions = DataVersion::default();
-        let first = versions.version(connect).unwrap();
-        assert_eq!(versions.version(connect).unwrap(), first);
-        connect().unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
-        let second = versions.version(connect).unwrap();
-        assert!(second > first);
-        assert_eq!(versions.version(connect).unwrap(), second);
+        let mut last = 0;
+        let mut moves = |statement: &str| {
+            other.execute_batch(statement).unwrap();
+            let version = versions.version(connect).unwrap();
+            assert_eq!(versions.version(connect).unwrap(), version);
+            std::mem::replace(&mut last, version) < version
+        };
+        assert!(moves("SELECT 1"), "the first check reports a change");
+        assert!(!moves("INSERT INTO application VALUES (1)"));
+        assert!(moves("INSERT INTO _webhook_registry_event_type (name) VALUES ('a.v1')"));
+        assert!(!moves("DELETE FROM application"));
+        assert!(moves("DELETE FROM _webhook_registry_event_type"));
+        assert!(moves("UPDATE _webhook_registry_meta SET key_check = x'00'"));
+        // Nothing would report a change any more.
+        assert!(moves("DROP TRIGGER _webhook_registry_mark_event_type_delete"));
+        assert!(moves("INSERT INTO application VALUES (1)"));
     }
 
     #[test]
@@ -201,9 +229,7 @@ mod tests {
         let versions = DataVersion::default();
         let version = std::thread::scope(|scope| {
             let held = versions.probe.lock().unwrap();
-            let other = scope.spawn(|| {
-                versions.version(|| Connection::open_in_memory().map_sqlite_err()).unwrap()
-            });
+            let other = scope.spawn(|| versions.version(newest_schema).unwrap());
             let until = std::time::Instant::now() + std::time::Duration::from_secs(10);
             while versions.waiting.load(Ordering::SeqCst) != 1 && std::time::Instant::now() < until
             {

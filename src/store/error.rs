@@ -21,12 +21,29 @@ impl<T> MapSqliteErr<T> for rusqlite::Result<T> {
 
 pub(super) fn sqlite_error(cause: SqlError) -> Error {
     let kind = kind(&cause);
-    let what = match kind {
-        ErrorKind::Busy => "another process kept the file locked past the busy timeout",
-        ErrorKind::Corrupt => "the file is damaged",
-        _ => "the file could not be read or written",
+    let what = match (kind, cause.sqlite_error_code()) {
+        (ErrorKind::Busy, _) => "another process kept the file locked past the busy timeout".into(),
+        // Only the cause says what is damaged.
+        (ErrorKind::Corrupt, _) => format!("the file is damaged: {cause}"),
+        (_, code) => match code.and_then(reason) {
+            Some(reason) => format!("the file could not be read or written: {reason}"),
+            None => format!("the file could not be read or written: {cause}"),
+        },
     };
-    Error::new(kind, format!("{what}: {cause}")).with_source(cause)
+    Error::new(kind, what).with_source(cause)
+}
+
+/// Returns the reason in words that do not repeat SQLite's message, which `source()` carries. None
+/// for a rare one, of which only that message says what is wrong.
+fn reason(code: ErrorCode) -> Option<&'static str> {
+    match code {
+        ErrorCode::DiskFull => Some("the disk is full"),
+        ErrorCode::SystemIoFailure => Some("the disk or the file system failed"),
+        ErrorCode::OutOfMemory => Some("memory ran out"),
+        ErrorCode::ReadOnly => Some("it, or a file beside it, does not allow writing"),
+        ErrorCode::CannotOpen => Some("a file beside it does not open"),
+        _ => None,
+    }
 }
 
 fn kind(cause: &SqlError) -> ErrorKind {
@@ -71,6 +88,12 @@ pub(super) fn is_taken(cause: &SqlError, column: &str) -> bool {
 /// Returns whether an error has this code.
 pub(super) fn is(cause: &SqlError, code: ErrorCode) -> bool {
     cause.sqlite_error_code() == Some(code)
+}
+
+/// Returns whether a connection that only reads has met the rollback journal of another program.
+/// That program was killed, or is about to remove it.
+pub(super) fn is_recovering(error: &Error) -> bool {
+    sql_code(error) == Some(ffi::SQLITE_READONLY_ROLLBACK)
 }
 
 /// Returns whether SQLite refused to write, because of the file or of one beside it.
@@ -125,6 +148,39 @@ mod tests {
         ] {
             let failure = SqlError::SqliteFailure(ffi::Error::new(code), None);
             assert_eq!(sqlite_error(failure).kind(), expected, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_message_repeats_its_source_only_where_that_alone_says_what_is_wrong() {
+        let own = "another process kept the file locked past the busy timeout";
+        for (code, text, expected) in [
+            (ffi::SQLITE_BUSY, "database is locked", own),
+            (
+                ffi::SQLITE_FULL,
+                "database or disk is full",
+                "the file could not be read or written: the disk is full",
+            ),
+            (
+                ffi::SQLITE_IOERR_WRITE,
+                "disk I/O error",
+                "the file could not be read or written: the disk or the file system failed",
+            ),
+            (
+                ffi::SQLITE_CORRUPT,
+                "database disk image is malformed",
+                "the file is damaged: database disk image is malformed",
+            ),
+            (
+                ffi::SQLITE_AUTH,
+                "not authorized",
+                "the file could not be read or written: not authorized",
+            ),
+        ] {
+            let failure = SqlError::SqliteFailure(ffi::Error::new(code), Some(text.to_owned()));
+            let error = sqlite_error(failure);
+            assert_eq!(error.to_string(), expected);
+            assert_eq!(error.source().map(ToString::to_string).as_deref(), Some(text));
         }
     }
 

@@ -29,7 +29,7 @@ use super::paths::{self, FileId};
 use super::pending_rekey::PendingRekey;
 use super::reader_pool::ReaderPool;
 use super::secret_codec::SecretCodec;
-use super::settings::Settings;
+use super::settings::{Access, Settings};
 use super::writer::{Checkpoints, Writer};
 use super::{disk, open, retry};
 use crate::error::{Error, ErrorKind, Result};
@@ -52,6 +52,8 @@ pub(crate) struct Store {
     /// The identity of the file that the path led to at open.
     pub(super) file: Option<FileId>,
     pub(super) read_only: bool,
+    /// True if the file belongs to an application. Others can change the key meanwhile then.
+    pub(super) guest: bool,
     /// None where SQLite or another program makes the checkpoints.
     pub(super) checkpoints: Option<GuardedCheckpoints>,
     /// The settings by which a change of key opens the connection that writes again.
@@ -78,7 +80,7 @@ pub(super) struct Shared {
 impl Store {
     /// Creates a store in memory.
     pub(super) fn new_in_memory(settings: &Settings) -> Result<Store> {
-        Store::new(open::memory()?, None, None, settings)
+        Store::new(open::memory()?, None, None, settings, false)
     }
 
     /// Opens the file at an absolute path, and leaves the history's limit as it is.
@@ -86,14 +88,21 @@ impl Store {
         // Asked before the file is opened: a file that takes its place in between is then
         // recognised at the first call.
         let before = settings.read_only.then(|| paths::file_id(&path)).flatten();
-        let Opened { conn, reader, sees_changes } = open::file(&path, settings)?;
+        let Opened { conn, reader, sees_changes, guest } = open::file(&path, settings)?;
+        // A reader of an application's file may meet a rollback journal that a killed program left.
+        let access = if guest && !settings.read_only { Access::Query } else { Access::Read };
         let shared = sees_changes.then(|| Shared {
             data_version: DataVersion::default(),
-            readers: ReaderPool::new(&path, before.or_else(|| paths::file_id(&path)), reader),
+            readers: ReaderPool::new(
+                &path,
+                access,
+                before.or_else(|| paths::file_id(&path)),
+                reader,
+            ),
             main_is_fresh: AtomicBool::new(false),
             reopen: settings.read_only.then(|| settings.clone()),
         });
-        Store::new(conn, shared, Some(path), settings)
+        Store::new(conn, shared, Some(path), settings, guest)
     }
 
     fn new(
@@ -101,13 +110,14 @@ impl Store {
         shared: Option<Shared>,
         path: Option<PathBuf>,
         settings: &Settings,
+        guest: bool,
     ) -> Result<Store> {
         let &Settings { read_only, busy_timeout, ref key, ref entropy, .. } = settings;
         let codec =
             retry::retry_while_busy(busy_timeout, || SecretCodec::load(&main, key.as_ref()))
                 .map_err(|error| disk::diagnose(&main, error))?;
         let file = path.as_deref().and_then(paths::file_id);
-        let writer = Writer::new(settings);
+        let writer = Writer::new(settings, guest);
         let guarded = !read_only && writer.checkpoints == Checkpoints::Guarded;
         let checkpoints =
             path.as_deref().filter(|_| guarded).map(GuardedCheckpoints::new).transpose()?;
@@ -119,6 +129,7 @@ impl Store {
             path,
             file,
             read_only,
+            guest,
             checkpoints,
             #[cfg(feature = "encryption")]
             writer,
@@ -140,6 +151,7 @@ impl Store {
             path: None,
             file: None,
             read_only: false,
+            guest: false,
             checkpoints: None,
             #[cfg(feature = "encryption")]
             writer: self.writer,

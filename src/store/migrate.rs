@@ -2,90 +2,20 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
+use super::content::{APPLICATION, Content, Found};
 use super::error::MapSqliteErr as _;
+use super::schema::STEPS;
 use super::secret_codec::SecretCodec;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::secret::EncryptionKey;
 
-/// The `application_id` of every registry: "whrg".
-const APPLICATION: i64 = 0x7768_7267;
-
-/// The step from each version to the next. Append only, because files of every released version
-/// exist.
-const STEPS: [&str; 1] = [include_str!("schema.sql")];
-
-/// The content of a file, by its header and its list of tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Content {
-    /// No application has written anything yet.
-    Nothing,
-    /// A registry of the version that this crate writes.
-    Current,
-    /// A registry of this earlier version.
-    Older(usize),
-    /// A registry of this later version.
-    Newer(i64),
-    /// The tables of another application.
-    Foreign,
-}
-
-impl Content {
-    /// Determines the content, in the open transaction.
-    pub(super) fn read(conn: &Connection) -> rusqlite::Result<Content> {
-        Content::among(STEPS.len(), conn)
-    }
-
-    /// Determines the content, where the newest version is this one.
-    fn among(newest: usize, conn: &Connection) -> rusqlite::Result<Content> {
-        let number = |sql| conn.query_row(sql, [], |row| row.get::<_, i64>(0));
-        let application = number("PRAGMA application_id")?;
-        let version = number("PRAGMA user_version")?;
-        let tables = number("SELECT count(*) FROM sqlite_master")?;
-        Ok(match (application, usize::try_from(version)) {
-            (0, Ok(0)) if tables == 0 => Content::Nothing,
-            (APPLICATION, Ok(version)) if version == newest => Content::Current,
-            (APPLICATION, Ok(older)) if (1..newest).contains(&older) => Content::Older(older),
-            (APPLICATION, Ok(newer)) if newer > newest => Content::Newer(version),
-            _ => Content::Foreign,
-        })
-    }
-
-    /// Rejects a file that is not a registry, or that this version cannot read.
-    pub(super) fn admit(self) -> Result<Content> {
-        match self {
-            Content::Foreign => Err(Error::new(
-                ErrorKind::Incompatible,
-                "the file is not a registry: another application's data is in it",
-            )),
-            Content::Newer(version) => Err(Error::new(
-                ErrorKind::Incompatible,
-                format!(
-                    "the file was written by a newer version of webhook-registry: its schema is \
-                     {version}, the newest \
-                     that this one knows is {}",
-                    STEPS.len()
-                ),
-            )),
-            content => Ok(content),
-        }
-    }
-}
-
 /// Brings the file to the current schema, in one transaction. A new file gets the key.
-pub(super) fn migrate(conn: &mut Connection, key: Option<&EncryptionKey>) -> Result<()> {
-    migrate_by(STEPS.iter().copied(), conn, key)
-}
-
-/// Returns the version of the newest schema.
-pub(super) const fn newest() -> usize {
-    STEPS.len()
-}
-
-/// Returns a database in memory with the newest schema and no rows.
-pub(super) fn newest_schema() -> Result<Connection> {
-    let conn = Connection::open_in_memory().map_sqlite_err()?;
-    STEPS.iter().try_for_each(|step| conn.execute_batch(step)).map_sqlite_err()?;
-    Ok(conn)
+pub(super) fn migrate(
+    conn: &mut Connection,
+    key: Option<&EncryptionKey>,
+    guest: bool,
+) -> Result<()> {
+    migrate_by(STEPS.iter().copied(), conn, key, guest)
 }
 
 /// Determines the content again inside the transaction, because another process may have migrated
@@ -94,25 +24,32 @@ fn migrate_by<'s>(
     steps: impl ExactSizeIterator<Item = &'s str>,
     conn: &mut Connection,
     key: Option<&EncryptionKey>,
+    guest: bool,
 ) -> Result<()> {
     let newest = steps.len();
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate).map_sqlite_err()?;
-    let done = match Content::among(newest, &tx).map_sqlite_err()?.admit()? {
+    let Found { content, guest } = Found::among(newest, &tx, guest).map_sqlite_err()?;
+    let done = match content.admit()? {
         Content::Older(version) => version,
-        Content::Nothing => 0,
+        Content::Nothing | Content::Application => 0,
         _ => return Ok(()),
     };
     for step in steps.skip(done) {
         tx.execute_batch(step).map_sqlite_err()?;
     }
+    tx.execute_batch(&format!("UPDATE _webhook_registry_meta SET schema_version = {newest}"))
+        .map_sqlite_err()?;
+    if guest {
+        tx.execute_batch("UPDATE _webhook_registry_meta SET guest = 1").map_sqlite_err()?;
+    } else {
+        tx.execute_batch(&format!(
+            "PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {newest}"
+        ))
+        .map_sqlite_err()?;
+    }
     if done == 0 && key.is_some() {
         SecretCodec::set_key(&tx, key)?;
     }
-    tx.execute_batch(&format!(
-        "UPDATE _webhook_registry_meta SET schema_version = {newest}; \
-         PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {newest}"
-    ))
-    .map_sqlite_err()?;
     tx.commit().map_sqlite_err()
 }
 
@@ -128,7 +65,7 @@ mod tests {
     use std::time::Duration;
 
     use super::super::Durability;
-    use super::{APPLICATION, Content, STEPS, migrate_by};
+    use super::{APPLICATION, Content, Found, STEPS, migrate_by};
     use crate::error::{ErrorKind, Result};
     use crate::registry::Registry;
     use crate::subscription::NewSubscription;
@@ -168,7 +105,11 @@ mod tests {
     }
 
     fn run(steps: &[String], conn: &mut Connection) -> Result<()> {
-        migrate_by(steps.iter().map(String::as_str), conn, None)
+        migrate_by(steps.iter().map(String::as_str), conn, None, false)
+    }
+
+    fn content_among(newest: usize, conn: &Connection) -> Content {
+        Found::among(newest, conn, false).unwrap().content
     }
 
     fn make(path: &Path) {
@@ -214,7 +155,7 @@ mod tests {
                 "PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {version}"
             ))
             .unwrap();
-            Content::among(2, &conn).unwrap()
+            content_among(2, &conn)
         };
         assert_eq!(content(-1), Content::Foreign);
         assert_eq!(content(0), Content::Foreign);
@@ -233,17 +174,17 @@ mod tests {
         for faulty in 0..LATER.concat().len() {
             run(&steps(Some(faulty)), &mut conn).unwrap_err();
             assert!(dump(&conn) == before, "after a fault at statement {faulty}");
-            assert_eq!(Content::among(NEWEST, &conn).unwrap(), Content::Older(1));
+            assert_eq!(content_among(NEWEST, &conn), Content::Older(1));
         }
         run(&steps(None), &mut conn).unwrap();
         let after = dump(&conn);
         assert!(after != before);
-        assert_eq!(Content::among(NEWEST, &conn).unwrap(), Content::Current);
+        assert_eq!(content_among(NEWEST, &conn), Content::Current);
         // Once there, nothing is run again, not even what would fail.
         run(&steps(Some(0)), &mut conn).unwrap();
         assert!(dump(&conn) == after);
         // To the version of today it is a file from the future.
-        assert_eq!(Content::read(&conn).unwrap(), Content::Newer(3));
+        assert_eq!(Found::read(&conn, false).unwrap().content, Content::Newer(3));
         drop(conn);
         assert_eq!(Registry::open(&path).unwrap_err().kind(), ErrorKind::Incompatible);
     }
@@ -255,7 +196,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let key = crate::secret::EncryptionKey::new([7; 32]);
         let has_key = |mut conn: Connection| -> bool {
-            migrate_by(steps(None).iter().map(String::as_str), &mut conn, Some(&key)).unwrap();
+            migrate_by(steps(None).iter().map(String::as_str), &mut conn, Some(&key), false)
+                .unwrap();
             conn.query_row("SELECT key_check IS NOT NULL FROM _webhook_registry_meta", [], |row| {
                 row.get(0)
             })
@@ -271,7 +213,7 @@ mod tests {
     fn a_new_file_goes_through_every_step() {
         let mut conn = Connection::open_in_memory().unwrap();
         run(&steps(None), &mut conn).unwrap();
-        assert_eq!(Content::among(NEWEST, &conn).unwrap(), Content::Current);
+        assert_eq!(content_among(NEWEST, &conn), Content::Current);
     }
 
     #[test]
@@ -313,7 +255,7 @@ mod tests {
             }
             statement
         });
-        migrate_by(watched, &mut conn, None).unwrap();
+        migrate_by(watched, &mut conn, None, false).unwrap();
     }
 
     #[test]
@@ -351,7 +293,7 @@ mod tests {
                 assert!(written > 100_000, "{written} bytes in the -wal at statement {at}");
             }
             let mut conn = Connection::open(&path).unwrap();
-            match Content::among(1 + last, &conn).unwrap() {
+            match content_among(1 + last, &conn) {
                 Content::Current => new += 1,
                 found => {
                     assert_eq!(
@@ -364,7 +306,7 @@ mod tests {
             }
             assert!(!stands || dump(&conn) == before, "killed before {at}");
             let all: Vec<&str> = STEPS.iter().copied().chain(LATER.concat()).collect();
-            migrate_by(all.into_iter(), &mut conn, None).unwrap();
+            migrate_by(all.into_iter(), &mut conn, None, false).unwrap();
             let noted = "SELECT count(*) FROM _webhook_registry_subscription s JOIN owners o ON \
                         o.name = s.name || \
                 '!' \

@@ -9,13 +9,15 @@ use std::path::Path;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 use super::connection::{configure, connect, path_bytes};
+use super::content::{Content, Found};
 use super::copy;
 use super::disk;
 use super::error::{self, MapSqliteErr as _, sqlite_error};
 use super::io_error::{self, cannot};
-use super::migrate::{self, Content};
+use super::migrate;
 use super::paths::{self, beside, not_a_registry, nothing_at, size_beside};
 use super::refusal;
+use super::registry_row;
 use super::retry;
 use super::secret_codec::SecretCodec;
 use super::settings::{Access, Settings};
@@ -29,13 +31,15 @@ pub(super) struct Opened {
     pub(super) reader: Option<Connection>,
     /// True if the connection sees later changes of other processes.
     pub(super) sees_changes: bool,
+    /// True if the file belongs to an application.
+    pub(super) guest: bool,
 }
 
 /// Creates a database in memory.
 pub(super) fn memory() -> Result<Connection> {
     let mut conn = Connection::open_in_memory().map_sqlite_err()?;
     configure(&mut conn)?;
-    migrate::migrate(&mut conn, None)?;
+    migrate::migrate(&mut conn, None, false)?;
     Ok(conn)
 }
 
@@ -73,21 +77,25 @@ fn to_write(path: &Path, how: &Settings, has_content: bool) -> Result<Opened> {
     let (found, reader) = if has_content {
         retry::retry_while_busy(how.busy_timeout, || look(path, how))?
     } else {
-        (Content::Nothing, None)
+        (Found { content: Content::Nothing, guest: how.guest }, None)
     };
-    if found.admit()? == Content::Nothing && !how.create {
+    let content = found.content.admit()?;
+    if matches!(content, Content::Nothing | Content::Application) && !how.create {
         return Err(nothing_at(path));
     }
-    // Another connection would keep this one from locking the whole file.
-    let reader = reader.filter(|_| !how.exclusive);
-    let writer = Writer::new(how);
+    // Another connection would keep this one from locking the whole file. In an application's file
+    // a connection that cannot write is too little to read.
+    let reader = reader.filter(|_| !how.exclusive && !found.guest);
+    let writer = Writer::new(how, found.guest);
     let mut conn = writer.connect(path)?;
-    retry::retry_while_busy(how.busy_timeout, || writer.enter_wal(&conn, path))
+    retry::retry_while_busy(how.busy_timeout, || writer.enter_mode(&conn, path, !has_content))
         .and_then(|()| writer::can_write(&conn))
         .map_err(|error| disk::diagnose(&conn, unopened_beside(path, error)))?;
-    if found != Content::Current {
-        retry::retry_while_busy(how.busy_timeout, || migrate::migrate(&mut conn, how.key.as_ref()))
-            .map_err(|error| disk::diagnose(&conn, error))?;
+    if content != Content::Current {
+        retry::retry_while_busy(how.busy_timeout, || {
+            migrate::migrate(&mut conn, how.key.as_ref(), how.guest)
+        })
+        .map_err(|error| disk::diagnose(&conn, error))?;
     }
     if how.exclusive {
         // SQLite takes the lock with the first access, and then keeps it.
@@ -96,7 +104,9 @@ fn to_write(path: &Path, how: &Settings, has_content: bool) -> Result<Opened> {
             tx.and_then(rusqlite::Transaction::commit).map_sqlite_err()
         })?;
     }
-    Ok(Opened { conn, reader, sees_changes: !how.exclusive })
+    let guest = retry::retry_while_busy(how.busy_timeout, || registry_row::is_guest(&conn))
+        .map_err(|error| disk::diagnose(&conn, error))?;
+    Ok(Opened { conn, reader, sees_changes: !how.exclusive, guest })
 }
 
 /// Returns an error that says so where SQLite could not open a file beside this one because too
@@ -116,14 +126,19 @@ fn is_too_many_files(error: &Error) -> bool {
 }
 
 /// Returns the content of the file, and the connection that read it, if it sees later changes.
-fn look(path: &Path, how: &Settings) -> Result<(Content, Option<Connection>)> {
-    match connect(path, Access::Read).and_then(|conn| Ok((content(&conn, path, how)?, Some(conn))))
-    {
+fn look(path: &Path, how: &Settings) -> Result<(Found, Option<Connection>)> {
+    let by = |access| {
+        connect(path, access).and_then(|conn| Ok((content(&conn, path, how)?, Some(conn))))
+    };
+    match by(Access::Read) {
+        // The application was killed, and any program that reads its file brings back the pages in
+        // the journal.
+        Err(error) if error.kind() == ErrorKind::Storage && how.guest => by(Access::Query),
         // A killed program left a rollback journal, or a `-shm` cannot be created. A connection
         // that ignores both reads the file without the content of the journal or the `-wal`.
         Err(error) if error.kind() == ErrorKind::Storage => {
             let (_, found) = look_without_wal(path, how, &error)?;
-            if found != Content::Nothing {
+            if found.content != Content::Nothing {
                 Ok((found, None))
             } else if journal_restores(path)? {
                 // A registry starts without any page, and never has such a journal afterwards.
@@ -144,7 +159,7 @@ fn look(path: &Path, how: &Settings) -> Result<(Content, Option<Connection>)> {
 }
 
 /// Reads the content of the file without its `-wal`, where SQLite could not read both.
-fn look_without_wal(path: &Path, how: &Settings, why: &Error) -> Result<(Connection, Content)> {
+fn look_without_wal(path: &Path, how: &Settings, why: &Error) -> Result<(Connection, Found)> {
     let file = connect(path, Access::Immutable)?;
     match content(&file, path, how) {
         Ok(found) => Ok((file, found)),
@@ -177,7 +192,7 @@ fn journal_restores(path: &Path) -> Result<bool> {
 }
 
 /// Returns the content of the file, and rejects a key that does not fit it.
-fn content(conn: &Connection, path: &Path, how: &Settings) -> Result<Content> {
+fn content(conn: &Connection, path: &Path, how: &Settings) -> Result<Found> {
     let inspected = inspect(conn, path, how);
     // A failure may have ended the transaction already. The first error tells more than that of the
     // ROLLBACK, and nothing was written.
@@ -190,19 +205,21 @@ fn content(conn: &Connection, path: &Path, how: &Settings) -> Result<Content> {
     inspected.map_err(|error| disk::diagnose(conn, error))
 }
 
-fn inspect(conn: &Connection, path: &Path, how: &Settings) -> Result<Content> {
+fn inspect(conn: &Connection, path: &Path, how: &Settings) -> Result<Found> {
     conn.execute_batch("BEGIN").map_sqlite_err()?;
-    let found = Content::read(conn).map_err(|cause| {
+    let found = Found::read(conn, how.guest).map_err(|cause| {
         if error::is(&cause, ErrorCode::NotADatabase) {
             not_a_registry(path)
         } else {
             sqlite_error(cause)
         }
     })?;
-    if matches!(found, Content::Current | Content::Older(_)) && ends_within_a_page(conn, path)? {
+    if matches!(found.content, Content::Current | Content::Older(_))
+        && ends_within_a_page(conn, path)?
+    {
         return Err(Error::corrupt("it ends in the middle of a page"));
     }
-    if found == Content::Current {
+    if found.content == Content::Current {
         SecretCodec::load(conn, how.key.as_ref())?;
     }
     Ok(found)
@@ -234,9 +251,9 @@ fn to_read(path: &Path, how: &Settings) -> Result<Opened> {
         found => found,
     };
     match followed {
-        Ok((found, conn)) => {
-            readable(found, path)?;
-            Ok(Opened { conn, reader: None, sees_changes: true })
+        Ok((Found { content, guest }, conn)) => {
+            readable(content, path)?;
+            Ok(Opened { conn, reader: None, sees_changes: true, guest })
         }
         Err(error) if error.kind() == ErrorKind::Storage => read_copy(path, how, error),
         Err(error) => Err(error),
@@ -247,7 +264,8 @@ fn to_read(path: &Path, how: &Settings) -> Result<Opened> {
 /// later change could be read half.
 fn read_copy(path: &Path, how: &Settings, why: Error) -> Result<Opened> {
     let (file, found) = look_without_wal(path, how, &why)?;
-    let found = found.admit()?;
+    let Found { content, guest } = found;
+    let content = content.admit()?;
     // Before the other checks: with the unread changes, a file that seems empty or older can be a
     // current one.
     for left in ["-wal", "-journal"] {
@@ -259,15 +277,15 @@ fn read_copy(path: &Path, how: &Settings, why: Error) -> Result<Opened> {
             return Err(Error::new(ErrorKind::Storage, what).with_source(why));
         }
     }
-    readable(found, path)?;
-    let conn = copy::into_memory(&file).map_err(|error| disk::diagnose(&file, error))?;
+    readable(content, path)?;
+    let conn = copy::into_memory(&file, None).map_err(|error| disk::diagnose(&file, error))?;
     conn.pragma_update(None, "query_only", true).map_sqlite_err()?;
-    Ok(Opened { conn, reader: None, sees_changes: false })
+    Ok(Opened { conn, reader: None, sees_changes: false, guest })
 }
 
 fn readable(found: Content, path: &Path) -> Result<()> {
     match found.admit()? {
-        Content::Nothing => Err(nothing_at(path)),
+        Content::Nothing | Content::Application => Err(nothing_at(path)),
         Content::Older(version) => Err(Error::new(
             ErrorKind::Incompatible,
             format!(

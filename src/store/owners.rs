@@ -84,6 +84,11 @@ impl Read<'_> {
 
     /// Returns the names of at most `limit` owners after a position, in the order of their bytes.
     pub(crate) fn owners(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>> {
+        // SQLite compares the bytes of the file's encoding, which an application chose.
+        let encoding = "SELECT count(*) FROM pragma_encoding WHERE encoding = 'UTF-8'";
+        if self.number(encoding)? == 0 {
+            return self.owners_sorted(after, limit);
+        }
         // No name is empty.
         let sql = "SELECT name FROM _webhook_registry_owner \
                    INDEXED BY sqlite_autoindex__webhook_registry_owner_1 \
@@ -96,6 +101,21 @@ impl Read<'_> {
         while let Some(row) = rows.next().map_sqlite_err()? {
             owners.push(decode_owner(row, 0)?.to_owned());
         }
+        Ok(owners)
+    }
+
+    /// Returns the same from a file of another encoding, by reading every name.
+    fn owners_sorted(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>> {
+        let sql = "SELECT name FROM _webhook_registry_owner WHERE id <> 0";
+        let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
+        let mut rows = statement.query([]).map_sqlite_err()?;
+        let mut owners = Vec::new();
+        while let Some(row) = rows.next().map_sqlite_err()? {
+            owners.push(decode_owner(row, 0)?.to_owned());
+        }
+        owners.retain(|owner| after.is_none_or(|after| owner.as_str() > after));
+        owners.sort_unstable();
+        owners.truncate(limit);
         Ok(owners)
     }
 

@@ -16,6 +16,7 @@ const MAX_IDLE: usize = 8;
 
 pub(super) struct ReaderPool {
     path: PathBuf,
+    access: Access,
     open: Mutex<Open>,
 }
 
@@ -26,9 +27,14 @@ struct Open {
 
 impl ReaderPool {
     /// Creates a pool for a file. `first` is a connection that is already open.
-    pub(super) fn new(path: &Path, file: Option<FileId>, first: Option<Connection>) -> ReaderPool {
+    pub(super) fn new(
+        path: &Path,
+        access: Access,
+        file: Option<FileId>,
+        first: Option<Connection>,
+    ) -> ReaderPool {
         let open = Open { file, idle: Vec::from_iter(first) };
-        ReaderPool { path: path.to_owned(), open: Mutex::new(open) }
+        ReaderPool { path: path.to_owned(), access, open: Mutex::new(open) }
     }
 
     /// Returns the identity of the file that the connections read.
@@ -49,7 +55,7 @@ impl ReaderPool {
         match idle {
             Some(conn) => Ok(conn),
             None => {
-                let conn = connect(&self.path, Access::Read)?;
+                let conn = connect(&self.path, self.access)?;
                 check_same_file(&self.path, file)?;
                 Ok(conn)
             }
@@ -89,7 +95,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file.db");
         Connection::open(&path).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
-        let readers = ReaderPool::new(&path, file_id(&path), None);
+        let readers = ReaderPool::new(&path, Access::Read, file_id(&path), None);
         (folder, readers)
     }
 

@@ -10,12 +10,19 @@ use crate::id::SubscriptionId;
 
 /// Returns the ciphertext that only the file's key opens, or None where secrets are not encrypted.
 pub(super) fn key_check(conn: &Connection) -> Result<Option<Vec<u8>>> {
-    conn.query_row("SELECT key_check FROM _webhook_registry_meta", [], |row| row.get(0))
-        .map_sqlite_err()
+    let sql = "SELECT key_check FROM _webhook_registry_meta";
+    let mut check = conn.prepare_cached(sql).map_sqlite_err()?;
+    check.query_row([], |row| row.get(0)).map_sqlite_err()
 }
 
 pub(super) fn set_key_check(conn: &Connection, check: Option<&[u8]>) -> Result<()> {
     execute(conn, "UPDATE _webhook_registry_meta SET key_check = ?1", [check])
+}
+
+/// Returns whether the file belongs to an application, in which the registry is a guest.
+pub(super) fn is_guest(conn: &Connection) -> Result<bool> {
+    conn.query_row("SELECT guest FROM _webhook_registry_meta", [], |row| row.get(0))
+        .map_sqlite_err()
 }
 
 /// Returns the random bytes that identify the file.

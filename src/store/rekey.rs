@@ -27,17 +27,18 @@ use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::connection::{connect, journal_mode};
+use super::connection::{connect, execute, journal_mode};
 use super::copy::{self, Part, cannot, quoted_path};
 use super::error::MapSqliteErr as _;
 use super::handle::{Shared, Store};
 use super::paths::{beside, check_same_file, rekey_copy};
 use super::pending_rekey::{DETERMINE_KEY, DONE, ENTER_WAL};
-use super::retry;
-use super::secret_codec::SecretCodec;
+use super::retry::{self, is_busy};
+use super::secret_codec::{SecretCodec, other_key};
 use super::settings::Access;
 use super::transaction::{Read, Write};
 use crate::error::{Error, ErrorKind, Result};
+use crate::progress::Tracker;
 use crate::scope::Scope;
 use crate::secret::EncryptionKey;
 
@@ -59,13 +60,16 @@ impl Store {
     /// The new state is in the `-wal` only, until it is complete. Up to that moment a failure is
     /// undone by removing the `-wal`, which needs no disk space. The next connection is opened
     /// before the file is locked, because opening one can fail too.
-    pub(crate) fn rekey(&self, key: Option<&EncryptionKey>) -> Result<()> {
+    pub(crate) fn rekey(&self, key: Option<&EncryptionKey>, progress: &Tracker) -> Result<()> {
         if self.read_only {
             return Err(Error::read_only());
         }
         let Some(path) = &self.path else {
             return Err(Error::new(ErrorKind::Storage, "there is no file"));
         };
+        if self.guest {
+            return self.rekey_guest(path, key, progress);
+        }
         // Rejected before anything is locked.
         rekey_copy(path)?;
         // In the order of handle.rs. No call of this store is under way now, and none begins.
@@ -81,7 +85,7 @@ impl Store {
         let changed = self
             .lock_file(&conn)
             .map_err(|error| Failed { error, new: None })
-            .and_then(|()| self.change(&mut conn, path, &codec, key));
+            .and_then(|()| self.change(&mut conn, path, &codec, key, progress));
         let failed = match changed {
             Ok(new) => {
                 *codec = new;
@@ -108,6 +112,50 @@ impl Store {
         failed.map_or_else(|| unless_other_key(held), Err)
     }
 
+    /// Changes the key of an application's file, in one transaction beside its other users. They
+    /// find the change at their next call, because each compares the key.
+    fn rekey_guest(
+        &self,
+        path: &Path,
+        key: Option<&EncryptionKey>,
+        progress: &Tracker,
+    ) -> Result<()> {
+        // In the order of handle.rs. No call of this store is under way now, and none begins.
+        let mut codec = self.codec.write().unwrap_or_else(PoisonError::into_inner);
+        let _probe = self.shared.as_ref().map(|shared| shared.data_version.stop());
+        let mut conn = self.lock()?;
+        if self.pending_rekey.blocks(true) {
+            self.reconnect(&mut conn, path)?;
+            self.determine_key(&conn, &mut codec, true, self.busy_timeout)?;
+        }
+        let tx = retry::retry_while_busy(self.busy_timeout, || {
+            Transaction::new_unchecked(&conn, TransactionBehavior::Immediate).map_sqlite_err()
+        })
+        .map_err(|error| self.explain_busy(error))?;
+        codec.check_current(&tx)?;
+        check_same_file(path, self.file)?;
+        let new = rewrite_secrets(&tx, &codec, key, progress)?;
+        progress.complete()?;
+        let committed = retry::retry_while_busy(self.busy_timeout, || execute(&tx, "COMMIT", []));
+        // This rolls back where the commit failed.
+        drop(tx);
+        match committed {
+            Ok(()) => *codec = new,
+            Err(error) if is_busy(&error) => return Err(self.explain_busy(error)),
+            Err(error) => {
+                // An I/O error can hide that the commit took place. The next call finds out.
+                *self.pending_rekey.other() = Some(new);
+                self.pending_rekey.set(DETERMINE_KEY);
+                return Err(error);
+            }
+        }
+        self.version.fetch_add(1, Ordering::SeqCst);
+        if let Some(checkpoints) = &self.checkpoints {
+            checkpoints.after_commit(&conn, path, self.file);
+        }
+        Ok(())
+    }
+
     /// Locks the file as soon as nobody else has it open.
     fn lock_file(&self, conn: &Connection) -> Result<()> {
         retry::retry_while_busy(self.busy_timeout, || {
@@ -130,14 +178,22 @@ impl Store {
         path: &Path,
         old: &SecretCodec,
         key: Option<&EncryptionKey>,
+        progress: &Tracker,
     ) -> Result<SecretCodec, Failed> {
         // SQLite must not copy anything into the file before the new state is complete.
         let mut new = None;
         let written = conn
             .pragma_update(None, "wal_autocheckpoint", 0)
             .map_sqlite_err()
-            .and_then(|()| rewrite_secrets(conn, old, key, &mut new))
-            .and_then(|()| rewrite_pages(conn, path));
+            .and_then(|()| {
+                let tx = Transaction::new_unchecked(conn, TransactionBehavior::Exclusive)
+                    .map_sqlite_err()?;
+                // Set before the commit, because an error can hide that the commit took place.
+                new = Some(rewrite_secrets(&tx, old, key, progress)?);
+                tx.commit().map_sqlite_err()
+            })
+            .and_then(|()| rewrite_pages(conn, path))
+            .and_then(|()| progress.complete());
         if let Err(error) = written {
             if self.undo(conn, path).is_ok() {
                 return Err(Failed { error, new: None });
@@ -246,10 +302,7 @@ impl Store {
             } else if other.as_ref().map_or(Ok(false), |other| other.fits(conn))? {
                 Ok(true)
             } else {
-                Err(Error::new(
-                    ErrorKind::Incompatible,
-                    "the file was given another key; open it anew",
-                ))
+                Err(other_key())
             }
         })?;
         match other.take() {
@@ -261,7 +314,7 @@ impl Store {
         let Some(path) = &self.path else {
             return Ok(());
         };
-        match retry::retry_while_busy(timeout, || self.writer.enter_wal(conn, path)) {
+        match retry::retry_while_busy(timeout, || self.writer.enter_mode(conn, path, false)) {
             Ok(()) => {
                 self.pending_rekey.set(DONE);
                 Ok(())
@@ -348,22 +401,22 @@ fn rewrite_pages(conn: &mut Connection, path: &Path) -> Result<()> {
     // As bytes, because a path need not be UTF-8.
     let name = ToSqlOutput::Borrowed(ValueRef::Text(part.path().as_os_str().as_encoded_bytes()));
     conn.execute("VACUUM INTO ?1", [name]).map_sqlite_err()?;
-    let from = connect(part.path(), Access::Read)?;
-    copy::copy(&from, conn)
+    copy::copy(&connect(part.path(), Access::Read)?, conn, None)
 }
 
-/// Encrypts every secret with the new key. `new` is set to the new codec before the commit, because
-/// an error can hide that the commit took place.
+/// Encrypts every secret with the new key, in the open transaction. Returns the codec of that key.
 fn rewrite_secrets(
-    conn: &Connection,
+    tx: &Connection,
     old: &SecretCodec,
     key: Option<&EncryptionKey>,
-    new: &mut Option<SecretCodec>,
-) -> Result<()> {
-    let tx = Transaction::new_unchecked(conn, TransactionBehavior::Exclusive).map_sqlite_err()?;
-    let codec = &*new.insert(SecretCodec::set_key(&tx, key)?);
-    let from = Read::new(&tx, old, &Scope::Every);
-    let to = Write::new(&tx, codec, &Scope::Every);
+    progress: &Tracker,
+) -> Result<SecretCodec> {
+    let codec = SecretCodec::set_key(tx, key)?;
+    let from = Read::new(tx, old, &Scope::Every);
+    let to = Write::new(tx, &codec, &Scope::Every);
+    if progress.is_active() {
+        progress.begin(from.len()?.saturating_add(1));
+    }
     let mut after = None;
     loop {
         let batch = from.ids_after(after, BATCH)?;
@@ -372,10 +425,12 @@ fn rewrite_secrets(
         };
         for (seq, id) in batch {
             to.set_secrets(seq, id, &from.secrets(seq, id)?)?;
+            progress.advance();
         }
         after = Some(last);
     }
-    tx.commit().map_sqlite_err()
+    drop(to);
+    Ok(codec)
 }
 
 #[cfg(test)]

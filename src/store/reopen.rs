@@ -64,7 +64,8 @@ impl Store {
                 if cause.kind() == ErrorKind::NotFound { ErrorKind::Storage } else { cause.kind() };
             Error::new(kind, what).with_source(cause)
         };
-        let Opened { conn, reader: _, sees_changes } = open::file(path, how).map_err(gone)?;
+        let Opened { conn, reader: _, sees_changes, guest: _ } =
+            open::file(path, how).map_err(gone)?;
         if !sees_changes {
             let what =
                 "nothing can be written beside it, so that later changes of it would not be seen";

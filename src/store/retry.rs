@@ -13,7 +13,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 const FIRST_PAUSE: Duration = Duration::from_micros(50);
 const MAX_PAUSE: Duration = Duration::from_millis(3);
@@ -24,17 +24,24 @@ const MAX_PAUSE_AFTER_LONG_WAIT: Duration = Duration::from_micros(200);
 
 /// Repeats a call while it returns `Busy`, until the timeout. A call that fails must leave nothing
 /// behind.
-pub(super) fn retry_while_busy<T>(
+pub(super) fn retry_while_busy<T>(timeout: Duration, call: impl FnMut() -> Result<T>) -> Result<T> {
+    retry_while(timeout, is_busy, call)
+}
+
+/// Repeats a call while it returns such an error, until the timeout.
+pub(super) fn retry_while<T>(
     timeout: Duration,
+    is_transient: impl Fn(&Error) -> bool,
     mut call: impl FnMut() -> Result<T>,
 ) -> Result<T> {
+    let is_transient = |result: &Result<T>| result.as_ref().is_err_and(&is_transient);
     let mut result = call();
-    if !is_busy(&result) {
+    if !is_transient(&result) {
         return result;
     }
     let since = Instant::now();
     let mut pause = FIRST_PAUSE;
-    while is_busy(&result) {
+    while is_transient(&result) {
         let Some(left) = timeout.checked_sub(since.elapsed()).filter(|left| !left.is_zero()) else {
             break;
         };
@@ -51,8 +58,8 @@ fn next_pause(pause: Duration, waited: Duration) -> Duration {
     pause.saturating_mul(2).min(most)
 }
 
-fn is_busy<T>(result: &Result<T>) -> bool {
-    result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Busy)
+pub(super) fn is_busy(error: &Error) -> bool {
+    error.kind() == ErrorKind::Busy
 }
 
 /// Returns a random number from ½ to 1.

@@ -13,7 +13,9 @@ CREATE TABLE _webhook_registry_meta (
     keep_changes   INTEGER NOT NULL DEFAULT 10000 CHECK (keep_changes >= 0),
     -- The newest sequence while no change is kept. Otherwise the greatest sequence counts.
     last_change    INTEGER NOT NULL DEFAULT 0,
-    catalog_change INTEGER NOT NULL DEFAULT 0   -- the sequence of the newest change of the catalog
+    catalog_change INTEGER NOT NULL DEFAULT 0,  -- the sequence of the newest change of the catalog
+    -- A random number. The triggers of marks.sql change it with each change that dispatch can see.
+    mark           INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 INSERT INTO _webhook_registry_meta (one, schema_version, guest, file_id)
 VALUES (1, 1, 0, randomblob(16));
@@ -185,9 +187,8 @@ SELECT s.id AS id, s.name AS name, s.url AS url, s.enabled AS enabled,
                  ORDER BY r.position)) AS events,
        s.description AS description, coalesce(s.metadata, '{}') AS metadata,
        s.created_at AS created_at, s.updated_at AS updated_at, s.revision AS revision,
-       (SELECT o.name FROM _webhook_registry_owner o WHERE o.id = s.owner) AS owner,
-       s.disabled_reason AS disabled_reason, s.disabled_at AS disabled_at
-  FROM _webhook_registry_subscription s;
+       o.name AS owner, s.disabled_reason AS disabled_reason, s.disabled_at AS disabled_at
+  FROM _webhook_registry_subscription s JOIN _webhook_registry_owner o ON o.id = s.owner;
 
 CREATE VIEW webhook_registry_event_types AS
 SELECT name, description, json_schema FROM _webhook_registry_event_type;
@@ -210,3 +211,18 @@ SELECT DISTINCT o.name AS owner, t.name AS event_type, s.id AS id, s.name AS nam
   JOIN _webhook_registry_owner o ON o.id = r.owner AND o.id <> 0
   JOIN _webhook_registry_subscription s
     ON s.seq = r.subscription AND s.owner = r.owner AND s.enabled = 1;
+
+-- Every subscription with a pattern that matches an event type, also a disabled one, once for each
+-- such pattern.
+CREATE VIEW webhook_registry_routes AS
+SELECT t.name AS event_type, s.id AS id, o.name AS owner, s.name AS name, s.enabled AS enabled,
+       p.text AS pattern
+  FROM _webhook_registry_event_type t
+  JOIN _webhook_registry_expansion x ON x.event_type = t.id
+  JOIN _webhook_registry_pattern p ON p.id = x.pattern
+  JOIN _webhook_registry_subscription_pattern r ON r.pattern = p.id
+  JOIN _webhook_registry_owner o ON o.id = r.owner
+  JOIN _webhook_registry_subscription s ON s.seq = r.subscription AND s.owner = r.owner;
+
+CREATE VIEW webhook_registry_changes AS
+SELECT sequence, at, kind, subject, owner, fields FROM _webhook_registry_change;

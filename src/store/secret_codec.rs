@@ -22,6 +22,8 @@ const KEY_CHECK: &[u8] = b"key check";
 pub(super) struct SecretCodec {
     /// None where secrets are stored as text.
     cipher: Option<Cipher>,
+    /// The key check of the file when the key was compared with it.
+    check: Option<Vec<u8>>,
 }
 
 /// The associated data of an encrypted secret. In another row, or with another time, it does not
@@ -83,7 +85,7 @@ impl SecretCodec {
         let check = registry_row::key_check(conn)?;
         let refuse = |why: &'static str| Err(Error::new(ErrorKind::Incompatible, why));
         match (key, check) {
-            (None, None) => Ok(SecretCodec { cipher: None }),
+            (None, None) => Ok(SecretCodec { cipher: None, check: None }),
             (None, Some(_)) => refuse("the file is encrypted, and no key was given"),
             (Some(_), None) => refuse(
                 "a key was given, but the file is not encrypted; open it without one, then \
@@ -94,14 +96,21 @@ impl SecretCodec {
                 if cipher.is_none() {
                     refuse("the file is encrypted with another key")
                 } else {
-                    Ok(SecretCodec { cipher })
+                    Ok(SecretCodec { cipher, check: Some(check) })
                 }
             }
         }
     }
 
+    /// Rejects a file whose key has changed since it was compared with this one.
+    pub(super) fn check_current(&self, conn: &Connection) -> Result<()> {
+        if registry_row::key_check(conn)? == self.check || self.fits(conn)? {
+            return Ok(());
+        }
+        Err(other_key())
+    }
+
     /// Returns whether the codec fits the open file.
-    #[cfg(feature = "encryption")]
     pub(super) fn fits(&self, conn: &Connection) -> Result<bool> {
         let check = registry_row::key_check(conn)?;
         Ok(match (&self.cipher, check) {
@@ -116,7 +125,7 @@ impl SecretCodec {
         let cipher = key.map(|key| Ok(Cipher::new(key, binding_id(conn)?))).transpose()?;
         let check = cipher.as_ref().map(|cipher| cipher.seal(KEY_CHECK, b"")).transpose()?;
         registry_row::set_key_check(conn, check.as_deref())?;
-        Ok(SecretCodec { cipher })
+        Ok(SecretCodec { cipher, check })
     }
 
     /// Returns the stored form of a secret.
@@ -155,6 +164,11 @@ impl SecretCodec {
             ))
         })
     }
+}
+
+/// The file has another key than the one that it was opened with.
+pub(super) fn other_key() -> Error {
+    Error::new(ErrorKind::Incompatible, "the file was given another key; open it anew")
 }
 
 /// Returns the part of the file's identity that secrets are bound to. A copy has it from its

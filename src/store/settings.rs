@@ -24,6 +24,8 @@ pub enum Durability {
 pub(super) enum Access {
     Write,
     Read,
+    /// Reads only, but can bring back what a killed writer has left half-written.
+    Query,
     /// Reads without locks, `-wal` and `-shm`. SQLite then does not notice what others write.
     Immutable,
 }
@@ -33,6 +35,8 @@ pub(super) enum Access {
 pub(crate) struct Settings {
     pub(crate) read_only: bool,
     pub(crate) create: bool,
+    /// True if the file may be an application's.
+    pub(crate) guest: bool,
     pub(crate) exclusive: bool,
     pub(crate) durability: Durability,
     pub(crate) busy_timeout: Duration,

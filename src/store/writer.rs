@@ -19,6 +19,8 @@ use crate::error::{Error, ErrorKind, Result};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Writer {
     pub(super) exclusive: bool,
+    /// True if the file belongs to an application, so that its settings are not changed.
+    pub(super) guest: bool,
     durability: Durability,
     pub(super) checkpoints: Checkpoints,
 }
@@ -35,7 +37,7 @@ pub(super) enum Checkpoints {
 }
 
 impl Writer {
-    pub(super) fn new(settings: &Settings) -> Writer {
+    pub(super) fn new(settings: &Settings, guest: bool) -> Writer {
         let &Settings { exclusive, durability, auto_checkpoint, .. } = settings;
         let checkpoints = if !auto_checkpoint {
             Checkpoints::External
@@ -44,7 +46,7 @@ impl Writer {
         } else {
             Checkpoints::Automatic
         };
-        Writer { exclusive, durability, checkpoints }
+        Writer { exclusive, guest, durability, checkpoints }
     }
 
     /// Opens a connection that has read nothing yet. So it holds no lock, and does not hinder a
@@ -73,6 +75,11 @@ impl Writer {
             conn.query_row(&limit, [], |_| Ok(())).map_sqlite_err()?;
         }
         self.set_automatic_checkpoints(&conn)?;
+        if self.guest {
+            // With a rollback journal SQLite would need the lock of the whole file to write pages
+            // before the commit. That fails where anybody reads, and cannot be tried again alone.
+            conn.execute_batch("PRAGMA cache_spill = OFF").map_sqlite_err()?;
+        }
         Ok(conn)
     }
 
@@ -82,21 +89,22 @@ impl Writer {
         conn.pragma_update(None, "wal_autocheckpoint", pages).map_sqlite_err()
     }
 
-    /// Brings the file into WAL mode, and sets the options for which SQLite reads the file.
-    pub(super) fn enter_wal(self, conn: &Connection, path: &Path) -> Result<()> {
-        let mode = journal_mode(conn, "WAL")?;
-        if mode != "wal" {
-            let why = format!(
-                "{} lies where SQLite's WAL mode does not work (it answers {mode:?})",
-                path.display()
-            );
-            return Err(Error::new(ErrorKind::Storage, why));
+    /// Brings a registry's own file, and a new one, into WAL mode. Sets the options for which
+    /// SQLite reads the file.
+    pub(super) fn enter_mode(self, conn: &Connection, path: &Path, is_new: bool) -> Result<()> {
+        // An application can have made the file in the meantime.
+        let has_pages = || conn.query_row("PRAGMA page_count", [], |row| row.get::<_, i64>(0));
+        if !self.guest || is_new && has_pages().map_sqlite_err()? == 0 {
+            enter_wal(conn, path)?;
         }
         let synchronous = match self.durability {
             Durability::Full => "FULL",
             Durability::Relaxed => "NORMAL",
         };
         conn.pragma_update(None, "synchronous", synchronous).map_sqlite_err()?;
+        if self.guest {
+            return Ok(());
+        }
         // A change of key that was killed can have left this copy, with secrets as text. None is
         // under way, because it would have the file locked.
         for left in rekey_copies(path).into_iter().flatten() {
@@ -104,6 +112,18 @@ impl Writer {
         }
         Ok(())
     }
+}
+
+fn enter_wal(conn: &Connection, path: &Path) -> Result<()> {
+    let mode = journal_mode(conn, "WAL")?;
+    if mode == "wal" {
+        return Ok(());
+    }
+    let why = format!(
+        "{} lies where SQLite's WAL mode does not work (it answers {mode:?})",
+        path.display()
+    );
+    Err(Error::new(ErrorKind::Storage, why))
 }
 
 /// Rejects a connection that could never write. SQLite returns that error before it tries the lock,

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use webhook_registry::{Error, ErrorKind, ListQuery, Registry, SubscriptionUpdate};
 
-use crate::support::{Random, learn, new, size};
+use crate::support::{FILES, Random, learn, new, options_for, prepare, size};
 
 /// Returns every answer of the registry as text.
 fn answers(registry: &Registry) -> Vec<Result<String, Error>> {
@@ -60,6 +60,7 @@ fn fill(registry: &Registry) {
 
 /// A small file, its `-wal` if requested, and the right answers.
 struct SoundFile {
+    name: &'static str,
     file: Vec<u8>,
     wal: Vec<u8>,
     expected: Vec<Result<String, ErrorKind>>,
@@ -72,15 +73,16 @@ fn kinds(answers: Vec<Result<String, Error>>) -> Vec<Result<String, ErrorKind>> 
 }
 
 impl SoundFile {
-    fn make() -> SoundFile {
+    fn make(name: &'static str) -> SoundFile {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("registry.db");
-        let registry = Registry::open(&path).unwrap();
+        let path = folder.path().join(name);
+        prepare(&path);
+        let registry = options_for(&path).open(&path).unwrap();
         fill(&registry);
         let earlier = kinds(answers(&registry));
         drop(registry);
         let before = fs::read(&path).unwrap();
-        let registry = Registry::open(&path).unwrap();
+        let registry = options_for(&path).open(&path).unwrap();
         let id = registry.get_by_name("s0").unwrap().unwrap().id();
         registry
             .update(id, SubscriptionUpdate::new().events(["channel.*"]).metadata("k", "9"))
@@ -88,9 +90,10 @@ impl SoundFile {
         let expected = kinds(answers(&registry));
         // Copied while it is open, so that the -wal has content. This process opens no file after
         // that.
-        let wal = copy_by_another_process(&wal_path(&path));
+        let wal = wal_path(&path);
+        let wal = if wal.exists() { copy_by_another_process(&wal) } else { Vec::new() };
         drop(registry);
-        SoundFile { file: before, wal, expected, earlier }
+        SoundFile { name, file: before, wal, expected, earlier }
     }
 }
 
@@ -126,16 +129,23 @@ struct Tally {
 /// Opens a damaged file, calls every read call and one write, and checks each answer.
 ///
 /// `allowed` are the right answers. If it is empty, answers may contain other text.
-fn assert_answers(file: &[u8], wal: &[u8], allowed: &[&Answers], what: &str, tally: &mut Tally) {
+fn assert_answers(
+    name: &str,
+    file: &[u8],
+    wal: &[u8],
+    allowed: &[&Answers],
+    what: &str,
+    tally: &mut Tally,
+) {
     let folder = scratch();
-    let path = folder.path().join("registry.db");
+    let path = folder.path().join(name);
     fs::write(&path, file).unwrap();
     if !wal.is_empty() {
         fs::write(wal_path(&path), wal).unwrap();
     }
     let began = Instant::now();
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        let registry = match Registry::open(&path) {
+        let registry = match options_for(&path).open(&path) {
             Ok(registry) => registry,
             Err(error) => {
                 let told = matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Incompatible);
@@ -195,131 +205,185 @@ const PAGE: usize = 4_096;
 
 #[test]
 fn a_missing_page_is_reported_as_corrupt() {
-    let (sound, mut random, mut tally) = (SoundFile::make(), Random::new(), Tally::default());
-    let pages = sound.file.len() / PAGE;
-    assert!(pages > 15, "{pages}");
-    for page in 0..pages {
-        let mut file = sound.file.clone();
-        file[page * PAGE..(page + 1) * PAGE].fill(0);
-        assert_answers(&file, &[], &[&sound.earlier], &format!("page {page} zeroed"), &mut tally);
-        for _ in 0..size(2, 60) {
-            file[page * PAGE..(page + 1) * PAGE].fill_with(|| random.next() as u8);
+    for name in FILES {
+        let (sound, mut random, mut tally) =
+            (SoundFile::make(name), Random::new(), Tally::default());
+        let pages = sound.file.len() / PAGE;
+        assert!(pages > 15, "{pages}");
+        for page in 0..pages {
+            let mut file = sound.file.clone();
+            file[page * PAGE..(page + 1) * PAGE].fill(0);
             assert_answers(
+                sound.name,
                 &file,
                 &[],
                 &[&sound.earlier],
-                &format!("page {page} overwritten"),
+                &format!("page {page} zeroed"),
+                &mut tally,
+            );
+            for _ in 0..size(2, 60) {
+                file[page * PAGE..(page + 1) * PAGE].fill_with(|| random.next() as u8);
+                assert_answers(
+                    sound.name,
+                    &file,
+                    &[],
+                    &[&sound.earlier],
+                    &format!("page {page} overwritten"),
+                    &mut tally,
+                );
+            }
+            let other = random.below(pages);
+            file[page * PAGE..(page + 1) * PAGE]
+                .copy_from_slice(&sound.file[other * PAGE..(other + 1) * PAGE]);
+            // Another page in its place can be valid, such as an older root of the same table.
+            assert_answers(
+                sound.name,
+                &file,
+                &[],
+                &[],
+                &format!("page {other} instead of {page}"),
                 &mut tally,
             );
         }
-        let other = random.below(pages);
-        file[page * PAGE..(page + 1) * PAGE]
-            .copy_from_slice(&sound.file[other * PAGE..(other + 1) * PAGE]);
-        // Another page in its place can be valid, such as an older root of the same table.
-        assert_answers(&file, &[], &[], &format!("page {other} instead of {page}"), &mut tally);
+        println!("{tally:?}");
+        assert!(tally.errors_at_open > 0 && tally.errors_of_calls > pages / 2, "{tally:?}");
     }
-    println!("{tally:?}");
-    assert!(tally.errors_at_open > 0 && tally.errors_of_calls > pages / 2, "{tally:?}");
 }
 
 #[test]
 fn a_truncated_file_is_reported_as_corrupt() {
-    let (sound, mut tally) = (SoundFile::make(), Tally::default());
-    for length in (PAGE..sound.file.len()).step_by(PAGE) {
-        assert_answers(
-            &sound.file[..length],
-            &[],
-            &[&sound.earlier],
-            &format!("cut at {length}"),
-            &mut tally,
-        );
-        let within = length + PAGE / 2;
-        assert_answers(
-            &sound.file[..within],
-            &[],
-            &[&sound.earlier],
-            &format!("cut at {within}"),
-            &mut tally,
-        );
+    for name in FILES {
+        let (sound, mut tally) = (SoundFile::make(name), Tally::default());
+        for length in (PAGE..sound.file.len()).step_by(PAGE) {
+            assert_answers(
+                sound.name,
+                &sound.file[..length],
+                &[],
+                &[&sound.earlier],
+                &format!("cut at {length}"),
+                &mut tally,
+            );
+            let within = length + PAGE / 2;
+            assert_answers(
+                sound.name,
+                &sound.file[..within],
+                &[],
+                &[&sound.earlier],
+                &format!("cut at {within}"),
+                &mut tally,
+            );
+        }
+        for length in [1, 2, 15, 16, 99, 100, 101, 512, 4_095] {
+            assert_answers(
+                sound.name,
+                &sound.file[..length],
+                &[],
+                &[&sound.earlier],
+                &format!("cut at {length}"),
+                &mut tally,
+            );
+        }
+        println!("{tally:?}");
+        assert_eq!(tally.right, 0, "the last page is in use");
     }
-    for length in [1, 2, 15, 16, 99, 100, 101, 512, 4_095] {
-        assert_answers(
-            &sound.file[..length],
-            &[],
-            &[&sound.earlier],
-            &format!("cut at {length}"),
-            &mut tally,
-        );
-    }
-    println!("{tally:?}");
-    assert_eq!(tally.right, 0, "the last page is in use");
 }
 
 #[test]
 fn damaged_bytes_cause_no_panic_and_no_hang() {
-    let (sound, mut random, mut tally) = (SoundFile::make(), Random::new(), Tally::default());
-    let pages = sound.file.len() / PAGE;
-    for page in 0..pages {
-        for _ in 0..size(8, 400) {
-            let mut file = sound.file.clone();
-            let what = damage_page(&mut file[page * PAGE..(page + 1) * PAGE], &mut random);
-            assert_answers(&file, &[], &[], &format!("page {page}: {what}"), &mut tally);
+    for name in FILES {
+        let (sound, mut random, mut tally) =
+            (SoundFile::make(name), Random::new(), Tally::default());
+        let pages = sound.file.len() / PAGE;
+        for page in 0..pages {
+            for _ in 0..size(8, 400) {
+                let mut file = sound.file.clone();
+                let what = damage_page(&mut file[page * PAGE..(page + 1) * PAGE], &mut random);
+                assert_answers(
+                    sound.name,
+                    &file,
+                    &[],
+                    &[],
+                    &format!("page {page}: {what}"),
+                    &mut tally,
+                );
+            }
         }
+        println!("{tally:?}");
+        assert!(tally.right > 0 && tally.errors_of_calls > 0, "{tally:?}");
     }
-    println!("{tally:?}");
-    assert!(tally.right > 0 && tally.errors_of_calls > 0, "{tally:?}");
 }
 
 #[test]
 fn every_damaged_header_byte_is_reported_or_harmless() {
-    let (sound, mut random, mut tally) = (SoundFile::make(), Random::new(), Tally::default());
-    for at in 0..100 {
-        for _ in 0..size(2, 255) {
-            let mut file = sound.file.clone();
-            file[at] ^= 1 + random.below(255) as u8;
-            assert_answers(
-                &file,
-                &[],
-                &[&sound.earlier],
-                &format!("byte {at} is {}", file[at]),
-                &mut tally,
-            );
+    for name in FILES {
+        let (sound, mut random, mut tally) =
+            (SoundFile::make(name), Random::new(), Tally::default());
+        for at in 0..100 {
+            for _ in 0..size(2, 255) {
+                let mut file = sound.file.clone();
+                file[at] ^= 1 + random.below(255) as u8;
+                assert_answers(
+                    sound.name,
+                    &file,
+                    &[],
+                    &[&sound.earlier],
+                    &format!("byte {at} is {}", file[at]),
+                    &mut tally,
+                );
+            }
         }
+        println!("{tally:?}");
     }
-    println!("{tally:?}");
 }
 
 #[test]
 fn a_damaged_wal_is_read_up_to_the_last_intact_commit() {
-    let (sound, mut random, mut tally) = (SoundFile::make(), Random::new(), Tally::default());
-    let allowed: [&Answers; 2] = [&sound.expected, &sound.earlier];
-    assert_answers(&sound.file, &sound.wal, &allowed[..1], "nothing", &mut tally);
-    for _ in 0..size(60, 5_000) {
-        let mut wal = sound.wal.clone();
-        let from = random.below(wal.len());
-        let to = wal.len().min(from + [1, 8, 24, 512, 4_120][random.below(5)]);
-        let what = match random.below(3) {
-            0 => {
-                wal[from..to].fill(0);
-                "zeroed"
-            }
-            1 => {
-                wal[from] ^= 1 << random.below(8);
-                "a bit flipped"
-            }
-            _ => {
-                wal.truncate(from);
-                "cut"
-            }
-        };
-        assert_answers(&sound.file, &wal, &allowed, &format!("-wal at {from}: {what}"), &mut tally);
+    for name in FILES.into_iter().take(2) {
+        let (sound, mut random, mut tally) =
+            (SoundFile::make(name), Random::new(), Tally::default());
+        let allowed: [&Answers; 2] = [&sound.expected, &sound.earlier];
+        assert_answers(sound.name, &sound.file, &sound.wal, &allowed[..1], "nothing", &mut tally);
+        for _ in 0..size(60, 5_000) {
+            let mut wal = sound.wal.clone();
+            let from = random.below(wal.len());
+            let to = wal.len().min(from + [1, 8, 24, 512, 4_120][random.below(5)]);
+            let what = match random.below(3) {
+                0 => {
+                    wal[from..to].fill(0);
+                    "zeroed"
+                }
+                1 => {
+                    wal[from] ^= 1 << random.below(8);
+                    "a bit flipped"
+                }
+                _ => {
+                    wal.truncate(from);
+                    "cut"
+                }
+            };
+            assert_answers(
+                sound.name,
+                &sound.file,
+                &wal,
+                &allowed,
+                &format!("-wal at {from}: {what}"),
+                &mut tally,
+            );
+        }
+        for at in 0..32 {
+            let mut wal = sound.wal.clone();
+            wal[at] ^= 0xFF;
+            assert_answers(
+                sound.name,
+                &sound.file,
+                &wal,
+                &allowed,
+                &format!("-wal header at {at}"),
+                &mut tally,
+            );
+        }
+        println!("{tally:?}");
     }
-    for at in 0..32 {
-        let mut wal = sound.wal.clone();
-        wal[at] ^= 0xFF;
-        assert_answers(&sound.file, &wal, &allowed, &format!("-wal header at {at}"), &mut tally);
-    }
-    println!("{tally:?}");
 }
 
 /// Damages a page of SQLite at a random place, and returns how.

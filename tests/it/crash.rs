@@ -9,11 +9,11 @@ use std::time::Duration;
 
 #[cfg(unix)]
 use tempfile::TempDir;
-use webhook_registry::{Durability, Registry};
+use webhook_registry::Durability;
 
 use crate::support::child::{self, Peer};
 use crate::support::history;
-use crate::support::{Random, size};
+use crate::support::{FILES, Random, options_for, prepare, size};
 
 /// Takes the steps of the history from `arguments[0]` on, and reports each with the length of the
 /// `-wal`.
@@ -22,7 +22,7 @@ fn child_takes_steps() {
     let Some((path, arguments)) = child::role() else {
         return;
     };
-    let registry = Registry::options()
+    let registry = options_for(&path)
         .durability(if arguments[1] == "full" { Durability::Full } else { Durability::Relaxed })
         .open(&path)
         .unwrap();
@@ -31,7 +31,7 @@ fn child_takes_steps() {
     for step in arguments[0].parse().unwrap().. {
         history::take(&registry, step).unwrap();
         // The file is not opened: closing a second descriptor would release the locks of SQLite.
-        child::tell(fs::metadata(beside(&path, "-wal")).unwrap().len());
+        child::tell(fs::metadata(beside(&path, "-wal")).map_or(0, |wal| wal.len()));
     }
 }
 
@@ -57,10 +57,14 @@ fn acknowledged_changes_survive_a_kill() {
     let (mut folder, mut steps, mut killed, mut in_flight) =
         (tempfile::tempdir().unwrap(), 0, 0, 0);
     for round in 0..size(15, 300) {
-        if round % 10 == 0 {
-            (folder, steps) = (tempfile::tempdir().unwrap(), 0);
+        if round % 15 == 0 {
+            folder = tempfile::tempdir().unwrap();
         }
-        let path = folder.path().join("registry.db");
+        let path = folder.path().join(FILES[round / 5 % FILES.len()]);
+        if round % 5 == 0 {
+            steps = 0;
+            prepare(&path);
+        }
         let mut peer = writer(&path, steps, if round % 3 == 2 { "relaxed" } else { "full" });
         let before = steps;
         for _ in 0..1 + random.below(60) {
@@ -72,7 +76,7 @@ fn acknowledged_changes_survive_a_kill() {
         steps += std::iter::from_fn(|| peer.hear()).count();
         assert!(steps > before, "the child had not written");
         killed += 1;
-        let registry = Registry::open(&path).unwrap();
+        let registry = options_for(&path).open(&path).unwrap();
         let found = history::state(&registry).unwrap();
         if found != history::after(steps) {
             steps += 1;
@@ -94,6 +98,7 @@ fn scratch() -> TempDir {
 /// The files at one moment, and the length of the `-wal` at each earlier acknowledgement.
 #[cfg(unix)]
 struct Moment {
+    name: &'static str,
     file: Vec<u8>,
     wal: Vec<u8>,
     acknowledged: Vec<usize>,
@@ -101,9 +106,10 @@ struct Moment {
 
 #[cfg(unix)]
 impl Moment {
-    fn from_writer(steps: usize) -> Moment {
+    fn from_writer(name: &'static str, steps: usize) -> Moment {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("registry.db");
+        let path = folder.path().join(name);
+        prepare(&path);
         let mut peer = writer(&path, 0, "full");
         let heard = (0..steps).map(|_| peer.hear().unwrap()).collect::<Vec<_>>();
         // The child is stopped while both files are copied.
@@ -113,16 +119,16 @@ impl Moment {
         peer.kill();
         let heard = heard.into_iter().chain(std::iter::from_fn(|| peer.hear()));
         let acknowledged = heard.map(|length| length.parse().unwrap()).collect();
-        Moment { file, wal, acknowledged }
+        Moment { name, file, wal, acknowledged }
     }
 
     /// Returns the state of the registry with this `-wal`.
     fn state_with(&self, wal: &[u8]) -> history::State {
         let folder = scratch();
-        let path = folder.path().join("registry.db");
+        let path = folder.path().join(self.name);
         fs::write(&path, &self.file).unwrap();
         fs::write(beside(&path, "-wal"), wal).unwrap();
-        let registry = Registry::open(&path).unwrap();
+        let registry = options_for(&path).open(&path).unwrap();
         // If the cut is before the first commit, the file lacks the beginning of the history.
         if registry.event_type("agent.v1").unwrap().is_none() {
             return history::State::new();
@@ -168,8 +174,14 @@ impl Moment {
 #[cfg(unix)]
 #[test]
 fn after_a_power_loss_the_registry_is_a_prefix_of_the_history_with_all_acknowledged_changes() {
+    for name in &FILES[..2] {
+        cut(&Moment::from_writer(name, 40));
+    }
+}
+
+#[cfg(unix)]
+fn cut(moment: &Moment) {
     let mut random = Random::new();
-    let moment = Moment::from_writer(40);
     let ends = &moment.acknowledged;
     assert!(
         ends.windows(2).all(|pair| pair[0] < pair[1]),
@@ -196,8 +208,8 @@ fn after_a_power_loss_the_registry_is_a_prefix_of_the_history_with_all_acknowled
 #[test]
 fn a_power_loss_during_a_checkpoint_loses_no_acknowledged_change() {
     let mut random = Random::new();
-    for _ in 0..size(2, 40) {
-        let moment = Moment::from_writer(180 + random.below(200));
+    for round in 0..size(2, 40) {
+        let moment = Moment::from_writer(FILES[round % 2], 180 + random.below(200));
         let steps = moment.acknowledged.len();
         assert!(moment.file.len() > 8_192, "no checkpoint was made");
         let found = moment.state_with(&moment.wal);
@@ -210,10 +222,12 @@ fn a_power_loss_during_a_checkpoint_loses_no_acknowledged_change() {
 
 #[test]
 fn child_creates_files() {
-    let Some((folder, _)) = child::role() else { return };
+    let Some((folder, arguments)) = child::role() else { return };
     child::tell("ready");
     for number in 0.. {
-        let registry = Registry::open(folder.join(format!("{number}.db"))).unwrap();
+        let path = folder.join(arguments[0].replace(".db", &format!("-{number}.db")));
+        prepare(&path);
+        let registry = options_for(&path).open(&path).unwrap();
         child::tell(number);
         history::begin(&registry);
     }
@@ -225,20 +239,21 @@ fn a_file_whose_creation_was_killed_opens_complete_or_empty() {
     let (mut unfinished, mut empty, mut rounds) = (0, 0, 0);
     // 15 random kills may all miss the middle of a creation; hundreds do not.
     while rounds < size(15, 300) || (unfinished == 0 && rounds < 500) {
+        let name = FILES[rounds % FILES.len()];
         rounds += 1;
         let folder = tempfile::tempdir().unwrap();
         let mut peer =
-            Peer::spawn(&mut child::command("crash::child_creates_files", folder.path(), &[]));
+            Peer::spawn(&mut child::command("crash::child_creates_files", folder.path(), &[name]));
         peer.expect("ready");
         thread::sleep(Duration::from_micros(random.next() % 20_000));
         peer.kill();
         let made = std::iter::from_fn(|| peer.hear()).count();
         for number in 0..=made {
-            let path = folder.path().join(format!("{number}.db"));
+            let path = folder.path().join(name.replace(".db", &format!("-{number}.db")));
             let length = fs::metadata(&path).map(|found| found.len());
             unfinished += usize::from(number == made && length.is_ok());
             empty += usize::from(length.is_ok_and(|length| length == 0));
-            let registry = Registry::open(&path).unwrap();
+            let registry = options_for(&path).open(&path).unwrap();
             assert!(registry.is_empty().unwrap());
             history::begin(&registry);
             history::take(&registry, 0).unwrap();

@@ -1,6 +1,7 @@
 //! Tests that an error message contains what is needed to fix the problem: separate and counted
 //! problems, and a cause that `source()` returns.
 
+use std::error::Error as _;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -63,8 +64,9 @@ fn a_lock_timeout_is_reported_as_busy() {
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let error = registry.register_event_type("agent.v1").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Busy);
-    let what = "another process kept the file locked past the busy timeout: ";
-    assert!(error.to_string().starts_with(what), "{error}");
+    let what = "another process kept the file locked past the busy timeout";
+    assert_eq!(error.to_string(), what);
+    assert_eq!(error.source().unwrap().to_string(), "database is locked");
 }
 
 /// Returns the problem document of an error, and asserts its kind.

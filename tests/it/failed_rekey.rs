@@ -4,7 +4,6 @@
 
 use std::io::Write as _;
 use std::path::Path;
-use std::process::Command;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use webhook_registry::{ErrorKind, Registry, SubscriptionUpdate};
@@ -12,7 +11,7 @@ use webhook_registry::{ErrorKind, Registry, SubscriptionUpdate};
 use crate::disk_full::{Mounted, limit_file_size};
 use crate::rekey::{KEY, options, secret};
 use crate::support::child::{self, Peer};
-use crate::support::{learn, new, size};
+use crate::support::{faults, learn, new, size};
 
 const OTHER: [u8; 32] = [8; 32];
 const EVENT: &str = "agent.presencechanged.v1";
@@ -154,20 +153,10 @@ fn child_meets_faults() {
     child::tell(steps);
 }
 
-/// The library that makes calls fail, where there is a compiler and a way to load it.
-fn faults(folder: &Path) -> Option<std::path::PathBuf> {
-    let library = folder.join("faults.so");
-    let mut compiler = Command::new("cc");
-    compiler.args(["-shared", "-fPIC", "-o"]).arg(&library);
-    compiler.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/faults.c")).arg("-ldl");
-    let built = cfg!(target_os = "linux") && compiler.status().is_ok_and(|status| status.success());
-    built.then_some(library)
-}
-
 #[test]
 fn a_change_of_key_in_which_any_call_fails_leaves_the_file_as_it_was_and_open_to_all() {
     let folder = tempfile::tempdir().unwrap();
-    let Some(library) = faults(folder.path()) else {
+    let Some(library) = faults::library(folder.path()) else {
         println!("skipped: no library can be preloaded here");
         return;
     };

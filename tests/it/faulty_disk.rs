@@ -10,7 +10,7 @@ use std::process::Command;
 use webhook_registry::{Error, ErrorKind, ListQuery, NewSubscription, Registry};
 
 use crate::support::child::{self, Peer};
-use crate::support::{new, size};
+use crate::support::{faults, new, size};
 
 const CONTROL: &str = "FAULTY_DISK";
 const EIO: i32 = 5;
@@ -39,17 +39,7 @@ fn heal() -> bool {
 /// compiler.
 fn run(role: &str, arguments: &[&str]) -> Option<Vec<String>> {
     let folder = tempfile::tempdir().unwrap();
-    let library = folder.path().join("faulty_disk.so");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/faulty_disk.c");
-    let mut compiler = Command::new("cc");
-    compiler.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source).arg("-ldl");
-    match compiler.status() {
-        Ok(status) => assert!(status.success()),
-        Err(cause) => {
-            println!("skipped: no C compiler ({cause})");
-            return None;
-        }
-    }
+    let library = faults::library(folder.path())?;
     let mut command = child::command(
         &format!("faulty_disk::{role}"),
         &folder.path().join("registry.db"),

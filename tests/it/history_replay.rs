@@ -78,6 +78,18 @@ impl Replayed {
 
     /// Returns the same state as read from a registry.
     pub(crate) fn from_registry(registry: &Registry) -> Replayed {
+        let Replayed(mut all) = Replayed::from_subscriptions(registry);
+        for found in registry.event_types().unwrap() {
+            let Value::Object(object) = serde_json::to_value(&found).unwrap() else {
+                unreachable!()
+            };
+            all.insert(found.name().to_owned(), object.into_iter().collect());
+        }
+        Replayed(all)
+    }
+
+    /// Returns the subscriptions of a handle's scope. An owner is not a field of a change.
+    pub(crate) fn from_subscriptions(registry: &Registry) -> Replayed {
         let mut all = BTreeMap::new();
         for found in registry.iter(ListQuery::new()) {
             let found = found.unwrap();
@@ -88,13 +100,8 @@ impl Replayed {
                 object.remove(key).unwrap();
             }
             assert_eq!(object.remove("disabledAt").is_some(), !found.enabled());
+            object.remove("owner");
             all.insert(found.id().to_string(), object.into_iter().collect());
-        }
-        for found in registry.event_types().unwrap() {
-            let Value::Object(object) = serde_json::to_value(&found).unwrap() else {
-                unreachable!()
-            };
-            all.insert(found.name().to_owned(), object.into_iter().collect());
         }
         Replayed(all)
     }

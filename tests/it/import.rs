@@ -80,7 +80,7 @@ fn assert_invalid(place: &str, value: Value, field: &str, message: &str) {
 #[test]
 fn every_invalid_value_of_an_import_is_reported_with_its_position() {
     let of = |key: &str| (format!("/subscriptions/1/{key}"), format!("subscriptions[1].{key}"));
-    let table: [(&str, Value, &str); 26] = [
+    let table: [(&str, Value, &str); 25] = [
         ("subscriptionId", json!(""), "has 26 characters, not 0"),
         ("subscriptionId", json!("81ARZ3NDEKTSV4RRFFQ69G5FAV"), "a digit from 0 to 7"),
         ("subscriptionId", json!("01ARZ3NDEKTSV4RRFFQ69G5FAU"), "letters other than"),
@@ -90,7 +90,6 @@ fn every_invalid_value_of_an_import_is_reported_with_its_position() {
         ("name", json!("a"), r#""a" stands in this list already, at [0]"#),
         ("url", json!("ftp://example.com"), "http:// or https://"),
         ("events", json!([]), "at least one"),
-        ("events", json!(vec!["*"; 257]), "at most 256"),
         ("description", json!("x".repeat(5_000)), "at most 4096"),
         ("description", json!("\0"), "U+0000"),
         ("metadata", json!({"": "v"}), "a key cannot be empty"),

@@ -15,10 +15,11 @@ use webhook_registry::{Registry, RegistryOptions, SubscriptionUpdate};
 
 #[cfg(feature = "encryption")]
 use crate::support::refused;
-use crate::support::{learn, new, size};
+use crate::support::{FILES, learn, new, options_for, prepare, size};
 
 struct Litestream {
     program: PathBuf,
+    name: &'static str,
     folder: tempfile::TempDir,
 }
 
@@ -27,13 +28,14 @@ struct Running(Child);
 
 impl Litestream {
     /// Configures a checkpoint every 50 pages and every second, or none during a test.
-    fn new(checkpoints: bool) -> Option<Litestream> {
+    fn new(name: &'static str, checkpoints: bool) -> Option<Litestream> {
         let Some(program) = std::env::var_os("WEBHOOK_REGISTRY_LITESTREAM") else {
             println!("skipped: WEBHOOK_REGISTRY_LITESTREAM is not set");
             return None;
         };
         let litestream =
-            Litestream { program: program.into(), folder: tempfile::tempdir().unwrap() };
+            Litestream { program: program.into(), name, folder: tempfile::tempdir().unwrap() };
+        prepare(&litestream.path());
         let (pages, interval) = if checkpoints { (50, "1s") } else { (1_000_000, "1h") };
         let config = format!(
             "dbs:\n  - path: {}\n    monitor-interval: 20ms\n    \
@@ -47,11 +49,15 @@ impl Litestream {
     }
 
     fn path(&self) -> PathBuf {
-        self.folder.path().join("webhooks.db")
+        self.folder.path().join(self.name)
+    }
+
+    fn options(&self) -> RegistryOptions {
+        options_for(&self.path())
     }
 
     fn open(&self) -> Registry {
-        Registry::options().auto_checkpoint(false).open(self.path()).unwrap()
+        self.options().auto_checkpoint(false).open(self.path()).unwrap()
     }
 
     fn command(&self, name: &str) -> Command {
@@ -152,7 +158,11 @@ fn write(registry: &Registry, from: usize, many: usize) {
 
 #[test]
 fn litestream_restores_the_registry() {
-    let Some(litestream) = Litestream::new(true) else { return };
+    FILES.into_iter().take(2).for_each(restores_the_registry_of);
+}
+
+fn restores_the_registry_of(name: &'static str) {
+    let Some(litestream) = Litestream::new(name, true) else { return };
     let registry = litestream.open();
     learn(&registry);
     let running = litestream.replicate();
@@ -167,14 +177,14 @@ fn litestream_restores_the_registry() {
     });
     litestream.wait_until("a checkpoint of its own", || litestream.written() > before);
     write(&registry, many, 20);
-    litestream.end(running, &registry, &Registry::options());
-    let midway = Registry::options().read_only(true).open(midway).unwrap();
+    litestream.end(running, &registry, &litestream.options());
+    let midway = litestream.options().read_only(true).open(midway).unwrap();
     assert_sound(&midway);
     assert!(midway.last_change().unwrap() <= registry.last_change().unwrap());
 
     let restored = litestream.folder.path().join("restored.db");
     litestream.restore(&restored);
-    let restored = Registry::open(restored).unwrap();
+    let restored = litestream.options().open(restored).unwrap();
     assert_sound(&restored);
     assert_sound(&registry);
     assert_eq!(export(&restored), export(&registry));
@@ -186,7 +196,11 @@ fn litestream_restores_the_registry() {
 
 #[test]
 fn litestream_continues_its_chain_after_both_were_closed() {
-    let Some(litestream) = Litestream::new(false) else { return };
+    FILES.into_iter().take(2).for_each(continues_its_chain_after_both_were_closed_of);
+}
+
+fn continues_its_chain_after_both_were_closed_of(name: &'static str) {
+    let Some(litestream) = Litestream::new(name, false) else { return };
     restore_after_reopening(&litestream, false);
     assert_eq!(
         litestream.generations(),
@@ -198,33 +212,37 @@ fn litestream_continues_its_chain_after_both_were_closed() {
 
 #[test]
 fn litestream_loses_nothing_if_the_registry_makes_checkpoints() {
-    let Some(litestream) = Litestream::new(false) else { return };
+    FILES.into_iter().take(2).for_each(loses_nothing_if_the_registry_makes_checkpoints_of);
+}
+
+fn loses_nothing_if_the_registry_makes_checkpoints_of(name: &'static str) {
+    let Some(litestream) = Litestream::new(name, false) else { return };
     restore_after_reopening(&litestream, true);
 }
 
 /// Closes both, writes to the registry without Litestream, and then opens both again.
 fn restore_after_reopening(litestream: &Litestream, auto: bool) {
-    let open = || Registry::options().auto_checkpoint(auto).open(litestream.path()).unwrap();
+    let open = || litestream.options().auto_checkpoint(auto).open(litestream.path()).unwrap();
     let registry = open();
     learn(&registry);
     let running = litestream.replicate();
     write(&registry, 0, 20);
-    litestream.end(running, &registry, &Registry::options());
+    litestream.end(running, &registry, &litestream.options());
     drop(registry);
     write(&open(), 20, 20);
     let running = litestream.replicate();
     let registry = open();
     write(&registry, 40, 20);
-    litestream.end(running, &registry, &Registry::options());
+    litestream.end(running, &registry, &litestream.options());
     let restored = litestream.folder.path().join("restored.db");
     litestream.restore(&restored);
-    assert_eq!(export(&Registry::open(restored).unwrap()), export(&registry));
+    assert_eq!(export(&litestream.options().open(restored).unwrap()), export(&registry));
 }
 
 #[cfg(feature = "encryption")]
 #[test]
 fn a_replicated_file_can_be_rekeyed_after_litestream_was_stopped() {
-    let Some(litestream) = Litestream::new(false) else { return };
+    let Some(litestream) = Litestream::new(FILES[0], false) else { return };
     let registry = litestream.open();
     learn(&registry);
     registry.create(new("one")).unwrap();

@@ -11,6 +11,7 @@
     reason = "a failed expectation in a test panics"
 )]
 
+mod application_transaction;
 mod backup;
 mod changes;
 mod check;
@@ -34,6 +35,7 @@ mod ensure;
 mod error_precedence;
 mod errors;
 mod escaping;
+mod event_limit;
 mod event_types;
 mod export;
 #[cfg(all(unix, feature = "encryption"))]
@@ -43,6 +45,9 @@ mod failure_atomicity;
 mod faulty_disk;
 mod format_compat;
 mod from_json;
+mod guest;
+mod guest_cache;
+mod guest_locks;
 mod history_limit;
 mod history_replay;
 mod import;
@@ -63,13 +68,21 @@ mod multi_process;
 mod open_errors;
 mod opening;
 mod opening_after_kill;
+mod operations;
 mod oversized_input;
+mod owner_cache;
+mod owner_capability;
 mod owner_damage;
+mod owner_deletion;
+mod owner_files;
+mod owner_limits;
+mod owner_plans;
 mod owners;
 mod patterns;
 mod permissions;
 mod plan_equivalence;
 mod plans;
+mod progress;
 mod query_string;
 #[cfg(unix)]
 mod read_only_replaced_file;
@@ -107,3 +120,4 @@ mod url_policy;
 mod validation;
 mod views;
 mod working_directory;
+mod writable_views;

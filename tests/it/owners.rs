@@ -393,6 +393,7 @@ fn answers_of_different_scopes_are_cached_apart() {
     assert!(format!("{acme:?}").contains("acme"));
 }
 
+#[cfg(feature = "test-util")]
 #[test]
 fn a_fork_keeps_the_scope_of_a_handle_that_sees_every_owner() {
     let Shared { registry, every, ids, .. } = shared();

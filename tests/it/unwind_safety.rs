@@ -43,6 +43,7 @@ unwind_safe! {
     Page,
     Plan,
     Problem,
+    Progress,
     Prune,
     Registry,
     RegistryOptions,

@@ -245,24 +245,6 @@ fn urls_are_stored_as_given() {
 }
 
 #[test]
-fn the_number_of_events_is_validated_before_deduplication() {
-    let none: [&str; 0] = [];
-    assert_rejected(&json!({"events": none}), &["events"]);
-    let many = |count: usize| (0..count).map(|n| format!("e{n}")).collect::<Vec<_>>();
-    assert_accepted(&json!({"events": many(256), "allow_unknown_events": true}));
-    let message =
-        assert_rejected(&json!({"events": many(257), "allow_unknown_events": true}), &["events"]);
-    assert!(message.contains("at most 256 events, not 257"), "{message}");
-    assert_rejected(&json!({"events": vec!["**"; 257]}), &["events"]);
-    assert_rejected(&json!({"events": vec!["agent.*"; 257]}), &["events"]);
-
-    let repeated = contact_center()
-        .create(new_subscription(&json!({"events": vec!["agent.*"; 256]})))
-        .unwrap();
-    assert_eq!(repeated.subscription().events(), ["agent.*"]);
-}
-
-#[test]
 fn exact_duplicate_events_are_dropped_and_the_order_is_kept() {
     let given = json!({"events": ["channel.held.v1", "*", "channel.held.v1", "agent.*", "*"]});
     let registry = contact_center();

@@ -65,7 +65,8 @@ fn maybe(given: Option<&str>) -> Cell {
 
 #[test]
 fn the_views_have_these_columns_in_this_order() {
-    let (_folder, path, _registry) = filled();
+    let (_folder, path, registry) = filled();
+    registry.for_owner("acme").unwrap().create(new("owned")).unwrap();
     let conn = reader(&path);
     for (view, columns) in [
         (
@@ -75,6 +76,9 @@ fn the_views_have_these_columns_in_this_order() {
         ),
         ("webhook_registry_event_types", "name description json_schema"),
         ("webhook_registry_subscribers", "event_type id name url"),
+        ("webhook_registry_owner_subscribers", "owner event_type id name url"),
+        ("webhook_registry_routes", "event_type id owner name enabled pattern"),
+        ("webhook_registry_changes", "sequence at kind subject owner fields"),
     ] {
         let (names, rows) = rows(&conn, &format!("SELECT * FROM {view}"));
         assert_eq!(names.join(" "), columns, "{view}");
@@ -82,6 +86,62 @@ fn the_views_have_these_columns_in_this_order() {
         let sql = format!("SELECT type FROM sqlite_schema WHERE name = '{view}'");
         let kind: String = conn.query_row(&sql, [], |row| row.get(0)).unwrap();
         assert_eq!(kind, "view");
+    }
+}
+
+#[test]
+fn the_routes_view_equals_what_explain_returns_to_every_owner() {
+    let (_folder, path, registry) = filled();
+    let acme = registry.for_owner("acme").unwrap();
+    acme.create(NewSubscription::new("owned", "https://x/", ["*", "*.v1", "agent.other"])).unwrap();
+    let conn = reader(&path);
+    let every = registry.for_every_owner().unwrap();
+    let mut expected = Vec::new();
+    for event_type in registry.event_types().unwrap() {
+        for entry in every.explain(event_type.name()).unwrap().entries() {
+            for pattern in entry.patterns() {
+                expected.push(vec![
+                    text(event_type.name()),
+                    text(entry.subscription_id()),
+                    maybe(entry.owner()),
+                    text(entry.name()),
+                    Cell::Integer(i64::from(entry.enabled())),
+                    text(pattern),
+                ]);
+            }
+        }
+    }
+    let (_, mut found) = rows(&conn, "SELECT * FROM webhook_registry_routes");
+    let sort = |rows: &mut Vec<Vec<Cell>>| rows.sort_by_key(|row| format!("{row:?}"));
+    sort(&mut found);
+    sort(&mut expected);
+    assert!(found.len() > 20);
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn the_changes_view_equals_the_api() {
+    let (_folder, path, registry) = filled();
+    registry.for_owner("acme").unwrap().create(new("owned")).unwrap();
+    let conn = reader(&path);
+    let changes = registry.changes(0, 1_000).unwrap();
+    let (_, found) = rows(&conn, "SELECT * FROM webhook_registry_changes ORDER BY sequence");
+    assert_eq!(found.len(), changes.len());
+    for (row, change) in found.iter().zip(changes) {
+        let json = serde_json::to_value(&change).unwrap();
+        let at = change.at().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis();
+        assert_eq!(
+            row[..5],
+            [
+                Cell::Integer(change.sequence().try_into().unwrap()),
+                Cell::Integer(at.try_into().unwrap()),
+                text(json["kind"].as_str().unwrap()),
+                text(change.subject()),
+                maybe(change.owner()),
+            ]
+        );
+        let Cell::Text(fields) = &row[5] else { panic!("{row:?}") };
+        assert_eq!(serde_json::from_str::<Value>(fields).unwrap(), json["fields"]);
     }
 }
 
@@ -216,8 +276,11 @@ fn no_view_contains_a_secret() {
     assert_eq!(
         views,
         [
+            [text("_webhook_registry_record")],
+            [text("webhook_registry_changes")],
             [text("webhook_registry_event_types")],
             [text("webhook_registry_owner_subscribers")],
+            [text("webhook_registry_routes")],
             [text("webhook_registry_subscribers")],
             [text("webhook_registry_subscriptions")]
         ]
@@ -227,11 +290,8 @@ fn no_view_contains_a_secret() {
         secrets.extend(one.secrets().map(|secret| secret.expose().to_owned()));
     }
     assert_eq!(secrets.len(), 3);
-    for view in [
-        "webhook_registry_event_types",
-        "webhook_registry_subscribers",
-        "webhook_registry_subscriptions",
-    ] {
+    for view in &views {
+        let [Cell::Text(view)] = &view[..] else { panic!("{view:?}") };
         let (_, rows) = rows(&conn, &format!("SELECT * FROM {view}"));
         let shown = format!("{rows:?}");
         for secret in &secrets {

@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use webhook_registry::{ErrorKind, NewSubscription, SubscriptionId, SubscriptionUpdate};
+use webhook_registry::{ErrorKind, SubscriptionId};
 
+use super::input::{Edit, Wish, is_bad};
 use crate::support::oracle;
 
 /// An error kind and the invalid fields, sorted and deduplicated.
@@ -18,96 +19,53 @@ pub(crate) fn refusal<T>(
     Err((kind, fields.into_iter().collect()))
 }
 
-pub(crate) const URLS: [&str; 3] =
-    ["https://example.com/a", "http://b.example", "HTTPS://example.com:1/c?d"];
-pub(crate) const SECRETS: [&str; 3] = [
-    "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE=",
-    "whsec_QkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkI",
-    "Q0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0M=",
+/// The subscriptions that a handle is limited to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    NoOwner,
+    Owner(&'static str),
+    Every,
+}
+
+pub(crate) const OWNERS: [&str; 3] = ["a", "A", "b c"];
+
+pub(crate) const SCOPES: [Scope; 5] = [
+    Scope::NoOwner,
+    Scope::Owner(OWNERS[0]),
+    Scope::Owner(OWNERS[1]),
+    Scope::Owner(OWNERS[2]),
+    Scope::Every,
 ];
 
-/// Returns true for an invalid text of the tests: empty, or with this prefix. The rules are tested
-/// elsewhere.
-pub(crate) fn is_bad(text: &str) -> bool {
-    text.is_empty() || text.starts_with([' ', '\0', '\u{1}'])
-}
-
-/// Why the endpoint is off. Tests of the rules are elsewhere.
-pub(crate) const REASONS: [&str; 2] = ["410 Gone", "paused \"by\" é"];
-
-/// The input of a creation.
-#[derive(Clone, Debug)]
-pub(crate) struct Wish {
-    pub(crate) name: String,
-    pub(crate) url: String,
-    pub(crate) events: Vec<String>,
-    pub(crate) enabled: Option<bool>,
-    pub(crate) secret: Option<String>,
-    pub(crate) description: Option<String>,
-    pub(crate) metadata: Vec<(String, String)>,
-    pub(crate) reason: Option<String>,
-    pub(crate) allow: bool,
-}
-
-impl Wish {
-    pub(crate) fn to_new(&self) -> NewSubscription {
-        let Wish { name, url, events, enabled, secret, description, metadata, reason, allow } =
-            self.clone();
-        let mut new = NewSubscription::new(name, url, events).allow_unknown_events(allow);
-        if let Some(enabled) = enabled {
-            new = new.enabled(enabled);
-        }
-        if let Some(secret) = secret {
-            new = new.secret(secret);
-        }
-        if let Some(description) = description {
-            new = new.description(description);
-        }
-        if let Some(reason) = reason {
-            new = new.disabled_reason(reason);
-        }
-        metadata.into_iter().fold(new, |new, (key, value)| new.metadata(key, value))
+impl Scope {
+    /// Returns the owner of a subscription that is created in this scope.
+    pub(crate) fn owner(self) -> Option<&'static str> {
+        if let Scope::Owner(owner) = self { Some(owner) } else { None }
     }
-}
 
-/// One setter of an update.
-#[derive(Clone, Debug)]
-pub(crate) enum Edit {
-    Name(String),
-    Url(String),
-    Events(Vec<String>),
-    Enabled(bool),
-    Secret(String),
-    Description(Option<String>),
-    Reason(Option<String>),
-    Metadata(String, Option<String>),
-    ClearMetadata,
-    Allow(bool),
-    IfRevision(u64),
-}
+    pub(crate) fn has(self, sub: &Sub) -> bool {
+        self == Scope::Every || self.owner() == sub.owner.as_deref()
+    }
 
-pub(crate) fn to_update(edits: &[Edit]) -> SubscriptionUpdate {
-    edits.iter().cloned().fold(SubscriptionUpdate::new(), |update, edit| match edit {
-        Edit::Name(name) => update.name(name),
-        Edit::Url(url) => update.url(url),
-        Edit::Events(events) => update.events(events),
-        Edit::Enabled(enabled) => update.enabled(enabled),
-        Edit::Secret(secret) => update.secret(secret),
-        Edit::Description(Some(text)) => update.description(text),
-        Edit::Description(None) => update.clear_description(),
-        Edit::Reason(Some(text)) => update.disabled_reason(text),
-        Edit::Reason(None) => update.clear_disabled_reason(),
-        Edit::Metadata(key, Some(value)) => update.metadata(key, value),
-        Edit::Metadata(key, None) => update.remove_metadata(key),
-        Edit::ClearMetadata => update.clear_metadata(),
-        Edit::Allow(allow) => update.allow_unknown_events(allow),
-        Edit::IfRevision(revision) => update.if_revision(revision),
-    })
+    /// Rejects a call that needs one owner, or the subscriptions without an owner.
+    pub(crate) fn require_one(self) -> Result<(), Refusal> {
+        if self == Scope::Every { Scope::reject() } else { Ok(()) }
+    }
+
+    /// Rejects a call on the whole file.
+    pub(crate) fn require_file(self) -> Result<(), Refusal> {
+        if matches!(self, Scope::Owner(_)) { Scope::reject() } else { Ok(()) }
+    }
+
+    fn reject() -> Result<(), Refusal> {
+        refusal(ErrorKind::Invalid, ["owner".to_owned()])
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Sub {
     pub(crate) id: Option<SubscriptionId>,
+    pub(crate) owner: Option<String>,
     pub(crate) name: String,
     pub(crate) url: String,
     pub(crate) events: Vec<String>,
@@ -146,8 +104,33 @@ impl Naive {
             .collect()
     }
 
-    pub(crate) fn find(&self, id: SubscriptionId) -> Option<&Sub> {
-        self.subs.iter().find(|sub| sub.id == Some(id))
+    /// Returns the subscriptions of a scope.
+    pub(crate) fn scoped(&self, scope: Scope) -> impl Iterator<Item = &Sub> {
+        self.subs.iter().filter(move |sub| scope.has(sub))
+    }
+
+    pub(crate) fn find(&self, scope: Scope, id: SubscriptionId) -> Option<&Sub> {
+        self.scoped(scope).find(|sub| sub.id == Some(id))
+    }
+
+    /// Returns the owners with a subscription, after a position.
+    pub(crate) fn owners(&self, after: Option<&str>) -> Vec<String> {
+        let owners: BTreeSet<&String> =
+            self.subs.iter().filter_map(|sub| sub.owner.as_ref()).collect();
+        owners
+            .into_iter()
+            .filter(|owner| after.is_none_or(|after| owner.as_str() > after))
+            .cloned()
+            .collect()
+    }
+
+    /// Rejects so many new subscriptions where the scope would have more than the limit.
+    fn fit(&self, scope: Scope, new: usize, limit: Option<u64>) -> Result<(), Refusal> {
+        let after = (self.scoped(scope).count() + new) as u64;
+        if new > 0 && limit.is_some_and(|limit| after > limit) {
+            return refusal(ErrorKind::LimitReached, []);
+        }
+        Ok(())
     }
 
     fn events(
@@ -177,7 +160,7 @@ impl Naive {
     }
 
     /// Returns the subscription for this input, and the invalid fields.
-    fn judge(&self, wish: &Wish, now: u64) -> (Sub, Vec<String>) {
+    fn judge(&self, scope: Scope, wish: &Wish, now: u64) -> (Sub, Vec<String>) {
         let mut faults = Vec::new();
         let mut fault = |bad: bool, field: &str| faults.extend(bad.then(|| field.to_owned()));
         fault(is_bad(&wish.name), "name");
@@ -190,6 +173,7 @@ impl Naive {
         let events = self.events(&wish.events, &[], wish.allow, &mut faults);
         let sub = Sub {
             id: None,
+            owner: scope.owner().map(str::to_owned),
             name: wish.name.clone(),
             url: wish.url.clone(),
             events,
@@ -206,51 +190,99 @@ impl Naive {
         (sub, faults)
     }
 
-    fn is_taken(&self, name: &str, but: Option<SubscriptionId>) -> bool {
-        self.subs.iter().any(|sub| sub.name == name && (but.is_none() || sub.id != but))
+    fn is_taken(&self, owner: Option<&str>, name: &str, but: Option<SubscriptionId>) -> bool {
+        let mut owned = self.subs.iter().filter(|sub| sub.owner.as_deref() == owner);
+        owned.any(|sub| sub.name == name && (but.is_none() || sub.id != but))
     }
 
-    /// Returns the subscriptions to create, without ids and generated secrets.
-    pub(crate) fn create(&self, wish: &Wish, now: u64) -> Result<Sub, Refusal> {
-        let (sub, faults) = self.judge(wish, now);
+    /// Returns the subscription to create, without its id and a generated secret.
+    pub(crate) fn create(
+        &self,
+        scope: Scope,
+        limit: Option<u64>,
+        wish: &Wish,
+        now: u64,
+    ) -> Result<Sub, Refusal> {
+        scope.require_one()?;
+        let (sub, faults) = self.judge(scope, wish, now);
         if !faults.is_empty() {
             return refusal(ErrorKind::Invalid, faults);
         }
-        if self.is_taken(&wish.name, None) {
+        if self.is_taken(scope.owner(), &wish.name, None) {
             return refusal(ErrorKind::Conflict, ["name".to_owned()]);
         }
+        self.fit(scope, 1, limit)?;
         Ok(sub)
     }
 
-    pub(crate) fn create_all(&self, wishes: &[Wish], now: u64) -> Result<Vec<Sub>, Refusal> {
+    pub(crate) fn create_all(
+        &self,
+        scope: Scope,
+        limit: Option<u64>,
+        wishes: &[Wish],
+        now: u64,
+    ) -> Result<Vec<Sub>, Refusal> {
+        scope.require_one()?;
         let (mut invalid, mut taken, mut all) = (Vec::new(), Vec::new(), Vec::new());
         for (index, wish) in wishes.iter().enumerate() {
-            let (sub, mut faults) = self.judge(wish, now);
+            let (sub, mut faults) = self.judge(scope, wish, now);
             if wishes[..index].iter().any(|earlier| earlier.name == wish.name) {
                 faults.push("name".to_owned());
             }
             invalid.extend(faults.iter().map(|field| format!("[{index}].{field}")));
-            if self.is_taken(&wish.name, None) {
+            if self.is_taken(scope.owner(), &wish.name, None) {
                 taken.push(format!("[{index}].name"));
             }
             all.push(sub);
         }
         if !invalid.is_empty() {
-            refusal(ErrorKind::Invalid, invalid)
-        } else if !taken.is_empty() {
-            refusal(ErrorKind::Conflict, taken)
-        } else {
-            Ok(all)
+            return refusal(ErrorKind::Invalid, invalid);
         }
+        if !taken.is_empty() {
+            return refusal(ErrorKind::Conflict, taken);
+        }
+        self.fit(scope, all.len(), limit)?;
+        Ok(all)
+    }
+
+    /// Returns the subscription after the call. It has no id if it is to be created.
+    pub(crate) fn ensure(
+        &self,
+        scope: Scope,
+        limit: Option<u64>,
+        wish: &Wish,
+        now: u64,
+    ) -> Result<Sub, Refusal> {
+        scope.require_one()?;
+        let Some(before) = self.scoped(scope).find(|sub| sub.name == wish.name) else {
+            return self.create(scope, limit, wish, now);
+        };
+        let mut edits = vec![
+            Edit::Url(wish.url.clone()),
+            Edit::Events(wish.events.clone()),
+            Edit::Description(wish.description.clone()),
+            Edit::ClearMetadata,
+            Edit::Allow(wish.allow),
+        ];
+        edits.extend(wish.enabled.map(Edit::Enabled));
+        // Where it is stated that the subscription is disabled, the reason becomes as given.
+        if wish.enabled == Some(false) || wish.reason.is_some() {
+            edits.push(Edit::Reason(wish.reason.clone()));
+        }
+        edits.extend(wish.secret.clone().map(Edit::Secret));
+        let metadata = wish.metadata.iter().cloned();
+        edits.extend(metadata.map(|(key, value)| Edit::Metadata(key, Some(value))));
+        self.update(scope, before.id.unwrap(), &edits, now)
     }
 
     pub(crate) fn update(
         &self,
+        scope: Scope,
         id: SubscriptionId,
         edits: &[Edit],
         now: u64,
     ) -> Result<Sub, Refusal> {
-        let Some(before) = self.find(id) else {
+        let Some(before) = self.find(scope, id) else {
             return refusal(ErrorKind::NotFound, ["subscriptionId".to_owned()]);
         };
         let (mut after, mut allow, mut events) = (before.clone(), false, None);
@@ -297,7 +329,7 @@ impl Naive {
         if !faults.is_empty() {
             return refusal(ErrorKind::Invalid, faults);
         }
-        if self.is_taken(&after.name, Some(id)) {
+        if self.is_taken(after.owner.as_deref(), &after.name, Some(id)) {
             return refusal(ErrorKind::Conflict, ["name".to_owned()]);
         }
         if after != *before {
@@ -309,10 +341,11 @@ impl Naive {
 
     pub(crate) fn delete(
         &mut self,
+        scope: Scope,
         id: SubscriptionId,
         expected: Option<u64>,
     ) -> Result<(), Refusal> {
-        let Some(sub) = self.find(id) else {
+        let Some(sub) = self.find(scope, id) else {
             return refusal(ErrorKind::NotFound, ["subscriptionId".to_owned()]);
         };
         if expected.is_some_and(|expected| expected != sub.revision) {
@@ -322,7 +355,19 @@ impl Naive {
         Ok(())
     }
 
-    pub(crate) fn register(&mut self, given: &[(String, Option<String>)]) -> Result<(), Refusal> {
+    pub(crate) fn delete_all(&mut self, scope: Scope) -> Result<u64, Refusal> {
+        scope.require_one()?;
+        let deleted = self.scoped(scope).count() as u64;
+        self.subs.retain(|sub| !scope.has(sub));
+        Ok(deleted)
+    }
+
+    pub(crate) fn register(
+        &mut self,
+        scope: Scope,
+        given: &[(String, Option<String>)],
+    ) -> Result<(), Refusal> {
+        scope.require_file()?;
         let bad = (0..given.len()).filter(|&index| !oracle::is_name(&given[index].0));
         let bad: Vec<String> = bad.map(|index| format!("[{index}].name")).collect();
         if !bad.is_empty() {
@@ -332,7 +377,8 @@ impl Naive {
         Ok(())
     }
 
-    pub(crate) fn remove(&mut self, name: &str) -> Result<(), Refusal> {
+    pub(crate) fn remove(&mut self, scope: Scope, name: &str) -> Result<(), Refusal> {
+        scope.require_file()?;
         if !self.types.contains_key(name) {
             return refusal(ErrorKind::NotFound, ["eventType".to_owned()]);
         }

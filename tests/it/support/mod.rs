@@ -1,6 +1,8 @@
 //! Shared fixtures and helpers.
 
 pub(crate) mod child;
+#[cfg(unix)]
+pub(crate) mod faults;
 pub(crate) mod history;
 pub(crate) mod oracle;
 
@@ -39,6 +41,27 @@ pub(crate) fn learn(registry: &Registry) {
 /// not under test.
 pub(crate) fn patient() -> RegistryOptions {
     Registry::options().busy_timeout(Duration::from_secs(300)).durability(Durability::Relaxed)
+}
+
+/// The names of the files on which the suites of crashes, full disks and damage run: that of a
+/// registry's own file, and those of an application's files in either journal mode.
+pub(crate) const FILES: [&str; 3] = ["registry.db", "application-wal.db", "application-delete.db"];
+
+fn is_application(path: &Path) -> bool {
+    path.file_name().unwrap().to_str().unwrap().starts_with("application")
+}
+
+/// Returns the options for the file of this name.
+pub(crate) fn options_for(path: &Path) -> RegistryOptions {
+    Registry::options().guest(is_application(path))
+}
+
+/// Makes the file of an application, if its name says that it is one.
+pub(crate) fn prepare(path: &Path) {
+    if is_application(path) {
+        let is_wal = path.to_str().unwrap().contains("wal");
+        crate::guest::make_application(path, crate::guest::FILES[usize::from(!is_wal)]);
+    }
 }
 
 /// Returns a valid subscription.

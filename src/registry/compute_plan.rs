@@ -223,48 +223,58 @@ impl Registry {
     pub fn apply(&self, plan: Plan) -> Result<Applied> {
         self.require_writable()?;
         self.require_one_owner()?;
-        self.write_or_suggest(|tx| {
-            let Plan { basis, steps: _, actions } = plan;
-            let refuse = |why: &str| Err(Error::conflict_field("plan", why));
-            if basis.file != tx.file_id()? {
-                return refuse("was made on another file");
-            }
-            if basis.scope != self.scope {
-                return refuse("was made through a handle of another scope");
-            }
-            if is_outdated(tx, &basis)? {
-                return refuse("is out of date: the registry has changed since it was made");
-            }
-            tx.expect_changes(actions.len());
-            let catalog = &mut CatalogLookup::new(tx);
-            let (mut applied, mut problems) = (Applied::default(), Vec::new());
-            for (index, action) in actions.into_iter().enumerate() {
-                match action {
-                    Action::Declare(declared) => match self.declare(tx, *declared, catalog) {
-                        Ok(Ensured::Created(created)) => applied.created.push(created),
-                        Ok(Ensured::Updated(subscription)) => applied.updated.push(subscription),
-                        Ok(Ensured::Unchanged(_)) => {}
-                        Err(error) if error.kind() == ErrorKind::Invalid => {
-                            problems.extend(
-                                error.problems().iter().map(|fault| fault.clone().within(index)),
-                            );
-                        }
-                        Err(error) => return Err(error),
-                    },
-                    Action::Delete(id) => {
-                        let writer = SubscriptionWriter::new(tx, self.inner.clock.now());
-                        writer.delete(&current(tx, id, None)?)?;
-                        applied.deleted.push(id);
-                    }
+        self.tracked("apply", |progress| {
+            self.write_or_suggest(|tx| {
+                let Plan { basis, steps: _, actions } = plan;
+                let refuse = |why: &str| Err(Error::conflict_field("plan", why));
+                if basis.file != tx.file_id()? {
+                    return refuse("was made on another file");
                 }
-            }
-            if !problems.is_empty() {
-                return Err(Error::invalid(problems));
-            }
-            if !applied.created.is_empty() {
-                self.require_room(tx)?;
-            }
-            Ok(applied)
+                if basis.scope != self.scope {
+                    return refuse("was made through a handle of another scope");
+                }
+                if is_outdated(tx, &basis)? {
+                    return refuse("is out of date: the registry has changed since it was made");
+                }
+                tx.expect_changes(actions.len());
+                progress.begin_entries(actions.len());
+                let catalog = &mut CatalogLookup::new(tx);
+                let (mut applied, mut problems) = (Applied::default(), Vec::new());
+                for (index, action) in actions.into_iter().enumerate() {
+                    match action {
+                        Action::Declare(declared) => match self.declare(tx, *declared, catalog) {
+                            Ok(Ensured::Created(created)) => applied.created.push(created),
+                            Ok(Ensured::Updated(subscription)) => {
+                                applied.updated.push(subscription)
+                            }
+                            Ok(Ensured::Unchanged(_)) => {}
+                            Err(error) if error.kind() == ErrorKind::Invalid => {
+                                problems.extend(
+                                    error
+                                        .problems()
+                                        .iter()
+                                        .map(|fault| fault.clone().within(index)),
+                                );
+                            }
+                            Err(error) => return Err(error),
+                        },
+                        Action::Delete(id) => {
+                            let writer = SubscriptionWriter::new(tx, self.inner.clock.now());
+                            writer.delete(&current(tx, id, None)?)?;
+                            applied.deleted.push(id);
+                        }
+                    }
+                    progress.advance();
+                }
+                if !problems.is_empty() {
+                    return Err(Error::invalid(problems));
+                }
+                if !applied.created.is_empty() {
+                    self.require_room(tx)?;
+                }
+                progress.complete()?;
+                Ok(applied)
+            })
         })
     }
 }
