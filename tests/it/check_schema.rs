@@ -59,8 +59,8 @@ fn check_finds_missing_and_altered_parts_of_the_schema() {
             "the table _webhook_registry_subscription is not as this crate writes it",
         ),
         (
-            "ALTER TABLE _webhook_registry_change RENAME COLUMN subject TO of",
-            "the table _webhook_registry_change is not as this crate writes it",
+            "ALTER TABLE _webhook_registry_replaced_secret RENAME COLUMN created_at TO of",
+            "the table _webhook_registry_replaced_secret is not as this crate writes it",
         ),
         (
             "ALTER TABLE _webhook_registry_change RENAME TO away",
