@@ -7,9 +7,9 @@
 //! number is asked for after the call began: a number from before could hide a commit that the
 //! caller already knows of.
 //!
-//! The number also moves when the application commits to its own tables. So where it has moved, the
-//! [`Mark`] is read, which moves with the registry alone. It is read after the number: a commit in
-//! between can then only make the next check read it once more.
+//! In an application's file the number also moves when the application commits to its own tables.
+//! So where it has moved there, the [`Mark`] is read, which moves with the registry alone. It is read
+//! after the number: a commit in between can then only make the next check read it once more.
 //!
 //! # The lock
 //!
@@ -42,8 +42,9 @@ const SPINS_FOR_WAITERS: u32 = 20;
 
 /// Counts the versions of a registry. Whenever any process has changed it, the next version is
 /// greater.
-#[derive(Default)]
 pub(super) struct DataVersion {
+    /// True if others than registries write to the file, so that the mark decides.
+    guest: bool,
     /// The number of checks that have started.
     started: AtomicU64,
     /// The number of the last check that is done.
@@ -75,6 +76,18 @@ enum Probed<'v> {
 }
 
 impl DataVersion {
+    pub(super) fn new(guest: bool) -> DataVersion {
+        DataVersion {
+            guest,
+            started: AtomicU64::default(),
+            done: AtomicU64::default(),
+            version: AtomicU64::default(),
+            waiting: AtomicUsize::default(),
+            crowded: AtomicBool::default(),
+            probe: Mutex::default(),
+        }
+    }
+
     /// Returns the version that the file has now, or had at a moment since this call began.
     pub(super) fn version(&self, connect: impl FnOnce() -> Result<Connection>) -> Result<u64> {
         let before = self.started.load(Ordering::SeqCst);
@@ -83,7 +96,7 @@ impl DataVersion {
         };
         self.await_waiters();
         let check = self.started.fetch_add(1, Ordering::SeqCst).wrapping_add(1);
-        if probe.has_changed(connect)? {
+        if probe.has_changed(self.guest, connect)? {
             self.version.fetch_add(1, Ordering::SeqCst);
         }
         self.done.store(check, Ordering::SeqCst);
@@ -157,7 +170,11 @@ impl DataVersion {
 
 impl VersionProbe {
     /// Returns whether the registry has changed since the last check. The first check returns true.
-    fn has_changed(&mut self, connect: impl FnOnce() -> Result<Connection>) -> Result<bool> {
+    fn has_changed(
+        &mut self,
+        guest: bool,
+        connect: impl FnOnce() -> Result<Connection>,
+    ) -> Result<bool> {
         let conn = match self.conn.take() {
             Some(conn) => conn,
             None => connect()?,
@@ -170,6 +187,10 @@ impl VersionProbe {
             .map_err(|error| disk::diagnose(conn, error))?;
         if self.last == Some(found) {
             return Ok(false);
+        }
+        if !guest {
+            self.last = Some(found);
+            return Ok(true);
         }
         let mark =
             Mark::read(conn, self.mark.as_ref()).map_err(|error| disk::diagnose(conn, error))?;
@@ -191,8 +212,12 @@ mod tests {
         newest_schema().unwrap().execute("VACUUM INTO ?1", [path.to_str()]).unwrap();
         let connect = || Connection::open(&path).map_sqlite_err();
         let other = connect().unwrap();
-        other.execute_batch("CREATE TABLE application (a)").unwrap();
-        let versions = DataVersion::default();
+        other
+            .execute_batch(
+                "UPDATE _webhook_registry_meta SET guest = 1; CREATE TABLE application (a)",
+            )
+            .unwrap();
+        let versions = DataVersion::new(true);
         let mut last = 0;
         let mut moves = |statement: &str| {
             other.execute_batch(statement).unwrap();
@@ -213,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_thread_checks_unless_a_check_that_began_later_is_done_or_another_thread_checks() {
-        let versions = DataVersion::default();
+        let versions = DataVersion::new(true);
         versions.done.store(5, Ordering::SeqCst);
         assert!(matches!(versions.try_probe(5), Probed::Locked(_)));
         assert!(matches!(versions.try_probe(4), Probed::Answered));
@@ -226,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_thread_that_waited_for_a_failed_check_checks_itself() {
-        let versions = DataVersion::default();
+        let versions = DataVersion::new(true);
         let version = std::thread::scope(|scope| {
             let held = versions.probe.lock().unwrap();
             let other = scope.spawn(|| versions.version(newest_schema).unwrap());
@@ -249,7 +274,7 @@ mod tests {
 
     #[test]
     fn waiters_are_awaited_only_where_a_thread_waited_recently() {
-        let versions = DataVersion::default();
+        let versions = DataVersion::new(true);
         let crowded = || versions.crowded.load(Ordering::SeqCst);
         versions.await_waiters();
         assert!(!crowded());
