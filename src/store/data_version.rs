@@ -7,9 +7,9 @@
 //! number is asked for after the call began: a number from before could hide a commit that the
 //! caller already knows of.
 //!
-//! In an application's file the number also moves when the application commits to its own tables. So
-//! where it has moved there, the [`Mark`] is read, which moves with the registry alone. It is read after the number: a commit in
-//! between can then only make the next check read it once more.
+//! In an application's file the number also moves when the application commits to its own tables.
+//! So where it has moved there, the [`Mark`] is read, which moves with the registry alone. It is
+//! read after the number: a commit in between can then only make the next check read it once more.
 //!
 //! # The lock
 //!
