@@ -93,9 +93,11 @@ impl Content {
     pub(super) fn admit(self) -> Result<Content> {
         let refuse = |why: String| Err(Error::new(ErrorKind::Incompatible, why));
         match self {
-            Content::Foreign => {
-                refuse("the file is not a registry: another application's data is in it".to_owned())
-            }
+            Content::Foreign => refuse(
+                "the file is not a registry: another application's data is in it; with \
+                 `RegistryOptions::guest(true)` a registry can live beside it"
+                    .to_owned(),
+            ),
             Content::Guest => refuse(
                 "the file belongs to an application, and the registry is a guest in it: open it \
                  with `RegistryOptions::guest(true)`"
