@@ -7,9 +7,11 @@
 //! number is asked for after the call began: a number from before could hide a commit that the
 //! caller already knows of.
 //!
-//! The number also moves when the application commits to its own tables. So where it has moved, the
-//! [`Mark`] is read, which moves with the registry alone. It is read after the number: a commit in
-//! between can then only make the next check read it once more.
+//! In an application's file the number also moves when the application commits to its own tables.
+//! So where it has moved there, the [`Mark`] is read, which moves with the registry alone. It is
+//! read after the number: a commit in between can then only make the next check read it once more.
+//! In a registry's own file every commit counts as a change, also one whose triggers were switched
+//! off.
 //!
 //! # The lock
 //!
@@ -44,6 +46,8 @@ const SPINS_FOR_WAITERS: u32 = 20;
 /// greater.
 #[derive(Default)]
 pub(super) struct DataVersion {
+    /// True if the file belongs to an application, so that the mark tells what has changed.
+    guest: bool,
     /// The number of checks that have started.
     started: AtomicU64,
     /// The number of the last check that is done.
@@ -75,6 +79,10 @@ enum Probed<'v> {
 }
 
 impl DataVersion {
+    pub(super) fn new(guest: bool) -> DataVersion {
+        DataVersion { guest, ..DataVersion::default() }
+    }
+
     /// Returns the version that the file has now, or had at a moment since this call began.
     pub(super) fn version(&self, connect: impl FnOnce() -> Result<Connection>) -> Result<u64> {
         let before = self.started.load(Ordering::SeqCst);
@@ -83,7 +91,7 @@ impl DataVersion {
         };
         self.await_waiters();
         let check = self.started.fetch_add(1, Ordering::SeqCst).wrapping_add(1);
-        if probe.has_changed(connect)? {
+        if probe.has_changed(self.guest, connect)? {
             self.version.fetch_add(1, Ordering::SeqCst);
         }
         self.done.store(check, Ordering::SeqCst);
@@ -157,7 +165,11 @@ impl DataVersion {
 
 impl VersionProbe {
     /// Returns whether the registry has changed since the last check. The first check returns true.
-    fn has_changed(&mut self, connect: impl FnOnce() -> Result<Connection>) -> Result<bool> {
+    fn has_changed(
+        &mut self,
+        guest: bool,
+        connect: impl FnOnce() -> Result<Connection>,
+    ) -> Result<bool> {
         let conn = match self.conn.take() {
             Some(conn) => conn,
             None => connect()?,
@@ -171,8 +183,8 @@ impl VersionProbe {
         if self.last == Some(found) {
             return Ok(false);
         }
-        let mark =
-            Mark::read(conn, self.mark.as_ref()).map_err(|error| disk::diagnose(conn, error))?;
+        let mark = if guest { Mark::read(conn, self.mark.as_ref()) } else { Ok(None) };
+        let mark = mark.map_err(|error| disk::diagnose(conn, error))?;
         let is_same = mark.is_some() && mark == self.mark;
         (self.last, self.mark) = (Some(found), mark);
         Ok(!is_same)
@@ -192,7 +204,7 @@ mod tests {
         let connect = || Connection::open(&path).map_sqlite_err();
         let other = connect().unwrap();
         other.execute_batch("CREATE TABLE application (a)").unwrap();
-        let versions = DataVersion::default();
+        let versions = DataVersion::new(true);
         let mut last = 0;
         let mut moves = |statement: &str| {
             other.execute_batch(statement).unwrap();

@@ -92,7 +92,7 @@ impl Store {
         // A reader of an application's file may meet a rollback journal that a killed program left.
         let access = if guest && !settings.read_only { Access::Query } else { Access::Read };
         let shared = sees_changes.then(|| Shared {
-            data_version: DataVersion::default(),
+            data_version: DataVersion::new(guest),
             readers: ReaderPool::new(
                 &path,
                 access,
