@@ -67,6 +67,14 @@ BOUNDS = [
     ("dispatch/beside_writer", "registry", "cached_baseline", "≤", 1.5, None),
     ("dispatch/beside_application", "beside", "alone", "≤", 1.3, None),
     ("dispatch/beside_application_p99", "beside", "alone", "≤", 3, None),
+    # Owners.
+    ("owner/cold", "registry", "sql", "≤", 1.2, 1.1),
+    ("owner/growth", "1m", "1k", "≤", 1.5, 1.2),
+    ("owner/growth", "1m_sql", "1k_sql", None, None, None),
+    ("owner/patterns", "others", "none", "≤", 1.3, 1.1),
+    ("owner/warm", "registry", "data_version", "≤", 1.1, 1.03),
+    ("owner/create", "limited", "unlimited", "≤", 1.1, 1.03),
+    ("owner/delete_all", "large", "alone", "≤", 1.5, 1.2),
     # Other ways to match, and the cost of a feature.
     ("dispatch/peers", "linear_scan", "registry", "≥", 10_000, None),
     ("dispatch/peers", "sql_glob", "registry", "≥", 10_000, None),

@@ -3,6 +3,7 @@
 pub(crate) mod baseline;
 pub(crate) mod data;
 pub(crate) mod document;
+pub(crate) mod owner_baseline;
 pub(crate) mod rows;
 
 pub(crate) use baseline::{Baseline, Synchronous};

@@ -18,6 +18,7 @@ mod application;
 mod beside;
 mod cold;
 mod declared;
+mod owners;
 mod peers;
 mod secrets;
 mod storage;
@@ -65,6 +66,7 @@ fn main() {
     peers::all(&mut bench);
     secrets::all(&mut bench);
     declared::all(&mut bench);
+    owners::all(&mut bench);
     // Last, because it adds wildcards to the files.
     storage::all(&mut bench);
     bench.criterion.final_summary();

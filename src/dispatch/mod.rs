@@ -3,7 +3,6 @@ mod explain;
 mod pool;
 mod question;
 mod revalidation;
-mod row_group;
 #[cfg(feature = "signing")]
 mod signature;
 mod subscriber;

@@ -11,15 +11,17 @@
 //! - The previous answer holds the subscriber. Then every column of its rows is compared first.
 //!   This needs no version: what is returned is what the rows say.
 
+use std::iter::Peekable;
+use std::slice;
 use std::sync::Arc;
 
 use super::cache::DispatchCache;
 use super::question::Question;
-use super::row_group::RowGroup;
-use super::subscriber::Subscriber;
+use super::subscriber::{Subscriber, SubscriberFields};
 use crate::error::Result;
 use crate::id::SubscriptionId;
-use crate::store::{Read, wrong_index};
+use crate::store::{Read, SubscriberRow, SubscriberSink, wrong_index};
+use crate::subscription::check_recipient;
 use crate::time::Clock;
 
 /// The cached subscribers that can become part of an answer.
@@ -37,6 +39,15 @@ pub(crate) struct Revalidated {
     pub(crate) shares: bool,
 }
 
+/// An answer that is being read.
+struct Reading<'r> {
+    revalidation: &'r Revalidation<'r>,
+    /// The subscribers of the previous answer that are still to come.
+    previous: Peekable<slice::Iter<'r, Subscriber>>,
+    clock: &'r Clock,
+    answer: Revalidated,
+}
+
 impl<'c> Revalidation<'c> {
     /// Collects what the cache holds for an answer of this version.
     pub(crate) fn new(cache: &'c DispatchCache, version: u64, question: Question<'_>) -> Self {
@@ -51,55 +62,88 @@ impl<'c> Revalidation<'c> {
     }
 
     /// Reads the subscribers of an event type, in the order of creation. The list is empty also
-    /// where the catalog does not have the event type.
+    /// where the catalog does not have the event type, and possibly where the call is not
+    /// `thorough`.
     pub(crate) fn read(
         &self,
         read: &Read<'_>,
         event_type: &str,
+        thorough: bool,
         clock: &Clock,
     ) -> Result<Revalidated> {
-        let mut query = read.subscriber_query(self.previous.len())?;
-        let mut rows = query.rows(event_type)?;
-        let mut previous = self.previous.iter().peekable();
-        let mut list: Vec<Subscriber> = Vec::with_capacity(previous.len());
-        let mut shares = false;
-        let mut group: Option<RowGroup<'_>> = None;
-        while let Some(row) = rows.next()? {
-            // The patterns repeat the flag. A row that was edited by hand may say otherwise, and
-            // then nothing is sent.
-            if !row.enabled()? {
-                continue;
-            }
-            let position = row.position();
-            match group.take() {
-                Some(same) if same.position() == position => {
-                    group = Some(same.add(&row)?);
-                    continue;
-                }
-                finished => list.extend(finished.map(|group| group.finish(clock))),
-            }
-            // A further row of a subscriber that was taken over from another answer.
-            if list.last().is_some_and(|last| last.fields().position == position) {
-                continue;
-            }
-            if let Some(shared) = self.shared(position) {
-                shares = true;
-                list.push(shared);
-                continue;
-            }
-            // Both lists are in the order of positions.
-            while previous.next_if(|earlier| earlier.fields().position < position).is_some() {}
-            let same = previous.next_if(|earlier| earlier.fields().position == position);
-            group = Some(RowGroup::start(&row, same)?);
+        let list = Vec::with_capacity(self.previous.len());
+        let mut reading = Reading {
+            revalidation: self,
+            previous: self.previous.iter().peekable(),
+            clock,
+            answer: Revalidated { list, shares: false },
+        };
+        read.subscribers(event_type, thorough, &mut reading)?;
+        let mut answer = reading.answer;
+        if answer.shares {
+            answer.list.sort_by_key(|subscriber| subscriber.fields().position);
         }
-        list.extend(group.map(|group| group.finish(clock)));
-        Ok(Revalidated { list, shares })
+        Ok(answer)
+    }
+}
+
+impl SubscriberSink for Reading<'_> {
+    fn knows(&mut self, position: i64) -> bool {
+        let shared = self.revalidation.shared;
+        let known = shared.and_then(|(cache, version)| cache.subscriber(version, position));
+        self.answer.shares |= known.is_some();
+        let knows = known.is_some();
+        self.answer.list.extend(known);
+        knows
     }
 
-    fn shared(&self, position: i64) -> Option<Subscriber> {
-        let (cache, version) = self.shared?;
-        cache.subscriber(version, position)
+    fn take(&mut self, row: &SubscriberRow<'_>) -> Result<()> {
+        // The patterns repeat the flag. A row that was edited by hand may say otherwise, and then
+        // nothing is sent.
+        if !row.enabled()? {
+            return Ok(());
+        }
+        let position = row.position();
+        // Both lists are in the order of positions.
+        while self.previous.next_if(|earlier| earlier.fields().position < position).is_some() {}
+        let previous = self.previous.next_if(|earlier| earlier.fields().position == position);
+        let subscriber = match previous {
+            Some(previous) if is_unchanged(row, previous.fields())? => previous.clone(),
+            _ => Subscriber::new(decode(row)?, self.clock.clone()),
+        };
+        self.answer.list.push(subscriber);
+        Ok(())
     }
+}
+
+/// Returns whether the row of a subscriber holds the same values as before.
+fn is_unchanged(row: &SubscriberRow<'_>, previous: &SubscriberFields) -> Result<bool> {
+    let SubscriberFields { position: _, id, owner, name, url, metadata, enabled, secrets } =
+        previous;
+    Ok(row.has_name(name)?
+        && row.has_url(url)?
+        && row.enabled()? == *enabled
+        && row.id()? == *id
+        && row.owner(*id)? == *owner
+        && row.metadata(*id)? == *metadata
+        && (row.has_secrets(secrets)? || row.secrets(*id)? == *secrets))
+}
+
+/// Decodes the row of a subscriber, and rejects values that no registry writes.
+fn decode(row: &SubscriberRow<'_>) -> Result<SubscriberFields> {
+    let id = row.id()?;
+    let (name, url, metadata) = (row.name(id)?, row.url(id)?, row.metadata(id)?);
+    check_recipient(name, url, &metadata).map_err(|problem| row.corrupt(id, &problem))?;
+    Ok(SubscriberFields {
+        position: row.position(),
+        id,
+        owner: row.owner(id)?,
+        name: name.to_owned(),
+        url: url.to_owned(),
+        metadata,
+        enabled: row.enabled()?,
+        secrets: row.secrets(id)?,
+    })
 }
 
 /// Reads the subscription of an id, also a disabled one. The catalog is not asked.
@@ -108,17 +152,13 @@ pub(crate) fn read_subscriber(
     id: SubscriptionId,
     clock: &Clock,
 ) -> Result<Option<Subscriber>> {
-    let mut query = read.subscriber_query_by_id()?;
-    let mut rows = query.rows(&id.to_string())?;
-    let mut group: Option<RowGroup<'_>> = None;
-    while let Some(row) = rows.next()? {
+    let mut found = None;
+    read.subscriber(id, |row| {
         if row.id()? != id {
             return Err(wrong_index());
         }
-        group = Some(match group.take() {
-            Some(group) => group.add(&row)?,
-            None => RowGroup::start(&row, None)?,
-        });
-    }
-    Ok(group.map(|group| group.finish(clock)))
+        found = Some(Subscriber::new(decode(row)?, clock.clone()));
+        Ok(())
+    })?;
+    Ok(found)
 }

@@ -95,16 +95,17 @@ impl Registry {
         event_type: &str,
         revalidation: &Revalidation<'_>,
     ) -> Result<Revalidated> {
-        let job = |read: &Read<'_>| revalidation.read(read, event_type, &self.inner.clock);
+        let clock = &self.inner.clock;
+        let job = |read: &Read<'_>| revalidation.read(read, event_type, false, clock);
         let answer = self.read_autocommit(job)?;
         if !answer.list.is_empty() {
             return Ok(answer);
         }
-        // Either nobody subscribes, or the catalog does not have the event type. Both questions
-        // have to be asked of one snapshot.
+        // Either nobody subscribes, or the catalog does not have the event type, or there was more
+        // to read than a short look-up does. All of this has to be asked of one snapshot.
         self.read_or_suggest(|tx| {
             require_event_type(tx, event_type)?;
-            job(tx)
+            revalidation.read(tx, event_type, true, clock)
         })
     }
 

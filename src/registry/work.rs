@@ -10,6 +10,7 @@
 
 use super::Registry;
 use crate::plan::Prune;
+use crate::scope::Scope;
 use crate::secret::Rotation;
 use crate::store::Store;
 use crate::subscription::{ListQuery, NewSubscription, SubscriptionUpdate};
@@ -152,15 +153,25 @@ fn a_page_by_event_type_takes_no_more_steps_in_a_larger_table() {
     }
 }
 
-/// A registry in which every table is large enough to tell a look-up from a scan.
-fn large(count: usize) -> Registry {
+/// A registry in which every table is large enough to tell a look-up from a scan: a handle of an
+/// owner, or the registry itself.
+fn large(count: usize, owner: Option<&str>) -> Registry {
     let registry = Registry::in_memory().unwrap();
     let types = (0..300)
         .map(|number| format!("type{number}.v1"))
         .chain([EVENT, "rare.v1"].map(str::to_owned));
     registry.register_event_types(types).unwrap();
+    let registry = match owner {
+        Some(owner) => registry.for_owner(owner).unwrap(),
+        None => registry,
+    };
     grow(&registry, 0, count);
     registry
+}
+
+/// The handle of the same registry that is not limited to an owner.
+fn whole(registry: &Registry) -> Registry {
+    Registry { scope: Scope::NoOwner, ..registry.clone() }
 }
 
 fn grow(registry: &Registry, from: usize, count: usize) {
@@ -182,6 +193,8 @@ fn calls(registry: &Registry) -> Vec<(&'static str, u64)> {
     }
     let ids: Vec<_> = registry.iter(ListQuery::new()).map(|one| one.unwrap().id()).collect();
     let (id, last) = (ids[ids.len() / 2], ids[ids.len() - 1]);
+    let file = whole(registry);
+    let every = file.for_every_owner().unwrap();
     let new = |name: &str| {
         NewSubscription::new(name, "https://example.com/", ["type1.v1", "agent.*", "new.*"])
     };
@@ -216,6 +229,14 @@ fn calls(registry: &Registry) -> Vec<(&'static str, u64)> {
         registry.subscribers(EVENT);
         registry.explain("rare.v1");
         registry.explain(EVENT);
+        every.subscribers("rare.v1");
+        every.explain("rare.v1");
+        every.list(ListQuery::new().limit(10).after(id));
+        every.list(ListQuery::new().limit(10).after(id).enabled(true));
+        every.list(rare());
+        every.count(rare());
+        every.get(id);
+        registry.subscriber(id);
         registry.event_type(EVENT);
         registry.event_types();
         registry.expand("type1*");
@@ -223,8 +244,8 @@ fn calls(registry: &Registry) -> Vec<(&'static str, u64)> {
         registry.changes(500, 10);
         registry.plan([new("name 70")], Prune::Keep);
         registry.plan([new("name 70")], Prune::Delete);
-        registry.check();
-        registry.export();
+        file.check();
+        file.export();
         registry.create(new("new"));
         // Now as one of few.
         registry.subscribers("rare.v1");
@@ -240,10 +261,10 @@ fn calls(registry: &Registry) -> Vec<(&'static str, u64)> {
         registry.revoke_old_secrets(id);
         registry.delete_if_revision(id, 7);
         registry.delete(last);
-        registry.register_event_type("agent.new.v1");
-        registry.register_event_type("new.v1");
-        registry.remove_event_type("new.v1");
-        Ok::<_, ()>(registry.remove_event_type("type2.v1").unwrap_err());
+        file.register_event_type("agent.new.v1");
+        file.register_event_type("new.v1");
+        file.remove_event_type("new.v1");
+        Ok::<_, ()>(file.remove_event_type("type2.v1").unwrap_err());
     }
     all
 }
@@ -260,7 +281,7 @@ fn said(rows: u64, equal: u64, index: Option<(&str, usize)>) -> String {
 
 #[test]
 fn planted_statistics_change_the_plan_of_a_statement_that_depends_on_them() {
-    let store = &large(10).inner.store;
+    let store = &large(10, None).inner.store;
     store.first_of_two();
     for small in ["probe_a", "probe_b"] {
         store.plant(&mut |table, index| said(if table == small { 1 } else { MANY }, 1, index));
@@ -270,8 +291,17 @@ fn planted_statistics_change_the_plan_of_a_statement_that_depends_on_them() {
 
 #[test]
 fn no_call_takes_more_steps_where_the_statistics_of_the_tables_are_absurd() {
+    assert_steps_under_absurd_statistics(None);
+}
+
+#[test]
+fn no_call_for_an_owner_takes_more_steps_where_the_statistics_of_the_tables_are_absurd() {
+    assert_steps_under_absurd_statistics(Some("acme"));
+}
+
+fn assert_steps_under_absurd_statistics(owner: Option<&str>) {
     const COUNT: usize = 600;
-    let baseline = calls(&large(COUNT));
+    let baseline = calls(&large(COUNT, owner));
     type Says = Box<dyn FnMut(&str, Option<(&str, usize)>) -> String>;
     let mut hostile: Vec<(String, Says)> = vec![
         ("tables of one row".to_owned(), Box::new(|_, index| said(1, 1, index))),
@@ -303,14 +333,14 @@ fn no_call_takes_more_steps_where_the_statistics_of_the_tables_are_absurd() {
         }
     };
     for (what, mut says) in hostile {
-        let registry = large(COUNT);
+        let registry = large(COUNT, owner);
         registry.inner.store.plant(&mut says);
         compare(&what, &registry);
     }
     // As another program's ANALYZE leaves them, where SQLite is built so with samples of the rows
     // besides.
     for analyzed in [1, 10] {
-        let registry = large(analyzed);
+        let registry = large(analyzed, owner);
         registry.inner.store.analyze();
         grow(&registry, analyzed, COUNT - analyzed);
         compare(&format!("analyzed when it had {analyzed}"), &registry);

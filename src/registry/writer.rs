@@ -74,7 +74,8 @@ impl<'w> SubscriptionWriter<'w> {
     ) -> Result<Subscription> {
         let fields = current.subscription.fields.clone();
         let after = current.subscription.next_revision(fields, self.now);
-        self.tx.replace_secrets(current, &after, secrets)?;
+        let written = self.tx.replace(current, &after, Some(secrets))?;
+        refuse_taken(&after.fields.name, written)?;
         let (kind, changes) = change::secrets_only(*change);
         self.record(&after, kind, || changes)?;
         Ok(after)

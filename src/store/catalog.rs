@@ -102,23 +102,22 @@ impl Read<'_> {
         most: u8,
     ) -> Result<(Vec<(SubscriptionId, String)>, u64)> {
         let count = self.pattern_uses(pattern)?;
-        let mut statement = self
-            .conn
-            .prepare_cached(
-                "SELECT s.id, s.name FROM _webhook_registry_subscription_pattern sp INDEXED BY \
-                 _webhook_registry_subscription_pattern_route \
-                 CROSS JOIN _webhook_registry_subscription s INDEXED BY \
-                 _webhook_registry_subscription_seq ON s.seq = sp.subscription \
-                 WHERE sp.pattern = (SELECT id FROM _webhook_registry_pattern WHERE text = ?1) \
-                 ORDER BY s.seq \
-                 LIMIT ?2",
-            )
-            .map_sqlite_err()?;
-        let mut rows = statement.query(params![pattern, most]).map_sqlite_err()?;
+        let sql = "SELECT subscription FROM _webhook_registry_subscription_pattern \
+                   INDEXED BY _webhook_registry_subscription_pattern_route \
+                   WHERE pattern = (SELECT id FROM _webhook_registry_pattern WHERE text = ?1) \
+                   ORDER BY subscription LIMIT ?2";
+        let mut positions = self.conn.prepare_cached(sql).map_sqlite_err()?;
+        let mut positions = positions.query(params![pattern, most]).map_sqlite_err()?;
+        let sql = "SELECT id, name FROM _webhook_registry_subscription WHERE seq = ?1";
+        let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let mut namers = Vec::new();
-        while let Some(row) = rows.next().map_sqlite_err()? {
-            let id = id_of(row, 0)?;
-            namers.push((id, name_of(row, 1, id)?.to_owned()));
+        while let Some(position) = positions.next().map_sqlite_err()? {
+            let position: i64 = position.get(0).map_sqlite_err()?;
+            let mut rows = statement.query([position]).map_sqlite_err()?;
+            if let Some(row) = rows.next().map_sqlite_err()? {
+                let id = id_of(row, 0)?;
+                namers.push((id, name_of(row, 1, id)?.to_owned()));
+            }
         }
         Ok((namers, u64::try_from(count).unwrap_or_default()))
     }

@@ -97,11 +97,15 @@ impl Read<'_> {
     /// Reports patterns that are kept for another owner than their subscription has, or for no
     /// subscription.
     fn check_pattern_owners(&self, report: &mut Report) -> Result<()> {
-        let sql = "SELECT s.id, s.name, count(*) \
+        let sql = "SELECT (SELECT id FROM _webhook_registry_subscription \
+                            WHERE seq = r.subscription), \
+                          (SELECT name FROM _webhook_registry_subscription \
+                            WHERE seq = r.subscription), \
+                          count(*) \
                      FROM _webhook_registry_subscription_pattern r \
-                     LEFT JOIN _webhook_registry_subscription s \
-                     INDEXED BY _webhook_registry_subscription_seq ON s.seq = r.subscription \
-                    WHERE s.owner IS NOT r.owner GROUP BY r.subscription";
+                    WHERE r.owner IS NOT (SELECT owner FROM _webhook_registry_subscription \
+                                           WHERE seq = r.subscription) \
+                    GROUP BY r.subscription";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let mut rows = statement.query([]).map_sqlite_err()?;
         let mut orphans = 0_i64;

@@ -8,10 +8,8 @@
 //! caller already knows of.
 //!
 //! In an application's file the number also moves when the application commits to its own tables.
-//! So where it has moved there, the [`Mark`] is read, which moves with the registry alone. It is
-//! read after the number: a commit in between can then only make the next check read it once more.
-//! In a registry's own file every commit counts as a change, also one whose triggers were switched
-//! off.
+//! So where it has moved there, the [`Mark`] is read, which moves with the registry alone. The mark
+//! is read after the number: a commit in between can then only make the next check read it again.
 //!
 //! # The lock
 //!
@@ -44,9 +42,8 @@ const SPINS_FOR_WAITERS: u32 = 20;
 
 /// Counts the versions of a registry. Whenever any process has changed it, the next version is
 /// greater.
-#[derive(Default)]
 pub(super) struct DataVersion {
-    /// True if the file belongs to an application, so that the mark tells what has changed.
+    /// True if others than registries write to the file, so that the mark decides.
     guest: bool,
     /// The number of checks that have started.
     started: AtomicU64,
@@ -80,7 +77,15 @@ enum Probed<'v> {
 
 impl DataVersion {
     pub(super) fn new(guest: bool) -> DataVersion {
-        DataVersion { guest, ..DataVersion::default() }
+        DataVersion {
+            guest,
+            started: AtomicU64::default(),
+            done: AtomicU64::default(),
+            version: AtomicU64::default(),
+            waiting: AtomicUsize::default(),
+            crowded: AtomicBool::default(),
+            probe: Mutex::default(),
+        }
     }
 
     /// Returns the version that the file has now, or had at a moment since this call began.
@@ -183,8 +188,12 @@ impl VersionProbe {
         if self.last == Some(found) {
             return Ok(false);
         }
-        let mark = if guest { Mark::read(conn, self.mark.as_ref()) } else { Ok(None) };
-        let mark = mark.map_err(|error| disk::diagnose(conn, error))?;
+        if !guest {
+            self.last = Some(found);
+            return Ok(true);
+        }
+        let mark =
+            Mark::read(conn, self.mark.as_ref()).map_err(|error| disk::diagnose(conn, error))?;
         let is_same = mark.is_some() && mark == self.mark;
         (self.last, self.mark) = (Some(found), mark);
         Ok(!is_same)
@@ -203,7 +212,11 @@ mod tests {
         newest_schema().unwrap().execute("VACUUM INTO ?1", [path.to_str()]).unwrap();
         let connect = || Connection::open(&path).map_sqlite_err();
         let other = connect().unwrap();
-        other.execute_batch("CREATE TABLE application (a)").unwrap();
+        other
+            .execute_batch(
+                "UPDATE _webhook_registry_meta SET guest = 1; CREATE TABLE application (a)",
+            )
+            .unwrap();
         let versions = DataVersion::new(true);
         let mut last = 0;
         let mut moves = |statement: &str| {
@@ -225,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_thread_checks_unless_a_check_that_began_later_is_done_or_another_thread_checks() {
-        let versions = DataVersion::default();
+        let versions = DataVersion::new(true);
         versions.done.store(5, Ordering::SeqCst);
         assert!(matches!(versions.try_probe(5), Probed::Locked(_)));
         assert!(matches!(versions.try_probe(4), Probed::Answered));
@@ -238,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_thread_that_waited_for_a_failed_check_checks_itself() {
-        let versions = DataVersion::default();
+        let versions = DataVersion::new(true);
         let version = std::thread::scope(|scope| {
             let held = versions.probe.lock().unwrap();
             let other = scope.spawn(|| versions.version(newest_schema).unwrap());
@@ -261,7 +274,7 @@ mod tests {
 
     #[test]
     fn waiters_are_awaited_only_where_a_thread_waited_recently() {
-        let versions = DataVersion::default();
+        let versions = DataVersion::new(true);
         let crowded = || versions.crowded.load(Ordering::SeqCst);
         versions.await_waiters();
         assert!(!crowded());

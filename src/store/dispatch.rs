@@ -1,21 +1,23 @@
-//! The join of dispatch: an event type, the patterns that match it, and the subscriptions that have
-//! them.
+//! The look-ups of dispatch: an event type, the patterns that match it, and the subscriptions that
+//! have them.
+//!
+//! First the positions of the subscribers are read, then their rows. The statement of the positions
+//! stays open meanwhile, so both are of one snapshot, without a transaction around them.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-// The trait that has `Rows::get`. rusqlite re-exports it only since 0.33.
-use fallible_streaming_iterator::FallibleStreamingIterator as _;
 use rusqlite::types::ValueRef;
-use rusqlite::{CachedStatement, Row, Rows, params};
+use rusqlite::{OptionalExtension as _, Row, params, params_from_iter};
 
-use super::dispatch_sql;
+use super::dispatch_sql::{self, BATCH, Way};
 use super::error::MapSqliteErr as _;
 use super::rows::{
-    breaks_a_rule, decode_flag, decode_pattern, id_of, metadata_of, name_of, owner_of, text_of,
-    valid_position, valid_reason,
+    breaks_a_rule, check_owner_name, decode_flag, decode_pattern, id_of, metadata_of, name_of,
+    text_of, valid_position, valid_reason,
 };
-use super::secrets::has_secret;
+use super::secrets::has_secrets;
 use super::transaction::Read;
 use crate::error::{Error, Problem, Result};
 use crate::id::SubscriptionId;
@@ -23,43 +25,34 @@ use crate::pattern::EventPattern;
 use crate::scope::Scope;
 use crate::secret::IssuedSecret;
 
-/// The greatest number of expected subscribers for which [`SELECT_FEW`] is used.
-const FEW: usize = 1_000;
+/// The greatest number of patterns that a first look-up follows, and of an owner's subscriptions
+/// that it tests.
+const FEW: i64 = 33;
 
-/// The first column of a secret in the rows of subscribers.
-const SECRET: usize = 5;
-/// The column behind those of the secret.
-const ENABLED: usize = 10;
-const OWNER: usize = 11;
+/// The first column of the secrets in the rows of subscribers.
+const SECRETS: usize = 7;
 
-/// The statement that reads the rows of subscribers.
-pub(crate) struct SubscriberQuery<'r> {
-    read: &'r Read<'r>,
-    statement: CachedStatement<'r>,
-    /// True if the statement returns the rows of a subscription once for each of its patterns.
-    repeats: bool,
-    /// True if the key of the rows is an id.
-    by_id: bool,
+/// Receives the subscribers of an event, in the order of their positions.
+pub(crate) trait SubscriberSink {
+    /// Returns whether the subscriber at a position is known, so that its row need not be read.
+    fn knows(&mut self, position: i64) -> bool;
+
+    /// Takes the row of a subscriber.
+    fn take(&mut self, row: &SubscriberRow<'_>) -> Result<()>;
 }
 
-/// A cursor over the rows of subscribers, in the order of their positions. Each subscriber has one
-/// row for each of its secrets, newest first.
-pub(crate) struct SubscriberRows<'q> {
-    read: &'q Read<'q>,
-    rows: Rows<'q>,
-    repeats: bool,
-    /// The position and the secret's serial number of the last row.
-    last: Option<(i64, Option<i64>)>,
-}
-
-/// A view of the row that a cursor stands on.
+/// The row of a subscriber.
 ///
 /// The values are decoded on demand, because most rows are only compared with what is known.
 pub(crate) struct SubscriberRow<'q> {
     read: &'q Read<'q>,
     row: &'q Row<'q>,
     position: i64,
+    owners: &'q OwnerNames,
 }
+
+/// The names of owners that a call has looked up.
+type OwnerNames = RefCell<HashMap<i64, Arc<str>>>;
 
 /// A subscription with the patterns that match an event type.
 pub(crate) struct RouteRow {
@@ -71,91 +64,201 @@ pub(crate) struct RouteRow {
     pub(crate) patterns: Vec<EventPattern>,
 }
 
+/// The position of a subscription, and the row of its owner.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Position {
+    seq: i64,
+    owner: i64,
+}
+
 impl Read<'_> {
-    /// Prepares the statement for about this many subscribers; 0 where nothing is known.
-    pub(crate) fn subscriber_query(&self, expected: usize) -> Result<SubscriberQuery<'_>> {
-        let repeats = (1..=FEW).contains(&expected);
-        let sql = dispatch_sql::subscribers(self.scope, repeats);
-        let statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
-        Ok(SubscriberQuery { read: self, statement, repeats, by_id: false })
+    /// Passes the subscribers of an event type to `sink`.
+    ///
+    /// A call that is not `thorough` may find nobody where the scope or the event has much. It
+    /// needs no transaction. A `thorough` call asks first in which way it has less to read.
+    pub(crate) fn subscribers(
+        &self,
+        event_type: &str,
+        thorough: bool,
+        sink: &mut impl SubscriberSink,
+    ) -> Result<()> {
+        let (way, few) = match self.scope {
+            _ if thorough => (self.way(event_type)?, i64::MAX),
+            Scope::Owner(_) => (Way::FromOwner, FEW),
+            Scope::NoOwner | Scope::Every => (Way::FromEvent, FEW),
+        };
+        let sql = dispatch_sql::positions(self.scope, way);
+        let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
+        let mut rows = match self.scope {
+            Scope::Owner(owner) => statement.query(params![event_type, few, owner]),
+            Scope::NoOwner | Scope::Every => statement.query(params![event_type, few]),
+        }
+        .map_sqlite_err()?;
+        let (mut found, mut in_order): (Vec<Position>, bool) = (Vec::new(), true);
+        while let Some(row) = rows.next().map_sqlite_err()? {
+            let Some(seq) = row.get(0).map_sqlite_err()? else {
+                break;
+            };
+            let next = Position { seq: valid_position(seq)?, owner: row.get(1).map_sqlite_err()? };
+            in_order = in_order && found.last().is_none_or(|last| last.seq < next.seq);
+            found.push(next);
+        }
+        if !in_order {
+            // A subscription is found once for each of its patterns.
+            found.sort_unstable();
+            found.dedup();
+        }
+        found.retain(|position| !sink.knows(position.seq));
+        self.each_subscriber(&found, sink)
     }
 
-    /// Prepares the statement for one subscription of the scope. Its rows are those of an id.
-    pub(crate) fn subscriber_query_by_id(&self) -> Result<SubscriberQuery<'_>> {
-        let statement = self.conn.prepare_cached(dispatch_sql::SELECT_ONE).map_sqlite_err()?;
-        Ok(SubscriberQuery { read: self, statement, repeats: false, by_id: true })
+    /// Returns the shorter way to the subscribers of an event.
+    fn way(&self, event_type: &str) -> Result<Way> {
+        let from_event = *self.scope == Scope::Every || self.starts_with_event(event_type)?;
+        Ok(if from_event { Way::FromEvent } else { Way::FromOwner })
+    }
+
+    /// Looks up the rows of these subscriptions. Patterns of a subscription that does not exist, or
+    /// that has another owner, lead to nobody.
+    fn each_subscriber(&self, found: &[Position], sink: &mut impl SubscriberSink) -> Result<()> {
+        let owners = OwnerNames::default();
+        let (batches, rest) = found.as_chunks::<BATCH>();
+        for batch in batches {
+            let mut statement = self.conn.prepare_cached(dispatch_sql::SEVERAL).map_sqlite_err()?;
+            let positions = params_from_iter(batch.iter().map(|position| position.seq));
+            let mut rows = statement.query(positions).map_sqlite_err()?;
+            let mut expected = batch.iter();
+            while let Some(row) = rows.next().map_sqlite_err()? {
+                let position: i64 = row.get(0).map_sqlite_err()?;
+                let expected = expected.find(|expected| expected.seq == position);
+                self.pass(row, expected, &owners, sink)?;
+            }
+        }
+        for position in rest {
+            let mut statement = self.conn.prepare_cached(dispatch_sql::ONE).map_sqlite_err()?;
+            let mut rows = statement.query([position.seq]).map_sqlite_err()?;
+            if let Some(row) = rows.next().map_sqlite_err()? {
+                self.pass(row, Some(position), &owners, sink)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn pass(
+        &self,
+        row: &Row<'_>,
+        expected: Option<&Position>,
+        owners: &OwnerNames,
+        sink: &mut impl SubscriberSink,
+    ) -> Result<()> {
+        let owner: i64 = row.get(2).map_sqlite_err()?;
+        match expected {
+            Some(expected) if expected.owner == owner => {
+                sink.take(&SubscriberRow { read: self, row, position: expected.seq, owners })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Passes the subscription of an id to `take`, whatever its patterns are, if it is in the
+    /// scope.
+    pub(crate) fn subscriber(
+        &self,
+        id: SubscriptionId,
+        take: impl FnOnce(&SubscriberRow<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let mut statement = self.conn.prepare_cached(dispatch_sql::BY_ID).map_sqlite_err()?;
+        let mut rows = statement.query([id.to_string()]).map_sqlite_err()?;
+        let Some(row) = rows.next().map_sqlite_err()? else {
+            return Ok(());
+        };
+        // While the row is read, the row of its owner is of the same snapshot.
+        let owner: i64 = row.get(2).map_sqlite_err()?;
+        if *self.scope != Scope::Every && self.owner_row()? != Some(owner) {
+            return Ok(());
+        }
+        let position = valid_position(row.get(0).map_sqlite_err()?)?;
+        take(&SubscriberRow { read: self, row, position, owners: &OwnerNames::default() })
     }
 
     /// Returns every subscription of the scope with a pattern that matches this event type, in the
     /// order of ids, with those patterns in their order.
     pub(crate) fn routes(&self, event_type: &str) -> Result<Vec<RouteRow>> {
-        let starts_with_event =
-            *self.scope == Scope::Every || self.starts_with_event(event_type)?;
-        let sql = dispatch_sql::routes(self.scope, starts_with_event);
+        let sql = dispatch_sql::routes(self.scope, self.way(event_type)?);
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
-        let given = params![self.owner_param(), event_type];
+        let given = params![event_type, self.owner_param()];
         let mut rows = statement.query(given).map_sqlite_err()?;
-        let mut routes: Vec<RouteRow> = Vec::new();
+        let mut found: Vec<(Position, i64, EventPattern)> = Vec::new();
         while let Some(row) = rows.next().map_sqlite_err()? {
-            valid_position(row.get(0).map_sqlite_err()?)?;
-            let id = id_of(row, 1)?;
-            let pattern = decode_pattern(row, 4)?;
-            match routes.last_mut().filter(|route| route.id == id) {
-                Some(route) => route.patterns.push(pattern),
-                None => {
-                    let enabled = decode_flag(row, 3)?;
-                    routes.push(RouteRow {
-                        id,
-                        owner: owner_of(row, 6, id)?.map(Into::into),
-                        name: name_of(row, 2, id)?.to_owned(),
-                        enabled,
-                        disabled_reason: valid_reason(row, 5, id, enabled)?.map(str::to_owned),
-                        patterns: vec![pattern],
-                    });
-                }
+            let seq = valid_position(row.get(0).map_sqlite_err()?)?;
+            let position = Position { seq, owner: row.get(1).map_sqlite_err()? };
+            found.push((position, row.get(2).map_sqlite_err()?, decode_pattern(row, 3)?));
+        }
+        found.sort_by_key(|(position, order, _)| (*position, *order));
+        let owners = OwnerNames::default();
+        let mut routes: Vec<RouteRow> = Vec::new();
+        let mut last = None;
+        for (position, _, pattern) in found {
+            if last != Some(position) {
+                let Some(route) = self.route(position, &owners)? else {
+                    continue;
+                };
+                routes.push(route);
+                last = Some(position);
+            }
+            if let Some(route) = routes.last_mut() {
+                route.patterns.push(pattern);
             }
         }
         Ok(routes)
     }
-}
 
-impl SubscriberQuery<'_> {
-    /// Starts reading the subscriptions with this key: the event type that they get, or the id of
-    /// the one. There are no rows where nothing has the key.
-    pub(crate) fn rows(&mut self, key: &str) -> Result<SubscriberRows<'_>> {
-        let read = self.read;
-        let rows = match read.scope {
-            _ if self.by_id => {
-                self.statement.query(params![read.owner_param(), read.every_param(), key])
-            }
-            Scope::Owner(owner) => self.statement.query([key, owner]),
-            Scope::NoOwner | Scope::Every => self.statement.query([key]),
+    fn route(&self, position: Position, owners: &OwnerNames) -> Result<Option<RouteRow>> {
+        let sql = "SELECT id, owner, name, enabled, disabled_reason \
+                   FROM _webhook_registry_subscription WHERE seq = ?1";
+        let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
+        let mut rows = statement.query([position.seq]).map_sqlite_err()?;
+        let Some(row) = rows.next().map_sqlite_err()? else {
+            return Ok(None);
         };
-        let rows = rows.map_sqlite_err()?;
-        Ok(SubscriberRows { read: self.read, rows, repeats: self.repeats, last: None })
+        if row.get::<_, i64>(1).map_sqlite_err()? != position.owner {
+            return Ok(None);
+        }
+        let (id, enabled) = (id_of(row, 0)?, decode_flag(row, 3)?);
+        Ok(Some(RouteRow {
+            id,
+            owner: self.owner_named(position.owner, id, owners)?,
+            name: name_of(row, 2, id)?.to_owned(),
+            enabled,
+            disabled_reason: valid_reason(row, 4, id, enabled)?.map(str::to_owned),
+            patterns: Vec::new(),
+        }))
     }
-}
 
-impl SubscriberRows<'_> {
-    /// Advances to the next row.
-    #[inline]
-    pub(crate) fn next(&mut self) -> Result<Option<SubscriberRow<'_>>> {
-        let position = loop {
-            self.rows.advance().map_sqlite_err()?;
-            let Some(row) = self.rows.get() else {
-                return Ok(None);
-            };
-            let position = valid_position(row.get(0).map_sqlite_err()?)?;
-            if !self.repeats {
-                break position;
-            }
-            let this = Some((position, row.get(SECRET).map_sqlite_err()?));
-            if self.last != this {
-                self.last = this;
-                break position;
-            }
-        };
-        Ok(self.rows.get().map(|row| SubscriberRow { read: self.read, row, position }))
+    /// Returns the name of the owner of a subscription, by the row of the owner.
+    fn owner_named(
+        &self,
+        owner: i64,
+        id: SubscriptionId,
+        known: &OwnerNames,
+    ) -> Result<Option<Arc<str>>> {
+        match self.scope {
+            Scope::NoOwner | Scope::Owner(_) => return Ok(self.scope.owner().cloned()),
+            Scope::Every if owner == 0 => return Ok(None),
+            Scope::Every => {}
+        }
+        if let Some(name) = known.borrow().get(&owner) {
+            return Ok(Some(name.clone()));
+        }
+        let sql = "SELECT name FROM _webhook_registry_owner WHERE id = ?1";
+        let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
+        let name = statement.query_row([owner], |row| row.get(0)).optional().map_sqlite_err()?;
+        let name: String = name.ok_or_else(|| {
+            Error::corrupt(format_args!("the owner of subscription {id} is missing"))
+        })?;
+        let name: Arc<str> = check_owner_name(&name)?.into();
+        known.borrow_mut().insert(owner, name.clone());
+        Ok(Some(name))
     }
 }
 
@@ -173,63 +276,51 @@ impl<'q> SubscriberRow<'q> {
 
     /// Returns the owner of the subscription.
     pub(crate) fn owner(&self, id: SubscriptionId) -> Result<Option<Arc<str>>> {
-        match self.read.scope {
-            Scope::Every => Ok(owner_of(self.row, OWNER, id)?.map(Into::into)),
-            Scope::NoOwner | Scope::Owner(_) => Ok(self.read.scope.owner().cloned()),
-        }
-    }
-
-    /// Returns whether the owner is exactly this.
-    #[inline]
-    pub(crate) fn has_owner(&self, owner: Option<&str>) -> Result<bool> {
-        match self.read.scope {
-            Scope::Every => Ok(self.row.get_ref(OWNER).map_sqlite_err()?
-                == owner.map_or(ValueRef::Integer(0), |owner| ValueRef::Text(owner.as_bytes()))),
-            Scope::NoOwner | Scope::Owner(_) => Ok(self.read.owner_param() == owner),
-        }
+        let owner = self.row.get(2).map_sqlite_err()?;
+        self.read.owner_named(owner, id, self.owners)
     }
 
     pub(crate) fn name(&self, id: SubscriptionId) -> Result<&'q str> {
-        text_of(self.row, 2, "name", id)
+        text_of(self.row, 3, "name", id)
     }
 
     pub(crate) fn url(&self, id: SubscriptionId) -> Result<&'q str> {
-        text_of(self.row, 3, "url", id)
-    }
-
-    /// Returns the metadata, which can break a rule.
-    #[inline]
-    pub(crate) fn metadata(&self, id: SubscriptionId) -> Result<BTreeMap<String, String>> {
-        metadata_of(self.row, 4, id)
+        text_of(self.row, 4, "url", id)
     }
 
     /// Returns whether the subscription's own row is enabled.
     #[inline]
     pub(crate) fn enabled(&self) -> Result<bool> {
-        decode_flag(self.row, ENABLED)
+        decode_flag(self.row, 5)
     }
 
-    /// Decrypts the secret of this row.
-    pub(crate) fn secret(&self, id: SubscriptionId) -> Result<IssuedSecret> {
-        self.read.issued(self.row, SECRET, id)
+    /// Returns the metadata, which can break a rule.
+    #[inline]
+    pub(crate) fn metadata(&self, id: SubscriptionId) -> Result<BTreeMap<String, String>> {
+        metadata_of(self.row, 6, id)
+    }
+
+    /// Decodes the secrets, newest first, also those that have expired.
+    pub(crate) fn secrets(&self, id: SubscriptionId) -> Result<Vec<IssuedSecret>> {
+        self.read.secrets_of(self.row, SECRETS, self.position, id)
     }
 
     /// Returns whether the name is exactly this.
     #[inline]
     pub(crate) fn has_name(&self, name: &str) -> Result<bool> {
-        self.has_text(2, name)
+        self.has_text(3, name)
     }
 
     /// Returns whether the URL is exactly this.
     #[inline]
     pub(crate) fn has_url(&self, url: &str) -> Result<bool> {
-        self.has_text(3, url)
+        self.has_text(4, url)
     }
 
-    /// Returns whether this row holds exactly this secret, unencrypted.
+    /// Returns whether this row alone holds exactly these secrets, unencrypted.
     #[inline]
-    pub(crate) fn has_secret(&self, secret: Option<&IssuedSecret>) -> Result<bool> {
-        has_secret(self.row, SECRET, secret)
+    pub(crate) fn has_secrets(&self, secrets: &[IssuedSecret]) -> Result<bool> {
+        has_secrets(self.row, SECRETS, secrets)
     }
 
     /// Returns the error for a row that breaks a rule of the registry.

@@ -8,7 +8,6 @@ use rusqlite::{CachedStatement, params};
 use super::catalog::CatalogLookup;
 use super::error::{MapSqliteErr as _, is_taken};
 use super::rows::{encode_metadata, integer, millis};
-use super::secrets::INSERT_SECRET;
 use super::subscription_changes::{INSERT_SUBSCRIPTION, NameTaken, UNIQUE_NAME};
 use super::subscription_patterns::INSERT_PATTERN;
 use super::transaction::Write;
@@ -24,7 +23,6 @@ pub(crate) struct Inserter<'w> {
     lookup: Option<&'w CatalogLookup<'w>>,
     subscription: CachedStatement<'w>,
     event: CachedStatement<'w>,
-    secret: CachedStatement<'w>,
     patterns: HashMap<Box<str>, i64>,
     owners: HashMap<Arc<str>, i64>,
 }
@@ -38,13 +36,12 @@ impl Write<'_> {
     ) -> Result<Inserter<'w>> {
         let prepare = |sql| self.conn.prepare_cached(sql).map_sqlite_err();
         let subscription = prepare(INSERT_SUBSCRIPTION)?;
-        let (event, secret) = (prepare(INSERT_PATTERN)?, prepare(INSERT_SECRET)?);
+        let event = prepare(INSERT_PATTERN)?;
         Ok(Inserter {
             write: self,
             lookup,
             subscription,
             event,
-            secret,
             patterns: HashMap::new(),
             owners: HashMap::new(),
         })
@@ -70,6 +67,7 @@ impl Inserter<'_> {
             disabled_reason,
         } = fields;
         let owner_row = self.owner(owner.as_ref())?;
+        let columns = self.write.secret_columns(*id, *created_at, secrets)?;
         let row = params![
             id.to_string(),
             owner_row,
@@ -83,6 +81,9 @@ impl Inserter<'_> {
             integer(*revision)?,
             disabled_reason,
             disabled_at.map(millis).transpose()?,
+            columns.secret,
+            columns.created_at,
+            columns.replaced,
         ];
         let seq = match self.subscription.insert(row) {
             Err(cause) if is_taken(&cause, UNIQUE_NAME) => {
@@ -94,7 +95,7 @@ impl Inserter<'_> {
             let row = self.row(pattern)?;
             self.event.execute(params![owner_row, seq, position, row, enabled]).map_sqlite_err()?;
         }
-        self.write.add_secrets(&mut self.secret, seq, *id, secrets)?;
+        self.write.add_to_replaced(seq, *id, secrets)?;
         self.write.count_inserted(owner.as_ref());
         Ok(Ok(()))
     }

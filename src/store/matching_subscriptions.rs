@@ -7,21 +7,22 @@ use std::collections::binary_heap::PeekMut;
 use rusqlite::{OptionalExtension as _, params};
 
 use super::error::MapSqliteErr as _;
-use super::owners::owner_row;
+use super::owners::{owner_row, owner_row_beside};
 use super::rows::rising;
 use super::transaction::Read;
 use crate::error::Result;
+use crate::id::SubscriptionId;
 use crate::scope::Scope;
 
 /// Selects the patterns that match an event type.
 const PATTERNS: &str = "SELECT pattern FROM _webhook_registry_expansion INDEXED BY \
                         sqlite_autoindex__webhook_registry_expansion_1 \
                          WHERE event_type = (SELECT id FROM _webhook_registry_event_type WHERE \
-                        name = ?1)";
+                        name = ?2) AND ?1 IS ?1 AND ?3 IS NULL";
 
 /// Selects every subscription of a scope after a position, and whether one of its patterns matches.
 macro_rules! scan {
-    ($index:literal, $($scope:tt)*) => {
+    ($index:literal, $scope:expr, $order:literal) => {
         concat!(
             "SELECT s.seq, EXISTS ( \
                  SELECT 1 FROM _webhook_registry_subscription_pattern r \
@@ -32,9 +33,14 @@ macro_rules! scan {
                                               WHERE name = ?3) \
                            AND pattern = r.pattern)) \
                FROM _webhook_registry_subscription s \
-               INDEXED BY _webhook_registry_subscription_",
+               INDEXED BY ",
             $index,
-            " WHERE ", $($scope)*, " AND s.seq > ?2 ORDER BY s.seq"
+            " WHERE ",
+            $scope,
+            " AND s.",
+            $order,
+            " > ?2 ORDER BY s.",
+            $order
         )
     };
 }
@@ -46,19 +52,26 @@ const NEXT: &str = "SELECT subscription FROM _webhook_registry_subscription_patt
                     WHERE pattern = ?1 AND owner = ?2 AND enabled = ?3 AND subscription > ?4 \
                     ORDER BY subscription LIMIT 1";
 
-/// Selects what follows from the patterns of an event type: the position of every subscription
-/// that has one of them.
-const FOLLOW: &str = "SELECT r.subscription FROM _webhook_registry_expansion x \
-                      INDEXED BY sqlite_autoindex__webhook_registry_expansion_1 \
-                      CROSS JOIN _webhook_registry_subscription_pattern r \
-                      INDEXED BY _webhook_registry_subscription_pattern_route \
-                      ON r.pattern = x.pattern \
-                      WHERE x.event_type = (SELECT id FROM _webhook_registry_event_type \
-                                             WHERE name = ?1)";
+/// Selects the positions of the subscriptions that have a pattern which matches the event type `?2`
+/// and that are enabled or not, as `?3` says, if it says anything.
+macro_rules! followed {
+    ($($owner:tt)*) => {
+        concat!(
+            "SELECT r.subscription FROM _webhook_registry_expansion x \
+             INDEXED BY sqlite_autoindex__webhook_registry_expansion_1 \
+             CROSS JOIN _webhook_registry_subscription_pattern r \
+             INDEXED BY _webhook_registry_subscription_pattern_route \
+             ON r.pattern = x.pattern AND ", $($owner)*,
+            " WHERE x.event_type = (SELECT id FROM _webhook_registry_event_type WHERE name = ?2) \
+               AND (?3 IS NULL OR r.enabled = iif(x.pattern = x.pattern, ?3, NULL))"
+        )
+    };
+}
 
 impl Read<'_> {
-    /// Passes the position of each subscription of the scope after `after` with a pattern that
-    /// matches this event type to `each`, in rising order, once each, until `each` returns false.
+    /// Passes the position of each subscription of the scope after the id `start` with a pattern
+    /// that matches this event type to `each`, in rising order, once each, until `each` returns
+    /// false.
     ///
     /// A page must cost no more than its own length, and all pages together no more than the table.
     /// The index lists the subscriptions of one pattern in order, so a merge of the lists costs one
@@ -75,20 +88,30 @@ impl Read<'_> {
         &self,
         event_type: &str,
         enabled: Option<bool>,
-        mut after: i64,
+        start: Option<SubscriptionId>,
         mut each: impl FnMut(i64) -> Result<bool>,
     ) -> Result<()> {
         let (known, scan) = match self.scope {
-            Scope::Every => (FOLLOW, scan!("seq", "?1 IS NULL")),
-            Scope::NoOwner | Scope::Owner(_) => {
-                (PATTERNS, scan!("owner", "s.owner = ", owner_row!()))
-            }
+            Scope::Every => (
+                followed!("?1 IS NULL"),
+                scan!("sqlite_autoindex__webhook_registry_subscription_1", "?1 IS NULL", "id"),
+            ),
+            Scope::NoOwner | Scope::Owner(_) => (
+                PATTERNS,
+                scan!(
+                    "_webhook_registry_subscription_owner",
+                    concat!("s.owner = ", owner_row!()),
+                    "seq"
+                ),
+            ),
         };
+        let owner = self.owner_param();
         let mut known = self.conn.prepare_cached(known).map_sqlite_err()?;
-        let mut known = known.query([event_type]).map_sqlite_err()?;
+        let mut known = known.query(params![owner, event_type, None::<bool>]).map_sqlite_err()?;
         let mut scan = self.conn.prepare_cached(scan).map_sqlite_err()?;
-        let given = params![self.owner_param(), after, event_type];
+        let given = params![owner, self.after(start)?, event_type];
         let mut scan = scan.query(given).map_sqlite_err()?;
+        let mut after = self.position(start)?;
         // For every owner, the positions of the subscriptions.
         let mut patterns: Vec<i64> = Vec::new();
         while let Some(pattern) = known.next().map_sqlite_err()? {
@@ -118,6 +141,22 @@ impl Read<'_> {
                 None => Ok(()),
             },
         }
+    }
+
+    /// Returns the positions of the subscriptions of the scope with a pattern that matches this
+    /// event type, in order.
+    pub(super) fn followed(&self, event_type: &str, enabled: Option<bool>) -> Result<Vec<i64>> {
+        let sql = match self.scope {
+            Scope::Every => followed!("?1 IS NULL"),
+            Scope::NoOwner | Scope::Owner(_) => followed!("r.owner = ", owner_row_beside!()),
+        };
+        let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
+        let given = params![self.owner_param(), event_type, enabled];
+        let rows = statement.query_map(given, |row| row.get(0));
+        let mut positions: Vec<i64> = rows.and_then(Iterator::collect).map_sqlite_err()?;
+        positions.sort_unstable();
+        positions.dedup();
+        Ok(positions)
     }
 
     /// Merges the lists of an owner's subscriptions of each pattern.

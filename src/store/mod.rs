@@ -14,6 +14,7 @@ mod checkpoint;
 mod connection;
 mod content;
 mod copy;
+mod count;
 mod data_version;
 mod disk;
 mod dispatch;
@@ -56,7 +57,7 @@ mod work;
 mod writer;
 
 pub(crate) use catalog::CatalogLookup;
-pub(crate) use dispatch::{RouteRow, SubscriberRow};
+pub(crate) use dispatch::{RouteRow, SubscriberRow, SubscriberSink};
 pub(crate) use handle::Store;
 pub(crate) use insert::Inserter;
 pub use settings::Durability;

@@ -417,17 +417,17 @@ fn rewrite_secrets(
     if progress.is_active() {
         progress.begin(from.len()?.saturating_add(1));
     }
-    let mut after = from.start()?;
+    let mut after = None;
     loop {
         let batch = from.ids_after(after, BATCH)?;
-        let Some(&(last, _)) = batch.last() else {
+        let Some(&(_, last)) = batch.last() else {
             break;
         };
         for (seq, id) in batch {
             to.set_secrets(seq, id, &from.secrets(seq, id)?)?;
             progress.advance();
         }
-        after = last;
+        after = Some(last);
     }
     drop(to);
     Ok(codec)

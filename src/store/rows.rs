@@ -222,7 +222,11 @@ pub(super) fn owner_of<'r>(
 
 /// Decodes the name of an owner.
 pub(super) fn decode_owner<'r>(row: &'r Row<'_>, column: usize) -> Result<&'r str> {
-    let name = row.get_ref(column).and_then(|name| Ok(name.as_str()?)).map_sqlite_err()?;
+    check_owner_name(row.get_ref(column).and_then(|name| Ok(name.as_str()?)).map_sqlite_err()?)
+}
+
+/// Rejects the name of an owner that no registry takes.
+pub(super) fn check_owner_name(name: &str) -> Result<&str> {
     check_owner(name)
         .map_err(|why| Error::corrupt(format_args!("an owner that no registry takes: {why}")))?;
     Ok(name)
@@ -297,14 +301,21 @@ pub(super) fn metadata_of(
     column: usize,
     id: SubscriptionId,
 ) -> Result<BTreeMap<String, String>> {
+    if row.get_ref(column).map_sqlite_err()? == ValueRef::Null {
+        return Ok(BTreeMap::new());
+    }
     let metadata = decode_metadata(text_of(row, column, "metadata", id)?);
     metadata.ok_or_else(|| {
         Error::corrupt(format_args!("subscription {id} has metadata that is no object of strings"))
     })
 }
 
-/// Decodes and validates metadata.
-pub(super) fn valid_metadata(text: &str) -> Result<BTreeMap<String, String>> {
+/// Decodes and validates metadata, where nothing else of a subscription is read.
+pub(super) fn metadata_in(row: &Row<'_>, column: usize) -> Result<BTreeMap<String, String>> {
+    let text = row.get_ref(column).and_then(|text| Ok(text.as_str_or_null()?));
+    let Some(text) = text.map_sqlite_err()? else {
+        return Ok(BTreeMap::new());
+    };
     let metadata = decode_metadata(text)
         .ok_or_else(|| Error::corrupt("metadata that is no object of strings"))?;
     check_metadata(&metadata).map_err(|problem| {
@@ -314,12 +325,16 @@ pub(super) fn valid_metadata(text: &str) -> Result<BTreeMap<String, String>> {
 }
 
 fn decode_metadata(text: &str) -> Option<BTreeMap<String, String>> {
-    // Most subscriptions have no metadata.
-    if text == "{}" { Some(BTreeMap::new()) } else { json::parse(text).ok() }
+    json::parse(text).ok()
 }
 
-pub(super) fn encode_metadata(metadata: &BTreeMap<String, String>) -> Result<String> {
+/// Encodes metadata. None where there is none, as for most subscriptions.
+pub(super) fn encode_metadata(metadata: &BTreeMap<String, String>) -> Result<Option<String>> {
+    if metadata.is_empty() {
+        return Ok(None);
+    }
     serde_json::to_string(metadata)
+        .map(Some)
         .map_err(|cause| Error::corrupt("metadata that is no JSON").with_source(cause))
 }
 

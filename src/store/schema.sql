@@ -53,25 +53,26 @@ CREATE TABLE _webhook_registry_expansion (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX _webhook_registry_expansion_pattern ON _webhook_registry_expansion (pattern);
 
+-- The columns that dispatch reads come first.
 CREATE TABLE _webhook_registry_subscription (
-    seq         INTEGER PRIMARY KEY,    -- increases with the id
-    id          TEXT NOT NULL UNIQUE,
-    owner       INTEGER NOT NULL REFERENCES _webhook_registry_owner (id),
-    name        TEXT NOT NULL,
-    url         TEXT NOT NULL,
-    enabled     INTEGER NOT NULL CHECK (enabled IN (0, 1)),
-    description TEXT,                   -- NULL: none
-    metadata    TEXT NOT NULL,          -- a JSON object of strings
-    created_at  INTEGER NOT NULL,       -- this and every other time: ms since 1970, UTC
-    updated_at  INTEGER NOT NULL,
-    revision    INTEGER NOT NULL CHECK (revision >= 1),
-    disabled_reason TEXT,               -- NULL: none; none while enabled
-    disabled_at     INTEGER,            -- NULL: enabled
+    seq               INTEGER PRIMARY KEY,  -- increases with the id
+    id                TEXT NOT NULL UNIQUE,
+    owner             INTEGER NOT NULL REFERENCES _webhook_registry_owner (id),
+    name              TEXT NOT NULL,
+    url               TEXT NOT NULL,
+    enabled           INTEGER NOT NULL CHECK (enabled IN (0, 1)),
+    metadata          TEXT,                 -- a JSON object of strings; NULL: none
+    secret            ANY NOT NULL,         -- the current one: TEXT, or a BLOB where it is sealed
+    secret_created_at INTEGER,              -- NULL: as created_at
+    created_at        INTEGER NOT NULL,     -- this and every other time: ms since 1970, UTC
+    replaced_secrets  INTEGER NOT NULL,     -- the number of rows in replaced_secret
+    description       TEXT,                 -- NULL: none
+    updated_at        INTEGER NOT NULL,
+    revision          INTEGER NOT NULL CHECK (revision >= 1),
+    disabled_reason   TEXT,                 -- NULL: none; none while enabled
+    disabled_at       INTEGER,              -- NULL: enabled
     UNIQUE (owner, name)
 ) STRICT;
--- A statement can name this index, so that statistics cannot make SQLite scan the table instead. A
--- statement cannot name the key of a table.
-CREATE UNIQUE INDEX _webhook_registry_subscription_seq ON _webhook_registry_subscription (seq);
 -- Lists the subscriptions of an owner by `seq`, which SQLite appends.
 CREATE INDEX _webhook_registry_subscription_owner ON _webhook_registry_subscription (owner);
 
@@ -89,15 +90,14 @@ CREATE TABLE _webhook_registry_subscription_pattern (
 CREATE INDEX _webhook_registry_subscription_pattern_route
     ON _webhook_registry_subscription_pattern (pattern, owner, enabled, subscription);
 
-CREATE TABLE _webhook_registry_secret (
+-- Secrets that were replaced and may still be live. Few subscriptions have any.
+CREATE TABLE _webhook_registry_replaced_secret (
     subscription INTEGER NOT NULL REFERENCES _webhook_registry_subscription (seq) ON DELETE CASCADE,
-    serial       INTEGER NOT NULL,      -- the greatest is the current one
-    text         TEXT,                  -- NULL: sealed
-    sealed       BLOB,                  -- NULL: not sealed
+    serial       INTEGER NOT NULL,      -- increases from the oldest to the newest
+    secret       ANY NOT NULL,          -- TEXT, or a BLOB where it is sealed
     created_at   INTEGER NOT NULL,
-    expires_at   INTEGER,               -- NULL: the current one, which does not expire
-    PRIMARY KEY (subscription, serial),
-    CHECK ((text IS NULL) <> (sealed IS NULL))
+    expires_at   INTEGER NOT NULL,
+    PRIMARY KEY (subscription, serial)
 ) STRICT, WITHOUT ROWID;
 
 -- The history of changes, numbered without gaps. At least the newest `keep_changes` are here.
@@ -134,11 +134,11 @@ BEGIN
 END;
 CREATE TRIGGER _webhook_registry_subscription_deleted_secret
 AFTER DELETE ON _webhook_registry_subscription
-WHEN EXISTS (SELECT 1 FROM _webhook_registry_secret
-             INDEXED BY sqlite_autoindex__webhook_registry_secret_1
+WHEN EXISTS (SELECT 1 FROM _webhook_registry_replaced_secret
+             INDEXED BY sqlite_autoindex__webhook_registry_replaced_secret_1
               WHERE subscription = OLD.seq)
 BEGIN
-    DELETE FROM _webhook_registry_secret WHERE subscription = OLD.seq;
+    DELETE FROM _webhook_registry_replaced_secret WHERE subscription = OLD.seq;
 END;
 CREATE TRIGGER _webhook_registry_subscription_deleted_pattern
 AFTER DELETE ON _webhook_registry_subscription
@@ -175,6 +175,20 @@ BEGIN
      WHERE owner = NEW.owner AND subscription = NEW.seq;
 END;
 
+-- By hand alone, `enabled` changes without the columns that have to agree with it.
+CREATE TRIGGER _webhook_registry_subscription_switched_by_hand
+AFTER UPDATE OF enabled ON _webhook_registry_subscription
+WHEN NEW.enabled IS NOT OLD.enabled
+ AND ((NEW.disabled_at IS NULL) IS NOT NEW.enabled
+      OR NEW.enabled AND NEW.disabled_reason IS NOT NULL)
+BEGIN
+    UPDATE _webhook_registry_subscription
+       SET disabled_reason = iif(NEW.enabled, NULL, disabled_reason),
+           disabled_at = iif(NEW.enabled, NULL, coalesce(disabled_at, max(0, min(253402300799999,
+               CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER)))))
+     WHERE seq = NEW.seq;
+END;
+
 -- The public views. Columns may be added at the end; nothing else changes.
 
 CREATE VIEW webhook_registry_subscriptions AS
@@ -185,7 +199,7 @@ SELECT s.id AS id, s.name AS name, s.url AS url, s.enabled AS enabled,
                   JOIN _webhook_registry_pattern p ON p.id = r.pattern
                  WHERE r.owner = s.owner AND r.subscription = s.seq
                  ORDER BY r.position)) AS events,
-       s.description AS description, s.metadata AS metadata,
+       s.description AS description, coalesce(s.metadata, '{}') AS metadata,
        s.created_at AS created_at, s.updated_at AS updated_at, s.revision AS revision,
        o.name AS owner, s.disabled_reason AS disabled_reason, s.disabled_at AS disabled_at
   FROM _webhook_registry_subscription s JOIN _webhook_registry_owner o ON o.id = s.owner;

@@ -1,6 +1,7 @@
 //! Encodes secrets for the file: as text, or encrypted with a key that is not in the file.
 
-use rusqlite::Connection;
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, ToSql};
 
 use super::encryption::Cipher;
 use super::registry_row;
@@ -27,18 +28,53 @@ pub(super) struct SecretCodec {
 
 /// The associated data of an encrypted secret. In another row, or with another time, it does not
 /// decrypt.
-pub(super) struct SecretBinding {
-    pub(super) id: SubscriptionId,
-    pub(super) serial: i64,
-    pub(super) created_at: Millis,
-    pub(super) expires_at: Option<Millis>,
+pub(super) enum SecretBinding {
+    Current { id: SubscriptionId, created_at: Millis },
+    Replaced { id: SubscriptionId, serial: i64, created_at: Millis, expires_at: Millis },
 }
 
 impl SecretBinding {
     fn bytes(&self) -> Vec<u8> {
-        let SecretBinding { id, serial, created_at, expires_at } = self;
-        let until = expires_at.map_or(u64::MAX, Millis::get);
-        format!("secret {id} {serial} {} {until}", created_at.get()).into_bytes()
+        match self {
+            SecretBinding::Current { id, created_at } => {
+                format!("secret {id} current {}", created_at.get())
+            }
+            SecretBinding::Replaced { id, serial, created_at, expires_at } => {
+                format!("secret {id} {serial} {} {}", created_at.get(), expires_at.get())
+            }
+        }
+        .into_bytes()
+    }
+
+    fn id(&self) -> SubscriptionId {
+        match self {
+            SecretBinding::Current { id, .. } | SecretBinding::Replaced { id, .. } => *id,
+        }
+    }
+
+    /// Returns when the secret became the current one, and when it expires.
+    pub(super) fn times(&self) -> (Millis, Option<Millis>) {
+        match *self {
+            SecretBinding::Current { created_at, .. } => (created_at, None),
+            SecretBinding::Replaced { created_at, expires_at, .. } => {
+                (created_at, Some(expires_at))
+            }
+        }
+    }
+}
+
+/// The stored form of a secret: its text, or its ciphertext.
+pub(super) enum StoredSecret<'s> {
+    Text(&'s str),
+    Sealed(Vec<u8>),
+}
+
+impl ToSql for StoredSecret<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        match self {
+            StoredSecret::Text(text) => text.to_sql(),
+            StoredSecret::Sealed(sealed) => sealed.to_sql(),
+        }
     }
 }
 
@@ -92,38 +128,39 @@ impl SecretCodec {
         Ok(SecretCodec { cipher, check })
     }
 
-    /// Returns the two columns of a secret: its text, or its ciphertext.
+    /// Returns the stored form of a secret.
     pub(super) fn seal<'s>(
         &self,
         secret: &'s SigningSecret,
         binding: &SecretBinding,
-    ) -> Result<(Option<&'s str>, Option<Vec<u8>>)> {
+    ) -> Result<StoredSecret<'s>> {
         match &self.cipher {
-            None => Ok((Some(secret.expose()), None)),
+            None => Ok(StoredSecret::Text(secret.expose())),
             Some(cipher) => {
-                Ok((None, Some(cipher.seal(&binding.bytes(), secret.expose().as_bytes())?)))
+                let text = secret.expose().as_bytes();
+                Ok(StoredSecret::Sealed(cipher.seal(&binding.bytes(), text)?))
             }
         }
     }
 
-    /// Returns the secret of the two columns. In an encrypted file a secret as text is rejected.
+    /// Returns the secret of a stored form. In an encrypted file a secret as text is rejected.
     pub(super) fn open(
         &self,
-        text: Option<&str>,
-        sealed: Option<&[u8]>,
+        stored: ValueRef<'_>,
         binding: &SecretBinding,
     ) -> Result<SigningSecret> {
-        let secret = match (&self.cipher, text, sealed) {
-            (None, Some(text), None) => SigningSecret::read(text).ok(),
-            (Some(cipher), None, Some(sealed)) => cipher
-                .open(&binding.bytes(), sealed)
-                .and_then(|text| SigningSecret::read(std::str::from_utf8(&text).ok()?).ok()),
+        let read = |text: &[u8]| SigningSecret::read(std::str::from_utf8(text).ok()?).ok();
+        let secret = match (&self.cipher, stored) {
+            (None, ValueRef::Text(text)) => read(text),
+            (Some(cipher), ValueRef::Blob(sealed)) => {
+                cipher.open(&binding.bytes(), sealed).and_then(|text| read(&text))
+            }
             _ => None,
         };
         secret.ok_or_else(|| {
             Error::corrupt(format_args!(
                 "a secret of subscription {} cannot be decoded",
-                binding.id
+                binding.id()
             ))
         })
     }

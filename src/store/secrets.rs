@@ -1,28 +1,35 @@
-//! Statements and the row decoder for secrets.
+//! The secrets of subscriptions. The current one stands in the row of its subscription, so that
+//! dispatch reads it from there. Replaced ones are in a table of their own, which is read only for
+//! the few subscriptions that have any.
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Row, Statement, params};
+use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::error::MapSqliteErr as _;
-use super::rows::millis;
-use super::secret_codec::SecretBinding;
+use super::rows::{counted, integer, millis};
+use super::secret_codec::{SecretBinding, StoredSecret};
 use super::transaction::{Read, Write};
 use crate::error::{Error, Result};
 use crate::id::SubscriptionId;
 use crate::secret::IssuedSecret;
 use crate::time::Millis;
 
-/// The columns of a secret, in the order in which [`Read::issued`] decodes them.
+/// The columns of a subscription's secrets, in the order in which [`Read::secrets_of`] decodes
+/// them.
 macro_rules! secret_columns {
     () => {
-        "k.serial, k.text, k.sealed, k.created_at, k.expires_at"
+        "s.secret, s.secret_created_at, s.created_at, s.replaced_secrets"
     };
 }
 pub(super) use secret_columns;
 
-pub(super) const INSERT_SECRET: &str = "INSERT INTO _webhook_registry_secret (subscription, \
-                        serial, text, sealed, \
-    created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+/// The values of the columns of the current secret, and the number of those that it replaced.
+pub(super) struct SecretColumns<'s> {
+    pub(super) secret: StoredSecret<'s>,
+    /// None where the secret is as old as the subscription.
+    pub(super) created_at: Option<i64>,
+    pub(super) replaced: i64,
+}
 
 impl Read<'_> {
     /// Returns every secret of a subscription, newest first, also those that have expired.
@@ -30,115 +37,183 @@ impl Read<'_> {
         let sql = concat!(
             "SELECT ",
             secret_columns!(),
-            " FROM _webhook_registry_secret k INDEXED BY \
-             sqlite_autoindex__webhook_registry_secret_1 WHERE k.subscription = ?1 ORDER \
-             BY k.serial DESC"
+            " FROM _webhook_registry_subscription s WHERE s.seq = ?1"
         );
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let mut rows = statement.query([seq]).map_sqlite_err()?;
-        let mut secrets = Vec::with_capacity(1);
-        while let Some(row) = rows.next().map_sqlite_err()? {
-            secrets.push(self.issued(row, 0, id)?);
+        match rows.next().map_sqlite_err()? {
+            Some(row) => self.secrets_of(row, 0, seq, id),
+            None => Err(Error::no_secret(id)),
         }
-        if secrets.is_empty() { Err(Error::no_secret(id)) } else { Ok(secrets) }
     }
 
-    /// Decodes the [columns](secret_columns) that begin at `first`.
-    pub(super) fn issued(
+    /// Decodes the [columns](secret_columns) that begin at `first`, and reads the secrets that were
+    /// replaced, newest first.
+    pub(super) fn secrets_of(
         &self,
         row: &Row<'_>,
         first: usize,
+        seq: i64,
         id: SubscriptionId,
+    ) -> Result<Vec<IssuedSecret>> {
+        let created_at = time(stored_time(row, first)?, id)?;
+        let current = self.issued(row, first, &SecretBinding::Current { id, created_at })?;
+        let mut secrets = vec![current];
+        if has_replaced(row, first)? {
+            self.add_replaced(seq, id, &mut secrets)?;
+        }
+        Ok(secrets)
+    }
+
+    fn add_replaced(
+        &self,
+        seq: i64,
+        id: SubscriptionId,
+        secrets: &mut Vec<IssuedSecret>,
+    ) -> Result<()> {
+        let sql = "SELECT secret, serial, created_at, expires_at \
+                   FROM _webhook_registry_replaced_secret \
+                   INDEXED BY sqlite_autoindex__webhook_registry_replaced_secret_1 \
+                   WHERE subscription = ?1 ORDER BY serial DESC";
+        let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
+        let mut rows = statement.query([seq]).map_sqlite_err()?;
+        while let Some(row) = rows.next().map_sqlite_err()? {
+            let binding = SecretBinding::Replaced {
+                id,
+                serial: row.get(1).map_sqlite_err()?,
+                created_at: time(row.get(2).map_sqlite_err()?, id)?,
+                expires_at: time(row.get(3).map_sqlite_err()?, id)?,
+            };
+            secrets.push(self.issued(row, 0, &binding)?);
+        }
+        Ok(())
+    }
+
+    fn issued(
+        &self,
+        row: &Row<'_>,
+        column: usize,
+        binding: &SecretBinding,
     ) -> Result<IssuedSecret> {
-        let column = |at: usize| first.saturating_add(at);
-        let serial: Option<i64> = row.get(column(0)).map_sqlite_err()?;
-        let time = |stored| {
-            Millis::from_stored(stored).ok_or_else(|| {
-                Error::corrupt(format_args!("a secret of {id} has a time that no registry writes"))
-            })
-        };
-        let binding = SecretBinding {
-            id,
-            serial: serial.ok_or_else(|| Error::no_secret(id))?,
-            created_at: time(row.get(column(3)).map_sqlite_err()?)?,
-            expires_at: row
-                .get::<_, Option<i64>>(column(4))
-                .map_sqlite_err()?
-                .map(time)
-                .transpose()?,
-        };
-        let text =
-            row.get_ref(column(1)).and_then(|text| Ok(text.as_str_or_null()?)).map_sqlite_err()?;
-        let sealed = row
-            .get_ref(column(2))
-            .and_then(|sealed| Ok(sealed.as_blob_or_null()?))
-            .map_sqlite_err()?;
-        let secret = self.codec.open(text, sealed, &binding)?;
-        let SecretBinding { id: _, serial: _, created_at, expires_at } = binding;
+        let secret = self.codec.open(row.get_ref(column).map_sqlite_err()?, binding)?;
+        let (created_at, expires_at) = binding.times();
         Ok(IssuedSecret { secret, created_at, expires_at })
     }
 }
 
 impl Write<'_> {
-    /// Replaces the secrets of a subscription by these, newest first. The old ones are overwritten.
+    /// Returns the columns of these secrets, newest first.
+    pub(super) fn secret_columns<'s>(
+        &self,
+        id: SubscriptionId,
+        created_at: Millis,
+        secrets: &'s [IssuedSecret],
+    ) -> Result<SecretColumns<'s>> {
+        let (current, replaced) = secrets.split_first().ok_or_else(|| Error::no_secret(id))?;
+        let binding = SecretBinding::Current { id, created_at: current.created_at };
+        let differs = (current.created_at != created_at).then_some(current.created_at);
+        Ok(SecretColumns {
+            secret: self.codec.seal(&current.secret, &binding)?,
+            created_at: differs.map(millis).transpose()?,
+            replaced: integer(u64::try_from(replaced.len()).unwrap_or(u64::MAX))?,
+        })
+    }
+
+    /// Replaces the secrets of a subscription by these, newest first, and leaves the rest of its
+    /// row alone. The old ones are overwritten.
     pub(super) fn set_secrets(
         &self,
         seq: i64,
         id: SubscriptionId,
         secrets: &[IssuedSecret],
     ) -> Result<()> {
+        let sql = "SELECT created_at FROM _webhook_registry_subscription WHERE seq = ?1";
+        let mut created = self.conn.prepare_cached(sql).map_sqlite_err()?;
+        let created: Option<i64> =
+            created.query_row([seq], |row| row.get(0)).optional().map_sqlite_err()?;
+        let created_at = time(created.ok_or_else(|| Error::no_secret(id))?, id)?;
+        let columns = self.secret_columns(id, created_at, secrets)?;
         self.execute(
-            "DELETE FROM _webhook_registry_secret INDEXED BY \
-             sqlite_autoindex__webhook_registry_secret_1 WHERE subscription = ?1",
-            params![seq],
+            "UPDATE _webhook_registry_subscription \
+             SET secret = ?2, secret_created_at = ?3, replaced_secrets = ?4 WHERE seq = ?1",
+            params![seq, columns.secret, columns.created_at, columns.replaced],
         )?;
-        let mut insert = self.conn.prepare_cached(INSERT_SECRET).map_sqlite_err()?;
-        self.add_secrets(&mut insert, seq, id, secrets)
+        self.set_replaced(seq, id, secrets)
     }
 
-    /// Adds these secrets, newest first, to a subscription that has none, by [`INSERT_SECRET`].
-    pub(super) fn add_secrets(
+    /// Replaces the replaced secrets of a subscription by all but the first of these.
+    pub(super) fn set_replaced(
         &self,
-        insert: &mut Statement<'_>,
         seq: i64,
         id: SubscriptionId,
         secrets: &[IssuedSecret],
     ) -> Result<()> {
-        for (serial, issued) in (1_i64..).zip(secrets.iter().rev()) {
+        self.execute(
+            "DELETE FROM _webhook_registry_replaced_secret \
+             INDEXED BY sqlite_autoindex__webhook_registry_replaced_secret_1 \
+             WHERE subscription = ?1",
+            params![seq],
+        )?;
+        self.add_to_replaced(seq, id, secrets)
+    }
+
+    /// Adds all but the first of these secrets, newest first, to a subscription that has no
+    /// replaced ones.
+    pub(super) fn add_to_replaced(
+        &self,
+        seq: i64,
+        id: SubscriptionId,
+        secrets: &[IssuedSecret],
+    ) -> Result<()> {
+        for (serial, issued) in (1_i64..).zip(secrets.iter().skip(1).rev()) {
             let &IssuedSecret { ref secret, created_at, expires_at } = issued;
-            let (text, sealed) =
-                self.codec.seal(secret, &SecretBinding { id, serial, created_at, expires_at })?;
-            let until = expires_at.map(millis).transpose()?;
-            insert
-                .execute(params![seq, serial, text, sealed, millis(created_at)?, until])
-                .map_sqlite_err()?;
+            let expires_at = expires_at.ok_or_else(|| {
+                Error::corrupt(format_args!("a replaced secret of {id} does not expire"))
+            })?;
+            let binding = SecretBinding::Replaced { id, serial, created_at, expires_at };
+            let sealed = self.codec.seal(secret, &binding)?;
+            self.execute(
+                "INSERT INTO _webhook_registry_replaced_secret \
+                 (subscription, serial, secret, created_at, expires_at) \
+                 VALUES (?1, ?2, ?3, ?4, ?5)",
+                params![seq, serial, sealed, millis(created_at)?, millis(expires_at)?],
+            )?;
         }
         Ok(())
     }
 }
 
-/// Returns whether the [columns](secret_columns) from `first` on hold exactly this secret as text.
+fn time(stored: i64, id: SubscriptionId) -> Result<Millis> {
+    Millis::from_stored(stored).ok_or_else(|| {
+        Error::corrupt(format_args!("a secret of {id} has a time that no registry writes"))
+    })
+}
+
+/// Returns the time in the [columns](secret_columns) from `first` on.
+fn stored_time(row: &Row<'_>, first: usize) -> Result<i64> {
+    match row.get(first.saturating_add(1)).map_sqlite_err()? {
+        Some(stored) => Ok(stored),
+        None => row.get(first.saturating_add(2)).map_sqlite_err(),
+    }
+}
+
+/// Returns whether the [columns](secret_columns) from `first` on tell of replaced secrets.
+fn has_replaced(row: &Row<'_>, first: usize) -> Result<bool> {
+    let replaced = row.get(first.saturating_add(3)).map_sqlite_err()?;
+    Ok(counted(replaced)? > 0)
+}
+
+/// Returns whether the [columns](secret_columns) from `first` on hold exactly these secrets as
+/// text, without reading anything else.
 ///
 /// It returns false for an encrypted secret. That one has to be decrypted again, because only
 /// decryption proves that it is intact and belongs to this row.
-pub(super) fn has_secret(
-    row: &Row<'_>,
-    first: usize,
-    secret: Option<&IssuedSecret>,
-) -> Result<bool> {
-    let Some(IssuedSecret { secret, created_at, expires_at }) = secret else {
+pub(super) fn has_secrets(row: &Row<'_>, first: usize, secrets: &[IssuedSecret]) -> Result<bool> {
+    let [IssuedSecret { secret, created_at, expires_at: None }] = secrets else {
         return Ok(false);
     };
-    let says = [
-        ValueRef::Text(secret.expose().as_bytes()),
-        ValueRef::Null,
-        ValueRef::Integer(millis(*created_at)?),
-        expires_at.map(millis).transpose()?.map_or(ValueRef::Null, ValueRef::Integer),
-    ];
-    for (column, value) in (first.saturating_add(1)..).zip(says) {
-        if row.get_ref(column).map_sqlite_err()? != value {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+    let stored = row.get_ref(first).map_sqlite_err()?;
+    Ok(stored == ValueRef::Text(secret.expose().as_bytes())
+        && stored_time(row, first)? == millis(*created_at)?
+        && !has_replaced(row, first)?)
 }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use rusqlite::params;
+use rusqlite::{ToSql, params};
 
 use super::error::{MapSqliteErr as _, is_taken};
 use super::owners::{in_scope, owner_name, owner_row};
 use super::registry_row;
 use super::rows::{decode_id, decode_owner, encode_metadata, integer, millis};
+use super::secrets::SecretColumns;
 use super::subscriptions::Current;
 use super::transaction::Write;
 use crate::error::Result;
@@ -19,8 +20,8 @@ use crate::subscription::{Subscription, SubscriptionFields};
 /// Inserts a row, whose `seq` SQLite chooses.
 pub(super) const INSERT_SUBSCRIPTION: &str = "INSERT INTO _webhook_registry_subscription \
      (id, owner, name, url, enabled, description, metadata, created_at, updated_at, revision, \
-      disabled_reason, disabled_at) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+      disabled_reason, disabled_at, secret, secret_created_at, replaced_secrets) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
 
 /// The column that is not unique where a name is taken, as SQLite's message ends.
 pub(super) const UNIQUE_NAME: &str = "_webhook_registry_subscription.name";
@@ -34,15 +35,38 @@ pub(crate) struct Undecoded {
     pub(crate) owner: Option<Arc<str>>,
 }
 
+/// A statement that writes the columns of a subscription that differ.
+struct Update<'v> {
+    sql: String,
+    values: Vec<&'v dyn ToSql>,
+}
+
+impl<'v> Update<'v> {
+    fn new(seq: &'v i64, updated_at: &'v i64, revision: &'v i64) -> Update<'v> {
+        let sql = "UPDATE _webhook_registry_subscription SET updated_at=?2,revision=?3".to_owned();
+        Update { sql, values: vec![seq, updated_at, revision] }
+    }
+
+    fn set_if(&mut self, differs: bool, column: &str, value: &'v dyn ToSql) {
+        if differs {
+            self.sql.push_str(column);
+            self.values.push(value);
+        }
+    }
+}
+
 impl Write<'_> {
-    /// Updates a subscription. `secrets` is None where they do not change.
+    /// Updates a subscription. `secrets` is None where they do not change. Only the columns that
+    /// change are written.
     pub(crate) fn replace(
         &self,
         current: &Current,
         after: &Subscription,
         secrets: Option<&[IssuedSecret]>,
     ) -> Result<Result<(), NameTaken>> {
-        let Subscription { owner, fields, disabled_at, updated_at, revision, .. } = after;
+        let Current { seq, subscription: before, .. } = current;
+        let Subscription { id, owner, fields, disabled_at, created_at, updated_at, revision } =
+            after;
         let SubscriptionFields {
             name,
             url,
@@ -52,54 +76,48 @@ impl Write<'_> {
             metadata,
             disabled_reason,
         } = fields;
-        let row = self.intern_owner(owner.as_ref())?;
-        // Before the row: what is left to do then is done by a trigger, less well.
-        if events != current.subscription.events() {
-            self.replace_patterns(row, current.seq, events, *enabled)?;
-        } else if *enabled != current.subscription.enabled() {
-            self.set_patterns_enabled(row, current.seq, *enabled)?;
+        if events != before.events() || *enabled != before.enabled() {
+            // Before the row: what is left to do then is done by a trigger, less well.
+            let row = self.intern_owner(owner.as_ref())?;
+            if events == before.events() {
+                self.set_patterns_enabled(row, *seq, *enabled)?;
+            } else {
+                self.replace_patterns(row, *seq, events, *enabled)?;
+            }
         }
-        let sql = "UPDATE _webhook_registry_subscription SET name = ?2, url = ?3, enabled = ?4, \
-                   description = ?5, metadata = ?6, updated_at = ?7, revision = ?8, \
-                   disabled_reason = ?9, disabled_at = ?10 WHERE seq = ?1";
-        let mut update = self.conn.prepare_cached(sql).map_sqlite_err()?;
-        let values = params![
-            current.seq,
-            name,
-            url,
-            enabled,
-            description,
-            encode_metadata(metadata)?,
-            millis(*updated_at)?,
-            integer(*revision)?,
-            disabled_reason,
-            disabled_at.map(millis).transpose()?,
-        ];
-        match update.execute(values) {
+        let encoded = encode_metadata(metadata)?;
+        let (updated_at, revision) = (millis(*updated_at)?, integer(*revision)?);
+        let since = disabled_at.map(millis).transpose()?;
+        let columns =
+            secrets.map(|secrets| self.secret_columns(*id, *created_at, secrets)).transpose()?;
+        let mut update = Update::new(seq, &updated_at, &revision);
+        let fields = &before.fields;
+        update.set_if(*name != fields.name, ",name=?", name);
+        update.set_if(*url != fields.url, ",url=?", url);
+        update.set_if(*enabled != fields.enabled, ",enabled=?", enabled);
+        update.set_if(*description != fields.description, ",description=?", description);
+        update.set_if(*metadata != fields.metadata, ",metadata=?", &encoded);
+        let reason = *disabled_reason != fields.disabled_reason;
+        update.set_if(reason, ",disabled_reason=?", disabled_reason);
+        update.set_if(*disabled_at != before.disabled_at, ",disabled_at=?", &since);
+        if let Some(SecretColumns { secret, created_at, replaced }) = &columns {
+            update.set_if(true, ",secret=?", secret);
+            update.set_if(true, ",secret_created_at=?", created_at);
+            update.set_if(true, ",replaced_secrets=?", replaced);
+        }
+        let sql = update.sql + " WHERE seq=?1";
+        let mut statement = self.conn.prepare_cached(&sql).map_sqlite_err()?;
+        match statement.execute(&*update.values) {
             Err(cause) if is_taken(&cause, UNIQUE_NAME) => {
+                let row = self.intern_owner(owner.as_ref())?;
                 return Ok(Err(self.holder(row, name)?));
             }
             result => result.map_sqlite_err()?,
         };
         if let Some(secrets) = secrets {
-            self.set_secrets(current.seq, current.subscription.id, secrets)?;
+            self.set_replaced(*seq, *id, secrets)?;
         }
         Ok(Ok(()))
-    }
-
-    /// Replaces the secrets of a subscription, newest first, and sets its revision and its time.
-    pub(crate) fn replace_secrets(
-        &self,
-        current: &Current,
-        after: &Subscription,
-        secrets: &[IssuedSecret],
-    ) -> Result<()> {
-        self.execute(
-            "UPDATE _webhook_registry_subscription SET updated_at = ?2, revision = ?3 WHERE seq = \
-             ?1",
-            params![current.seq, millis(after.updated_at)?, integer(after.revision)?],
-        )?;
-        self.overwrite_secrets(current, secrets)
     }
 
     /// Replaces the secrets of a subscription, newest first, and leaves its row alone.

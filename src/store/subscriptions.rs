@@ -1,12 +1,11 @@
 //! The statements that read the table `subscription`.
 
-use rusqlite::{Row, params};
+use rusqlite::types::Value;
+use rusqlite::{OptionalExtension as _, Row, params};
 
-use super::error::{MapSqliteErr as _, sqlite_error};
-use super::owners::{in_scope, owner_name, owner_row, owner_row_beside};
-use super::rows::{
-    Decoder, counted, decode_id, holds, id_of, natural, rising, valid_metadata, valid_position,
-};
+use super::error::MapSqliteErr as _;
+use super::owners::{in_scope, owner_name, owner_row};
+use super::rows::{Decoder, counted, decode_id, holds, id_of, rising, valid_position};
 use super::transaction::Read;
 use crate::error::{Error, Result};
 use crate::id::SubscriptionId;
@@ -15,34 +14,48 @@ use crate::secret::IssuedSecret;
 use crate::subscription::{ListQuery, Subscription};
 use crate::time::Millis;
 
-/// One row for each pattern of each subscription, in order. The first argument is the index by
-/// which the subscriptions are found.
+/// One row for each pattern of each subscription `s`, in order.
 macro_rules! select {
-    ($index:literal, $($conditions:tt)*) => {
+    (from $from:expr, $($conditions:tt)*) => {
         concat!(
             "SELECT s.seq, s.id, s.name, s.url, s.enabled, s.description, s.metadata, \
              s.created_at, s.updated_at, s.revision, \
              (SELECT text FROM _webhook_registry_pattern WHERE id = sp.pattern), \
              s.disabled_reason, s.disabled_at, ",
             owner_name!(),
-            " FROM _webhook_registry_subscription s INDEXED BY _webhook_registry_subscription_",
-            $index,
+            " FROM ", $from,
             " LEFT JOIN _webhook_registry_subscription_pattern sp INDEXED BY \
              sqlite_autoindex__webhook_registry_subscription_pattern_1 \
-             ON sp.owner = s.owner AND sp.subscription = s.seq WHERE ", $($conditions)*,
+             ON sp.owner = s.owner AND sp.subscription = s.seq WHERE ", $($conditions)*
+        )
+    };
+    // The subscription at a position. A look-up by a single position needs no index by name:
+    // whatever the statistics are, SQLite goes to the row. In a join it can scan the table instead,
+    // and the LIMIT keeps SQLite from making a join of this.
+    (at $seq:expr, $($conditions:tt)*) => {
+        select!(
+            from concat!(
+                "(SELECT * FROM _webhook_registry_subscription WHERE seq = ", $seq,
+                " LIMIT 1) AS s"
+            ),
+            $($conditions)*, " ORDER BY sp.position"
+        )
+    };
+    // The subscriptions of the owner `?1` after the position `?2`.
+    (owner $($conditions:tt)*) => {
+        select!(
+            from "_webhook_registry_subscription s INDEXED BY _webhook_registry_subscription_owner",
+            "s.owner = ", owner_row!(), " AND s.seq > ?2", $($conditions)*,
             " ORDER BY s.seq, sp.position"
         )
     };
-}
-
-/// The subscriptions of the scope after the position `?2`: of the owner `?1`, or of every owner,
-/// where `?1` is NULL.
-macro_rules! after {
-    (owner) => {
-        concat!("s.owner = ", owner_row!(), " AND s.seq > ?2")
-    };
-    (every) => {
-        "?1 IS NULL AND s.seq > ?2"
+    // All subscriptions after the id `?2`. `?1` is NULL.
+    (every $($conditions:tt)*) => {
+        select!(
+            from "_webhook_registry_subscription s \
+                  INDEXED BY sqlite_autoindex__webhook_registry_subscription_1",
+            "?1 IS NULL AND s.id > ?2", $($conditions)*, " ORDER BY s.id, sp.position"
+        )
     };
 }
 
@@ -53,72 +66,13 @@ macro_rules! matching {
     };
 }
 
-/// The row of the event type `?2`.
-macro_rules! event_type {
-    () => {
-        "(SELECT id FROM _webhook_registry_event_type WHERE name = ?2)"
-    };
-}
-
-/// Selects from the subscriptions of an owner or of every owner that match a query: from all of
-/// them, from those with a pattern that matches an event type by testing each one, or from those
-/// that the patterns of the event type lead to.
-macro_rules! selected {
-    ($what:literal, all, owner) => {
-        concat!(
-            "SELECT ", $what, " FROM _webhook_registry_subscription s \
-             INDEXED BY _webhook_registry_subscription_owner \
-             WHERE s.owner = ", owner_row!(), " AND ?2 IS NULL AND ", matching!()
-        )
-    };
-    ($what:literal, all, every) => {
-        concat!(
-            "SELECT ", $what, " FROM _webhook_registry_subscription s \
-             WHERE ?1 IS NULL AND ?2 IS NULL AND ", matching!()
-        )
-    };
-    ($what:literal, tested, owner) => {
-        concat!(
-            "SELECT ", $what, " FROM _webhook_registry_subscription s \
-             INDEXED BY _webhook_registry_subscription_owner \
-             WHERE s.owner = ", owner_row!(), " AND EXISTS ( \
-                 SELECT 1 FROM _webhook_registry_subscription_pattern r \
-                 INDEXED BY sqlite_autoindex__webhook_registry_subscription_pattern_1 \
-                 WHERE r.owner = s.owner AND r.subscription = s.seq AND \
-                       (SELECT 1 FROM _webhook_registry_expansion \
-                         WHERE event_type = ", event_type!(), " AND pattern = r.pattern)) \
-             AND ", matching!()
-        )
-    };
-    ($what:literal, led, $($owner:tt)*) => {
-        concat!(
-            "SELECT ", $what, " FROM ( \
-                 SELECT DISTINCT r.subscription FROM _webhook_registry_expansion x \
-                 INDEXED BY sqlite_autoindex__webhook_registry_expansion_1 \
-                 CROSS JOIN _webhook_registry_subscription_pattern r \
-                 INDEXED BY _webhook_registry_subscription_pattern_route \
-                 WHERE x.event_type = ", event_type!(), " AND r.pattern = x.pattern \
-                   AND ", $($owner)*, ") AS m \
-             CROSS JOIN _webhook_registry_subscription s \
-             INDEXED BY _webhook_registry_subscription_seq ON s.seq = m.subscription \
-             WHERE ", matching!()
-        )
-    };
-}
-
-/// Picks the statement of a count: of the rows, or of those whose metadata matches.
-macro_rules! counting {
-    ($only_rows:expr, $($which:tt)*) => {
-        if $only_rows {
-            selected!("count(*)", $($which)*)
-        } else {
-            selected!("s.metadata", $($which)*)
-        }
-    };
-}
+pub(super) use matching;
 
 /// Selects every subscription, in order.
-pub(super) const EVERY: &str = select!("seq", "1");
+pub(super) const EVERY: &str = select!(
+    from "_webhook_registry_subscription s NOT INDEXED",
+    "TRUE ORDER BY s.seq, sp.position"
+);
 
 /// A subscription that is to be changed, with its position and its secrets.
 pub(crate) struct Current {
@@ -151,7 +105,7 @@ impl Read<'_> {
 
     /// Returns the subscription at a position, even if it breaks a rule.
     pub(super) fn at(&self, seq: i64) -> Result<Option<Subscription>> {
-        let sql = select!("seq", "s.seq = ?1");
+        let sql = select!(at "?1", "TRUE");
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let found = Decoder::without_rules(statement.query([seq]).map_sqlite_err()?)?.next()?;
         Ok(found.map(|(_, subscription)| subscription))
@@ -159,8 +113,7 @@ impl Read<'_> {
 
     fn by_id(&self, id: SubscriptionId) -> Result<Option<(i64, Subscription)>> {
         let sql = select!(
-            "seq",
-            "s.seq = (SELECT seq FROM _webhook_registry_subscription WHERE id = ?3) AND ",
+            at "(SELECT seq FROM _webhook_registry_subscription WHERE id = ?3)",
             in_scope!()
         );
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
@@ -171,10 +124,11 @@ impl Read<'_> {
 
     fn by_name(&self, name: &str) -> Result<Option<(i64, Subscription)>> {
         let sql = select!(
-            "seq",
-            "s.seq = (SELECT seq FROM _webhook_registry_subscription WHERE owner = ",
-            owner_row!(),
-            " AND name = ?2)"
+            at concat!(
+                "(SELECT seq FROM _webhook_registry_subscription WHERE owner = ",
+                owner_row!(), " AND name = ?2)"
+            ),
+            "TRUE"
         );
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let owner = self.owner_param();
@@ -203,15 +157,15 @@ impl Read<'_> {
     /// Returns at most `most` of the subscriptions that match the query, in the order of creation.
     pub(crate) fn list(&self, query: &ListQuery, most: usize) -> Result<Vec<Subscription>> {
         let ListQuery { enabled, name_contains, event_type, .. } = query;
-        let after = self.position(query.after)?;
+        let after = self.after(query.after)?;
         let owner = self.owner_param();
         let wanted = |subscription: &Subscription| holds(subscription.metadata(), &query.metadata);
         let page = match (enabled, name_contains, event_type) {
             // The most frequent case. Conditions that are always true would take time for each row.
             (None, None, None) => {
                 let sql = match self.scope {
-                    Scope::Every => select!("seq", after!(every)),
-                    Scope::NoOwner | Scope::Owner(_) => select!("owner", after!(owner)),
+                    Scope::Every => select!(every ""),
+                    Scope::NoOwner | Scope::Owner(_) => select!(owner ""),
                 };
                 let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
                 let rows = statement.query(params![owner, after]).map_sqlite_err()?;
@@ -219,9 +173,9 @@ impl Read<'_> {
             }
             (_, _, None) => {
                 let sql = match self.scope {
-                    Scope::Every => select!("seq", after!(every), " AND ", matching!()),
+                    Scope::Every => select!(every " AND ", matching!()),
                     Scope::NoOwner | Scope::Owner(_) => {
-                        select!("owner", after!(owner), " AND ", matching!())
+                        select!(owner " AND ", matching!())
                     }
                 };
                 let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
@@ -237,7 +191,7 @@ impl Read<'_> {
                         && wanted(subscription)
                 };
                 let mut page = Vec::new();
-                self.each_match(event_type, *enabled, after, |seq| {
+                self.each_match(event_type, *enabled, query.after, |seq| {
                     page.extend(Some(self.matched(seq)?).filter(asked));
                     Ok(page.len() < most)
                 })?;
@@ -251,44 +205,12 @@ impl Read<'_> {
 
     /// Returns the subscription at a position to which its patterns lead.
     fn matched(&self, seq: i64) -> Result<Subscription> {
-        let sql = select!("seq", "s.seq = ?3 AND ", in_scope!());
+        let sql = select!(at "?3", in_scope!());
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let key = params![self.owner_param(), self.every_param(), seq];
         let found = Decoder::new(statement.query(key).map_sqlite_err()?)?.next()?;
         let (_, found) = found.ok_or_else(|| Error::corrupt("a subscription that is missing"))?;
         Ok(found)
-    }
-
-    /// Returns the number of subscriptions that match the query, ignoring its start.
-    pub(crate) fn count(&self, query: &ListQuery) -> Result<u64> {
-        let ListQuery { enabled, name_contains, event_type, metadata: wanted, .. } = query;
-        let rows = wanted.is_empty();
-        let sql = match (self.scope, event_type) {
-            (Scope::Every, None) => counting!(rows, all, every),
-            (Scope::NoOwner | Scope::Owner(_), None) => counting!(rows, all, owner),
-            (Scope::Every, Some(_)) => counting!(rows, led, "?1 IS NULL"),
-            (Scope::NoOwner | Scope::Owner(_), Some(event_type)) => {
-                if self.starts_with_event(event_type)? {
-                    counting!(rows, led, "r.owner = ", owner_row_beside!())
-                } else {
-                    counting!(rows, tested, owner)
-                }
-            }
-        };
-        let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
-        let given = params![self.owner_param(), event_type, enabled, name_contains];
-        let mut rows = statement.query(given).map_sqlite_err()?;
-        let mut count = 0_u64;
-        while let Some(row) = rows.next().map_sqlite_err()? {
-            if wanted.is_empty() {
-                return row.get(0).map_err(sqlite_error).and_then(natural);
-            }
-            let metadata = valid_metadata(
-                row.get_ref(0).and_then(|text| Ok(text.as_str()?)).map_sqlite_err()?,
-            )?;
-            count = count.saturating_add(u64::from(holds(&metadata, wanted)));
-        }
-        Ok(count)
     }
 
     /// Returns the ids of the owner's subscriptions, in the order of creation.
@@ -308,47 +230,57 @@ impl Read<'_> {
         Ok(ids)
     }
 
-    /// Returns the next `limit` rows after this position: their positions and ids. The first page
-    /// begins at the [start](Read::start).
+    /// Returns the next `limit` rows after this id: their positions and ids.
     #[cfg(feature = "encryption")]
-    pub(super) fn ids_after(&self, after: i64, limit: u16) -> Result<Vec<(i64, SubscriptionId)>> {
-        let sql = "SELECT seq, id FROM _webhook_registry_subscription INDEXED BY \
-                   _webhook_registry_subscription_seq \
-                   WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+    pub(super) fn ids_after(
+        &self,
+        after: Option<SubscriptionId>,
+        limit: u16,
+    ) -> Result<Vec<(i64, SubscriptionId)>> {
+        let sql = "SELECT seq, id FROM _webhook_registry_subscription \
+                   INDEXED BY sqlite_autoindex__webhook_registry_subscription_1 \
+                   WHERE id > ?1 ORDER BY id LIMIT ?2";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
-        let mut rows = statement.query(params![after, limit]).map_sqlite_err()?;
+        let mut rows = statement.query(params![id_text(after), limit]).map_sqlite_err()?;
         let (mut batch, mut last) = (Vec::new(), after);
         while let Some(row) = rows.next().map_sqlite_err()? {
-            last = rising(last, valid_position(row.get(0).map_sqlite_err()?)?)?;
-            batch.push((last, id_of(row, 1)?));
+            let id = id_of(row, 1)?;
+            last = rising(last, Some(id))?;
+            batch.push((valid_position(row.get(0).map_sqlite_err()?)?, id));
         }
         Ok(batch)
     }
 
+    /// Returns the parameter after which a list begins: a position, or an id for every owner.
+    pub(super) fn after(&self, id: Option<SubscriptionId>) -> Result<Value> {
+        match self.scope {
+            Scope::Every => Ok(Value::Text(id_text(id))),
+            Scope::NoOwner | Scope::Owner(_) => self.position(id).map(Value::Integer),
+        }
+    }
+
     /// Returns a position below that of every subscription of the scope. A row that is not above it
     /// is damage, because every walk would pass it over.
-    pub(super) fn start(&self) -> Result<i64> {
+    fn start(&self) -> Result<i64> {
         let sql = match self.scope {
             Scope::Every => {
-                "SELECT min(seq) FROM _webhook_registry_subscription \
-                 INDEXED BY _webhook_registry_subscription_seq WHERE ?1 IS NULL"
+                "SELECT seq FROM _webhook_registry_subscription NOT INDEXED WHERE ?1 IS NULL \
+                 ORDER BY seq LIMIT 1"
             }
             Scope::NoOwner | Scope::Owner(_) => concat!(
-                "SELECT (SELECT seq FROM _webhook_registry_subscription \
-                         INDEXED BY _webhook_registry_subscription_owner \
-                         WHERE owner = ",
+                "SELECT seq FROM _webhook_registry_subscription \
+                 INDEXED BY _webhook_registry_subscription_owner WHERE owner = ",
                 owner_row!(),
-                " ORDER BY seq LIMIT 1)"
+                " ORDER BY seq LIMIT 1"
             ),
         };
         let mut least = self.conn.prepare_cached(sql).map_sqlite_err()?;
-        let least = least.query_row([self.owner_param()], |row| row.get(0)).map_sqlite_err()?;
-        let least: Option<i64> = least;
-        least.map(valid_position).transpose().map(|_| 0)
+        let least = least.query_row([self.owner_param()], |row| row.get(0));
+        least.optional().map_sqlite_err()?.map(valid_position).transpose().map(|_| 0)
     }
 
     /// Returns the position that an id has, had, or would have.
-    fn position(&self, id: Option<SubscriptionId>) -> Result<i64> {
+    pub(super) fn position(&self, id: Option<SubscriptionId>) -> Result<i64> {
         let start = self.start()?;
         let Some(id) = id else {
             return Ok(start);
@@ -371,8 +303,8 @@ impl Read<'_> {
         let sql = "SELECT (SELECT max(id) FROM _webhook_registry_subscription INDEXED BY \
                            sqlite_autoindex__webhook_registry_subscription_1), \
                           (SELECT last_id FROM _webhook_registry_meta), \
-                          coalesce((SELECT max(seq) FROM _webhook_registry_subscription \
-                                    INDEXED BY _webhook_registry_subscription_seq), 0)";
+                          coalesce((SELECT seq FROM _webhook_registry_subscription NOT INDEXED \
+                                    ORDER BY seq DESC LIMIT 1), 0)";
         let mut greatest = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
         let (living, deleted, seq): (Option<String>, Option<String>, i64) =
@@ -398,6 +330,11 @@ fn unless_wrong(
         Some((_, subscription)) if !has_key(&subscription) => Err(wrong_index()),
         found => Ok(found),
     }
+}
+
+/// Returns the text after which the ids of a list begin.
+fn id_text(id: Option<SubscriptionId>) -> String {
+    id.map(|id| id.to_string()).unwrap_or_default()
 }
 
 pub(crate) fn wrong_index() -> Error {

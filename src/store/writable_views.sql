@@ -51,7 +51,7 @@ BEGIN
                                  json(iif(s.enabled = 0, 'false', 'true')))
            || iif(s.description IS NULL, '',
                   ',' || json_object('name', 'description', 'before', s.description))
-           || iif(s.metadata = '{}', '',
+           || iif(s.metadata IS NULL, '',
                   ',' || json_object('name', 'metadata', 'before', json(s.metadata)))
            || iif(s.disabled_reason IS NULL, '',
                   ',' || json_object('name', 'disabledReason', 'before', s.disabled_reason))

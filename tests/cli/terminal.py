@@ -116,6 +116,24 @@ def interrupt():
     expect(names() == ["crm", "bi"], names())
 
 
+def progress():
+    subscriptions = [
+        {"name": f"s{n}", "url": "https://a.example/", "events": ["*"]} for n in range(10_000)
+    ]
+    with open("many.json", "w", encoding="utf-8") as file:
+        json.dump(subscriptions, file)
+    for command in (["create", "--from", "many.json"], ["check"]):
+        terminal = Terminal(*command)
+        terminal.read("%")
+        code, shown = terminal.end()
+        expect(code == 0 and command[0] in shown, shown[:200])
+        # The bar is gone before the answer.
+        expect(re.search(r"\x1b\[2?K", shown), shown[:200])
+        expect("%" not in shown.rpartition("\x1b[2K")[2], shown[-200:])
+    ran = subprocess.run([PROGRAM, "check"], env=environment(), stderr=subprocess.PIPE, check=True)
+    expect(b"%" not in ran.stderr, ran.stderr)
+
+
 def empty():
     code, shown = run("list", "--event", "order.paid", "--disabled")
     expect(code == 0 and shown == "nothing to show\n", shown)
@@ -158,5 +176,5 @@ def width():
 
 
 if __name__ == "__main__":
-    sessions = (question, interrupt, colour, empty, width)
+    sessions = (question, interrupt, colour, empty, width, progress)
     {session.__name__: session for session in sessions}[sys.argv[1]]()

@@ -36,6 +36,11 @@ fn a_table_without_records_says_so() {
 }
 
 #[test]
+fn a_long_command_has_a_progress_bar_on_a_terminal() {
+    session("progress");
+}
+
+#[test]
 fn an_interrupt_at_the_question_deletes_nothing() {
     session("interrupt");
 }

@@ -164,8 +164,8 @@ fn check_finds_dangling_references_and_orphan_rows() {
     );
     finds(
         "DELETE FROM _webhook_registry_subscription WHERE name = 'bi'",
-        "rows of the table _webhook_registry_secret belong to no row of \
-         _webhook_registry_subscription: 2",
+        "rows of the table _webhook_registry_replaced_secret belong to no row of \
+         _webhook_registry_subscription: 1",
         None,
     );
     finds(
@@ -194,36 +194,31 @@ fn check_finds_dangling_references_and_orphan_rows() {
 
 #[test]
 fn check_finds_missing_and_surplus_secrets() {
-    finds("DELETE FROM _webhook_registry_secret WHERE subscription = 2", "has no secret", Some(1));
     finds(
-        "DELETE FROM _webhook_registry_secret WHERE expires_at IS NULL AND subscription = 2",
-        "it has no current secret",
+        "DELETE FROM _webhook_registry_replaced_secret",
+        "the number of its replaced secrets is not kept as it is; give it another with \
+         rotate_secret",
         Some(1),
     );
     finds(
-        "UPDATE _webhook_registry_secret SET expires_at = NULL",
-        "besides its newest never \
-           expires",
+        "UPDATE _webhook_registry_subscription SET replaced_secrets = 0 WHERE seq = 2",
+        "the number of its replaced secrets is not kept as it is",
         Some(1),
     );
+    for secret in ["'*'", "''", "x'00'"] {
+        finds(
+            &format!("UPDATE _webhook_registry_subscription SET secret = {secret} WHERE seq = 3"),
+            "cannot be decoded",
+            Some(2),
+        );
+    }
     finds(
-        "UPDATE _webhook_registry_secret SET expires_at = 9 WHERE subscription = 1",
-        "it has no current secret",
-        Some(0),
-    );
-    finds(
-        "UPDATE _webhook_registry_secret SET text = '*' WHERE subscription = 3",
-        "cannot be \
-           decoded",
-        Some(2),
-    );
-    finds(
-        "UPDATE _webhook_registry_secret SET text = NULL, sealed = x'00' WHERE subscription = 3",
+        "UPDATE _webhook_registry_replaced_secret SET secret = '*'",
         "cannot be decoded",
-        Some(2),
+        Some(1),
     );
     finds(
-        "UPDATE _webhook_registry_secret SET created_at = -1 WHERE subscription = 3",
+        "UPDATE _webhook_registry_subscription SET secret_created_at = -1 WHERE seq = 3",
         "a time that no registry writes",
         Some(2),
     );
@@ -261,7 +256,7 @@ fn check_finds_ids_that_do_not_increase() {
         "UPDATE _webhook_registry_subscription SET seq = 9 WHERE seq = 1; \
            UPDATE _webhook_registry_subscription_pattern SET subscription = 9 WHERE subscription \
            = 1; \
-           UPDATE _webhook_registry_secret SET subscription = 9 WHERE subscription = 1",
+           UPDATE _webhook_registry_replaced_secret SET subscription = 9 WHERE subscription = 1",
         "its id does not follow",
         Some(0),
     );
@@ -455,7 +450,10 @@ fn no_finding_contains_a_url_or_a_secret() {
     let hidden = "aGlkZGVuIHNlY3JldCB0aGF0IG5vYm9keSBtYXkgc2VlIQ";
     let url = "UPDATE _webhook_registry_subscription SET url = 'http://x.example.com/?token=hidden \
          token' WHERE seq = 1";
-    execute(&file.path, &format!("{url}; UPDATE _webhook_registry_secret SET text = '{hidden}*'"));
+    execute(
+        &file.path,
+        &format!("{url}; UPDATE _webhook_registry_subscription SET secret = '{hidden}*'"),
+    );
     let report = check(&file.path);
     let shown = format!("{report} {report:?}");
     assert!(
@@ -470,9 +468,9 @@ fn check_reports_every_fault_and_not_only_the_first() {
     execute(
         &file.path,
         "UPDATE _webhook_registry_subscription SET url = 'x', name = ' '||name; \
-         UPDATE _webhook_registry_subscription_pattern SET enabled = 1 - enabled; DELETE FROM \
-         _webhook_registry_secret \
-         WHERE subscription = 3; DELETE FROM _webhook_registry_expansion",
+         UPDATE _webhook_registry_subscription_pattern SET enabled = 1 - enabled; UPDATE \
+         _webhook_registry_subscription SET secret = '' \
+         WHERE seq = 3; DELETE FROM _webhook_registry_expansion",
     );
     let report = check(&file.path);
     for id in &file.ids {
@@ -540,10 +538,9 @@ fn check_finds_an_encrypted_secret_that_cannot_be_decrypted() {
     // The two ciphertexts are swapped.
     execute(
         &path,
-        "CREATE TEMP TABLE kept AS SELECT subscription, sealed FROM _webhook_registry_secret; \
-         UPDATE _webhook_registry_secret \
-         SET sealed = (SELECT sealed FROM kept WHERE kept.subscription = 3 - \
-         _webhook_registry_secret.subscription)",
+        "CREATE TEMP TABLE kept AS SELECT seq, secret FROM _webhook_registry_subscription; \
+         UPDATE _webhook_registry_subscription AS s \
+         SET secret = (SELECT secret FROM kept WHERE kept.seq = 3 - s.seq)",
     );
     let report = open().check().unwrap();
     let about: Vec<_> =

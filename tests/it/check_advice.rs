@@ -56,9 +56,7 @@ fn follow_instruction(registry: &Registry, finding: &Finding) -> bool {
     }
     if does("or delete it by its id and create it anew") {
         registry.delete(id).unwrap();
-    } else if does("end it with revoke_old_secrets") {
-        registry.revoke_old_secrets(id).unwrap();
-    } else if does("give it one with rotate_secret") {
+    } else if does("give it another with rotate_secret") {
         registry.rotate_secret(id, Rotation::new()).unwrap();
     } else if does("set `enabled` to the other value and back") {
         let enabled = registry.get(id).unwrap().unwrap().enabled();
@@ -129,16 +127,14 @@ fn following_the_instructions_of_every_finding_makes_the_registry_sound() {
         "DELETE FROM _webhook_registry_event_type WHERE name = 'agent.a.v1'".to_owned(),
         "DELETE FROM _webhook_registry_pattern WHERE text = '*.v1'".to_owned(),
         "DELETE FROM _webhook_registry_subscription_pattern WHERE subscription = 2".to_owned(),
-        "DELETE FROM _webhook_registry_secret WHERE subscription = 2".to_owned(),
-        "DELETE FROM _webhook_registry_secret WHERE subscription = 2 AND expires_at IS \
-         NULL"
+        "UPDATE _webhook_registry_subscription SET secret = '' WHERE seq = 2".to_owned(),
+        "DELETE FROM _webhook_registry_replaced_secret".to_owned(),
+        "UPDATE _webhook_registry_subscription SET replaced_secrets = 0 WHERE seq = 2".to_owned(),
+        "UPDATE _webhook_registry_subscription SET replaced_secrets = 9 WHERE seq = 1".to_owned(),
+        "UPDATE _webhook_registry_replaced_secret SET secret = '*' WHERE subscription = 2"
             .to_owned(),
-        "UPDATE _webhook_registry_secret SET expires_at = NULL".to_owned(),
-        "UPDATE _webhook_registry_secret SET expires_at = 9 WHERE subscription = 2 AND expires_at \
-         IS NULL"
+        "UPDATE _webhook_registry_replaced_secret SET created_at = -1 WHERE subscription = 2"
             .to_owned(),
-        "UPDATE _webhook_registry_secret SET text = '*' WHERE subscription = 2".to_owned(),
-        "UPDATE _webhook_registry_secret SET created_at = -1 WHERE subscription = 2".to_owned(),
         "UPDATE _webhook_registry_subscription_pattern SET enabled = 1 - enabled".to_owned(),
         "UPDATE _webhook_registry_subscription_pattern SET enabled = 7 WHERE subscription = \
          2"
@@ -172,7 +168,7 @@ fn following_the_instructions_of_every_finding_makes_the_registry_sound() {
         "UPDATE _webhook_registry_change SET subject = '' WHERE sequence IN (2, 4)".to_owned(),
         "DROP VIEW webhook_registry_subscribers".to_owned(),
         "DROP INDEX _webhook_registry_expansion_pattern".to_owned(),
-        "ALTER TABLE _webhook_registry_secret ADD COLUMN note TEXT".to_owned(),
+        "ALTER TABLE _webhook_registry_replaced_secret ADD COLUMN note TEXT".to_owned(),
     ];
     let folder = tempfile::tempdir().unwrap();
     for (n, sql) in table.iter().enumerate() {

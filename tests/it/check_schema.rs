@@ -59,8 +59,8 @@ fn check_finds_missing_and_altered_parts_of_the_schema() {
             "the table _webhook_registry_subscription is not as this crate writes it",
         ),
         (
-            "ALTER TABLE _webhook_registry_change RENAME COLUMN subject TO of",
-            "the table _webhook_registry_change is not as this crate writes it",
+            "ALTER TABLE _webhook_registry_replaced_secret RENAME COLUMN created_at TO of",
+            "the table _webhook_registry_replaced_secret is not as this crate writes it",
         ),
         (
             "ALTER TABLE _webhook_registry_change RENAME TO away",
@@ -113,7 +113,7 @@ fn check_advises_about_foreign_objects_that_interfere_with_its_tables() {
     for (sql, said) in [
         (
             "CREATE TRIGGER t AFTER INSERT ON _webhook_registry_subscription BEGIN DELETE FROM \
-             _webhook_registry_secret; END",
+             _webhook_registry_replaced_secret; END",
             r#"the trigger "t" is another program's and runs inside every change of _webhook_"#,
         ),
         (
@@ -140,7 +140,7 @@ fn check_advises_about_foreign_objects_that_interfere_with_its_tables() {
         ),
         (
             "CREATE VIEW v AS SELECT 1 FROM webhook_registry_subscribers JOIN \
-             \"_webhook_registry_secret\"",
+             \"_webhook_registry_replaced_secret\"",
             r#"the view "v" is another program's and reads the registry's tables"#,
         ),
         (
@@ -189,7 +189,8 @@ fn a_foreign_key_of_another_programs_table_is_no_damage_and_hides_none() {
         // It leads nowhere.
         "CREATE TABLE t (of REFERENCES k (id)); INSERT INTO t VALUES (1)",
         "CREATE TABLE t (of REFERENCES missing); INSERT INTO t VALUES (1)",
-        "CREATE TABLE t (of REFERENCES _webhook_registry_secret); INSERT INTO t VALUES (999)",
+        "CREATE TABLE t (of REFERENCES _webhook_registry_replaced_secret); \
+         INSERT INTO t VALUES (999)",
         "CREATE TABLE pragma_foreign_key_check (of)",
     ] {
         let file = file();
@@ -198,8 +199,8 @@ fn a_foreign_key_of_another_programs_table_is_no_damage_and_hides_none() {
         assert!(report.is_sound(), "{foreign}: {report}");
         execute(&file.path, "DELETE FROM _webhook_registry_subscription WHERE name = 'bi'");
         let report = check(&file.path);
-        let said = "rows of the table _webhook_registry_secret belong to no row of \
-         _webhook_registry_subscription: 2";
+        let said = "rows of the table _webhook_registry_replaced_secret belong to no row of \
+         _webhook_registry_subscription: 1";
         let finds = report.findings().iter().any(|finding| finding.message().contains(said));
         assert!(finds, "{foreign}: {report}");
     }
@@ -216,7 +217,7 @@ fn a_foreign_key_of_another_programs_table_is_no_damage_and_hides_none() {
     let report = check(&file.path).to_string();
     assert!(report.contains("foreign key mismatch"), "{report}");
     assert!(
-        report.contains("rows of the table _webhook_registry_secret belong to no row"),
+        report.contains("rows of the table _webhook_registry_replaced_secret belong to no row"),
         "{report}"
     );
 }

@@ -121,26 +121,19 @@ fn a_pattern_or_an_event_type_that_nobody_can_register_is_a_finding() {
 
 #[test]
 fn a_secret_that_nobody_can_set_is_a_finding() {
-    let set = |what: &str| {
-        format!(
-            "UPDATE _webhook_registry_secret SET {what} WHERE subscription = 2 AND expires_at \
-                 IS NULL"
-        )
-    };
+    let set =
+        |what: &str| format!("UPDATE _webhook_registry_subscription SET {what} WHERE seq = 2");
     let cannot = "cannot be decoded";
     for value in ["''", "'whsec_'", "'no base64!'", "'QQ-_'", "'A'"] {
-        found(&set(&format!("text = {value}")), cannot, Some(1));
+        found(&set(&format!("secret = {value}")), cannot, Some(1));
     }
     // 257 characters, of which base64 decodes few; and 129 bytes.
-    found(&set("text = 'AAAA' || replace(printf('%.253c', 'x'), 'x', '=')"), cannot, Some(1));
-    found(&set(&format!("text = replace({}, 'x', 'A')", text(172))), cannot, Some(1));
+    found(&set("secret = 'AAAA' || replace(printf('%.253c', 'x'), 'x', '=')"), cannot, Some(1));
+    found(&set(&format!("secret = replace({}, 'x', 'A')", text(172))), cannot, Some(1));
     let time = "has a time that no registry writes";
     for value in [-1, 253_402_300_800_000_i64] {
-        found(&set(&format!("created_at = {value}")), time, Some(1));
-        let old = format!(
-            "UPDATE _webhook_registry_secret SET expires_at = {value} WHERE \
-                        expires_at IS NOT NULL"
-        );
+        found(&set(&format!("secret_created_at = {value}")), time, Some(1));
+        let old = format!("UPDATE _webhook_registry_replaced_secret SET expires_at = {value}");
         found(&old, time, Some(1));
     }
 }

@@ -125,13 +125,14 @@ fn a_row_changed_by_another_program_is_visible_in_cached_answers() {
         "UPDATE _webhook_registry_subscription SET metadata = '{}'",
         "UPDATE _webhook_registry_subscription SET metadata = '{\"a\":\"b\"}'",
         "UPDATE _webhook_registry_subscription SET id = '01K9V3T0Z2B4C6D8E0F2G4H6J8'",
-        "UPDATE _webhook_registry_secret SET text = \
-         'MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=' WHERE serial = 2",
-        "UPDATE _webhook_registry_secret SET text = \
+        "UPDATE _webhook_registry_subscription SET secret = \
+         'MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE='",
+        "UPDATE _webhook_registry_replaced_secret SET secret = \
          'MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI=' WHERE serial = 1",
-        "UPDATE _webhook_registry_secret SET expires_at = 1 WHERE serial = 1",
-        "UPDATE _webhook_registry_secret SET expires_at = 253402300799999 WHERE serial = 1",
-        "DELETE FROM _webhook_registry_secret WHERE serial = 1",
+        "UPDATE _webhook_registry_replaced_secret SET expires_at = 1 WHERE serial = 1",
+        "UPDATE _webhook_registry_replaced_secret SET expires_at = 253402300799999 \
+         WHERE serial = 1",
+        "DELETE FROM _webhook_registry_replaced_secret WHERE serial = 1",
     ] {
         let before = describe_all(&registry);
         assert!(other.execute(sql, []).unwrap() > 0);

@@ -75,8 +75,8 @@ impl EncryptedFile {
     #[track_caller]
     fn tamper(&self, sql: &str) {
         let conn = Connection::open(&self.path).unwrap();
-        let changed = conn.execute(sql, []).unwrap();
-        assert!(changed > 0, "{sql} changed nothing");
+        conn.execute_batch(sql).unwrap();
+        assert!(conn.changes() > 0, "{sql} changed nothing");
     }
 
     /// Asserts that every call that reads a secret of the first subscription returns `Corrupt`, and
@@ -160,7 +160,12 @@ fn encrypting_one_secret_twice_gives_different_ciphertexts() {
         .unwrap();
     let values = || -> Vec<Vec<u8>> {
         let conn = Connection::open(&sealed.path).unwrap();
-        let mut statement = conn.prepare("SELECT sealed FROM _webhook_registry_secret").unwrap();
+        let mut statement = conn
+            .prepare(
+                "SELECT secret FROM _webhook_registry_subscription UNION ALL SELECT secret FROM \
+                   _webhook_registry_replaced_secret",
+            )
+            .unwrap();
         statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
     };
     let mut all = values();
@@ -296,24 +301,29 @@ fn one_of_two_concurrent_openers_with_different_keys_is_rejected() {
 fn a_ciphertext_does_not_decrypt_in_another_place() {
     let first = "(SELECT min(seq) FROM _webhook_registry_subscription)";
     let second = "(SELECT max(seq) FROM _webhook_registry_subscription)";
-    let row = |of: &str, serial: i64| format!("subscription = {of} AND serial = {serial}");
-    let take = |of, serial| {
-        format!("sealed = (SELECT sealed FROM _webhook_registry_secret WHERE {})", row(of, serial))
+    let old = |serial: i64| format!("subscription = {first} AND serial = {serial}");
+    let replaced = |serial| {
+        format!("(SELECT secret FROM _webhook_registry_replaced_secret WHERE {})", old(serial))
     };
-    let set = |serial, what: &str| {
-        format!("UPDATE _webhook_registry_secret SET {what} WHERE {}", row(first, serial))
+    let current =
+        |of: &str| format!("(SELECT secret FROM _webhook_registry_subscription WHERE seq = {of})");
+    let set_old = |serial, what: &str| {
+        format!("UPDATE _webhook_registry_replaced_secret SET {what} WHERE {}", old(serial))
+    };
+    let set = |what: &str| {
+        format!("UPDATE _webhook_registry_subscription SET {what} WHERE seq = {first}")
     };
     let table = [
-        ("that of another row", set(1, &take(first, 2))),
-        ("that of the current row", set(2, &take(first, 3))),
-        ("an old one as the current", set(3, &take(first, 1))),
-        ("that of another subscription", set(3, &take(second, 3))),
-        ("another number", set(3, "serial = 7")),
-        ("a longer life", set(1, "expires_at = expires_at + 1")),
-        ("a shorter life", set(2, "expires_at = expires_at - 1")),
-        ("a life without end", set(2, "expires_at = NULL")),
-        ("an end for the current", set(3, &format!("expires_at = {}", START * 2))),
-        ("another birth", set(3, "created_at = created_at + 1")),
+        ("that of another row", set_old(1, &format!("secret = {}", replaced(2)))),
+        ("that of the current row", set_old(2, &format!("secret = {}", current(first)))),
+        ("an old one as the current", set(&format!("secret = {}", replaced(1)))),
+        ("that of another subscription", set(&format!("secret = {}", current(second)))),
+        ("another number", set_old(2, "serial = 7")),
+        ("a longer life", set_old(1, "expires_at = expires_at + 1")),
+        ("a shorter life", set_old(2, "expires_at = expires_at - 1")),
+        ("another birth", set("secret_created_at = secret_created_at + 1")),
+        ("the birth of the subscription", set("secret_created_at = NULL")),
+        ("another birth of an old one", set_old(1, "created_at = created_at + 1")),
         (
             "another id",
             format!(
@@ -321,12 +331,12 @@ fn a_ciphertext_does_not_decrypt_in_another_place() {
                      seq = {second}"
             ),
         ),
-        ("text in its place", set(3, &format!("sealed = NULL, text = '{SECRET}'"))),
-        ("nothing", set(3, "sealed = x''")),
-        ("a nonce alone", set(3, "sealed = substr(sealed, 1, 24)")),
-        ("less of it", set(3, "sealed = substr(sealed, 1, length(sealed) - 1)")),
-        ("more of it", set(3, "sealed = CAST(sealed || x'00' AS BLOB)")),
-        ("another nonce", set(3, "sealed = CAST(zeroblob(24) || substr(sealed, 25) AS BLOB)")),
+        ("text in its place", set(&format!("secret = '{SECRET}'"))),
+        ("nothing", set("secret = x''")),
+        ("a nonce alone", set("secret = substr(secret, 1, 24)")),
+        ("less of it", set("secret = substr(secret, 1, length(secret) - 1)")),
+        ("more of it", set("secret = CAST(secret || x'00' AS BLOB)")),
+        ("another nonce", set("secret = CAST(zeroblob(24) || substr(secret, 25) AS BLOB)")),
     ];
     for (how, sql) in &table {
         let mut sealed = EncryptedFile::new();
@@ -352,18 +362,11 @@ fn two_swapped_ciphertexts_do_not_decrypt() {
     let sealed = EncryptedFile::new();
     // Complete rows, with their times, of two subscriptions with equal fields.
     sealed.tamper(
-        "UPDATE _webhook_registry_secret SET serial = -serial WHERE subscription = \
-         (SELECT max(seq) FROM _webhook_registry_subscription)",
-    );
-    sealed.tamper(
-        "UPDATE _webhook_registry_secret SET subscription = (SELECT max(seq) FROM \
-         _webhook_registry_subscription) \
-         WHERE subscription = (SELECT min(seq) FROM _webhook_registry_subscription)",
-    );
-    sealed.tamper(
-        "UPDATE _webhook_registry_secret SET subscription = (SELECT min(seq) FROM \
-         _webhook_registry_subscription), serial = -serial \
-         WHERE serial < 0",
+        "CREATE TEMP TABLE kept AS SELECT * FROM _webhook_registry_subscription; \
+         UPDATE _webhook_registry_subscription AS s \
+         SET (secret, secret_created_at, replaced_secrets) = \
+             (SELECT secret, secret_created_at, replaced_secrets FROM kept \
+               WHERE kept.seq <> s.seq)",
     );
     let registry = sealed.open();
     for id in sealed.ids {
@@ -380,11 +383,12 @@ fn a_ciphertext_does_not_decrypt_in_another_file_with_the_same_key() {
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false).unwrap();
     // Everything that a ciphertext is bound to within its file, so that only the file differs.
     conn.execute_batch(
-        "PRAGMA foreign_keys = OFF; DELETE FROM main._webhook_registry_secret; DELETE FROM \
-         main._webhook_registry_subscription; \
+        "PRAGMA foreign_keys = OFF; DELETE FROM main._webhook_registry_replaced_secret; \
+         DELETE FROM main._webhook_registry_subscription; \
          INSERT INTO main._webhook_registry_subscription SELECT * FROM \
          other._webhook_registry_subscription; \
-         INSERT INTO main._webhook_registry_secret SELECT * FROM other._webhook_registry_secret",
+         INSERT INTO main._webhook_registry_replaced_secret \
+         SELECT * FROM other._webhook_registry_replaced_secret",
     )
     .unwrap();
     drop(conn);
@@ -418,13 +422,19 @@ fn a_replayed_older_row_is_not_detected() {
     // The threat model documents that this is not detected.
     let sealed = EncryptedFile::new();
     let conn = Connection::open(&sealed.path).unwrap();
-    conn.execute_batch("CREATE TEMP TABLE kept AS SELECT * FROM _webhook_registry_secret").unwrap();
+    conn.execute_batch(
+        "CREATE TEMP TABLE kept AS SELECT * FROM _webhook_registry_replaced_secret; \
+         CREATE TEMP TABLE row AS SELECT * FROM _webhook_registry_subscription",
+    )
+    .unwrap();
     let registry = sealed.open();
     registry.revoke_old_secrets(sealed.ids[0]).unwrap();
     assert_eq!(registry.secrets(sealed.ids[0]).unwrap().len(), 1);
     conn.execute_batch(
-        "DELETE FROM _webhook_registry_secret; INSERT INTO \
-                        _webhook_registry_secret SELECT * FROM temp.kept",
+        "DELETE FROM _webhook_registry_replaced_secret; \
+         INSERT INTO _webhook_registry_replaced_secret SELECT * FROM temp.kept; \
+         UPDATE _webhook_registry_subscription AS s SET replaced_secrets = \
+             (SELECT replaced_secrets FROM temp.row WHERE row.seq = s.seq)",
     )
     .unwrap();
     assert_eq!(registry.secrets(sealed.ids[0]).unwrap().len(), 3);
@@ -436,8 +446,7 @@ fn a_ciphertext_in_an_unencrypted_file_is_corrupt() {
     let registry = Registry::open(&path).unwrap();
     let id = registry.get_by_name("one").unwrap().unwrap().id();
     let conn = Connection::open(&path).unwrap();
-    conn.execute("UPDATE _webhook_registry_secret SET text = NULL, sealed = randomblob(120)", [])
-        .unwrap();
+    conn.execute("UPDATE _webhook_registry_subscription SET secret = randomblob(120)", []).unwrap();
     refused(registry.secret(id), ErrorKind::Corrupt, &[]);
     refused(registry.subscribers(EVENT), ErrorKind::Corrupt, &[]);
     refused(registry.rekey(Some(KEY)), ErrorKind::Busy, &[]);

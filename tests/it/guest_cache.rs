@@ -58,8 +58,8 @@ const BY_HAND: [(&str, Result<usize, ()>); 14] = [
     ("DELETE FROM _webhook_registry_expansion", Ok(0)),
     ("DELETE FROM _webhook_registry_event_type", Err(())),
     ("UPDATE _webhook_registry_event_type SET name = name || 'x'", Err(())),
-    ("DELETE FROM _webhook_registry_secret WHERE subscription = 2", Err(())),
-    ("UPDATE _webhook_registry_secret SET text = 'x'", Err(())),
+    ("UPDATE _webhook_registry_subscription SET secret = '' WHERE seq = 2", Err(())),
+    ("UPDATE _webhook_registry_subscription SET secret = 'x'", Err(())),
     ("UPDATE OR REPLACE _webhook_registry_subscription SET name = 'two' WHERE name = 'one'", Ok(1)),
     (
         "REPLACE INTO _webhook_registry_subscription_pattern \

@@ -239,7 +239,8 @@ fn a_row_with_a_number_below_1_is_corrupt() {
         let sql = format!(
             "UPDATE _webhook_registry_subscription_pattern SET subscription = {number} WHERE \
              subscription = 2;
-             UPDATE _webhook_registry_secret SET subscription = {number} WHERE subscription = 2;
+             UPDATE _webhook_registry_replaced_secret SET subscription = {number}
+             WHERE subscription = 2;
              UPDATE _webhook_registry_subscription SET seq = {number} WHERE seq = 2"
         );
         assert_corrupt(

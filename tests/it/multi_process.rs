@@ -47,7 +47,8 @@ fn assert_sound(path: &Path) {
     assert_eq!(verdict, "ok");
     assert_eq!(number("SELECT count(*) FROM pragma_foreign_key_check"), 0);
     let unroutable = "SELECT count(*) FROM _webhook_registry_subscription s WHERE 0 IN ( \
-        (SELECT count(*) FROM _webhook_registry_secret WHERE subscription = s.seq), \
+        (SELECT replaced_secrets = count(*) FROM _webhook_registry_replaced_secret \
+            WHERE subscription = s.seq), \
         (SELECT count(*) FROM _webhook_registry_subscription_pattern p \
             WHERE p.subscription = s.seq AND p.enabled = s.enabled))";
     assert_eq!(number(unroutable), 0);

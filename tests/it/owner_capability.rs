@@ -132,10 +132,7 @@ fn no_call_tells_an_owner_that_rows_of_others_are_damaged() {
              WHERE {others} AND name <> 'last'"
         ),
         format!("UPDATE _webhook_registry_subscription SET revision = -1 WHERE {others}"),
-        format!(
-            "UPDATE _webhook_registry_secret SET text = '?' WHERE subscription IN \
-             (SELECT seq FROM _webhook_registry_subscription WHERE {others})"
-        ),
+        format!("UPDATE _webhook_registry_subscription SET secret = '?' WHERE {others}"),
         format!("DELETE FROM _webhook_registry_subscription_pattern WHERE {others}"),
         format!(
             "UPDATE _webhook_registry_subscription_pattern SET position = position + 300 \

@@ -75,7 +75,16 @@ fn a_deletion_or_a_switch_by_hand_takes_its_rows_with_it() {
         };
         sql("UPDATE _webhook_registry_subscription SET enabled = 0 WHERE name = 'crm'");
         assert_eq!((names(&acme), names(&registry).len()), (vec!["erp".to_owned()], 0));
+        let crm = acme.get(first).unwrap().unwrap();
+        assert!(
+            !crm.enabled() && crm.disabled_at().is_some() && registry.check().unwrap().is_sound()
+        );
+        sql(
+            "UPDATE _webhook_registry_subscription SET disabled_reason = 'moved' WHERE enabled = 0",
+        );
         sql("UPDATE _webhook_registry_subscription SET enabled = 1");
+        let crm = acme.get(first).unwrap().unwrap();
+        assert!(crm.enabled() && crm.disabled_at().is_none() && crm.disabled_reason().is_none());
         assert_eq!(names(&acme), ["crm", "erp"]);
         sql(&format!("DELETE FROM _webhook_registry_subscription WHERE id = '{last}'"));
         assert_eq!((acme.len().unwrap(), names(&acme)), (1, vec!["crm".to_owned()]));

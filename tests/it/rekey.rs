@@ -115,8 +115,9 @@ fn sealed_values(path: &Path, exclusive: bool) -> Vec<Vec<u8>> {
     let conn = rusqlite::Connection::open(path).unwrap();
     let mut values = conn
         .prepare(
-            "SELECT sealed FROM _webhook_registry_secret WHERE sealed IS \
-                        NOT NULL",
+            "SELECT secret FROM _webhook_registry_subscription WHERE typeof(secret) = 'blob' \
+             UNION ALL \
+             SELECT secret FROM _webhook_registry_replaced_secret WHERE typeof(secret) = 'blob'",
         )
         .unwrap();
     let values = values.query_map([], |row| row.get(0)).unwrap();

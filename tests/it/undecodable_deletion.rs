@@ -23,9 +23,9 @@ fn an_undecodable_subscription_can_be_deleted_and_the_rest_is_then_sound() {
         "UPDATE _webhook_registry_pattern SET text = '**' WHERE text = 'agent.*'".to_owned(),
         "DELETE FROM _webhook_registry_pattern WHERE text = 'agent.*'".to_owned(),
         "DELETE FROM _webhook_registry_subscription_pattern WHERE subscription = 2".to_owned(),
-        "DELETE FROM _webhook_registry_secret WHERE subscription = 2".to_owned(),
-        "UPDATE _webhook_registry_secret SET text = '*' WHERE subscription = 2".to_owned(),
-        "UPDATE _webhook_registry_secret SET created_at = -1 WHERE subscription = 2".to_owned(),
+        "UPDATE _webhook_registry_subscription SET secret = '' WHERE seq = 2".to_owned(),
+        "UPDATE _webhook_registry_subscription SET secret = '*' WHERE seq = 2".to_owned(),
+        "UPDATE _webhook_registry_subscription SET secret_created_at = -1 WHERE seq = 2".to_owned(),
     ];
     for sql in damages {
         for while_open in [true, false] {

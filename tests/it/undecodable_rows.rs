@@ -48,6 +48,8 @@ impl Damaged {
         conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false).unwrap();
         conn.execute_batch(sql).unwrap();
         assert!(conn.changes() > 0, "{sql} changed nothing");
+        // Nor does it move the mark of cached answers, so an open registry would not read the rows.
+        conn.execute_batch("UPDATE _webhook_registry_meta SET mark = random()").unwrap();
         drop(conn);
         let registry = registry.unwrap_or_else(open);
         Damaged { _folder: folder, registry, id: *id, sound: *sound }
@@ -386,20 +388,23 @@ fn a_missing_pattern_is_corrupt_and_matches_neither_nothing_nor_everything() {
 #[test]
 fn an_invalid_stored_secret_is_corrupt_and_not_shown() {
     for text in ["''", "'c2VjcmV0 c2VjcmV0'", "'c2VjcmV0!'", "'********'"] {
-        let sql = format!(
-            "UPDATE _webhook_registry_secret SET text = {text} WHERE subscription = \
-                        2"
-        );
+        let sql =
+            format!("UPDATE _webhook_registry_subscription SET secret = {text} WHERE seq = 2");
         assert_corrupt(&sql, &[Subscribers, Update]);
     }
     assert_corrupt(
-        "DELETE FROM _webhook_registry_secret WHERE subscription = 2",
+        "UPDATE _webhook_registry_subscription SET secret_created_at = -1 WHERE seq = 2",
         &[Subscribers, Update],
     );
-    assert_corrupt(
-        "UPDATE _webhook_registry_secret SET expires_at = -1 WHERE subscription = 2",
-        &[Subscribers],
-    );
+    let replaced = |expires_at: i64| {
+        format!(
+            "INSERT INTO _webhook_registry_replaced_secret \
+             SELECT seq, 1, secret, created_at, {expires_at} FROM _webhook_registry_subscription \
+             WHERE seq = 2; UPDATE _webhook_registry_subscription SET replaced_secrets = 1 \
+             WHERE seq = 2"
+        )
+    };
+    assert_corrupt(&replaced(-1), &[Subscribers, Update]);
 }
 
 #[test]
@@ -419,7 +424,6 @@ fn text_that_is_not_utf_8_is_corrupt() {
 #[test]
 fn a_missing_table_is_corrupt() {
     for table in [
-        "_webhook_registry_secret",
         "_webhook_registry_subscription_pattern",
         "_webhook_registry_expansion",
         "_webhook_registry_subscription",
@@ -453,7 +457,7 @@ fn a_number_beyond_the_reachable_range_is_reported_by_check_and_by_writes() {
     let seq = format!(
         "UPDATE _webhook_registry_subscription_pattern SET subscription = {0} WHERE subscription \
          = 2;
-         UPDATE _webhook_registry_secret SET subscription = {0} WHERE subscription = 2;
+         UPDATE _webhook_registry_replaced_secret SET subscription = {0} WHERE subscription = 2;
          UPDATE _webhook_registry_subscription SET seq = {0} WHERE seq = 2",
         i64::MAX
     );

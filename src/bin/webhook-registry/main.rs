@@ -17,6 +17,7 @@ mod list;
 mod matrix;
 mod output;
 mod owners;
+mod progress;
 mod reader;
 mod reconcile;
 mod secrets;

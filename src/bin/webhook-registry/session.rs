@@ -10,6 +10,7 @@ use webhook_registry::{
 
 use crate::failure::{Failure, Refusal};
 use crate::input;
+use crate::progress::with_bar;
 
 /// The number of candidates in a message.
 const SHOWN: usize = 10;
@@ -237,7 +238,7 @@ impl OpenArgs {
             UrlPolicyChoice::HttpsOnly => UrlPolicy::https_only(),
             UrlPolicyChoice::PublicHttps => UrlPolicy::public_https(),
         };
-        let mut options = Registry::options()
+        let mut options = with_bar(Registry::options())
             .guest(self.guest)
             .read_only(self.read_only)
             .url_policy(policy)
