@@ -1,9 +1,9 @@
 //! The mark by which cached answers of dispatch are known to be valid still.
 //!
-//! `PRAGMA data_version` moves with every commit, also with one to a table of the application. So
-//! where it has moved, the mark is read: a random number in the registry's only row, which triggers
-//! change with every row that dispatch reads (marks.sql). They see this crate's changes, those made
-//! through a view and those made by hand.
+//! `PRAGMA data_version` moves with every commit, in an application's file also with one to a table
+//! of the application. So where it has moved there, the mark is read: a random number in the
+//! registry's only row, which triggers change with every row that dispatch reads (marks.sql). They
+//! see this crate's changes, those made through a view and those made by hand.
 //!
 //! To insert a row and to run its trigger takes half as long again as to insert it. So where many
 //! rows are inserted, [`Write::bulk`] changes the mark once, and switches the triggers of the

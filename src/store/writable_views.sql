@@ -10,7 +10,7 @@
 -- Takes a change of a subscription for the history, as `Write::record` and `Write::finish` do. The
 -- time is that of the client's clock.
 CREATE VIEW _webhook_registry_record AS
-SELECT kind, subject, owner, fields FROM _webhook_registry_change;
+SELECT NULL AS kind, NULL AS subject, NULL AS owner, NULL AS fields;
 CREATE TRIGGER _webhook_registry_record_insert INSTEAD OF INSERT ON _webhook_registry_record
 BEGIN
     INSERT INTO _webhook_registry_change (sequence, at, kind, subject, owner, fields)
