@@ -293,7 +293,8 @@ fn integrity(conn: &Connection, report: &mut Report) -> Result<bool> {
     if !registry_row::is_guest(conn)? {
         return integrity_of(conn, "PRAGMA integrity_check", report);
     }
-    for table in own_tables(conn)? {
+    // The schema is shared: where it is damaged, the registry's tables cannot be found.
+    for table in std::iter::once("sqlite_schema".to_owned()).chain(own_tables(conn)?) {
         // One statement for each, because damage of one must not hide that of another.
         let sql = format!("PRAGMA main.integrity_check({table})");
         tolerant(conn, report, |report| integrity_of(conn, &sql, report))?;

@@ -133,22 +133,27 @@ fn copied(conn: &Connection) -> Option<Finding> {
 
 /// Runs SQLite's integrity check. None where it could not begin.
 ///
-/// In an application's file it covers the registry's tables alone: the application may have
-/// collations that this connection does not know, and tables that take long to check.
+/// In an application's file the registry's tables come first, because the application may have
+/// tables that take long to check, and collations that this connection does not know. Where they
+/// are sound, the whole file is checked if it can be: a call also reads free pages.
 fn integrity(conn: &Connection) -> Option<Finding> {
+    let whole = || integrity_of(conn, "PRAGMA main.integrity_check");
     if !registry_row::is_guest(conn).unwrap_or(false) {
-        return integrity_of(conn, "PRAGMA integrity_check");
+        return whole();
     }
     let tables = own_tables(conn).ok()?;
     let mut found = None;
-    for table in tables {
+    for table in std::iter::once("sqlite_schema".to_owned()).chain(tables) {
         match integrity_of(conn, &format!("PRAGMA main.integrity_check({table})")) {
             Some(Finding::Sound) => found = found.or(Some(Finding::Sound)),
             Some(Finding::Damage) => found = Some(Finding::Damage),
             other => return other,
         }
     }
-    found
+    match found {
+        Some(Finding::Sound) => whole().or(found),
+        found => found,
+    }
 }
 
 fn integrity_of(conn: &Connection, sql: &str) -> Option<Finding> {
