@@ -28,6 +28,9 @@
 //! | find subscribers | [`subscribers`](Registry::subscribers) |
 //! | see why | [`explain`](Registry::explain), [`check`](Registry::check) |
 //! | deliver to one | [`subscriber`](Registry::subscriber) |
+//! | serve many customers | [`for_owner`](Registry::for_owner) |
+//! | live in your database | [`guest`](RegistryOptions::guest) |
+//! | disable, with a reason | [`disable`](Registry::disable) |
 //! | declare all | [`ensure`](Registry::ensure), [`plan`](Registry::plan) |
 //! | replace a secret | [`rotate_secret`](Registry::rotate_secret) |
 //! | read the history | [`changes`](Registry::changes) |
@@ -75,7 +78,7 @@
 //!
 //! - [`Registry::create`], [`Registry::rotate_secret`] and the other calls that make one,
 //! - [`Registry::secret`] and [`Registry::secrets`],
-//! - [`Registry::subscribers`], through [`Subscriber::secrets`],
+//! - [`Registry::subscribers`] and [`Registry::subscriber`], through [`Subscriber::secrets`],
 //! - [`Registry::export`], in the JSON of an [`Export`].
 //!
 //! No other call returns a secret. The JSON of a [`Subscription`], every `Debug`, every message and
