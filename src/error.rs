@@ -83,7 +83,8 @@ pub enum ErrorKind {
     Busy,
     /// The registry was opened read-only, and the call would change it.
     ReadOnly,
-    /// The file is not a registry, or was written by a newer version.
+    /// The file is not a registry, was written by a newer version, needs another key or none, or
+    /// is an application's and was opened without [`guest`](crate::RegistryOptions::guest).
     Incompatible,
     /// The file is damaged.
     Corrupt,

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
-use webhook_registry::{EventType, NewSubscription, Progress, Prune, Registry, RegistryOptions};
+use webhook_registry::{NewSubscription, Progress, Prune, Registry, RegistryOptions};
 
 use crate::support::learn;
 
