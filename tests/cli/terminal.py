@@ -10,6 +10,7 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -34,6 +35,8 @@ class Terminal:
         self.pid, self.master = pty.fork()
         if self.pid == 0:
             fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
+            # In the background of a shell it is ignored, and a program inherits that.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.execve(PROGRAM, [PROGRAM, *arguments], environment(**changes))
 
     def read(self, until=None, seconds=30):
