@@ -75,7 +75,8 @@ pub(crate) fn application(path: &Path) -> Connection {
         Ok(true)
     })
     .unwrap();
-    conn.busy_timeout(Duration::from_secs(60)).unwrap();
+    // Not by the method, which needs SQLite 3.44 to link.
+    conn.execute_batch("PRAGMA busy_timeout = 60000").unwrap();
     conn
 }
 
