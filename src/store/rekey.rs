@@ -67,11 +67,10 @@ impl Store {
         let Some(path) = &self.path else {
             return Err(Error::new(ErrorKind::Storage, "there is no file"));
         };
-        if self.guest {
-            return self.rekey_guest(path, key, progress);
+        if !self.guest {
+            // Rejected before anything is locked. An application's file is changed without a copy.
+            rekey_copy(path)?;
         }
-        // Rejected before anything is locked.
-        rekey_copy(path)?;
         // In the order of handle.rs. No call of this store is under way now, and none begins.
         let mut codec = self.codec.write().unwrap_or_else(PoisonError::into_inner);
         let _probe = self.shared.as_ref().map(|shared| shared.data_version.stop());
@@ -79,6 +78,9 @@ impl Store {
         if self.pending_rekey.blocks(true) {
             self.reconnect(&mut conn, path)?;
             self.determine_key(&conn, &mut codec, true, self.busy_timeout)?;
+        }
+        if self.guest {
+            return self.rekey_guest(&conn, &mut codec, path, key, progress);
         }
         let successor = self.writer.connect(path)?;
         check_same_file(path, self.file)?;
@@ -116,25 +118,19 @@ impl Store {
     /// find the change at their next call, because each compares the key.
     fn rekey_guest(
         &self,
+        conn: &Connection,
+        codec: &mut SecretCodec,
         path: &Path,
         key: Option<&EncryptionKey>,
         progress: &Tracker,
     ) -> Result<()> {
-        // In the order of handle.rs. No call of this store is under way now, and none begins.
-        let mut codec = self.codec.write().unwrap_or_else(PoisonError::into_inner);
-        let _probe = self.shared.as_ref().map(|shared| shared.data_version.stop());
-        let mut conn = self.lock()?;
-        if self.pending_rekey.blocks(true) {
-            self.reconnect(&mut conn, path)?;
-            self.determine_key(&conn, &mut codec, true, self.busy_timeout)?;
-        }
         let tx = retry::retry_while_busy(self.busy_timeout, || {
-            Transaction::new_unchecked(&conn, TransactionBehavior::Immediate).map_sqlite_err()
+            Transaction::new_unchecked(conn, TransactionBehavior::Immediate).map_sqlite_err()
         })
         .map_err(|error| self.explain_busy(error))?;
         codec.check_current(&tx)?;
         check_same_file(path, self.file)?;
-        let new = rewrite_secrets(&tx, &codec, key, progress)?;
+        let new = rewrite_secrets(&tx, codec, key, progress)?;
         progress.complete()?;
         let committed = retry::retry_while_busy(self.busy_timeout, || execute(&tx, "COMMIT", []));
         // This rolls back where the commit failed.
@@ -151,7 +147,7 @@ impl Store {
         }
         self.version.fetch_add(1, Ordering::SeqCst);
         if let Some(checkpoints) = &self.checkpoints {
-            checkpoints.after_commit(&conn, path, self.file);
+            checkpoints.after_commit(conn, path, self.file);
         }
         Ok(())
     }

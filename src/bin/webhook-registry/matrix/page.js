@@ -13,7 +13,8 @@ function show() {
   const rowHit = rows.map(row => has(row.cells[0]));
   const columnHit = columns.map(has);
   const rowShown = rows.map((_, r) => rowHit[r] || marks[r].some((m, c) => m && columnHit[c]));
-  const columnShown = columns.map((_, c) => columnHit[c] || marks.some((m, r) => m[c] && rowHit[r]));
+  const columnShown = columns.map(
+    (_, c) => columnHit[c] || marks.some((m, r) => m[c] && rowHit[r]));
   rows.forEach((row, r) => { row.hidden = !rowShown[r]; });
   [table.tHead.rows[0], ...rows].forEach(row => {
     columnShown.forEach((shown, c) => { row.cells[c + 1].hidden = !shown; });
