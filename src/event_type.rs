@@ -2,7 +2,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess};
 use serde::ser::{Serialize, SerializeMap, SerializeStruct, Serializer};
 
 use crate::error::Problem;
-use crate::json::{self, JsonObject, JsonType, Key};
+use crate::json::{self, JsonObject, JsonType, Key, key_names};
 
 pub(crate) const MAX_NAME: usize = 256;
 pub(crate) const MAX_DESCRIPTION: usize = 4_096;
@@ -254,7 +254,7 @@ struct Draft {
 }
 
 impl JsonObject for Draft {
-    const KEYS: &'static [&'static str] = &["name", "description", "jsonSchema"];
+    const KEYS: &'static [&'static str] = key_names::EVENT_TYPE;
     const REQUIRED: usize = 1;
     const DENY_UNKNOWN_FIELDS: bool = false;
 
@@ -334,7 +334,7 @@ impl Serialize for Catalog {
 }
 
 impl JsonObject for Catalog {
-    const KEYS: &'static [&'static str] = &["eventTypes"];
+    const KEYS: &'static [&'static str] = key_names::CATALOG;
     const REQUIRED: usize = 1;
     const DENY_UNKNOWN_FIELDS: bool = false;
 

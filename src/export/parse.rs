@@ -3,9 +3,8 @@
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess};
 
 use super::document::{Export, Exported, ExportedSecret, FORMAT};
-use crate::json::{self, Json, JsonObject, JsonType, Key};
-
-const KEYS: [&str; 3] = ["formatVersion", "eventTypes", "subscriptions"];
+use crate::json::key_names::EXPORT;
+use crate::json::{self, Json, JsonObject, JsonType, Key, key_names};
 
 /// The value of a key of the document.
 enum Part<T> {
@@ -74,10 +73,10 @@ impl JsonType for Export {
                 }
                 _ => {
                     let wrong = || {
-                        if KEYS.contains(&name.as_str()) {
+                        if EXPORT.contains(&name.as_str()) {
                             document.twice(&name)
                         } else {
-                            document.unknown(&name, &KEYS)
+                            document.unknown(&name, &EXPORT)
                         }
                     };
                     fault.get_or_insert_with(wrong);
@@ -102,7 +101,7 @@ impl JsonType for Export {
             (version, event_types, subscriptions)
         else {
             let absent =
-                KEYS.into_iter().zip(absent).filter_map(|(key, absent)| absent.then_some(key));
+                EXPORT.into_iter().zip(absent).filter_map(|(key, absent)| absent.then_some(key));
             return Err(document.missing(&absent.collect::<Vec<_>>()));
         };
         Ok(Export { format_version, event_types, subscriptions })
@@ -116,22 +115,7 @@ impl<'de> Deserialize<'de> for Export {
 }
 
 impl JsonObject for Exported {
-    const KEYS: &'static [&'static str] = &[
-        "subscriptionId",
-        "name",
-        "url",
-        "events",
-        "enabled",
-        "createdAt",
-        "updatedAt",
-        "revision",
-        "secrets",
-        "description",
-        "metadata",
-        "owner",
-        "disabledReason",
-        "disabledAt",
-    ];
+    const KEYS: &'static [&'static str] = key_names::EXPORTED_SUBSCRIPTION;
     const REQUIRED: usize = 9;
     const DENY_UNKNOWN_FIELDS: bool = true;
 
@@ -161,7 +145,7 @@ impl JsonObject for Exported {
 }
 
 impl JsonObject for ExportedSecret {
-    const KEYS: &'static [&'static str] = &["secret", "createdAt", "expiresAt"];
+    const KEYS: &'static [&'static str] = key_names::EXPORTED_SECRET;
     const REQUIRED: usize = 2;
     const DENY_UNKNOWN_FIELDS: bool = true;
 

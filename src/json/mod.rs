@@ -1,9 +1,9 @@
 //! JSON readers. The messages of serde repeat the value that does not fit, and that value can be a
-//! secret under the wrong key. These readers name the key and the two types. The keys of a document
-//! are the `KEYS` of its type ([`JsonObject::KEYS`]), in the file of that type.
+//! secret under the wrong key. These readers name the key and the two types.
 
 mod faults;
 mod first_key;
+pub(crate) mod key_names;
 mod object;
 mod place;
 mod read;

@@ -7,7 +7,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess};
 
 use super::signing_secret::{GENERATED_KEY, SecretText, SigningSecret};
 use crate::error::{Error, Problem, Result};
-use crate::json::{self, JsonObject};
+use crate::json::{self, JsonObject, key_names};
 use crate::random::{RandomBuffer, RandomSource};
 use crate::time::Millis;
 
@@ -146,7 +146,7 @@ impl Default for Rotation {
 }
 
 impl JsonObject for Rotation {
-    const KEYS: &'static [&'static str] = &["secret", "overlapSeconds"];
+    const KEYS: &'static [&'static str] = key_names::ROTATION;
     const DENY_UNKNOWN_FIELDS: bool = true;
 
     fn take<'de, A: MapAccess<'de>>(

@@ -15,7 +15,7 @@ use super::transaction::{Read, Write};
 use crate::change::{Change, ChangeKind, FieldChange};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::SubscriptionId;
-use crate::json::{self, JsonObject};
+use crate::json::{self, JsonObject, key_names};
 use crate::scope::Scope;
 use crate::time::Millis;
 
@@ -254,7 +254,7 @@ struct Draft {
 }
 
 impl JsonObject for Draft {
-    const KEYS: &'static [&'static str] = &["name", "before", "after"];
+    const KEYS: &'static [&'static str] = key_names::FIELD_CHANGE;
     const REQUIRED: usize = 1;
     const DENY_UNKNOWN_FIELDS: bool = true;
 

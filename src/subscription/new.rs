@@ -9,7 +9,7 @@ use super::stored::Subscription;
 use super::update::SubscriptionUpdate;
 use super::validation::{EventCatalog, Rules, Validated};
 use crate::error::Result;
-use crate::json::{self, JsonObject, JsonType, Key};
+use crate::json::{self, JsonObject, JsonType, Key, key_names};
 use crate::secret::SecretText;
 
 /// A subscription to create: the body of a webhook API's `POST /subscriptions`.
@@ -248,16 +248,7 @@ struct Body {
 }
 
 impl JsonObject for Body {
-    const KEYS: &'static [&'static str] = &[
-        "name",
-        "url",
-        "events",
-        "enabled",
-        "secret",
-        "description",
-        "metadata",
-        "disabledReason",
-    ];
+    const KEYS: &'static [&'static str] = key_names::NEW_SUBSCRIPTION;
     const REQUIRED: usize = 3;
     const DENY_UNKNOWN_FIELDS: bool = true;
 

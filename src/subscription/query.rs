@@ -6,7 +6,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use super::stored::Subscription;
 use crate::error::{Error, Result};
 use crate::id::SubscriptionId;
-use crate::json::{self, JsonObject};
+use crate::json::{self, JsonObject, key_names};
 
 const DEFAULT_LIMIT: usize = 100;
 pub(crate) const MAX_LIMIT: usize = 1_000;
@@ -115,8 +115,7 @@ pub(crate) fn check_limit(limit: usize) -> Result<usize> {
 }
 
 impl JsonObject for ListQuery {
-    const KEYS: &'static [&'static str] =
-        &["enabled", "nameContains", "eventType", "metadata", "after", "limit"];
+    const KEYS: &'static [&'static str] = key_names::LIST_QUERY;
     const DENY_UNKNOWN_FIELDS: bool = true;
 
     fn take<'de, A: MapAccess<'de>>(

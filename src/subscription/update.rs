@@ -7,7 +7,7 @@ use super::fields::SubscriptionFields;
 use super::validation::{self, EventCatalog, Rejection, Rules, Validated};
 use crate::error::{Problem, Result};
 use crate::event_type::check_description;
-use crate::json::{self, JsonObject, Nullable};
+use crate::json::{self, JsonObject, Nullable, key_names};
 use crate::secret::{SecretText, SigningSecret};
 use crate::url_policy;
 
@@ -389,17 +389,7 @@ impl fmt::Debug for SubscriptionUpdate {
 }
 
 impl JsonObject for SubscriptionUpdate {
-    const KEYS: &'static [&'static str] = &[
-        "name",
-        "url",
-        "events",
-        "enabled",
-        "secret",
-        "description",
-        "metadata",
-        "disabledReason",
-        "ifRevision",
-    ];
+    const KEYS: &'static [&'static str] = key_names::SUBSCRIPTION_UPDATE;
     const DENY_UNKNOWN_FIELDS: bool = true;
 
     fn take<'de, A: MapAccess<'de>>(
