@@ -72,6 +72,8 @@ BOUNDS = [
     ("owner/growth", "1m", "1k", "≤", 1.5, 1.2),
     ("owner/growth", "1m_sql", "1k_sql", None, None, None),
     ("owner/patterns", "others", "none", "≤", 1.3, 1.1),
+    ("owner/patterns", "unmatched", "none", None, None, None),
+    ("owner/patterns", "others", "unmatched", None, None, None),
     ("owner/warm", "registry", "data_version", "≤", 1.1, 1.03),
     ("owner/create", "limited", "unlimited", "≤", 1.1, 1.03),
     ("owner/delete_all", "large", "alone", "≤", 1.5, 1.2),

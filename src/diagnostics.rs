@@ -40,6 +40,7 @@ impl PatternMatches {
     /// Creates the matches of no pattern, for the event types with these names.
     pub(crate) fn new(mut names: Vec<String>) -> PatternMatches {
         names.sort_unstable();
+        names.dedup();
         PatternMatches { names, patterns: Vec::new(), positions: HashMap::new() }
     }
 

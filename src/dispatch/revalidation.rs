@@ -20,7 +20,7 @@ use super::question::Question;
 use super::subscriber::{Subscriber, SubscriberFields};
 use crate::error::Result;
 use crate::id::SubscriptionId;
-use crate::store::{Read, SubscriberRow, SubscriberSink, wrong_index};
+use crate::store::{Effort, MAX_FEW, Read, SubscriberRow, SubscriberSink, wrong_index};
 use crate::subscription::check_recipient;
 use crate::time::Clock;
 
@@ -33,6 +33,7 @@ pub(crate) struct Revalidation<'c> {
 }
 
 /// An answer that agrees with the file.
+#[derive(Default)]
 pub(crate) struct Revalidated {
     pub(crate) list: Vec<Subscriber>,
     /// True if the list holds subscribers of another answer, which were not compared.
@@ -62,15 +63,17 @@ impl<'c> Revalidation<'c> {
     }
 
     /// Reads the subscribers of an event type, in the order of creation. The list is empty also
-    /// where the catalog does not have the event type, and possibly where the call is not
-    /// `thorough`.
+    /// where the catalog does not have the event type. None where the look-up gave up.
     pub(crate) fn read(
         &self,
         read: &Read<'_>,
         event_type: &str,
-        thorough: bool,
+        effort: Effort,
         clock: &Clock,
-    ) -> Result<Revalidated> {
+    ) -> Result<Option<Revalidated>> {
+        if effort == Effort::Few && self.previous.len() > MAX_FEW {
+            return Ok(None);
+        }
         let list = Vec::with_capacity(self.previous.len());
         let mut reading = Reading {
             revalidation: self,
@@ -78,12 +81,14 @@ impl<'c> Revalidation<'c> {
             clock,
             answer: Revalidated { list, shares: false },
         };
-        read.subscribers(event_type, thorough, &mut reading)?;
+        if !read.subscribers(event_type, effort, &mut reading)? {
+            return Ok(None);
+        }
         let mut answer = reading.answer;
         if answer.shares {
             answer.list.sort_by_key(|subscriber| subscriber.fields().position);
         }
-        Ok(answer)
+        Ok(Some(answer))
     }
 }
 

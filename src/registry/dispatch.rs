@@ -4,7 +4,7 @@ use crate::dispatch::{
 };
 use crate::error::Result;
 use crate::id::SubscriptionId;
-use crate::store::Read;
+use crate::store::{Effort, Read};
 
 /// # Dispatch
 impl Registry {
@@ -40,20 +40,26 @@ impl Registry {
     /// # Ok::<(), webhook_registry::Error>(())
     /// ```
     pub fn subscribers(&self, event_type: &str) -> Result<Subscribers> {
-        let Inner { store, cache, .. } = &*self.inner;
-        let version = store.version()?;
+        let Inner { store, cache, clock, .. } = &*self.inner;
         let question = Question { scope: &self.scope, event_type };
-        if let Some(answer) = cache.get(version, question) {
+        let read_few = |read: &Read<'_>, version| {
+            let revalidation = Revalidation::new(cache, version, question);
+            revalidation.read(read, event_type, Effort::Few, clock)
+        };
+        let (version, few) = store.version_and_read(&self.scope, read_few)?;
+        if few.is_none()
+            && let Some(answer) = cache.get(version, question)
+        {
             return Ok(answer);
         }
         let revalidation = Revalidation::new(cache, version, question);
-        let Revalidated { list, shares } = self.read_subscribers(event_type, &revalidation)?;
+        let Revalidated { list, shares } = self.read_subscribers(event_type, &revalidation, few)?;
         // The subscribers of other answers were read earlier. The file said the same at that moment
         // and at this one, unless its version has changed since. Then this answer would mix two
         // snapshots: it is read again from one, and not cached.
         if shares && store.version()? != version {
             let uncached = Revalidation::without_cache();
-            let Revalidated { list, .. } = self.read_subscribers(event_type, &uncached)?;
+            let Revalidated { list, .. } = self.read_subscribers(event_type, &uncached, None)?;
             return Ok(Subscribers::new(list.into()));
         }
         Ok(cache.insert(version, question, list))
@@ -90,22 +96,27 @@ impl Registry {
         self.read_autocommit(|read| read_subscriber(read, id, &self.inner.clock))
     }
 
+    /// Reads the subscribers of an event type, unless a look-up has already found a `few`.
     fn read_subscribers(
         &self,
         event_type: &str,
         revalidation: &Revalidation<'_>,
+        few: Option<Revalidated>,
     ) -> Result<Revalidated> {
         let clock = &self.inner.clock;
-        let job = |read: &Read<'_>| revalidation.read(read, event_type, false, clock);
-        let answer = self.read_autocommit(job)?;
-        if !answer.list.is_empty() {
+        let read = |read: &Read<'_>, effort| revalidation.read(read, event_type, effort, clock);
+        let found = match few {
+            Some(few) => Some(few),
+            None => self.read_autocommit(|tx| read(tx, Effort::Short))?,
+        };
+        if let Some(answer) = found.filter(|found| !found.list.is_empty()) {
             return Ok(answer);
         }
         // Either nobody subscribes, or the catalog does not have the event type, or there was more
         // to read than a short look-up does. All of this has to be asked of one snapshot.
         self.read_or_suggest(|tx| {
             require_event_type(tx, event_type)?;
-            revalidation.read(tx, event_type, true, clock)
+            Ok(read(tx, Effort::Thorough)?.unwrap_or_default())
         })
     }
 

@@ -135,8 +135,8 @@ impl Write<'_> {
                    VALUES (?1, ?2, ?3)";
         let mut insert = self.conn.prepare_cached(sql).map_sqlite_err()?;
         self.names.clear();
-        let id = insert.insert(params![name, description, schema]).map_sqlite_err()?;
-        self.expand_event_type(id, name)
+        insert.execute(params![name, description, schema]).map_sqlite_err()?;
+        self.expand_event_type(name)
     }
 
     /// Replaces the description and the schema of an event type.
@@ -222,7 +222,7 @@ impl EventCatalog for CatalogLookup<'_> {
         let row = self.read.expanded(pattern)?;
         let mut covers = row.is_some();
         if !covers {
-            self.read.each_matching(pattern, |_, _| {
+            self.read.each_matching(pattern, |_| {
                 covers = true;
                 Ok(false)
             })?;

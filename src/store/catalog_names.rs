@@ -12,8 +12,8 @@ use crate::pattern::EventPattern;
 /// without a prefix would read the whole catalog once each, inside the write transaction.
 const MAX_READ: usize = 2_000;
 
-/// The event types of the file with their rows, in the order of their names.
-type Names = Rc<[(i64, String)]>;
+/// The names of the event types of the file, in order.
+type Names = Rc<[String]>;
 
 /// The names that a transaction has read.
 #[derive(Default)]
@@ -29,10 +29,7 @@ impl CatalogNames {
     }
 
     /// Returns every name, once so many were read that this costs less. `read` reads them.
-    pub(super) fn all(
-        &self,
-        read: impl FnOnce() -> Result<Vec<(i64, String)>>,
-    ) -> Result<Option<Names>> {
+    pub(super) fn all(&self, read: impl FnOnce() -> Result<Vec<String>>) -> Result<Option<Names>> {
         if self.read.get() < MAX_READ {
             return Ok(None);
         }
@@ -52,16 +49,16 @@ impl CatalogNames {
 
 /// Passes each of these names that the pattern matches to `each`, until `each` returns false.
 pub(super) fn each_match(
-    names: &[(i64, String)],
+    names: &[String],
     pattern: &EventPattern,
-    mut each: impl FnMut(i64, &str) -> Result<bool>,
+    mut each: impl FnMut(&str) -> Result<bool>,
 ) -> Result<()> {
     let (prefix, part) = (pattern.literal_prefix(), pattern.longest_literal());
-    let first = names.partition_point(|(_, name)| name.as_str() < prefix);
-    let begin_so = names.iter().skip(first).take_while(|(_, name)| name.starts_with(prefix));
+    let first = names.partition_point(|name| name.as_str() < prefix);
+    let begin_so = names.iter().skip(first).take_while(|name| name.starts_with(prefix));
     // Searching for a text is many times as fast as matching.
-    for (id, name) in begin_so.filter(|(_, name)| name.contains(part)) {
-        if pattern.matches(name) && !each(*id, name)? {
+    for name in begin_so.filter(|name| name.contains(part)) {
+        if pattern.matches(name) && !each(name)? {
             break;
         }
     }
@@ -74,13 +71,13 @@ mod tests {
 
     #[test]
     fn names_in_memory_are_matched_as_each_pattern_says() {
-        let mut names: Vec<(i64, String)> = Vec::new();
+        let mut names: Vec<String> = Vec::new();
         for a in ["agent", "agenda", "a", "queue"] {
             for b in ["v1", "v2.held", "x-1", "v1.v1"] {
-                names.push((i64::try_from(names.len()).unwrap(), format!("{a}.{b}")));
+                names.push(format!("{a}.{b}"));
             }
         }
-        names.sort_by(|(_, one), (_, other)| one.cmp(other));
+        names.sort();
         let mut matched = 0;
         for text in [
             "*",
@@ -102,17 +99,17 @@ mod tests {
         ] {
             let pattern = EventPattern::compile(text).unwrap();
             let mut found = Vec::new();
-            each_match(&names, &pattern, |id, name| {
-                found.push((id, name.to_owned()));
+            each_match(&names, &pattern, |name| {
+                found.push(name.to_owned());
                 Ok(true)
             })
             .unwrap();
             let wanted: Vec<_> =
-                names.iter().filter(|(_, name)| pattern.matches(name)).cloned().collect();
+                names.iter().filter(|name| pattern.matches(name)).cloned().collect();
             assert_eq!(found, wanted, "{text}");
             matched += found.len();
             let mut calls = 0;
-            each_match(&names, &pattern, |_, _| {
+            each_match(&names, &pattern, |_| {
                 calls += 1;
                 Ok(false)
             })
@@ -126,8 +123,8 @@ mod tests {
     fn all_names_are_read_once_after_many_single_ones_and_again_after_a_change() {
         let names = CatalogNames::default();
         let all = |text: &str| {
-            let read = || Ok(vec![(1, text.to_owned())]);
-            names.all(read).unwrap().map(|names| names[0].1.clone())
+            let read = || Ok(vec![text.to_owned()]);
+            names.all(read).unwrap().map(|names| names[0].clone())
         };
         (1..MAX_READ).for_each(|_| names.count());
         assert_eq!(all("early"), None);

@@ -28,8 +28,8 @@ const NAMED: usize = 5;
 impl Read<'_> {
     /// Returns what every pattern matches, by its text and the names that decode.
     pub(crate) fn check_catalog(&self, report: &mut Report) -> Result<PatternMatches> {
-        let ids = self.names(report)?;
-        let mut matches = PatternMatches::new(ids.keys().cloned().collect());
+        let names = self.names(report)?;
+        let mut matches = PatternMatches::new(names);
         let mut expansions =
             tolerant(self.conn, report, |_| self.expansions())?.unwrap_or_default();
         tolerant(self.conn, report, |report| {
@@ -40,7 +40,7 @@ impl Read<'_> {
                 let id: i64 = row.get(0).map_sqlite_err()?;
                 let expanded = expansions.remove(&id).unwrap_or_default();
                 tolerant(self.conn, report, |report| {
-                    self.pattern(row, id, expanded, &ids, &mut matches, report)
+                    self.pattern(row, id, expanded, &mut matches, report)
                 })?;
             }
             Ok(())
@@ -48,17 +48,17 @@ impl Read<'_> {
         Ok(matches)
     }
 
-    /// Returns the event types by name, each with its row.
-    fn names(&self, report: &mut Report) -> Result<HashMap<String, i64>> {
-        let mut names = HashMap::new();
+    /// Returns the names of the event types that decode.
+    fn names(&self, report: &mut Report) -> Result<Vec<String>> {
+        let mut names = Vec::new();
         tolerant(self.conn, report, |report| {
-            let sql = "SELECT id, name FROM _webhook_registry_event_type ORDER BY name";
+            let sql = "SELECT name FROM _webhook_registry_event_type ORDER BY name";
             let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
             let mut rows = statement.query([]).map_sqlite_err()?;
             while let Some(row) = rows.next().map_sqlite_err()? {
                 tolerant(self.conn, report, |report| {
                     let name = row
-                        .get_ref(1)
+                        .get_ref(0)
                         .map(|name| name.as_bytes().unwrap_or_default())
                         .map_sqlite_err()?;
                     let name = String::from_utf8_lossy(name);
@@ -66,7 +66,7 @@ impl Read<'_> {
                         unless_damaged(self.conn, self.event_type(&name), |error| {
                             report.push_finding(Finding::for_file(format!("{error}; {REGISTER}")));
                         })?;
-                        names.insert(name.into_owned(), row.get(0).map_sqlite_err()?);
+                        names.push(name.into_owned());
                     } else {
                         let message = format!(
                             "the event type {} has a name that is none; restore a backup",
@@ -83,17 +83,17 @@ impl Read<'_> {
     }
 
     /// Returns for each pattern the event types that it is expanded into in the file.
-    fn expansions(&self) -> Result<HashMap<i64, HashSet<i64>>> {
+    fn expansions(&self) -> Result<HashMap<i64, HashSet<String>>> {
         let sql = "SELECT pattern, event_type FROM _webhook_registry_expansion ORDER BY \
                    event_type, pattern";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let mut rows = statement.query([]).map_sqlite_err()?;
-        let mut expansions: HashMap<i64, HashSet<i64>> = HashMap::new();
+        let mut expansions: HashMap<i64, HashSet<String>> = HashMap::new();
         while let Some(row) = rows.next().map_sqlite_err()? {
-            expansions
-                .entry(row.get(0).map_sqlite_err()?)
-                .or_default()
-                .insert(row.get(1).map_sqlite_err()?);
+            let name =
+                row.get_ref(1).map(|name| name.as_bytes().unwrap_or_default()).map_sqlite_err()?;
+            let name = String::from_utf8_lossy(name).into_owned();
+            expansions.entry(row.get(0).map_sqlite_err()?).or_default().insert(name);
         }
         Ok(expansions)
     }
@@ -102,8 +102,7 @@ impl Read<'_> {
         &self,
         row: &Row<'_>,
         id: i64,
-        mut expanded: HashSet<i64>,
-        ids: &HashMap<String, i64>,
+        mut expanded: HashSet<String>,
         matches: &mut PatternMatches,
         report: &mut Report,
     ) -> Result<()> {
@@ -136,9 +135,7 @@ impl Read<'_> {
         if row.get_ref(1).map_sqlite_err()? != ValueRef::from(prefix.as_deref()) {
             find("is kept with another beginning than it has".to_owned());
         }
-        let missing = matches
-            .add(pattern)
-            .filter(|name| ids.get(*name).is_none_or(|id| !expanded.remove(id)));
+        let missing = matches.add(pattern).filter(|name| !expanded.remove(*name));
         let missing: Vec<String> = missing.map(quoted).collect();
         if !missing.is_empty() {
             find(format!("matches {} and is not expanded into it", listed(&missing)));

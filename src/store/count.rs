@@ -11,13 +11,6 @@ use crate::error::Result;
 use crate::scope::Scope;
 use crate::subscription::ListQuery;
 
-/// The row of the event type `?2`.
-macro_rules! event_type {
-    () => {
-        "(SELECT id FROM _webhook_registry_event_type WHERE name = ?2)"
-    };
-}
-
 /// Selects from the subscriptions of an owner or of every owner that match a query: from all of
 /// them, or from those with a pattern that matches an event type.
 macro_rules! selected {
@@ -55,9 +48,7 @@ macro_rules! selected {
                  INDEXED BY sqlite_autoindex__webhook_registry_subscription_pattern_1 \
                  WHERE r.owner = s.owner AND r.subscription = s.seq AND \
                        (SELECT 1 FROM _webhook_registry_expansion \
-                         WHERE event_type = ",
-            event_type!(),
-            " AND pattern = r.pattern)) \
+                         WHERE event_type = ?2 AND pattern = r.pattern)) \
              AND ",
             matching!()
         )

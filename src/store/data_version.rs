@@ -89,18 +89,29 @@ impl DataVersion {
     }
 
     /// Returns the version that the file has now, or had at a moment since this call began.
-    pub(super) fn version(&self, connect: impl FnOnce() -> Result<Connection>) -> Result<u64> {
+    ///
+    /// If this call is the one that notices a change, it also returns what `read` reads of the new
+    /// version: by the same connection, which has just read the first page, and from the same
+    /// snapshot. Other threads need not wait for that, but one that asks meanwhile does. So `read`
+    /// has to be short.
+    pub(super) fn version<T>(
+        &self,
+        connect: impl FnOnce() -> Result<Connection>,
+        read: impl FnOnce(&Connection, u64) -> Option<T>,
+    ) -> Result<(u64, Option<T>)> {
         let before = self.started.load(Ordering::SeqCst);
         let Some(mut probe) = self.lock_unless_answered(before) else {
-            return Ok(self.version.load(Ordering::SeqCst));
+            return Ok((self.version.load(Ordering::SeqCst), None));
         };
         self.await_waiters();
         let check = self.started.fetch_add(1, Ordering::SeqCst).wrapping_add(1);
-        if probe.has_changed(self.guest, connect)? {
-            self.version.fetch_add(1, Ordering::SeqCst);
-        }
+        let found = probe.check(self.guest, connect, |conn| {
+            let version = self.version.fetch_add(1, Ordering::SeqCst).wrapping_add(1);
+            self.done.store(check, Ordering::SeqCst);
+            (version, read(conn, version))
+        })?;
         self.done.store(check, Ordering::SeqCst);
-        Ok(self.version.load(Ordering::SeqCst))
+        Ok(found.unwrap_or_else(|| (self.version.load(Ordering::SeqCst), None)))
     }
 
     /// Closes the connection, and lets no thread ask until the guard is dropped.
@@ -169,34 +180,45 @@ impl DataVersion {
 }
 
 impl VersionProbe {
-    /// Returns whether the registry has changed since the last check. The first check returns true.
-    fn has_changed(
+    /// Calls `changed` if the registry has changed since the last check, while the snapshot in
+    /// which that was found is still open. The first check finds a change.
+    fn check<T>(
         &mut self,
         guest: bool,
         connect: impl FnOnce() -> Result<Connection>,
-    ) -> Result<bool> {
+        changed: impl FnOnce(&Connection) -> T,
+    ) -> Result<Option<T>> {
         let conn = match self.conn.take() {
             Some(conn) => conn,
             None => connect()?,
         };
         let conn = self.conn.insert(conn);
-        let found: i64 = conn
+        let mut statement = conn
             .prepare_cached("PRAGMA data_version")
-            .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
             .map_sqlite_err()
             .map_err(|error| disk::diagnose(conn, error))?;
-        if self.last == Some(found) {
-            return Ok(false);
+        let mut rows = statement.query([]).map_sqlite_err()?;
+        let found = rows
+            .next()
+            .map_sqlite_err()
+            .and_then(|row| row.map(|row| row.get::<_, i64>(0)).transpose().map_sqlite_err());
+        // The statement stays open until the function returns, and with it the snapshot.
+        let found = found.map_err(|error| disk::diagnose(conn, error))?;
+        if found.is_some() && self.last == found {
+            return Ok(None);
         }
-        if !guest {
-            self.last = Some(found);
-            return Ok(true);
+        if guest {
+            let mark = Mark::read(conn, self.mark.as_ref())
+                .map_err(|error| disk::diagnose(conn, error))?;
+            let is_same = mark.is_some() && mark == self.mark;
+            self.mark = mark;
+            if is_same {
+                self.last = found;
+                return Ok(None);
+            }
         }
-        let mark =
-            Mark::read(conn, self.mark.as_ref()).map_err(|error| disk::diagnose(conn, error))?;
-        let is_same = mark.is_some() && mark == self.mark;
-        (self.last, self.mark) = (Some(found), mark);
-        Ok(!is_same)
+        self.last = found;
+        Ok(Some(changed(conn)))
     }
 }
 
@@ -221,8 +243,10 @@ mod tests {
         let mut last = 0;
         let mut moves = |statement: &str| {
             other.execute_batch(statement).unwrap();
-            let version = versions.version(connect).unwrap();
-            assert_eq!(versions.version(connect).unwrap(), version);
+            let version = versions.version(connect, |_, _| Some(())).unwrap();
+            assert_eq!(version.1.is_some(), last < version.0, "a change is read");
+            assert_eq!(versions.version(connect, |_, _| Some(())).unwrap(), (version.0, None));
+            let version = version.0;
             std::mem::replace(&mut last, version) < version
         };
         assert!(moves("SELECT 1"), "the first check reports a change");
@@ -254,7 +278,7 @@ mod tests {
         let versions = DataVersion::new(true);
         let version = std::thread::scope(|scope| {
             let held = versions.probe.lock().unwrap();
-            let other = scope.spawn(|| versions.version(newest_schema).unwrap());
+            let other = scope.spawn(|| versions.version(newest_schema, |_, _| None::<()>).unwrap());
             let until = std::time::Instant::now() + std::time::Duration::from_secs(10);
             while versions.waiting.load(Ordering::SeqCst) != 1 && std::time::Instant::now() < until
             {
@@ -268,7 +292,7 @@ mod tests {
             assert_eq!(counted, (1, true), "the other thread is counted as waiting");
             other.join().unwrap()
         });
-        assert_eq!(version, 1, "the first check reports a change");
+        assert_eq!(version.0, 1, "the first check reports a change");
         assert_eq!(versions.waiting.load(Ordering::SeqCst), 0);
     }
 

@@ -25,12 +25,28 @@ use crate::pattern::EventPattern;
 use crate::scope::Scope;
 use crate::secret::IssuedSecret;
 
-/// The greatest number of patterns that a first look-up follows, and of an owner's subscriptions
-/// that it tests.
+/// The number of patterns that only others have at which a first look-up without an owner gives up.
+const OTHERS: u8 = 8;
+
+/// The number of an owner's subscriptions from which on a first look-up gives up.
 const FEW: i64 = 33;
+
+/// The greatest number of subscribers that [`Effort::Few`] finds, each once for each pattern.
+pub(crate) const MAX_FEW: usize = 32;
 
 /// The first column of the secrets in the rows of subscribers.
 const SECRETS: usize = 7;
+
+/// What a look-up reads at most.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effort {
+    /// Gives up where there are more than a few subscribers, or the next would give up.
+    Few,
+    /// Gives up where the scope or the event has much besides its subscribers.
+    Short,
+    /// Never gives up, and asks first in which way it has less to read.
+    Thorough,
+}
 
 /// Receives the subscribers of an event, in the order of their positions.
 pub(crate) trait SubscriberSink {
@@ -72,18 +88,18 @@ struct Position {
 }
 
 impl Read<'_> {
-    /// Passes the subscribers of an event type to `sink`.
+    /// Passes the subscribers of an event type to `sink`, in the order of their positions. Returns
+    /// false where it gave up, and passed nobody.
     ///
-    /// A call that is not `thorough` may find nobody where the scope or the event has much. It
-    /// needs no transaction. A `thorough` call asks first in which way it has less to read.
+    /// A [thorough](Effort::Thorough) call needs a transaction around it.
     pub(crate) fn subscribers(
         &self,
         event_type: &str,
-        thorough: bool,
+        effort: Effort,
         sink: &mut impl SubscriberSink,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let (way, few) = match self.scope {
-            _ if thorough => (self.way(event_type)?, i64::MAX),
+            _ if effort == Effort::Thorough => (self.way(event_type)?, i64::MAX),
             Scope::Owner(_) => (Way::FromOwner, FEW),
             Scope::NoOwner | Scope::Every => (Way::FromEvent, FEW),
         };
@@ -95,13 +111,26 @@ impl Read<'_> {
         }
         .map_sqlite_err()?;
         let (mut found, mut in_order): (Vec<Position>, bool) = (Vec::new(), true);
+        let mut others = if effort == Effort::Thorough { None } else { Some(OTHERS) };
         while let Some(row) = rows.next().map_sqlite_err()? {
-            let Some(seq) = row.get(0).map_sqlite_err()? else {
+            let (seq, owner): (Option<i64>, Option<i64>) =
+                (row.get(0).map_sqlite_err()?, row.get(1).map_sqlite_err()?);
+            let Some(owner) = owner else {
                 break;
             };
-            let next = Position { seq: valid_position(seq)?, owner: row.get(1).map_sqlite_err()? };
+            let Some(seq) = seq else {
+                others = others.map(|left| left.saturating_sub(1));
+                if others == Some(0) {
+                    return Ok(false);
+                }
+                continue;
+            };
+            let next = Position { seq: valid_position(seq)?, owner };
             in_order = in_order && found.last().is_none_or(|last| last.seq < next.seq);
             found.push(next);
+            if effort == Effort::Few && found.len() > MAX_FEW {
+                return Ok(false);
+            }
         }
         if !in_order {
             // A subscription is found once for each of its patterns.
@@ -109,7 +138,7 @@ impl Read<'_> {
             found.dedup();
         }
         found.retain(|position| !sink.knows(position.seq));
-        self.each_subscriber(&found, sink)
+        self.each_subscriber(&found, sink).map(|()| true)
     }
 
     /// Returns the shorter way to the subscribers of an event.
@@ -134,8 +163,11 @@ impl Read<'_> {
                 self.pass(row, expected, &owners, sink)?;
             }
         }
+        if rest.is_empty() {
+            return Ok(());
+        }
+        let mut statement = self.conn.prepare_cached(dispatch_sql::ONE).map_sqlite_err()?;
         for position in rest {
-            let mut statement = self.conn.prepare_cached(dispatch_sql::ONE).map_sqlite_err()?;
             let mut rows = statement.query([position.seq]).map_sqlite_err()?;
             if let Some(row) = rows.next().map_sqlite_err()? {
                 self.pass(row, Some(position), &owners, sink)?;

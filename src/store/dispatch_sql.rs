@@ -19,16 +19,15 @@ pub(super) enum Way {
 /// condition on `r` alone, some statistics make SQLite read the whole index first, to build a Bloom
 /// filter.
 macro_rules! from_event {
-    ($($owner:literal)?) => {
+    ($join:literal $(, $owner:literal)?) => {
         concat!(
-            "FROM _webhook_registry_event_type t \
-             INDEXED BY sqlite_autoindex__webhook_registry_event_type_1 \
-             CROSS JOIN _webhook_registry_expansion x \
-             INDEXED BY sqlite_autoindex__webhook_registry_expansion_1 ON x.event_type=t.id \
-             CROSS JOIN _webhook_registry_subscription_pattern r \
+            "FROM _webhook_registry_expansion x \
+             INDEXED BY sqlite_autoindex__webhook_registry_expansion_1 ",
+            $join,
+            " JOIN _webhook_registry_subscription_pattern r \
              INDEXED BY _webhook_registry_subscription_pattern_route ON r.pattern=x.pattern",
             $(" AND r.owner=", $owner,)?
-            " AND r.enabled=(x.pattern=x.pattern) WHERE t.name=?1"
+            " AND r.enabled=(x.pattern=x.pattern) WHERE x.event_type=?1 AND ?2"
         )
     };
 }
@@ -40,8 +39,8 @@ macro_rules! matches_event {
         concat!(
             "r.enabled=",
             $one,
-            " AND (SELECT 1 FROM _webhook_registry_expansion WHERE event_type=\
-         (SELECT id FROM _webhook_registry_event_type WHERE name=?1) AND pattern=r.pattern)"
+            " AND (SELECT 1 FROM _webhook_registry_expansion WHERE event_type=?1 \
+             AND pattern=r.pattern)"
         )
     };
 }
@@ -57,19 +56,17 @@ macro_rules! end {
 /// Returns the statement that selects the positions and owners of the subscriptions of a scope that
 /// get the event `?1`. The owner is `?3`, for a scope of one.
 ///
-/// The statement finds nothing where its way would be long: if more patterns than `?2` match the
-/// event, or if the owner has more subscriptions than `?2`.
+/// From the owner, it finds nothing if the owner has `?2` subscriptions or more. From the event and
+/// without an owner, each pattern that only others have gives a row without a position, so that the
+/// caller can count these.
 pub(super) fn positions(scope: &Scope, way: Way) -> &'static str {
     match (scope, way) {
         (Scope::Every, _) => {
-            concat!("SELECT r.subscription,r.owner ", from_event!(), " AND ?2", end!())
+            concat!("SELECT r.subscription,r.owner ", from_event!("CROSS"), end!())
         }
         (Scope::NoOwner, Way::FromEvent) => concat!(
             "SELECT r.subscription,0 ",
-            from_event!("(x.pattern<>x.pattern)"),
-            " AND (SELECT count(*) FROM (SELECT 1 FROM _webhook_registry_expansion \
-             INDEXED BY sqlite_autoindex__webhook_registry_expansion_1 \
-             WHERE event_type=t.id LIMIT ?2))<?2",
+            from_event!("LEFT", "(x.pattern<>x.pattern)"),
             end!()
         ),
         (Scope::NoOwner, Way::FromOwner) => concat!(
@@ -82,9 +79,9 @@ pub(super) fn positions(scope: &Scope, way: Way) -> &'static str {
         (Scope::Owner(_), Way::FromEvent) => concat!(
             "SELECT r.subscription,r.owner ",
             from_event!(
+                "CROSS",
                 "iif(x.pattern=x.pattern,(SELECT id FROM _webhook_registry_owner WHERE name=?3),0)"
             ),
-            " AND ?2",
             end!()
         ),
         (Scope::Owner(_), Way::FromOwner) => concat!(
@@ -160,8 +157,7 @@ pub(super) fn routes(scope: &Scope, way: Way) -> &'static str {
                  INDEXED BY _webhook_registry_subscription_pattern_route ON r.pattern=x.pattern \
                  AND ",
                 $owner,
-                " WHERE x.event_type=\
-                 (SELECT id FROM _webhook_registry_event_type WHERE name=?1)"
+                " WHERE x.event_type=?1"
             )
         };
     }
@@ -179,8 +175,8 @@ pub(super) fn routes(scope: &Scope, way: Way) -> &'static str {
              INDEXED BY sqlite_autoindex__webhook_registry_subscription_pattern_1 \
              WHERE r.owner=\
              iif(?2 IS NULL,0,(SELECT id FROM _webhook_registry_owner WHERE name=?2)) \
-             AND (SELECT 1 FROM _webhook_registry_expansion WHERE event_type=\
-             (SELECT id FROM _webhook_registry_event_type WHERE name=?1) AND pattern=r.pattern)"
+             AND (SELECT 1 FROM _webhook_registry_expansion WHERE event_type=?1 \
+             AND pattern=r.pattern)"
         ),
     }
 }

@@ -17,7 +17,7 @@ impl Read<'_> {
     pub(super) fn each_matching(
         &self,
         pattern: &EventPattern,
-        mut each: impl FnMut(i64, &str) -> Result<bool>,
+        mut each: impl FnMut(&str) -> Result<bool>,
     ) -> Result<()> {
         if pattern.is_wildcard()
             && let Some(names) = self.names.all(|| self.catalog_names())?
@@ -26,15 +26,15 @@ impl Read<'_> {
         }
         // Every name with the pattern's prefix, also an invalid one, so that damage is reported.
         let from = if pattern.is_wildcard() { pattern.literal_prefix() } else { pattern.as_str() };
-        let sql = "SELECT id, name FROM _webhook_registry_event_type INDEXED BY \
+        let sql = "SELECT name FROM _webhook_registry_event_type INDEXED BY \
                    sqlite_autoindex__webhook_registry_event_type_1 \
                    WHERE name >= ?1 AND name < ?2 ORDER BY name";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let mut rows = statement.query(params![from, after_prefix(from)]).map_sqlite_err()?;
         while let Some(row) = rows.next().map_sqlite_err()? {
             self.names.count();
-            let name = decode_name(row, 1)?;
-            let go_on = !pattern.matches(name) || each(row.get(0).map_sqlite_err()?, name)?;
+            let name = decode_name(row, 0)?;
+            let go_on = !pattern.matches(name) || each(name)?;
             // The name itself sorts before every name that begins with it.
             if !go_on || !pattern.is_wildcard() {
                 break;
@@ -43,16 +43,16 @@ impl Read<'_> {
         Ok(())
     }
 
-    /// Returns every event type by its row and name, in the order of names.
-    fn catalog_names(&self) -> Result<Vec<(i64, String)>> {
-        let sql = "SELECT id, name FROM _webhook_registry_event_type INDEXED BY \
+    /// Returns the name of every event type, in order.
+    fn catalog_names(&self) -> Result<Vec<String>> {
+        let sql = "SELECT name FROM _webhook_registry_event_type INDEXED BY \
                    sqlite_autoindex__webhook_registry_event_type_1 \
                    ORDER BY name";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let mut rows = statement.query([]).map_sqlite_err()?;
         let mut names = Vec::new();
         while let Some(row) = rows.next().map_sqlite_err()? {
-            names.push((row.get(0).map_sqlite_err()?, decode_name(row, 1)?.to_owned()));
+            names.push(decode_name(row, 0)?.to_owned());
         }
         Ok(names)
     }
@@ -64,16 +64,15 @@ impl Read<'_> {
         let sql = "SELECT id FROM _webhook_registry_pattern AS p WHERE text = ?1 AND \
                    (SELECT 1 FROM _webhook_registry_expansion e INDEXED BY \
                    _webhook_registry_expansion_pattern \
-                     WHERE e.pattern = p.id AND (SELECT 1 FROM _webhook_registry_event_type WHERE \
-                     id = \
-                     e.event_type))";
+                     WHERE e.pattern = p.id AND (SELECT 1 FROM _webhook_registry_event_type \
+                                                  WHERE name = e.event_type))";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         statement.query_row([pattern.as_str()], |row| row.get(0)).optional().map_sqlite_err()
     }
 
     pub(crate) fn expand(&self, pattern: &EventPattern) -> Result<Vec<String>> {
         let mut names = Vec::new();
-        self.each_matching(pattern, |_, name| {
+        self.each_matching(pattern, |name| {
             names.push(name.to_owned());
             Ok(true)
         })?;
@@ -83,14 +82,14 @@ impl Read<'_> {
 
 impl Write<'_> {
     /// Expands into a new event type every pattern that matches it.
-    pub(super) fn expand_event_type(&self, id: i64, name: &str) -> Result<()> {
+    pub(super) fn expand_event_type(&self, name: &str) -> Result<()> {
         self.execute(
             "INSERT INTO _webhook_registry_expansion (event_type, pattern) \
-             SELECT ?1, id FROM _webhook_registry_pattern WHERE text = ?2 AND prefix IS NULL",
-            params![id, name],
+             SELECT ?1, id FROM _webhook_registry_pattern WHERE text = ?1 AND prefix IS NULL",
+            params![name],
         )?;
         for pattern in self.matching_wildcards(name)? {
-            self.expand_into(id, pattern)?;
+            self.expand_into(name, pattern)?;
         }
         Ok(())
     }
@@ -136,13 +135,11 @@ impl Write<'_> {
             .map_sqlite_err()?;
         let prefix = pattern.is_wildcard().then(|| pattern.literal_prefix());
         let id = insert.insert(params![pattern.as_str(), prefix]).map_sqlite_err()?;
-        self.each_matching(pattern, |event_type, _| {
-            self.expand_into(event_type, id).map(|()| true)
-        })?;
+        self.each_matching(pattern, |event_type| self.expand_into(event_type, id).map(|()| true))?;
         Ok(id)
     }
 
-    fn expand_into(&self, event_type: i64, pattern: i64) -> Result<()> {
+    fn expand_into(&self, event_type: &str, pattern: i64) -> Result<()> {
         self.execute(
             "INSERT INTO _webhook_registry_expansion (event_type, pattern) VALUES (?1, ?2)",
             params![event_type, pattern],

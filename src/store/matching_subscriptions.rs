@@ -17,8 +17,7 @@ use crate::scope::Scope;
 /// Selects the patterns that match an event type.
 const PATTERNS: &str = "SELECT pattern FROM _webhook_registry_expansion INDEXED BY \
                         sqlite_autoindex__webhook_registry_expansion_1 \
-                         WHERE event_type = (SELECT id FROM _webhook_registry_event_type WHERE \
-                        name = ?2) AND ?1 IS ?1 AND ?3 IS NULL";
+                         WHERE event_type = ?2 AND ?1 IS ?1 AND ?3 IS NULL";
 
 /// Selects every subscription of a scope after a position, and whether one of its patterns matches.
 macro_rules! scan {
@@ -29,9 +28,7 @@ macro_rules! scan {
                  INDEXED BY sqlite_autoindex__webhook_registry_subscription_pattern_1 \
                  WHERE r.owner = s.owner AND r.subscription = s.seq AND \
                        (SELECT 1 FROM _webhook_registry_expansion \
-                         WHERE event_type = (SELECT id FROM _webhook_registry_event_type \
-                                              WHERE name = ?3) \
-                           AND pattern = r.pattern)) \
+                         WHERE event_type = ?3 AND pattern = r.pattern)) \
                FROM _webhook_registry_subscription s \
                INDEXED BY ",
             $index,
@@ -62,7 +59,7 @@ macro_rules! followed {
              CROSS JOIN _webhook_registry_subscription_pattern r \
              INDEXED BY _webhook_registry_subscription_pattern_route \
              ON r.pattern = x.pattern AND ", $($owner)*,
-            " WHERE x.event_type = (SELECT id FROM _webhook_registry_event_type WHERE name = ?2) \
+            " WHERE x.event_type = ?2 \
                AND (?3 IS NULL OR r.enabled = iif(x.pattern = x.pattern, ?3, NULL))"
         )
     };

@@ -57,7 +57,7 @@ mod work;
 mod writer;
 
 pub(crate) use catalog::CatalogLookup;
-pub(crate) use dispatch::{RouteRow, SubscriberRow, SubscriberSink};
+pub(crate) use dispatch::{Effort, MAX_FEW, RouteRow, SubscriberRow, SubscriberSink};
 pub(crate) use handle::Store;
 pub(crate) use insert::Inserter;
 pub use settings::Durability;

@@ -128,8 +128,7 @@ impl Read<'_> {
         let few = self.len()?.checked_div(PATTERNS_PER_LOOKUP).unwrap_or_default();
         let sql = "SELECT count(*) FROM (SELECT 1 FROM _webhook_registry_expansion \
                    INDEXED BY sqlite_autoindex__webhook_registry_expansion_1 \
-                   WHERE event_type = \
-                         (SELECT id FROM _webhook_registry_event_type WHERE name = ?1) LIMIT ?2)";
+                   WHERE event_type = ?1 LIMIT ?2)";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let patterns = statement.query_row(params![event_type, integer(few)?], |row| row.get(0));
         Ok(natural(patterns.map_sqlite_err()?)? < few)

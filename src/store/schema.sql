@@ -31,7 +31,6 @@ CREATE TABLE _webhook_registry_owner (
 INSERT INTO _webhook_registry_owner (id, name, subscriptions, last_change) VALUES (0, NULL, 0, 0);
 
 CREATE TABLE _webhook_registry_event_type (
-    id          INTEGER PRIMARY KEY,
     name        TEXT NOT NULL UNIQUE,
     description TEXT,           -- NULL: none
     json_schema TEXT            -- NULL: none
@@ -45,9 +44,9 @@ CREATE TABLE _webhook_registry_pattern (
 CREATE INDEX _webhook_registry_pattern_prefix ON _webhook_registry_pattern (prefix)
     WHERE prefix IS NOT NULL;
 
--- The event types that a pattern matches now.
+-- The event types that a pattern matches now, by name, so that dispatch starts here.
 CREATE TABLE _webhook_registry_expansion (
-    event_type INTEGER NOT NULL REFERENCES _webhook_registry_event_type (id) ON DELETE CASCADE,
+    event_type TEXT NOT NULL REFERENCES _webhook_registry_event_type (name) ON DELETE CASCADE,
     pattern    INTEGER NOT NULL REFERENCES _webhook_registry_pattern (id) ON DELETE CASCADE,
     PRIMARY KEY (event_type, pattern)
 ) STRICT, WITHOUT ROWID;
@@ -165,6 +164,22 @@ WHEN EXISTS (SELECT 1 FROM _webhook_registry_expansion
 BEGIN
     DELETE FROM _webhook_registry_expansion WHERE pattern = OLD.id;
 END;
+CREATE TRIGGER _webhook_registry_event_type_deleted
+AFTER DELETE ON _webhook_registry_event_type
+WHEN EXISTS (SELECT 1 FROM _webhook_registry_expansion
+             INDEXED BY sqlite_autoindex__webhook_registry_expansion_1
+              WHERE event_type = OLD.name)
+BEGIN
+    DELETE FROM _webhook_registry_expansion WHERE event_type = OLD.name;
+END;
+CREATE TRIGGER _webhook_registry_event_type_renamed
+AFTER UPDATE OF name ON _webhook_registry_event_type
+WHEN EXISTS (SELECT 1 FROM _webhook_registry_expansion
+             INDEXED BY sqlite_autoindex__webhook_registry_expansion_1
+              WHERE event_type = OLD.name)
+BEGIN
+    UPDATE _webhook_registry_expansion SET event_type = NEW.name WHERE event_type = OLD.name;
+END;
 CREATE TRIGGER _webhook_registry_subscription_switched
 AFTER UPDATE OF enabled ON _webhook_registry_subscription
 WHEN EXISTS (SELECT 1 FROM _webhook_registry_subscription_pattern
@@ -209,18 +224,17 @@ SELECT name, description, json_schema FROM _webhook_registry_event_type;
 
 -- The enabled subscriptions without an owner, by the event types that they get.
 CREATE VIEW webhook_registry_subscribers AS
-SELECT DISTINCT t.name AS event_type, s.id AS id, s.name AS name, s.url AS url
-  FROM _webhook_registry_event_type t
-  CROSS JOIN _webhook_registry_expansion x ON x.event_type = t.id
+SELECT DISTINCT x.event_type AS event_type, s.id AS id, s.name AS name, s.url AS url
+  FROM _webhook_registry_expansion x
   CROSS JOIN _webhook_registry_subscription_pattern r
     ON r.pattern = x.pattern AND r.owner = 0 AND r.enabled = 1
   CROSS JOIN _webhook_registry_subscription s
     ON s.seq = r.subscription AND s.owner = 0 AND s.enabled = 1;
 
 CREATE VIEW webhook_registry_owner_subscribers AS
-SELECT DISTINCT o.name AS owner, t.name AS event_type, s.id AS id, s.name AS name, s.url AS url
-  FROM _webhook_registry_event_type t
-  JOIN _webhook_registry_expansion x ON x.event_type = t.id
+SELECT DISTINCT o.name AS owner, x.event_type AS event_type, s.id AS id, s.name AS name,
+       s.url AS url
+  FROM _webhook_registry_expansion x
   JOIN _webhook_registry_subscription_pattern r ON r.pattern = x.pattern AND r.enabled = 1
   JOIN _webhook_registry_owner o ON o.id = r.owner AND o.id <> 0
   JOIN _webhook_registry_subscription s
@@ -229,10 +243,9 @@ SELECT DISTINCT o.name AS owner, t.name AS event_type, s.id AS id, s.name AS nam
 -- Every subscription with a pattern that matches an event type, also a disabled one, once for each
 -- such pattern.
 CREATE VIEW webhook_registry_routes AS
-SELECT t.name AS event_type, s.id AS id, o.name AS owner, s.name AS name, s.enabled AS enabled,
-       p.text AS pattern
-  FROM _webhook_registry_event_type t
-  JOIN _webhook_registry_expansion x ON x.event_type = t.id
+SELECT x.event_type AS event_type, s.id AS id, o.name AS owner, s.name AS name,
+       s.enabled AS enabled, p.text AS pattern
+  FROM _webhook_registry_expansion x
   JOIN _webhook_registry_pattern p ON p.id = x.pattern
   JOIN _webhook_registry_subscription_pattern r ON r.pattern = p.id
   JOIN _webhook_registry_owner o ON o.id = r.owner

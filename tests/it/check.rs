@@ -90,9 +90,7 @@ pub(crate) fn finds(sql: &str, said: &str, about: Option<usize>) {
 #[test]
 fn check_finds_expansion_rows_that_differ_from_the_patterns() {
     finds(
-        "DELETE FROM _webhook_registry_expansion WHERE event_type = (SELECT id FROM \
-         _webhook_registry_event_type \
-         WHERE name = 'channel.b.v2')",
+        "DELETE FROM _webhook_registry_expansion WHERE event_type = 'channel.b.v2'",
         r#"subscription "crm" (01"#,
         Some(0),
     );
@@ -104,7 +102,7 @@ fn check_finds_expansion_rows_that_differ_from_the_patterns() {
         Some(0),
     );
     finds(
-        "INSERT INTO _webhook_registry_expansion SELECT t.id, p.id FROM \
+        "INSERT INTO _webhook_registry_expansion SELECT t.name, p.id FROM \
          _webhook_registry_event_type t, _webhook_registry_pattern p \
          WHERE t.name = 'agent.a.v1' AND p.text = 'channel.*'",
         r#""channel.*" is expanded into event types that it does not match (1)"#,
@@ -408,31 +406,31 @@ fn check_finds_rows_that_do_not_decode_or_violate_a_rule() {
         Some(1),
     );
     finds(
-        "UPDATE _webhook_registry_event_type SET name = 'a b' WHERE id = 1",
+        "UPDATE _webhook_registry_event_type SET name = 'a b' WHERE rowid = 1",
         "has a name that \
            is none",
         None,
     );
     finds(
-        "UPDATE _webhook_registry_event_type SET name = CAST(x'ff' AS TEXT) WHERE id = 1",
+        "UPDATE _webhook_registry_event_type SET name = CAST(x'ff' AS TEXT) WHERE rowid = 1",
         "has a name that is none",
         None,
     );
     finds(
-        "UPDATE _webhook_registry_event_type SET json_schema = '{' WHERE id = 1",
+        "UPDATE _webhook_registry_event_type SET json_schema = '{' WHERE rowid = 1",
         "the schema \
            of event type",
         None,
     );
     finds(
-        "UPDATE _webhook_registry_event_type SET json_schema = 'null' WHERE id = 1",
+        "UPDATE _webhook_registry_event_type SET json_schema = 'null' WHERE rowid = 1",
         "or \
            register it anew",
         None,
     );
     finds(
-        "UPDATE _webhook_registry_event_type SET description = printf('%.*c', 4097, 'x') WHERE id \
-         = 1",
+        "UPDATE _webhook_registry_event_type SET description = printf('%.*c', 4097, 'x') \
+         WHERE rowid = 1",
         "the description of event type \"agent.a.v1\" is none that a registry takes",
         None,
     );

@@ -109,7 +109,7 @@ fn following_the_instructions_of_every_finding_makes_the_registry_sound() {
                 WHERE text GLOB 'queue.v1?*'";
     let table = [
         "DELETE FROM _webhook_registry_expansion".to_owned(),
-        "INSERT OR IGNORE INTO _webhook_registry_expansion SELECT t.id, p.id FROM \
+        "INSERT OR IGNORE INTO _webhook_registry_expansion SELECT t.name, p.id FROM \
          _webhook_registry_event_type t, _webhook_registry_pattern p"
             .to_owned(),
         "UPDATE _webhook_registry_pattern SET prefix = iif(prefix IS NULL, text, NULL)".to_owned(),

@@ -106,10 +106,11 @@ fn a_pattern_or_an_event_type_that_nobody_can_register_is_a_finding() {
         found(&sql, "a pattern that is none", Some(1));
     }
     for value in ["''", "'a*'", "'a b'", "'a' || char(0)", &long] {
-        let sql = format!("UPDATE _webhook_registry_event_type SET name = {value} WHERE id = 1");
+        let sql = format!("UPDATE _webhook_registry_event_type SET name = {value} WHERE rowid = 1");
         found(&sql, "has a name that is none", None);
     }
-    let set = |what: &str| format!("UPDATE _webhook_registry_event_type SET {what} WHERE id = 1");
+    let set =
+        |what: &str| format!("UPDATE _webhook_registry_event_type SET {what} WHERE rowid = 1");
     for value in ["'a' || char(0)", &text(4_097)] {
         found(&set(&format!("description = {value}")), "the description of event type", None);
     }

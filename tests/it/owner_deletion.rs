@@ -39,7 +39,7 @@ fn orphans(path: &std::path::Path) -> Vec<(String, i64)> {
     for (table, condition) in [
         ("pattern", "id NOT IN (SELECT pattern FROM _webhook_registry_subscription_pattern)"),
         ("expansion", "pattern NOT IN (SELECT id FROM _webhook_registry_pattern)"),
-        ("expansion", "event_type NOT IN (SELECT id FROM _webhook_registry_event_type)"),
+        ("expansion", "event_type NOT IN (SELECT name FROM _webhook_registry_event_type)"),
         ("owner", "id <> 0 AND id NOT IN (SELECT owner FROM _webhook_registry_subscription)"),
     ] {
         let sql = format!("SELECT count(*) FROM _webhook_registry_{table} WHERE {condition}");

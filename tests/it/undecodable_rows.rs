@@ -260,7 +260,7 @@ fn stored_text_at_the_limits_of_create_is_returned() {
         ),
         "UPDATE _webhook_registry_event_type SET description = printf('%.*c', 4096, 'x'), \
          json_schema = 'true' \
-         WHERE id = 1"
+         WHERE rowid = 1"
             .to_owned(),
     ] {
         let damaged = Damaged::new(&sql, true);
