@@ -1,18 +1,18 @@
 //! Checks the file: by SQLite's own checks, and by comparing the tables. Damage that can still be
 //! read is a finding, and the check reads on after it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use rusqlite::Connection;
 
 use super::disk;
 use super::error::MapSqliteErr as _;
-use super::findings::{DELETE, REBUILD, RESTORE, tolerant, tolerant_of, unless_damaged};
+use super::findings::{DELETE, REBUILD, RESTORE, listed, tolerant, tolerant_of, unless_damaged};
 use super::registry_row;
-use super::rows::{UNREACHED, description_of, disabled_reason_of, metadata_of, text_of};
+use super::rows::{UNREACHED, description_of, disabled_reason_of, events_of, metadata_of, text_of};
 use super::schema::{self, own_tables};
 use super::transaction::Read;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quoted};
 use crate::id::SubscriptionId;
 use crate::report::{Finding, Report, SubscriptionLabel};
 use crate::secret::IssuedSecret;
@@ -49,11 +49,7 @@ impl Read<'_> {
         let last_deleted =
             tolerant(self.conn, &mut Report::default(), |_| registry_row::last_deleted(self.conn))?
                 .flatten();
-        let bare = "SELECT seq FROM _webhook_registry_subscription s \
-                     WHERE NOT EXISTS (SELECT 1 FROM _webhook_registry_subscription_pattern r \
-                                       INDEXED BY \
-                        sqlite_autoindex__webhook_registry_subscription_pattern_1 \
-                                        WHERE r.owner = s.owner AND r.subscription = s.seq)";
+        let bare = "SELECT seq FROM _webhook_registry_subscription WHERE events = ''";
         let bare = tolerant(self.conn, report, |_| self.numbers(bare))?.unwrap_or_default();
         let disagree = "SELECT s.seq FROM _webhook_registry_subscription s CROSS JOIN \
                         _webhook_registry_subscription_pattern r \
@@ -132,6 +128,7 @@ impl Read<'_> {
                     report.push_finding(Finding::new(&who, message));
                 }
                 if let Some(subscription) = found {
+                    self.check_routes(seq, &subscription, &who, report)?;
                     see(report, &who, &subscription, &secrets);
                 }
             }
@@ -160,8 +157,9 @@ impl Read<'_> {
             faults.extend(named(StoredParts::from(subscription)));
         } else if let Some(id) = who.id() {
             // The first that does not decode hides the others.
-            faults
-                .extend(unless_damaged(self.conn, self.texts(seq, id), drop)?.unwrap_or_default());
+            faults.extend(
+                unless_damaged(self.conn, self.texts(seq, bare, id), drop)?.unwrap_or_default(),
+            );
         }
         let mut told = HashSet::new();
         for fault in faults.into_iter().filter(|fault| told.insert(fault.clone())) {
@@ -172,8 +170,8 @@ impl Read<'_> {
     }
 
     /// Returns the problems of each text of a subscription.
-    fn texts(&self, seq: i64, id: SubscriptionId) -> Result<Vec<String>> {
-        let sql = "SELECT name, url, description, metadata, disabled_reason FROM \
+    fn texts(&self, seq: i64, bare: bool, id: SubscriptionId) -> Result<Vec<String>> {
+        let sql = "SELECT name, url, description, metadata, disabled_reason, events FROM \
                    _webhook_registry_subscription \
             WHERE seq = ?1";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
@@ -190,9 +188,12 @@ impl Read<'_> {
         let metadata = unless_damaged(self.conn, metadata_of(row, 3, id), &mut tell)?;
         let disabled_reason =
             unless_damaged(self.conn, disabled_reason_of(row, 4, id), &mut tell)?.flatten();
+        let events =
+            if bare { None } else { unless_damaged(self.conn, events_of(row, 5, id), &mut tell)? };
         let parts = StoredParts {
             name,
             url,
+            events: events.as_deref(),
             description,
             metadata: metadata.as_ref(),
             disabled_reason,
@@ -200,6 +201,37 @@ impl Read<'_> {
         };
         faults.extend(named(parts));
         Ok(faults)
+    }
+
+    /// Compares the patterns of a subscription with those by which dispatch finds it.
+    fn check_routes(
+        &self,
+        seq: i64,
+        subscription: &Subscription,
+        who: &SubscriptionLabel,
+        report: &mut Report,
+    ) -> Result<()> {
+        let routes = tolerant_of(self.conn, report, who, || self.route_patterns(seq))?;
+        let routes: BTreeSet<String> = routes.unwrap_or_default();
+        let events = subscription.events().iter().map(|event| event.as_str());
+        let missing: Vec<String> =
+            events.clone().filter(|event| !routes.contains(*event)).map(quoted).collect();
+        if !missing.is_empty() {
+            let message =
+                format!("dispatch does not find it by its patterns: {}", listed(&missing));
+            report.push_finding(Finding::new(who, format_args!("{message}; {REBUILD}")));
+        }
+        let events: HashSet<&str> = events.collect();
+        let surplus = routes.iter().filter(|route| !events.contains(route.as_str()));
+        let surplus: Vec<String> = surplus.map(|route| quoted(route)).collect();
+        if !surplus.is_empty() {
+            let message = format!(
+                "dispatch finds it by patterns that it does not have: {}",
+                listed(&surplus)
+            );
+            report.push_finding(Finding::new(who, format_args!("{message}; {REBUILD}")));
+        }
+        Ok(())
     }
 
     fn unused_pages(&self, report: &mut Report) -> Result<()> {

@@ -7,7 +7,7 @@ use rusqlite::Row;
 use rusqlite::types::ValueRef;
 
 use super::error::MapSqliteErr as _;
-use super::findings::{REBUILD, tolerant, unless_damaged};
+use super::findings::{REBUILD, listed, tolerant, unless_damaged};
 use super::rows::decode_pattern;
 use super::transaction::Read;
 use crate::diagnostics::PatternMatches;
@@ -15,15 +15,8 @@ use crate::error::{Result, quoted};
 use crate::event_type::is_name;
 use crate::report::{Finding, Report, SubscriptionLabel};
 
-/// The remedy for an invalid pattern.
-const RECREATE: &str =
-    "restore a backup, or delete the subscriptions that have it and create them anew";
-
 /// The remedy for a changed event type.
 const REGISTER: &str = "restore a backup, or register it anew";
-
-/// The number of names that a finding lists before it counts the rest.
-const NAMED: usize = 5;
 
 impl Read<'_> {
     /// Returns what every pattern matches, by its text and the names that decode.
@@ -108,9 +101,7 @@ impl Read<'_> {
     ) -> Result<()> {
         let with = self.first_with(id)?;
         let decoded = unless_damaged(self.conn, decode_pattern(row, 2), |error| {
-            // Each of those that have it is told of, too.
-            let what_to_do = if with.is_some() { RECREATE } else { REBUILD };
-            report.push_finding(Finding::for_file(format!("{error}; {what_to_do}")));
+            report.push_finding(Finding::for_file(format!("{error}; {REBUILD}")));
         })?;
         let Some(pattern) = decoded else {
             return Ok(());
@@ -168,13 +159,5 @@ impl Read<'_> {
         let who =
             SubscriptionLabel::new(row.get(0).map_sqlite_err()?, row.get(1).map_sqlite_err()?);
         Ok(Some((who, count.saturating_sub(1))))
-    }
-}
-
-fn listed(names: &[String]) -> String {
-    let shown = names.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
-    match names.len().checked_sub(NAMED) {
-        Some(more) if more > 0 => format!("{shown} and {more} more"),
-        _ => shown,
     }
 }

@@ -14,8 +14,8 @@ use rusqlite::{OptionalExtension as _, Row, params, params_from_iter};
 use super::dispatch_sql::{self, BATCH, Way};
 use super::error::MapSqliteErr as _;
 use super::rows::{
-    breaks_a_rule, check_owner_name, decode_flag, decode_pattern, id_of, metadata_of, name_of,
-    text_of, valid_position, valid_reason,
+    breaks_a_rule, check_owner_name, decode_flag, decode_pattern, events_of, id_of, metadata_of,
+    name_of, text_of, valid_position, valid_reason,
 };
 use super::secrets::has_secrets;
 use super::transaction::Read;
@@ -220,33 +220,29 @@ impl Read<'_> {
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let given = params![event_type, self.owner_param()];
         let mut rows = statement.query(given).map_sqlite_err()?;
-        let mut found: Vec<(Position, i64, EventPattern)> = Vec::new();
+        let mut found: Vec<(Position, EventPattern)> = Vec::new();
         while let Some(row) = rows.next().map_sqlite_err()? {
             let seq = valid_position(row.get(0).map_sqlite_err()?)?;
             let position = Position { seq, owner: row.get(1).map_sqlite_err()? };
-            found.push((position, row.get(2).map_sqlite_err()?, decode_pattern(row, 3)?));
+            found.push((position, decode_pattern(row, 2)?));
         }
-        found.sort_by_key(|(position, order, _)| (*position, *order));
+        found.sort_by_key(|(position, _)| *position);
         let owners = OwnerNames::default();
-        let mut routes: Vec<RouteRow> = Vec::new();
-        let mut last = None;
-        for (position, _, pattern) in found {
-            if last != Some(position) {
-                let Some(route) = self.route(position, &owners)? else {
-                    continue;
-                };
-                routes.push(route);
-                last = Some(position);
-            }
-            if let Some(route) = routes.last_mut() {
-                route.patterns.push(pattern);
-            }
-        }
-        Ok(routes)
+        let routes = found.chunk_by(|(one, _), (other, _)| one == other);
+        routes.filter_map(|found| self.route(found, &owners).transpose()).collect()
     }
 
-    fn route(&self, position: Position, owners: &OwnerNames) -> Result<Option<RouteRow>> {
-        let sql = "SELECT id, owner, name, enabled, disabled_reason \
+    /// Returns a subscription that was found, with the patterns by which it was found, in its own
+    /// order.
+    fn route(
+        &self,
+        found: &[(Position, EventPattern)],
+        owners: &OwnerNames,
+    ) -> Result<Option<RouteRow>> {
+        let Some((position, _)) = found.first() else {
+            return Ok(None);
+        };
+        let sql = "SELECT id, owner, name, enabled, disabled_reason, events \
                    FROM _webhook_registry_subscription WHERE seq = ?1";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let mut rows = statement.query([position.seq]).map_sqlite_err()?;
@@ -257,13 +253,20 @@ impl Read<'_> {
             return Ok(None);
         }
         let (id, enabled) = (id_of(row, 0)?, decode_flag(row, 3)?);
+        let mut patterns = events_of(row, 5, id)?;
+        patterns.retain(|pattern| found.iter().any(|(_, found)| found == pattern));
+        if patterns.len() != found.len() {
+            return Err(Error::corrupt(format_args!(
+                "subscription {id} is found by a pattern that it does not have"
+            )));
+        }
         Ok(Some(RouteRow {
             id,
             owner: self.owner_named(position.owner, id, owners)?,
             name: name_of(row, 2, id)?.to_owned(),
             enabled,
             disabled_reason: valid_reason(row, 4, id, enabled)?.map(str::to_owned),
-            patterns: Vec::new(),
+            patterns,
         }))
     }
 

@@ -136,13 +136,13 @@ pub(super) const SEVERAL: &str = subscribers!(
 );
 
 /// Selects the patterns by which subscriptions get an event, or would get it if they were enabled:
-/// the subscription, its owner, the pattern and its position. The parameters are the event `?1` and
-/// the owner `?2`.
+/// the subscription, its owner and the pattern. The parameters are the event `?1` and the owner
+/// `?2`.
 pub(super) fn routes(scope: &Scope, way: Way) -> &'static str {
     macro_rules! routes {
         ($($from:expr),*) => {
             concat!(
-                "SELECT r.subscription,r.owner,r.position,\
+                "SELECT r.subscription,r.owner,\
                  (SELECT text FROM _webhook_registry_pattern WHERE id=r.pattern) FROM ",
                 $($from),*
             )

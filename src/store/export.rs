@@ -15,7 +15,7 @@ impl Read<'_> {
         mut each: impl FnMut(Subscription, Vec<IssuedSecret>),
     ) -> Result<()> {
         let mut subscriptions = self.conn.prepare_cached(EVERY).map_sqlite_err()?;
-        let mut subscriptions = Decoder::new(subscriptions.query([]).map_sqlite_err()?)?;
+        let mut subscriptions = Decoder::new(subscriptions.query([]).map_sqlite_err()?);
         while let Some((seq, subscription)) = subscriptions.next()? {
             let secrets = self.secrets(seq, subscription.id)?;
             each(subscription, secrets);

@@ -15,6 +15,9 @@ pub(super) const DELETE: &str = "restore a backup, or delete it by its id and cr
 pub(super) const REBUILD: &str =
     "export the registry and import it into a new file, which derives it anew";
 
+/// The number of names that a finding lists before it counts the rest.
+const NAMED: usize = 5;
+
 /// Reports damage of the file as a finding, and returns None for it.
 pub(super) fn tolerant<T>(
     conn: &Connection,
@@ -52,6 +55,15 @@ pub(super) fn unless_damaged<T>(
             Ok(None)
         }
         result => result.map(Some),
+    }
+}
+
+/// Returns names for a finding, with the number of those that would make it too long.
+pub(super) fn listed(names: &[String]) -> String {
+    let shown = names.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len().checked_sub(NAMED) {
+        Some(more) if more > 0 => format!("{shown} and {more} more"),
+        _ => shown,
     }
 }
 

@@ -7,7 +7,7 @@ use rusqlite::{CachedStatement, params};
 
 use super::catalog::CatalogLookup;
 use super::error::{MapSqliteErr as _, is_taken};
-use super::rows::{encode_metadata, integer, millis};
+use super::rows::{encode_events, encode_metadata, integer, millis};
 use super::subscription_changes::{INSERT_SUBSCRIPTION, NameTaken, UNIQUE_NAME};
 use super::subscription_patterns::INSERT_PATTERN;
 use super::transaction::Write;
@@ -84,6 +84,7 @@ impl Inserter<'_> {
             columns.secret,
             columns.created_at,
             columns.replaced,
+            encode_events(events),
         ];
         let seq = match self.subscription.insert(row) {
             Err(cause) if is_taken(&cause, UNIQUE_NAME) => {
@@ -91,9 +92,9 @@ impl Inserter<'_> {
             }
             result => result.map_sqlite_err()?,
         };
-        for (position, pattern) in (0_i64..).zip(events) {
+        for pattern in events {
             let row = self.row(pattern)?;
-            self.event.execute(params![owner_row, seq, position, row, enabled]).map_sqlite_err()?;
+            self.event.execute(params![owner_row, seq, row, enabled]).map_sqlite_err()?;
         }
         self.write.add_to_replaced(seq, *id, secrets)?;
         self.write.count_inserted(owner.as_ref());

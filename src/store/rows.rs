@@ -3,8 +3,6 @@
 
 use std::collections::BTreeMap;
 
-// The trait that has `Rows::get`. rusqlite re-exports it only since 0.33.
-use fallible_streaming_iterator::FallibleStreamingIterator as _;
 use rusqlite::types::ValueRef;
 use rusqlite::{Row, Rows};
 
@@ -23,32 +21,38 @@ use crate::time::Millis;
 /// page.
 const PAGE: usize = 1_001;
 
-/// Decodes subscriptions from rows, one row for each pattern.
+/// Decodes subscriptions from rows, whose positions have to rise.
 pub(super) struct Decoder<'r> {
     rows: Rows<'r>,
-    /// The position of the subscription that starts with the current row. None after the last.
-    next_seq: Option<i64>,
+    /// The position of the last row. None before the first.
+    last_seq: Option<i64>,
     /// True if a subscription that breaks a rule is damage.
     validates: bool,
 }
 
 impl<'r> Decoder<'r> {
-    pub(super) fn new(rows: Rows<'r>) -> Result<Decoder<'r>> {
-        let mut decoder = Decoder { rows, next_seq: None, validates: true };
-        decoder.next_seq = decoder.rows.next().map_sqlite_err()?.map(position).transpose()?;
-        Ok(decoder)
+    pub(super) fn new(rows: Rows<'r>) -> Decoder<'r> {
+        Decoder { rows, last_seq: None, validates: true }
     }
 
     /// Creates a decoder that returns subscriptions even if they break a rule.
-    pub(super) fn without_rules(rows: Rows<'r>) -> Result<Decoder<'r>> {
-        Ok(Decoder { validates: false, ..Decoder::new(rows)? })
+    pub(super) fn without_rules(rows: Rows<'r>) -> Decoder<'r> {
+        Decoder { validates: false, ..Decoder::new(rows) }
     }
 
     pub(super) fn next(&mut self) -> Result<Option<(i64, Subscription)>> {
-        let Some((seq, mut subscription)) = self.start()? else {
+        let Some(row) = self.rows.next().map_sqlite_err()? else {
             return Ok(None);
         };
-        self.add_patterns(seq, &mut subscription)?;
+        let seq = row.get(0).map_sqlite_err()?;
+        if let Some(last) = self.last_seq.replace(seq) {
+            rising(last, seq)?;
+        }
+        let subscription = decode(row)?;
+        if self.validates {
+            valid_position(seq)?;
+            validate(&subscription)?;
+        }
         Ok(Some((seq, subscription)))
     }
 
@@ -61,42 +65,14 @@ impl<'r> Decoder<'r> {
         // Not `most`, which can be the number of all subscriptions.
         let mut page = Vec::with_capacity(most.min(PAGE));
         while page.len() < most {
-            let Some((seq, subscription)) = self.start()? else {
+            let Some((_, subscription)) = self.next()? else {
                 break;
             };
-            // Its patterns are added in the vector, because the struct is too large to be moved for
-            // nothing.
-            page.push(subscription);
-            if let Some(last) = page.last_mut() {
-                self.add_patterns(seq, last)?;
+            if wanted(&subscription) {
+                page.push(subscription);
             }
-            page.pop_if(|last| !wanted(last));
         }
         Ok(page)
-    }
-
-    /// Decodes the subscription that starts with the current row, with its first pattern.
-    fn start(&self) -> Result<Option<(i64, Subscription)>> {
-        let row = self.next_seq.and_then(|seq| Some((seq, self.rows.get()?)));
-        row.map(|(seq, row)| Ok((seq, decode(row)?))).transpose()
-    }
-
-    /// Adds the patterns of the following rows of the same subscription.
-    fn add_patterns(&mut self, seq: i64, subscription: &mut Subscription) -> Result<()> {
-        self.next_seq = None;
-        while let Some(row) = self.rows.next().map_sqlite_err()? {
-            let next = position(row)?;
-            if next != seq {
-                self.next_seq = Some(rising(seq, next)?);
-                break;
-            }
-            subscription.fields.events.push(decode_pattern(row, 10)?);
-        }
-        if !self.validates {
-            return Ok(());
-        }
-        valid_position(seq)?;
-        validate(subscription)
     }
 }
 
@@ -113,11 +89,6 @@ pub(super) fn breaks_a_rule(id: SubscriptionId, problem: &Problem) -> Error {
     Error::corrupt(format_args!(
         "the {field} of subscription {id} is none that a registry takes: {why}"
     ))
-}
-
-/// Decodes the position of a subscription, which is the first column.
-fn position(row: &Row<'_>) -> Result<i64> {
-    row.get(0).map_sqlite_err()
 }
 
 /// Rejects a position below 1, which SQLite gives the first row. Pages begin after 0, so a walk
@@ -144,7 +115,6 @@ pub(super) fn rising<K: PartialOrd>(before: K, key: K) -> Result<K> {
     }
 }
 
-/// Decodes the first row of a subscription, with its first pattern.
 fn decode(row: &Row<'_>) -> Result<Subscription> {
     let id = id_of(row, 1)?;
     let text = |column, what| text_of(row, column, what, id).map(str::to_owned);
@@ -160,7 +130,7 @@ fn decode(row: &Row<'_>) -> Result<Subscription> {
         fields: SubscriptionFields {
             name: text(2, "name")?,
             url: text(3, "url")?,
-            events: vec![decode_pattern(row, 10)?],
+            events: events_of(row, 10, id)?,
             enabled: decode_flag(row, 4)?,
             description: description_of(row, 5, id)?.map(str::to_owned),
             metadata: metadata_of(row, 6, id)?,
@@ -180,6 +150,39 @@ pub(super) fn decode_pattern(row: &Row<'_>, column: usize) -> Result<EventPatter
     let text = row.get_ref(column).and_then(|text| Ok(text.as_str()?)).map_sqlite_err()?;
     EventPattern::stored(text)
         .map_err(|why| Error::corrupt(format_args!("a pattern that is none: {why}")))
+}
+
+/// Decodes the patterns of a subscription, which can break a rule. There is at least one.
+pub(super) fn events_of(
+    row: &Row<'_>,
+    column: usize,
+    id: SubscriptionId,
+) -> Result<Vec<EventPattern>> {
+    let text = text_of(row, column, "events", id)?;
+    if text.is_empty() {
+        return Err(Error::corrupt(format_args!("subscription {id} has no pattern")));
+    }
+    let mut events =
+        Vec::with_capacity(text.bytes().filter(|byte| *byte == b' ').count().saturating_add(1));
+    for text in text.split(' ') {
+        events.push(EventPattern::stored(text).map_err(|why| {
+            Error::corrupt(format_args!("subscription {id} has a pattern that is none: {why}"))
+        })?);
+    }
+    Ok(events)
+}
+
+/// Encodes patterns, none of which has a space.
+pub(super) fn encode_events(events: &[EventPattern]) -> String {
+    let length = events.iter().map(|event| event.as_str().len().saturating_add(1)).sum();
+    let mut text = String::with_capacity(length);
+    for event in events {
+        if !text.is_empty() {
+            text.push(' ');
+        }
+        text.push_str(event.as_str());
+    }
+    text
 }
 
 /// Decodes 0 or 1. rusqlite would decode every other number as true.

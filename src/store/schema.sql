@@ -65,6 +65,7 @@ CREATE TABLE _webhook_registry_subscription (
     secret_created_at INTEGER,              -- NULL: as created_at
     created_at        INTEGER NOT NULL,     -- this and every other time: ms since 1970, UTC
     replaced_secrets  INTEGER NOT NULL,     -- the number of rows in replaced_secret
+    events            TEXT NOT NULL,        -- the patterns in order, with a space between two
     description       TEXT,                 -- NULL: none
     updated_at        INTEGER NOT NULL,
     revision          INTEGER NOT NULL CHECK (revision >= 1),
@@ -75,16 +76,16 @@ CREATE TABLE _webhook_registry_subscription (
 -- Lists the subscriptions of an owner by `seq`, which SQLite appends.
 CREATE INDEX _webhook_registry_subscription_owner ON _webhook_registry_subscription (owner);
 
--- `owner` and `enabled` repeat those of the subscription, so that dispatch reads no row of another
--- owner and none of a disabled subscription. `subscription` is no foreign key: SQLite would search
--- its rows for each subscription that is deleted, and no index begins with it.
+-- The patterns of `subscription.events` again, by which dispatch finds the subscriptions. `owner`
+-- and `enabled` repeat those of the subscription, so that dispatch reads no row of another owner
+-- and none of a disabled subscription. `subscription` is no foreign key: SQLite would search its
+-- rows for each subscription that is deleted, and no index begins with it.
 CREATE TABLE _webhook_registry_subscription_pattern (
     owner        INTEGER NOT NULL,
     subscription INTEGER NOT NULL,
-    position     INTEGER NOT NULL,
     pattern      INTEGER NOT NULL REFERENCES _webhook_registry_pattern (id),
     enabled      INTEGER NOT NULL CHECK (enabled IN (0, 1)),
-    PRIMARY KEY (owner, subscription, position)
+    PRIMARY KEY (owner, subscription, pattern)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX _webhook_registry_subscription_pattern_route
     ON _webhook_registry_subscription_pattern (pattern, owner, enabled, subscription);
@@ -208,12 +209,7 @@ END;
 
 CREATE VIEW webhook_registry_subscriptions AS
 SELECT s.id AS id, s.name AS name, s.url AS url, s.enabled AS enabled,
-       (SELECT json_group_array(text)
-          FROM (SELECT p.text AS text
-                  FROM _webhook_registry_subscription_pattern r
-                  JOIN _webhook_registry_pattern p ON p.id = r.pattern
-                 WHERE r.owner = s.owner AND r.subscription = s.seq
-                 ORDER BY r.position)) AS events,
+       '[' || replace(json_quote(s.events), ' ', '","') || ']' AS events,
        s.description AS description, coalesce(s.metadata, '{}') AS metadata,
        s.created_at AS created_at, s.updated_at AS updated_at, s.revision AS revision,
        o.name AS owner, s.disabled_reason AS disabled_reason, s.disabled_at AS disabled_at

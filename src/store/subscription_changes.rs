@@ -7,7 +7,7 @@ use rusqlite::{ToSql, params};
 use super::error::{MapSqliteErr as _, is_taken};
 use super::owners::{in_scope, owner_name, owner_row};
 use super::registry_row;
-use super::rows::{decode_id, decode_owner, encode_metadata, integer, millis};
+use super::rows::{decode_id, decode_owner, encode_events, encode_metadata, integer, millis};
 use super::secrets::SecretColumns;
 use super::subscriptions::Current;
 use super::transaction::Write;
@@ -20,8 +20,8 @@ use crate::subscription::{Subscription, SubscriptionFields};
 /// Inserts a row, whose `seq` SQLite chooses.
 pub(super) const INSERT_SUBSCRIPTION: &str = "INSERT INTO _webhook_registry_subscription \
      (id, owner, name, url, enabled, description, metadata, created_at, updated_at, revision, \
-      disabled_reason, disabled_at, secret, secret_created_at, replaced_secrets) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+      disabled_reason, disabled_at, secret, secret_created_at, replaced_secrets, events) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
 
 /// The column that is not unique where a name is taken, as SQLite's message ends.
 pub(super) const UNIQUE_NAME: &str = "_webhook_registry_subscription.name";
@@ -86,6 +86,7 @@ impl Write<'_> {
             }
         }
         let encoded = encode_metadata(metadata)?;
+        let patterns = encode_events(events);
         let (updated_at, revision) = (millis(*updated_at)?, integer(*revision)?);
         let since = disabled_at.map(millis).transpose()?;
         let columns =
@@ -94,6 +95,7 @@ impl Write<'_> {
         let fields = &before.fields;
         update.set_if(*name != fields.name, ",name=?", name);
         update.set_if(*url != fields.url, ",url=?", url);
+        update.set_if(*events != fields.events, ",events=?", &patterns);
         update.set_if(*enabled != fields.enabled, ",enabled=?", enabled);
         update.set_if(*description != fields.description, ",description=?", description);
         update.set_if(*metadata != fields.metadata, ",metadata=?", &encoded);

@@ -14,47 +14,33 @@ use crate::secret::IssuedSecret;
 use crate::subscription::{ListQuery, Subscription};
 use crate::time::Millis;
 
-/// One row for each pattern of each subscription `s`, in order.
+/// Selects subscriptions `s`.
 macro_rules! select {
-    (from $from:expr, $($conditions:tt)*) => {
+    (from $index:literal, $($conditions:tt)*) => {
         concat!(
             "SELECT s.seq, s.id, s.name, s.url, s.enabled, s.description, s.metadata, \
-             s.created_at, s.updated_at, s.revision, \
-             (SELECT text FROM _webhook_registry_pattern WHERE id = sp.pattern), \
-             s.disabled_reason, s.disabled_at, ",
+             s.created_at, s.updated_at, s.revision, s.events, s.disabled_reason, s.disabled_at, ",
             owner_name!(),
-            " FROM ", $from,
-            " LEFT JOIN _webhook_registry_subscription_pattern sp INDEXED BY \
-             sqlite_autoindex__webhook_registry_subscription_pattern_1 \
-             ON sp.owner = s.owner AND sp.subscription = s.seq WHERE ", $($conditions)*
+            " FROM _webhook_registry_subscription s ", $index, " WHERE ", $($conditions)*
         )
     };
     // The subscription at a position. A look-up by a single position needs no index by name:
-    // whatever the statistics are, SQLite goes to the row. In a join it can scan the table instead,
-    // and the LIMIT keeps SQLite from making a join of this.
+    // whatever the statistics are, SQLite goes to the row.
     (at $seq:expr, $($conditions:tt)*) => {
-        select!(
-            from concat!(
-                "(SELECT * FROM _webhook_registry_subscription WHERE seq = ", $seq,
-                " LIMIT 1) AS s"
-            ),
-            $($conditions)*, " ORDER BY sp.position"
-        )
+        select!(from "", "s.seq = ", $seq, " AND ", $($conditions)*)
     };
     // The subscriptions of the owner `?1` after the position `?2`.
     (owner $($conditions:tt)*) => {
         select!(
-            from "_webhook_registry_subscription s INDEXED BY _webhook_registry_subscription_owner",
-            "s.owner = ", owner_row!(), " AND s.seq > ?2", $($conditions)*,
-            " ORDER BY s.seq, sp.position"
+            from "INDEXED BY _webhook_registry_subscription_owner",
+            "s.owner = ", owner_row!(), " AND s.seq > ?2", $($conditions)*, " ORDER BY s.seq"
         )
     };
     // All subscriptions after the id `?2`. `?1` is NULL.
     (every $($conditions:tt)*) => {
         select!(
-            from "_webhook_registry_subscription s \
-                  INDEXED BY sqlite_autoindex__webhook_registry_subscription_1",
-            "?1 IS NULL AND s.id > ?2", $($conditions)*, " ORDER BY s.id, sp.position"
+            from "INDEXED BY sqlite_autoindex__webhook_registry_subscription_1",
+            "?1 IS NULL AND s.id > ?2", $($conditions)*, " ORDER BY s.id"
         )
     };
 }
@@ -69,10 +55,7 @@ macro_rules! matching {
 pub(super) use matching;
 
 /// Selects every subscription, in order.
-pub(super) const EVERY: &str = select!(
-    from "_webhook_registry_subscription s NOT INDEXED",
-    "TRUE ORDER BY s.seq, sp.position"
-);
+pub(super) const EVERY: &str = select!(from "NOT INDEXED", "TRUE ORDER BY s.seq");
 
 /// A subscription that is to be changed, with its position and its secrets.
 pub(crate) struct Current {
@@ -107,7 +90,7 @@ impl Read<'_> {
     pub(super) fn at(&self, seq: i64) -> Result<Option<Subscription>> {
         let sql = select!(at "?1", "TRUE");
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
-        let found = Decoder::without_rules(statement.query([seq]).map_sqlite_err()?)?.next()?;
+        let found = Decoder::without_rules(statement.query([seq]).map_sqlite_err()?).next()?;
         Ok(found.map(|(_, subscription)| subscription))
     }
 
@@ -118,7 +101,7 @@ impl Read<'_> {
         );
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let key = params![self.owner_param(), self.every_param(), id.to_string()];
-        let found = Decoder::new(statement.query(key).map_sqlite_err()?)?.next()?;
+        let found = Decoder::new(statement.query(key).map_sqlite_err()?).next()?;
         unless_wrong(found, |found| found.id == id)
     }
 
@@ -133,7 +116,7 @@ impl Read<'_> {
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let owner = self.owner_param();
         let found = statement.query(params![owner, name]).map_sqlite_err()?;
-        unless_wrong(Decoder::new(found)?.next()?, |found| {
+        unless_wrong(Decoder::new(found).next()?, |found| {
             found.name() == name && found.owner() == owner
         })
     }
@@ -169,7 +152,7 @@ impl Read<'_> {
                 };
                 let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
                 let rows = statement.query(params![owner, after]).map_sqlite_err()?;
-                Decoder::new(rows)?.page(most, wanted)?
+                Decoder::new(rows).page(most, wanted)?
             }
             (_, _, None) => {
                 let sql = match self.scope {
@@ -180,7 +163,7 @@ impl Read<'_> {
                 };
                 let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
                 let rows = statement.query(params![owner, after, enabled, name_contains]);
-                Decoder::new(rows.map_sqlite_err()?)?.page(most, wanted)?
+                Decoder::new(rows.map_sqlite_err()?).page(most, wanted)?
             }
             (_, _, Some(event_type)) => {
                 let asked = |subscription: &Subscription| {
@@ -208,7 +191,7 @@ impl Read<'_> {
         let sql = select!(at "?3", in_scope!());
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let key = params![self.owner_param(), self.every_param(), seq];
-        let found = Decoder::new(statement.query(key).map_sqlite_err()?)?.next()?;
+        let found = Decoder::new(statement.query(key).map_sqlite_err()?).next()?;
         let (_, found) = found.ok_or_else(|| Error::corrupt("a subscription that is missing"))?;
         Ok(found)
     }

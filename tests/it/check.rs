@@ -183,11 +183,66 @@ fn check_finds_dangling_references_and_orphan_rows() {
         None,
     );
     finds(
-        "DELETE FROM _webhook_registry_subscription_pattern WHERE subscription = 2",
+        "UPDATE _webhook_registry_subscription SET events = '' WHERE name = 'bi'",
         "it has no \
            pattern",
         Some(1),
     );
+}
+
+#[test]
+fn check_finds_patterns_that_differ_from_those_by_which_dispatch_finds_a_subscription() {
+    let route = |what: &str| format!("{what} _webhook_registry_subscription_pattern");
+    let of =
+        |text: &str| format!("(SELECT id FROM _webhook_registry_pattern WHERE text = '{text}')");
+    finds(
+        &format!("{} WHERE subscription = 1", route("DELETE FROM")),
+        "dispatch does not find it by its patterns: \"agent.*\", \"channel.*\"; export",
+        Some(0),
+    );
+    finds(
+        &format!("{} WHERE pattern = {}", route("DELETE FROM"), of("channel.*")),
+        "dispatch does not find it by its patterns: \"channel.*\"; export",
+        Some(0),
+    );
+    finds(
+        &format!("{} SELECT 0, 2, {}, 1", route("INSERT INTO"), of("agent.*")),
+        "dispatch finds it by patterns that it does not have: \"agent.*\"; export",
+        Some(1),
+    );
+    let events = |events: &str| {
+        format!("UPDATE _webhook_registry_subscription SET events = '{events}' WHERE name = 'bi'")
+    };
+    finds(
+        &events("*.v1 agent.?"),
+        "dispatch does not find it by its patterns: \"agent.?\"; export",
+        Some(1),
+    );
+    finds(
+        &events("agent.?"),
+        "dispatch does not find it by its patterns: \"agent.?\"; export",
+        Some(1),
+    );
+    finds(
+        &events("agent.?"),
+        "dispatch finds it by patterns that it does not have: \"*.v1\"; export",
+        Some(1),
+    );
+    finds(
+        &format!(
+            "UPDATE _webhook_registry_pattern SET text = 'agent.?' WHERE id = {}",
+            of("channel.*")
+        ),
+        "dispatch finds it by patterns that it does not have: \"agent.?\"; export",
+        Some(0),
+    );
+    // The order is that of the subscription alone.
+    let file = file();
+    let swapped = "UPDATE _webhook_registry_subscription SET events = 'channel.* agent.*' \
+                   WHERE name = 'crm'";
+    execute(&file.path, swapped);
+    let report = check(&file.path);
+    assert!(report.is_sound(), "{report}");
 }
 
 #[test]
@@ -235,7 +290,8 @@ fn check_finds_an_enabled_flag_that_differs_between_its_two_copies() {
         Some(2),
     );
     finds(
-        "UPDATE _webhook_registry_subscription_pattern SET enabled = 0 WHERE position = 1",
+        "UPDATE _webhook_registry_subscription_pattern SET enabled = 0 \
+         WHERE pattern = (SELECT id FROM _webhook_registry_pattern WHERE text = 'channel.*')",
         "kept as enabled",
         Some(0),
     );
@@ -378,19 +434,17 @@ fn check_finds_rows_that_do_not_decode_or_violate_a_rule() {
         Some(2),
     );
     finds(
-        "WITH RECURSIVE n (n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM n WHERE n < 300) \
-         INSERT INTO _webhook_registry_subscription_pattern SELECT 0, 1, n, 1, 1 FROM n",
+        &set("events = 'a' || replace(printf('%.*c', 300, ' '), ' ', ' a')"),
         "its events: a subscription has 1 to 256 of them, not 301; restore a backup, or delete it \
          by its id",
         Some(0),
     );
-    finds(
-        "INSERT INTO _webhook_registry_subscription_pattern SELECT 0, 1, 7, pattern, 1 FROM \
-         _webhook_registry_subscription_pattern \
-         WHERE position = 0 AND subscription = 1",
-        "its events: \"agent.*\" is there twice",
-        Some(0),
-    );
+    finds(&set("events = events || ' agent.*'"), "its events: \"agent.*\" is there twice", Some(0));
+    finds(&set("events = CAST(x'ff' AS TEXT)"), "the events of subscription 01", Some(0));
+    for events in ["' agent.*'", "'agent.* '", "'agent.*  channel.*'", "'agent.* **'"] {
+        let damage = set(&format!("events = {events}"));
+        finds(&damage, "has a pattern that is none", Some(0));
+    }
     finds(&set("url = CAST(x'ff' AS TEXT)"), "subscription \"crm\"", Some(0));
     finds(&set("name = CAST(x'41ff' AS TEXT)"), "subscription \"A\u{fffd}\"", Some(0));
     finds(
@@ -401,8 +455,7 @@ fn check_finds_rows_that_do_not_decode_or_violate_a_rule() {
     );
     finds(
         "UPDATE _webhook_registry_pattern SET text = '**' WHERE text = '*.v1'",
-        "a pattern that \
-           is none",
+        "dispatch does not find it by its patterns: \"*.v1\"",
         Some(1),
     );
     finds(
@@ -487,8 +540,8 @@ fn check_reports_every_fault_and_not_only_the_first() {
 fn check_validates_every_text_of_a_subscription_even_if_another_part_does_not_decode() {
     for damage in [
         "UPDATE _webhook_registry_subscription SET created_at = -1",
-        "UPDATE _webhook_registry_pattern SET text = '**' WHERE text = '*.v1'",
-        "DELETE FROM _webhook_registry_subscription_pattern WHERE subscription = 2",
+        "UPDATE _webhook_registry_subscription SET events = '**'",
+        "UPDATE _webhook_registry_subscription SET events = ''",
         "UPDATE _webhook_registry_subscription SET metadata = '['",
     ] {
         let sql = format!(
@@ -499,6 +552,18 @@ fn check_validates_every_text_of_a_subscription_even_if_another_part_does_not_de
         finds(&sql, "its url: a URL begins with http:// or https://", Some(1));
         finds(&sql, "its name: a subscription needs a name", Some(1));
         finds(&sql, "the description of subscription 01", Some(1));
+    }
+    for (events, said) in [
+        ("''", "it has no pattern"),
+        ("'**'", "has a pattern that is none: "),
+        ("'a a'", "its events: \"a\" is there twice"),
+        ("CAST(x'ff' AS TEXT)", "the events of subscription 01"),
+    ] {
+        let sql = format!(
+            "UPDATE _webhook_registry_subscription SET created_at = -1, events = {events} \
+             WHERE seq = 2"
+        );
+        finds(&sql, said, Some(1));
     }
     finds(
         "UPDATE _webhook_registry_subscription SET name = CAST(x'ff' AS TEXT), url = CAST(x'ff' \

@@ -46,8 +46,7 @@ fn follow_instruction(registry: &Registry, finding: &Finding) -> bool {
             registry.register_event_type(named).unwrap();
             return true;
         }
-        // Another finding names each of those subscriptions.
-        return does("or delete the subscriptions that have it");
+        return false;
     };
     let does = |what: &str| finding.message().contains(what);
     let update = |update| drop(registry.update(id, update).unwrap());
@@ -104,9 +103,11 @@ fn following_the_instructions_of_every_finding_makes_the_registry_sound() {
     let many = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 300) \
                 INSERT INTO _webhook_registry_pattern (text, prefix) SELECT 'queue.v1' || n, NULL \
                 FROM n; \
-                INSERT INTO _webhook_registry_subscription_pattern SELECT 0, 2, id + 10, id, 1 \
+                INSERT INTO _webhook_registry_subscription_pattern SELECT 0, 2, id, 1 \
                 FROM _webhook_registry_pattern \
                 WHERE text GLOB 'queue.v1?*'";
+    let many_events = "events || (SELECT group_concat(' ' || text, '') \
+                       FROM _webhook_registry_pattern WHERE text GLOB 'queue.v1?*')";
     let table = [
         "DELETE FROM _webhook_registry_expansion".to_owned(),
         "INSERT OR IGNORE INTO _webhook_registry_expansion SELECT t.name, p.id FROM \
@@ -141,6 +142,16 @@ fn following_the_instructions_of_every_finding_makes_the_registry_sound() {
         .to_owned(),
         "UPDATE _webhook_registry_pattern SET text = '**' WHERE text = '*.v1'".to_owned(),
         many.to_owned(),
+        format!("{many}; {}", set(&format!("events = {many_events}"))),
+        "INSERT INTO _webhook_registry_subscription_pattern SELECT 0, 2, id, 1 \
+         FROM _webhook_registry_pattern WHERE text = 'agent.*'"
+            .to_owned(),
+        set("events = 'agent.*'"),
+        set("events = '*.v1 channel.c.v1'"),
+        set("events = ''"),
+        set("events = '**'"),
+        set("events = '*.v1 *.v1'"),
+        set("events = CAST(x'ff' AS TEXT)"),
         set("enabled = 0"),
         set("enabled = 0, disabled_at = 1"),
         set("disabled_at = 1"),

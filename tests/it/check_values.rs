@@ -103,7 +103,13 @@ fn a_pattern_or_an_event_type_that_nobody_can_register_is_a_finding() {
             "UPDATE _webhook_registry_pattern SET text = {value} WHERE text = \
                         '*.v1'"
         );
-        found(&sql, "a pattern that is none", Some(1));
+        found(&sql, "a pattern that is none", None);
+        found(&sql, "dispatch does not find it by its patterns: \"*.v1\"", Some(1));
+        if !["''", "'a b'"].contains(&value) {
+            let sql =
+                format!("UPDATE _webhook_registry_subscription SET events = {value} WHERE seq = 2");
+            found(&sql, "a pattern that is none", Some(1));
+        }
     }
     for value in ["''", "'a*'", "'a b'", "'a' || char(0)", &long] {
         let sql = format!("UPDATE _webhook_registry_event_type SET name = {value} WHERE rowid = 1");

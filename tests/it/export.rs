@@ -311,7 +311,8 @@ fn a_corrupt_registry_is_reported_and_not_partially_exported() {
         "UPDATE _webhook_registry_subscription SET metadata = '[' WHERE name = 'b'",
         "UPDATE _webhook_registry_subscription SET secret = '*' WHERE seq = 2",
         "UPDATE _webhook_registry_subscription SET secret_created_at = -1 WHERE seq = 2",
-        "DELETE FROM _webhook_registry_subscription_pattern WHERE subscription = 2",
+        "UPDATE _webhook_registry_subscription SET events = '' WHERE seq = 2",
+        "UPDATE _webhook_registry_subscription SET events = '**' WHERE seq = 2",
         "UPDATE _webhook_registry_event_type SET json_schema = '{' WHERE rowid = 3",
     ]
     .into_iter()

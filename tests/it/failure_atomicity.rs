@@ -171,7 +171,7 @@ fn a_damaged_table_is_corrupt_for_every_call_that_needs_it() {
         ("_webhook_registry_meta", "plan changes last_change"),
         ("_webhook_registry_change", "plan changes last_change"),
         ("_webhook_registry_subscription", "ensure one that is as declared plan export"),
-        ("_webhook_registry_subscription_pattern", "ensure one that is as declared plan export"),
+        ("_webhook_registry_subscription_pattern", ""),
         ("_webhook_registry_event_type", "plan export"),
     ];
     for (table, affected) in tables {

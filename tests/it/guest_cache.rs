@@ -63,7 +63,7 @@ const BY_HAND: [(&str, Result<usize, ()>); 14] = [
     ("UPDATE OR REPLACE _webhook_registry_subscription SET name = 'two' WHERE name = 'one'", Ok(1)),
     (
         "REPLACE INTO _webhook_registry_subscription_pattern \
-         SELECT owner, subscription, position, pattern, 0 \
+         SELECT owner, subscription, pattern, 0 \
            FROM _webhook_registry_subscription_pattern",
         Ok(0),
     ),

@@ -135,9 +135,11 @@ fn no_call_tells_an_owner_that_rows_of_others_are_damaged() {
         format!("UPDATE _webhook_registry_subscription SET secret = '?' WHERE {others}"),
         format!("DELETE FROM _webhook_registry_subscription_pattern WHERE {others}"),
         format!(
-            "UPDATE _webhook_registry_subscription_pattern SET position = position + 300 \
+            "UPDATE _webhook_registry_subscription_pattern SET pattern = pattern + 300 \
              WHERE {others}"
         ),
+        format!("UPDATE _webhook_registry_subscription SET events = '' WHERE {others}"),
+        format!("UPDATE _webhook_registry_subscription SET events = {bad} WHERE {others}"),
         format!(
             "UPDATE _webhook_registry_pattern SET text = id || {bad} \
              WHERE text IN ('vault.*', 'order.?aid', '[ou]*', 'order.p*', '?rder.paid')"
@@ -183,7 +185,13 @@ fn a_pattern_row_that_names_the_wrong_owner_gives_no_subscription_away() {
 #[test]
 fn the_damaged_row_of_an_owner_is_corrupt_through_that_owners_handle() {
     let acme = "(SELECT id FROM _webhook_registry_owner WHERE name = 'acme')";
-    for column in ["url = ''", "metadata = '?'", "created_at = -5", "url = CAST(x'FF' AS TEXT)"] {
+    for column in [
+        "url = ''",
+        "metadata = '?'",
+        "created_at = -5",
+        "url = CAST(x'FF' AS TEXT)",
+        "events = ''",
+    ] {
         let sql = format!(
             "UPDATE _webhook_registry_subscription SET {column} WHERE owner = {acme} \
              AND name = 'orders'"

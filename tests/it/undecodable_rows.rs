@@ -278,22 +278,15 @@ fn stored_text_at_the_limits_of_create_is_returned() {
 fn stored_patterns_that_create_would_reject_are_corrupt() {
     assert_corrupt(
         "UPDATE _webhook_registry_pattern SET text = text || char(0) WHERE text = 'agent.*'",
-        &[Get, List, Explain, Register],
+        &[Explain, Register],
     );
-    assert_corrupt(
-        "INSERT INTO _webhook_registry_subscription_pattern SELECT 0, 2, 1, pattern, 1 FROM \
-         _webhook_registry_subscription_pattern \
-         WHERE subscription = 2",
-        &SUBSCRIPTION_CALLS,
-    );
-    assert_corrupt(
-        "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 256) \
-         INSERT INTO _webhook_registry_pattern (text, prefix) SELECT 'agent.v' || (n + 1), NULL \
-         FROM n; \
-         INSERT INTO _webhook_registry_subscription_pattern SELECT 0, 2, id, id, 1 FROM \
-         _webhook_registry_pattern WHERE prefix IS NULL",
-        &SUBSCRIPTION_CALLS,
-    );
+    assert_corrupt(&set("events", "events || char(0)"), &SUBSCRIPTION_CALLS);
+    assert_corrupt(&set("events", "events || char(0)"), &[Explain, Iter, Export]);
+    assert_corrupt(&set("events", "events || ' ' || events"), &SUBSCRIPTION_CALLS);
+    assert_corrupt(&set("events", "events || ' ' || events"), &[Explain, Iter, Export]);
+    let many = "events || (WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE \
+                n < 256) SELECT group_concat(' agent.v' || (n + 1), '') FROM n)";
+    assert_corrupt(&set("events", many), &SUBSCRIPTION_CALLS);
 }
 
 #[test]
@@ -363,19 +356,44 @@ fn an_invalid_stored_pattern_is_corrupt() {
             "UPDATE _webhook_registry_pattern SET text = {text} WHERE text = \
                         'agent.*'"
         );
-        assert_corrupt(&sql, &SUBSCRIPTION_CALLS);
         assert_corrupt(&sql, &[Explain, Register]);
     }
+    for text in [
+        "''",
+        "'**'",
+        "'a**'",
+        "'[^a]'",
+        "'['",
+        "' '",
+        "'agent.* '",
+        "' agent.*'",
+        "'agent.*  queue.*'",
+        "'agent.* ['",
+        "'agent.*,queue.*'",
+        "printf('%.*c', 257, 'a')",
+    ] {
+        assert_corrupt(&set("events", text), &SUBSCRIPTION_CALLS);
+        assert_corrupt(&set("events", text), &[Explain, Iter, Export]);
+    }
+}
+
+#[test]
+fn a_pattern_that_finds_a_subscription_which_does_not_have_it_is_corrupt_and_not_explained() {
+    assert_corrupt(&set("events", "'agent.v1 queue.v1'"), &[Explain]);
+    let surplus = "INSERT INTO _webhook_registry_pattern (id, text) VALUES (70, 'agent.v1'); \
+                   INSERT INTO _webhook_registry_expansion \
+                   SELECT event_type, 70 FROM _webhook_registry_expansion \
+                   WHERE pattern = \
+                   (SELECT id FROM _webhook_registry_pattern WHERE text = 'agent.*'); \
+                   INSERT INTO _webhook_registry_subscription_pattern VALUES (0, 2, 70, 1)";
+    assert_corrupt(surplus, &[Explain]);
 }
 
 #[test]
 fn a_missing_pattern_is_corrupt_and_matches_neither_nothing_nor_everything() {
     let gone = "DELETE FROM _webhook_registry_pattern WHERE text = 'agent.*'";
-    assert_corrupt(gone, &[Get, ByName, List, Update]);
-    assert_corrupt(
-        "DELETE FROM _webhook_registry_subscription_pattern WHERE subscription = 2",
-        &[Get, ByName, List, Update],
-    );
+    assert_corrupt(gone, &[Explain]);
+    assert_corrupt(&set("events", "''"), &[Get, ByName, List, Update, Explain]);
     // The expansion still leads to the subscription: the answer may be right, but not empty.
     let damaged = Damaged::new(gone, false);
     match damaged.registry.subscribers(EVENT) {
