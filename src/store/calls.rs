@@ -72,9 +72,9 @@ impl Store {
                         self.read_unless_blocked(conn, scope, version, &job)
                     }
                 };
-                self.on_current_file(|| {
-                    self.retry_read(|| data_version.version(|| readers.take(), read))
-                })
+                // The pragma needs no schema, so an idle connection is left to who reads.
+                let connect = || readers.connect();
+                self.on_current_file(|| self.retry_read(|| data_version.version(connect, read)))
             }
         }
     }

@@ -71,6 +71,7 @@ pub(super) struct Shared {
     pub(super) readers: ReaderPool,
     /// True if `main` has written since it was last read through. Then the new pages are in the
     /// page cache of `main` only, and a read through `main` is faster than one through a reader.
+    /// So it is at first, where `main` has parsed the schema and no reader has.
     pub(super) main_is_fresh: AtomicBool,
     /// The settings to open the file that takes the place of this one. None for a store that
     /// writes, because nobody could tell which of the two files a change went to.
@@ -91,6 +92,7 @@ impl Store {
         let Opened { conn, reader, sees_changes, guest } = open::file(&path, settings)?;
         // A reader of an application's file may meet a rollback journal that a killed program left.
         let access = if guest && !settings.read_only { Access::Query } else { Access::Read };
+        let main_is_fresh = AtomicBool::new(reader.is_none() && !settings.read_only);
         let shared = sees_changes.then(|| Shared {
             data_version: DataVersion::new(guest),
             readers: ReaderPool::new(
@@ -99,7 +101,7 @@ impl Store {
                 before.or_else(|| paths::file_id(&path)),
                 reader,
             ),
-            main_is_fresh: AtomicBool::new(false),
+            main_is_fresh,
             reopen: settings.read_only.then(|| settings.clone()),
         });
         Store::new(conn, shared, Some(path), settings, guest)

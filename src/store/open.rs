@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, MAIN_DB, TransactionBehavior};
 
 use super::connection::{configure, connect, path_bytes};
 use super::content::{Content, Found};
@@ -74,6 +74,12 @@ pub(super) fn file(path: &Path, how: &Settings) -> Result<Opened> {
 }
 
 fn to_write(path: &Path, how: &Settings, has_content: bool) -> Result<Opened> {
+    if let Some(conn) = has_content.then(|| look_as_writer(path, how)).flatten() {
+        let writer = Writer::new(how, false);
+        writer.adopt(&conn)?;
+        make_writer(&conn, writer, path, how, false)?;
+        return Ok(Opened { conn, reader: None, sees_changes: true, guest: false });
+    }
     let (found, reader) = if has_content {
         retry::retry_while_busy(how.busy_timeout, || look(path, how))?
     } else {
@@ -88,9 +94,7 @@ fn to_write(path: &Path, how: &Settings, has_content: bool) -> Result<Opened> {
     let reader = reader.filter(|_| !how.exclusive && !found.guest);
     let writer = Writer::new(how, found.guest);
     let mut conn = writer.connect(path)?;
-    retry::retry_while_busy(how.busy_timeout, || writer.enter_mode(&conn, path, !has_content))
-        .and_then(|()| writer::can_write(&conn))
-        .map_err(|error| disk::diagnose(&conn, unopened_beside(path, error)))?;
+    make_writer(&conn, writer, path, how, !has_content)?;
     if content != Content::Current {
         retry::retry_while_busy(how.busy_timeout, || {
             migrate::migrate(&mut conn, how.key.as_ref(), how.guest)
@@ -107,6 +111,43 @@ fn to_write(path: &Path, how: &Settings, has_content: bool) -> Result<Opened> {
     let guest = retry::retry_while_busy(how.busy_timeout, || registry_row::is_guest(&conn))
         .map_err(|error| disk::diagnose(&conn, error))?;
     Ok(Opened { conn, reader, sees_changes: !how.exclusive, guest })
+}
+
+/// Brings a connection into the mode of one that writes, and rejects one that could never write.
+fn make_writer(
+    conn: &Connection,
+    writer: Writer,
+    path: &Path,
+    how: &Settings,
+    is_new: bool,
+) -> Result<()> {
+    retry::retry_while_busy(how.busy_timeout, || writer.enter_mode(conn, path, is_new))
+        .and_then(|()| writer::can_write(conn))
+        .map_err(|error| disk::diagnose(conn, unopened_beside(path, error)))
+}
+
+/// Looks at the file through the connection that will write, if it is a registry's own file of the
+/// newest schema and the settings fit it. None leaves the file to the other way of opening, which
+/// looks through a connection that cannot write, and gives the reason of a refusal.
+///
+/// Each connection parses the schema for itself, which takes longer than all the rest of opening.
+/// So a file is opened by one connection where nothing speaks against it: until it is known to be a
+/// registry, the connection writes no page of it and makes no checkpoint. It would restore the
+/// pages of a rollback journal, so there must be none.
+fn look_as_writer(path: &Path, how: &Settings) -> Option<Connection> {
+    // An exclusive connection has to be so before it reads, and an application's file may have its
+    // journal at any time.
+    if how.exclusive || how.guest || !matches!(size_beside(path, "-journal"), Ok(0)) {
+        return None;
+    }
+    let conn = connect(path, Access::Query).ok()?;
+    if conn.is_readonly(MAIN_DB).ok()? {
+        return None;
+    }
+    let found = inspect(&conn, path, how);
+    conn.execute_batch("ROLLBACK").ok()?;
+    let current = Found { content: Content::Current, guest: false };
+    found.is_ok_and(|found| found == current).then_some(conn)
 }
 
 /// Returns an error that says so where SQLite could not open a file beside this one because too

@@ -54,12 +54,19 @@ impl ReaderPool {
         };
         match idle {
             Some(conn) => Ok(conn),
-            None => {
-                let conn = connect(&self.path, self.access)?;
-                check_same_file(&self.path, file)?;
-                Ok(conn)
-            }
+            None => self.connect_to(file),
         }
+    }
+
+    /// Opens a connection that has not parsed the schema.
+    pub(super) fn connect(&self) -> Result<Connection> {
+        self.connect_to(self.file())
+    }
+
+    fn connect_to(&self, file: Option<FileId>) -> Result<Connection> {
+        let conn = connect(&self.path, self.access)?;
+        check_same_file(&self.path, file)?;
+        Ok(conn)
     }
 
     /// Returns a connection to the pool. One with an open transaction is closed instead.

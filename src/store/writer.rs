@@ -65,6 +65,19 @@ impl Writer {
         if self.exclusive {
             conn.pragma_update(None, "locking_mode", "EXCLUSIVE").map_sqlite_err()?;
         }
+        self.configure(&conn)?;
+        Ok(conn)
+    }
+
+    /// Lets a connection of [`Access::Query`] write.
+    pub(super) fn adopt(self, conn: &Connection) -> Result<()> {
+        conn.execute_batch("PRAGMA query_only = OFF").map_sqlite_err()?;
+        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_sqlite_err()?;
+        self.configure(conn)
+    }
+
+    /// Sets the options that need no look at the file.
+    fn configure(self, conn: &Connection) -> Result<()> {
         if self.checkpoints == Checkpoints::External {
             // Only connections that write make checkpoints. The `-wal` is not cut either, because
             // Litestream assumes that it has lost track of a `-wal` that is shorter than before.
@@ -74,13 +87,13 @@ impl Writer {
             let limit = format!("PRAGMA journal_size_limit = {WAL_LIMIT}");
             conn.query_row(&limit, [], |_| Ok(())).map_sqlite_err()?;
         }
-        self.set_automatic_checkpoints(&conn)?;
+        self.set_automatic_checkpoints(conn)?;
         if self.guest {
             // With a rollback journal SQLite would need the lock of the whole file to write pages
             // before the commit. That fails where anybody reads, and cannot be tried again alone.
             conn.execute_batch("PRAGMA cache_spill = OFF").map_sqlite_err()?;
         }
-        Ok(conn)
+        Ok(())
     }
 
     /// Switches SQLite's checkpoints after a commit on or off.
