@@ -5,6 +5,7 @@ use std::error::Error as _;
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use rusqlite::{Connection, ErrorCode, MAIN_DB, TransactionBehavior};
 
@@ -36,10 +37,24 @@ pub(super) struct Opened {
 }
 
 /// Creates a database in memory.
+///
+/// To execute the statements of the schema takes several times as long as to parse it once, which
+/// is all that a connection to a copy does. So a process executes them once.
 pub(super) fn memory() -> Result<Connection> {
+    static TEMPLATE: Mutex<Option<Connection>> = Mutex::new(None);
     let mut conn = Connection::open_in_memory().map_sqlite_err()?;
     configure(&mut conn)?;
-    migrate::migrate(&mut conn, None, false)?;
+    let mut template = TEMPLATE.lock().unwrap_or_else(PoisonError::into_inner);
+    if template.is_none() {
+        let mut first = Connection::open_in_memory().map_sqlite_err()?;
+        migrate::migrate(&mut first, None, false)?;
+        *template = Some(first);
+    }
+    if let Some(template) = &*template {
+        copy::copy(template, &mut conn, None)?;
+    }
+    drop(template);
+    registry_row::set_random_file_id(&conn)?;
     Ok(conn)
 }
 

@@ -40,6 +40,11 @@ pub(super) fn set_file_id(conn: &Connection, id: &[u8]) -> Result<()> {
     execute(conn, "UPDATE _webhook_registry_meta SET file_id = ?1", [id])
 }
 
+/// Gives the file an identity of its own, as the schema gives a new file.
+pub(super) fn set_random_file_id(conn: &Connection) -> Result<()> {
+    execute(conn, "UPDATE _webhook_registry_meta SET file_id = randomblob(16)", [])
+}
+
 /// Returns the greatest id of a deleted subscription, where it is greater than every other id.
 pub(super) fn last_deleted(conn: &Connection) -> Result<Option<SubscriptionId>> {
     let sql = "SELECT last_id FROM _webhook_registry_meta WHERE last_id IS NOT NULL";
