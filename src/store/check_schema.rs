@@ -7,6 +7,7 @@ use rusqlite::Connection;
 
 use super::error::MapSqliteErr as _;
 use super::findings::{REBUILD, RESTORE};
+use super::registry_row;
 use super::schema;
 use super::transaction::Read;
 use crate::error::{Result, quoted};
@@ -25,7 +26,8 @@ impl Read<'_> {
     /// tables do not count, because SQLite adds them to whatever names a table that is renamed,
     /// also when it gets its name back.
     pub(super) fn check_schema(&self, report: &mut Report) -> Result<()> {
-        let written = definitions(&schema::newest_schema()?)?;
+        let guest = registry_row::is_guest(self.conn)?;
+        let written = definitions(&schema::newest_schema(guest)?)?;
         let mut found = definitions(self.conn)?;
         let unquoted = |(table, sql): &Definition| {
             let plain = |sql: String, (_, name): &Key| sql.replace(&format!("\"{name}\""), name);

@@ -4,7 +4,7 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::content::{APPLICATION, Content, Found};
 use super::error::MapSqliteErr as _;
-use super::schema::STEPS;
+use super::schema::{MARKS, STEPS};
 use super::secret_codec::SecretCodec;
 use crate::error::Result;
 use crate::secret::EncryptionKey;
@@ -39,6 +39,9 @@ fn migrate_by<'s>(
     }
     tx.execute_batch(&format!("UPDATE _webhook_registry_meta SET schema_version = {newest}"))
         .map_sqlite_err()?;
+    if guest && done == 0 {
+        tx.execute_batch(MARKS).map_sqlite_err()?;
+    }
     if guest {
         tx.execute_batch("UPDATE _webhook_registry_meta SET guest = 1").map_sqlite_err()?;
     } else {

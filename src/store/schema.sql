@@ -199,53 +199,52 @@ WHEN NEW.enabled IS NOT OLD.enabled
       OR NEW.enabled AND NEW.disabled_reason IS NOT NULL)
 BEGIN
     UPDATE _webhook_registry_subscription
-       SET disabled_reason = iif(NEW.enabled, NULL, disabled_reason),
-           disabled_at = iif(NEW.enabled, NULL, coalesce(disabled_at, max(0, min(253402300799999,
-               CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER)))))
+       SET disabled_reason = iif(enabled, NULL, disabled_reason),
+           disabled_at = iif(enabled, NULL, coalesce(disabled_at,
+               (SELECT now FROM _webhook_registry_record)))
      WHERE seq = NEW.seq;
 END;
 
 -- The public views. Columns may be added at the end; nothing else changes.
 
 CREATE VIEW webhook_registry_subscriptions AS
-SELECT s.id AS id, s.name AS name, s.url AS url, s.enabled AS enabled,
-       '[' || replace(json_quote(s.events), ' ', '","') || ']' AS events,
-       s.description AS description, coalesce(s.metadata, '{}') AS metadata,
-       s.created_at AS created_at, s.updated_at AS updated_at, s.revision AS revision,
-       o.name AS owner, s.disabled_reason AS disabled_reason, s.disabled_at AS disabled_at
-  FROM _webhook_registry_subscription s JOIN _webhook_registry_owner o ON o.id = s.owner;
+SELECT s.id AS id, s.name AS name, url, enabled,
+       '[' || replace(json_quote(events), ' ', '","') || ']' AS events,
+       description, coalesce(metadata, '{}') AS metadata, created_at, updated_at, revision,
+       o.name AS owner, disabled_reason, disabled_at
+  FROM _webhook_registry_subscription s JOIN _webhook_registry_owner o ON o.id = owner;
 
 CREATE VIEW webhook_registry_event_types AS
 SELECT name, description, json_schema FROM _webhook_registry_event_type;
 
 -- The enabled subscriptions without an owner, by the event types that they get.
 CREATE VIEW webhook_registry_subscribers AS
-SELECT DISTINCT x.event_type AS event_type, s.id AS id, s.name AS name, s.url AS url
-  FROM _webhook_registry_expansion x
+SELECT DISTINCT event_type, s.id AS id, s.name AS name, url
+  FROM _webhook_registry_expansion
   CROSS JOIN _webhook_registry_subscription_pattern r
-    ON r.pattern = x.pattern AND r.owner = 0 AND r.enabled = 1
-  CROSS JOIN _webhook_registry_subscription s
-    ON s.seq = r.subscription AND s.owner = 0 AND s.enabled = 1;
+    USING (pattern)
+  CROSS JOIN _webhook_registry_subscription s ON seq = subscription
+ WHERE r.owner = 0 AND r.enabled = 1 AND s.owner = 0 AND s.enabled = 1;
 
 CREATE VIEW webhook_registry_owner_subscribers AS
-SELECT DISTINCT o.name AS owner, x.event_type AS event_type, s.id AS id, s.name AS name,
-       s.url AS url
-  FROM _webhook_registry_expansion x
-  JOIN _webhook_registry_subscription_pattern r ON r.pattern = x.pattern AND r.enabled = 1
+SELECT DISTINCT o.name AS owner, event_type, s.id AS id, s.name AS name, url
+  FROM _webhook_registry_expansion
+  JOIN _webhook_registry_subscription_pattern r USING (pattern)
   JOIN _webhook_registry_owner o ON o.id = r.owner AND o.id <> 0
   JOIN _webhook_registry_subscription s
-    ON s.seq = r.subscription AND s.owner = r.owner AND s.enabled = 1;
+    ON seq = subscription AND s.owner = r.owner AND s.enabled = 1
+ WHERE r.enabled = 1;
 
 -- Every subscription with a pattern that matches an event type, also a disabled one, once for each
 -- such pattern.
 CREATE VIEW webhook_registry_routes AS
-SELECT x.event_type AS event_type, s.id AS id, o.name AS owner, s.name AS name,
-       s.enabled AS enabled, p.text AS pattern
+SELECT event_type, s.id AS id, o.name AS owner, s.name AS name, s.enabled AS enabled,
+       text AS pattern
   FROM _webhook_registry_expansion x
   JOIN _webhook_registry_pattern p ON p.id = x.pattern
   JOIN _webhook_registry_subscription_pattern r ON r.pattern = p.id
   JOIN _webhook_registry_owner o ON o.id = r.owner
-  JOIN _webhook_registry_subscription s ON s.seq = r.subscription AND s.owner = r.owner;
+  JOIN _webhook_registry_subscription s ON seq = subscription AND s.owner = r.owner;
 
 CREATE VIEW webhook_registry_changes AS
 SELECT sequence, at, kind, subject, owner, fields FROM _webhook_registry_change;

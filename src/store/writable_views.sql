@@ -6,138 +6,125 @@
 -- statement hold for the statements of a trigger too, so that a violated constraint would not stop
 -- it. But they do not hold for RAISE. So every value is tested by RAISE before anything is written.
 -- Before SQLite 3.47, the message of RAISE is a literal.
+--
+-- Every connection parses them before its first statement, and that takes most of the time of
+-- opening a file. The time depends on the number of terms, not of characters: `NEW.enabled` is
+-- three terms, and `enabled` is one. So columns go without the name of their table where they can,
+-- and what is used more than once gets a name in a subquery.
 
 -- Takes a change of a subscription for the history, as `Write::record` and `Write::finish` do. The
 -- time is that of the client's clock.
+--
+-- The first columns are what is there before the change: how many changes are kept, the sequence of
+-- the newest one, and the time.
 CREATE VIEW _webhook_registry_record AS
-SELECT NULL AS kind, NULL AS subject, NULL AS owner, NULL AS fields;
+SELECT keep_changes,
+       max(last_change, coalesce((SELECT max(sequence) FROM _webhook_registry_change), 0)) AS last,
+       max(0, min(253402300799999,
+                  CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER))) AS now,
+       NULL AS kind, NULL AS subject, NULL AS owner, NULL AS fields
+  FROM _webhook_registry_meta;
 CREATE TRIGGER _webhook_registry_record_insert INSTEAD OF INSERT ON _webhook_registry_record
 BEGIN
     INSERT INTO _webhook_registry_change (sequence, at, kind, subject, owner, fields)
-    SELECT 1 + max(m.last_change,
-                   coalesce((SELECT max(sequence) FROM _webhook_registry_change), 0)),
-           max(0, min(253402300799999,
-                      CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER))),
-           NEW.kind, NEW.subject, (SELECT name FROM _webhook_registry_owner WHERE id = NEW.owner),
-           NEW.fields
-      FROM _webhook_registry_meta m
-     WHERE m.keep_changes > 0;
+    SELECT last + 1, now, NEW.kind, NEW.subject,
+           (SELECT name FROM _webhook_registry_owner WHERE id = NEW.owner), NEW.fields
+      FROM _webhook_registry_record
+     WHERE keep_changes > 0;
     UPDATE _webhook_registry_meta SET last_change = last_change + 1 WHERE keep_changes = 0;
-    UPDATE _webhook_registry_owner
-       SET last_change = (SELECT max(m.last_change,
-                                     coalesce((SELECT max(sequence)
-                                                 FROM _webhook_registry_change), 0))
-                            FROM _webhook_registry_meta m)
+    UPDATE _webhook_registry_owner SET last_change = (SELECT last FROM _webhook_registry_record)
      WHERE id = NEW.owner;
     -- As many as `BATCH` at once.
     DELETE FROM _webhook_registry_change
-     WHERE sequence <= (SELECT max(sequence) FROM _webhook_registry_change)
-                       - (SELECT keep_changes FROM _webhook_registry_meta)
-       AND ((SELECT keep_changes FROM _webhook_registry_meta) < 64
-            OR (SELECT max(sequence) + 1 FROM _webhook_registry_change)
-               - (SELECT min(sequence) FROM _webhook_registry_change)
-               - (SELECT keep_changes FROM _webhook_registry_meta) >= 64);
+     WHERE sequence <= (SELECT last - keep_changes
+                          FROM _webhook_registry_record
+                         WHERE keep_changes < 64
+                            OR last - keep_changes
+                               > 62 + (SELECT min(sequence) FROM _webhook_registry_change));
 END;
 
+-- A value that is absent is left out of the history. No text within a value can look like one, as
+-- its quotes are escaped.
 CREATE TRIGGER _webhook_registry_subscriptions_delete
 INSTEAD OF DELETE ON webhook_registry_subscriptions
 BEGIN
     INSERT INTO _webhook_registry_record (kind, subject, owner, fields)
-    SELECT 'deleted', s.id, s.owner,
-           '[' || json_object('name', 'name', 'before', s.name)
-           || ',' || json_object('name', 'url', 'before', s.url)
-           || ',' || json_object('name', 'events', 'before', json(OLD.events))
-           || ',' || json_object('name', 'enabled', 'before',
-                                 json(iif(s.enabled = 0, 'false', 'true')))
-           || iif(s.description IS NULL, '',
-                  ',' || json_object('name', 'description', 'before', s.description))
-           || iif(s.metadata IS NULL, '',
-                  ',' || json_object('name', 'metadata', 'before', json(s.metadata)))
-           || iif(s.disabled_reason IS NULL, '',
-                  ',' || json_object('name', 'disabledReason', 'before', s.disabled_reason))
-           || ',{"name":"secret"}]'
-      FROM _webhook_registry_subscription s
-     WHERE s.id = OLD.id;
+    SELECT 'deleted', id, owner,
+           replace(replace(replace(
+               printf('[{"name":"name","before":%s},{"name":"url","before":%s},'
+                      || '{"name":"events","before":%s},{"name":"enabled","before":%s},'
+                      || '{"name":"description","before":%s},{"name":"metadata","before":%s},'
+                      || '{"name":"disabledReason","before":%s},{"name":"secret"}]',
+                      json_quote(name), json_quote(url), OLD.events,
+                      iif(enabled, 'true', 'false'), json_quote(description),
+                      coalesce(json(metadata), 'null'), json_quote(disabled_reason)),
+               '{"name":"description","before":null},', ''),
+               '{"name":"metadata","before":null},', ''),
+               '{"name":"disabledReason","before":null},', '')
+      FROM _webhook_registry_subscription
+     WHERE id = OLD.id;
     DELETE FROM _webhook_registry_subscription WHERE id = OLD.id;
 END;
 
 CREATE TRIGGER _webhook_registry_subscriptions_update
 INSTEAD OF UPDATE ON webhook_registry_subscriptions
 BEGIN
-    SELECT RAISE(ABORT,
-        'SQL can only delete subscriptions, or change their enabled and disabled_reason')
-     WHERE NEW.id IS NOT OLD.id OR NEW.name IS NOT OLD.name OR NEW.url IS NOT OLD.url
-        OR NEW.events IS NOT OLD.events OR NEW.description IS NOT OLD.description
-        OR NEW.metadata IS NOT OLD.metadata OR NEW.created_at IS NOT OLD.created_at
-        OR NEW.updated_at IS NOT OLD.updated_at OR NEW.revision IS NOT OLD.revision
-        OR NEW.owner IS NOT OLD.owner OR NEW.disabled_at IS NOT OLD.disabled_at;
-    SELECT RAISE(ABORT, 'enabled can only be 0 or 1')
-     WHERE NEW.enabled IS NOT 0 AND NEW.enabled IS NOT 1;
-    -- What an enabled subscription keeps in its row is the former reason, and is cleared.
-    SELECT RAISE(ABORT,
-        'only a disabled subscription has a disabled_reason: leave it out, or set enabled to 0')
-     WHERE NEW.enabled = 1 AND NEW.disabled_reason IS NOT NULL
-       AND NEW.disabled_reason IS NOT OLD.disabled_reason;
-    SELECT RAISE(ABORT, 'disabled_reason is NULL, or 1 to 1,024 bytes of UTF-8 without U+0000')
-     WHERE NEW.disabled_reason IS NOT NULL AND NEW.disabled_reason IS NOT OLD.disabled_reason
-       AND (typeof(NEW.disabled_reason) IS NOT 'text'
-            OR instr(NEW.disabled_reason, char(0)) > 0
-            OR length(NEW.disabled_reason) NOT BETWEEN 1 AND 1024
-            -- In a UTF-16 file the function converts the text to UTF-8 and back.
-            OR hex(NEW.disabled_reason) IS NOT hex(substr(NEW.disabled_reason, 1))
-            OR (WITH RECURSIVE
-                  characters (position, character) AS (
-                    SELECT 1, substr(NEW.disabled_reason, 1, 1)
-                    UNION ALL
-                    SELECT position + 1, substr(NEW.disabled_reason, position + 1, 1)
-                      FROM characters WHERE position < length(NEW.disabled_reason))
-                -- SQLite replaces what is no character when it takes it apart, so that the parts
-                -- differ from what they were taken from. It does so with two that are.
-                SELECT sum(CASE
-                             WHEN hex(character) IN (hex(char(65534)), hex(char(65535))) THEN 3
-                             WHEN hex(character) IS NOT hex(char(unicode(character))) THEN 1025
-                             WHEN unicode(character) < 128 THEN 1
-                             WHEN unicode(character) < 2048 THEN 2
-                             WHEN unicode(character) < 65536 THEN 3
-                             ELSE 4 END)
-                  FROM characters) > 1024);
+    SELECT CASE
+        WHEN (NEW.id, NEW.name, NEW.url, NEW.events, NEW.description, NEW.metadata, NEW.created_at,
+              NEW.updated_at, NEW.revision, NEW.owner, NEW.disabled_at)
+             IS NOT
+             (OLD.id, OLD.name, OLD.url, OLD.events, OLD.description, OLD.metadata, OLD.created_at,
+              OLD.updated_at, OLD.revision, OLD.owner, OLD.disabled_at)
+        THEN RAISE(ABORT,
+            'SQL can only delete subscriptions, or change their enabled and disabled_reason')
+        WHEN (enabled IN (0, 1)) IS NOT 1
+        THEN RAISE(ABORT, 'enabled can only be 0 or 1')
+        WHEN reason IS NULL OR reason IS OLD.disabled_reason
+        THEN 0
+        -- What an enabled subscription keeps in its row is the former reason, and is cleared.
+        WHEN enabled
+        THEN RAISE(ABORT,
+          'only a disabled subscription has a disabled_reason: leave it out, or set enabled to 0')
+        -- `printf` ends at U+0000, takes the first 1,024 bytes, and in a UTF-16 file converts the
+        -- text to UTF-8 and back.
+        WHEN typeof(reason) <> 'text' OR reason = '' OR reason IS NOT printf('%.1024s', reason)
+             -- SQLite replaces what is no character when it takes it apart, so that it differs from
+             -- what it was taken from. It does so with two that are.
+             OR EXISTS (WITH rest (text) AS (
+                            SELECT replace(replace(NEW.disabled_reason, char(65534), 'x'),
+                                           char(65535), 'x')
+                            UNION ALL SELECT substr(text, 2) FROM rest WHERE length(text) > 1)
+                        SELECT 1 FROM rest WHERE substr(text, 1, 1) <> char(unicode(text)))
+        THEN RAISE(ABORT, 'disabled_reason is NULL, or 1 to 1,024 bytes of UTF-8 without U+0000')
+        END
+      FROM (SELECT NEW.enabled AS enabled, NEW.disabled_reason AS reason);
 
     INSERT INTO _webhook_registry_record (kind, subject, owner, fields)
-    SELECT iif(NEW.enabled, 'enabled', 'disabled'), s.id, s.owner,
-           '[' || iif(s.enabled = NEW.enabled, '',
-                      json_object('name', 'enabled',
-                                  'before', json(iif(s.enabled, 'true', 'false')),
-                                  'after', json(iif(NEW.enabled, 'true', 'false'))))
-           || CASE
-                WHEN s.disabled_reason IS iif(NEW.enabled, NULL, NEW.disabled_reason) THEN ''
-                ELSE iif(s.enabled = NEW.enabled, '', ',')
-                     || CASE
-                          WHEN s.disabled_reason IS NULL THEN
-                            json_object('name', 'disabledReason', 'after', NEW.disabled_reason)
-                          WHEN NEW.enabled OR NEW.disabled_reason IS NULL THEN
-                            json_object('name', 'disabledReason', 'before', s.disabled_reason)
-                          ELSE
-                            json_object('name', 'disabledReason', 'before', s.disabled_reason,
-                                        'after', NEW.disabled_reason) END END
-           || ']'
-      FROM _webhook_registry_subscription s
-     WHERE s.id = OLD.id
-       AND (s.enabled <> NEW.enabled
-            OR s.disabled_reason IS NOT iif(NEW.enabled, NULL, NEW.disabled_reason));
+    SELECT iif(new_enabled, 'enabled', 'disabled'), id, owner,
+           '[' || substr(
+               iif(enabled = new_enabled, '',
+                   iif(enabled, ',{"name":"enabled","before":true,"after":false}',
+                                ',{"name":"enabled","before":false,"after":true}'))
+               || iif(disabled_reason IS reason, '',
+                      replace(replace(
+                          printf(',{"name":"disabledReason","before":%s,"after":%s}',
+                                 json_quote(disabled_reason), json_quote(reason)),
+                          ',"before":null', ''), ',"after":null', '')),
+               2) || ']'
+      FROM _webhook_registry_subscription,
+           (SELECT NEW.enabled AS new_enabled,
+                   iif(NEW.enabled, NULL, NEW.disabled_reason) AS reason)
+     WHERE id = OLD.id AND (enabled, disabled_reason) IS NOT (new_enabled, reason);
     UPDATE _webhook_registry_subscription
-       SET enabled = NEW.enabled,
-           disabled_reason = iif(NEW.enabled, NULL, NEW.disabled_reason),
-           disabled_at = CASE
-               WHEN NEW.enabled THEN NULL
-               WHEN enabled OR disabled_at IS NULL THEN max(0, min(253402300799999,
-                   CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER)))
-               ELSE disabled_at END,
-           updated_at = max(0, min(253402300799999,
-               CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER))),
+       SET enabled = new_enabled,
+           disabled_reason = reason,
+           disabled_at = iif(new_enabled, NULL, iif(enabled, now, coalesce(disabled_at, now))),
+           updated_at = now,
            revision = revision + 1
-     WHERE id = OLD.id
-       AND (enabled <> NEW.enabled
-            OR disabled_reason IS NOT iif(NEW.enabled, NULL, NEW.disabled_reason));
+      FROM (SELECT NEW.enabled AS new_enabled,
+                   iif(NEW.enabled, NULL, NEW.disabled_reason) AS reason),
+           _webhook_registry_record
+     WHERE id = OLD.id AND (enabled, disabled_reason) IS NOT (new_enabled, reason);
 END;
 
 CREATE TRIGGER _webhook_registry_subscriptions_insert
