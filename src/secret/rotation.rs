@@ -1,10 +1,10 @@
-//! The replacement and the expiry of secrets. The current time and the source of random bytes are
-//! arguments.
+//! The replacement of secrets. The current time and the source of random bytes are arguments.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde::de::{Deserialize, Deserializer, MapAccess};
 
+use super::expiry::IssuedSecret;
 use super::signing_secret::{GENERATED_KEY, SecretText, SigningSecret};
 use crate::error::{Error, Problem, Result};
 use crate::json::{self, JsonObject, key_names};
@@ -176,43 +176,4 @@ fn too_many(next_expiry: Option<Millis>) -> Error {
     let message =
         format!("the subscription has {MAX_OLD} replaced secrets, the most allowed{when}");
     Error::conflict_with_message(message.clone(), Problem::new("secret", message))
-}
-
-/// A secret of a subscription, with its times, from
-/// [`Registry::secrets`](crate::Registry::secrets).
-///
-/// It is valid until [`expires_at`](IssuedSecret::expires_at), exclusive, in milliseconds of the
-/// registry's clock.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IssuedSecret {
-    pub(crate) secret: SigningSecret,
-    pub(crate) created_at: Millis,
-    pub(crate) expires_at: Option<Millis>,
-}
-
-impl IssuedSecret {
-    /// Creates a secret that does not expire.
-    pub(crate) fn current(secret: SigningSecret, now: Millis) -> IssuedSecret {
-        IssuedSecret { secret, created_at: now, expires_at: None }
-    }
-
-    /// Returns whether the secret has not expired.
-    pub(crate) fn is_live(&self, now: Millis) -> bool {
-        self.expires_at.is_none_or(|until| now < until)
-    }
-
-    /// Returns the secret.
-    pub fn secret(&self) -> &SigningSecret {
-        &self.secret
-    }
-
-    /// Returns the time at which a call made this secret the current one.
-    pub fn created_at(&self) -> SystemTime {
-        self.created_at.into()
-    }
-
-    /// Returns the time at which the secret expires. The current secret has none.
-    pub fn expires_at(&self) -> Option<SystemTime> {
-        self.expires_at.map(Into::into)
-    }
 }

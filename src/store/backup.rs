@@ -14,8 +14,8 @@ use super::error::MapSqliteErr as _;
 use super::handle::Store;
 use super::paths::{BESIDE, check_length, with};
 use super::registry_row;
-use super::secret_codec;
 use super::settings::Access;
+use super::stored_secret;
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Tracker;
 use crate::random::RandomSource;
@@ -35,7 +35,7 @@ impl Store {
     pub(crate) fn fork(&self, progress: &Tracker) -> Result<Store> {
         self.read(&Scope::Every, |read| {
             let main = into_memory(read.conn, Some(progress))?;
-            secret_codec::set_new_file_id(&main)?;
+            stored_secret::set_new_file_id(&main)?;
             Ok(self.with_copy(main, read.codec.clone()))
         })
     }
@@ -61,7 +61,7 @@ impl Part {
         )
         .map_sqlite_err()?;
         copy(from, &mut to, Some(progress))?;
-        secret_codec::set_new_file_id(&to)?;
+        stored_secret::set_new_file_id(&to)?;
         // The copy of a database in memory has another journal mode in its header. That of an
         // application keeps its mode.
         let is_wal = !registry_row::is_guest(from)? || in_wal_mode(from)?;

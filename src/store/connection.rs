@@ -64,9 +64,9 @@ pub(super) fn configure(conn: &mut Connection) -> Result<()> {
     set(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     set(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
     set(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false)?;
-    // `retry.rs` waits for locks instead of SQLite. With `cell_size_check` SQLite reports a damaged
-    // page instead of following it. With `secure_delete` it overwrites a replaced secret instead of
-    // only unlinking it.
+    // `lock_wait.rs` waits for locks instead of SQLite. With `cell_size_check` SQLite reports a
+    // damaged page instead of following it. With `secure_delete` it overwrites a replaced secret
+    // instead of only unlinking it.
     conn.execute_batch(
         "PRAGMA busy_timeout = 0; PRAGMA foreign_keys = ON; PRAGMA cell_size_check = ON; \
          PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY",

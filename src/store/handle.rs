@@ -12,7 +12,7 @@
 //! - `main` is a `Mutex` because a connection is not `Sync`. It also makes the writers of this
 //!   process wait in the operating system's queue. SQLite's own lock has no queue, so a writer that
 //!   waits for another process has to poll.
-//! - The locks of other processes are not here: `retry.rs` waits for them.
+//! - The locks of other processes are not here: `lock_wait.rs` waits for them.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -28,10 +28,10 @@ use super::paths::{self, FileId};
 #[cfg(feature = "encryption")]
 use super::pending_rekey::PendingRekey;
 use super::reader_pool::ReaderPool;
-use super::secret_codec::SecretCodec;
 use super::settings::{Access, Settings};
+use super::stored_secret::SecretCodec;
 use super::writer::{Checkpoints, Writer};
-use super::{disk, open, retry};
+use super::{disk, lock_wait, open};
 use crate::error::{Error, ErrorKind, Result};
 use crate::random::RandomSource;
 
@@ -116,7 +116,7 @@ impl Store {
     ) -> Result<Store> {
         let &Settings { read_only, busy_timeout, ref key, ref entropy, .. } = settings;
         let codec =
-            retry::retry_while_busy(busy_timeout, || SecretCodec::load(&main, key.as_ref()))
+            lock_wait::retry_while_busy(busy_timeout, || SecretCodec::load(&main, key.as_ref()))
                 .map_err(|error| disk::diagnose(&main, error))?;
         let file = path.as_deref().and_then(paths::file_id);
         let writer = Writer::new(settings, guest);

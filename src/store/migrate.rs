@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::content::{APPLICATION, Content, Found};
 use super::error::MapSqliteErr as _;
 use super::schema::{MARKS, STEPS};
-use super::secret_codec::SecretCodec;
+use super::stored_secret::SecretCodec;
 use crate::error::Result;
 use crate::secret::EncryptionKey;
 

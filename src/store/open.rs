@@ -15,13 +15,13 @@ use super::copy;
 use super::disk;
 use super::error::{self, MapSqliteErr as _, sqlite_error};
 use super::io_error::{self, cannot};
+use super::lock_wait;
 use super::migrate;
 use super::paths::{self, beside, not_a_registry, nothing_at, size_beside};
 use super::refusal;
 use super::registry_row;
-use super::retry;
-use super::secret_codec::SecretCodec;
 use super::settings::{Access, Settings};
+use super::stored_secret::SecretCodec;
 use super::writer::{self, Writer};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -68,7 +68,7 @@ pub(super) fn file(path: &Path, how: &Settings) -> Result<Opened> {
     // Rejected before `prepare` makes a file that SQLite could not open.
     path_bytes(path)?;
     if how.read_only {
-        return retry::retry_while_busy(how.busy_timeout, || to_read(path, how));
+        return lock_wait::retry_while_busy(how.busy_timeout, || to_read(path, how));
     }
     let has_content = paths::prepare(path, how.create)?;
     let mut tries = 1..TRIES;
@@ -96,7 +96,7 @@ fn to_write(path: &Path, how: &Settings, has_content: bool) -> Result<Opened> {
         return Ok(Opened { conn, reader: None, sees_changes: true, guest: false });
     }
     let (found, reader) = if has_content {
-        retry::retry_while_busy(how.busy_timeout, || look(path, how))?
+        lock_wait::retry_while_busy(how.busy_timeout, || look(path, how))?
     } else {
         (Found { content: Content::Nothing, guest: how.guest }, None)
     };
@@ -111,19 +111,19 @@ fn to_write(path: &Path, how: &Settings, has_content: bool) -> Result<Opened> {
     let mut conn = writer.connect(path)?;
     make_writer(&conn, writer, path, how, !has_content)?;
     if content != Content::Current {
-        retry::retry_while_busy(how.busy_timeout, || {
+        lock_wait::retry_while_busy(how.busy_timeout, || {
             migrate::migrate(&mut conn, how.key.as_ref(), how.guest)
         })
         .map_err(|error| disk::diagnose(&conn, error))?;
     }
     if how.exclusive {
         // SQLite takes the lock with the first access, and then keeps it.
-        retry::retry_while_busy(how.busy_timeout, || {
+        lock_wait::retry_while_busy(how.busy_timeout, || {
             let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate);
             tx.and_then(rusqlite::Transaction::commit).map_sqlite_err()
         })?;
     }
-    let guest = retry::retry_while_busy(how.busy_timeout, || registry_row::is_guest(&conn))
+    let guest = lock_wait::retry_while_busy(how.busy_timeout, || registry_row::is_guest(&conn))
         .map_err(|error| disk::diagnose(&conn, error))?;
     Ok(Opened { conn, reader, sees_changes: !how.exclusive, guest })
 }
@@ -136,7 +136,7 @@ fn make_writer(
     how: &Settings,
     is_new: bool,
 ) -> Result<()> {
-    retry::retry_while_busy(how.busy_timeout, || writer.enter_mode(conn, path, is_new))
+    lock_wait::retry_while_busy(how.busy_timeout, || writer.enter_mode(conn, path, is_new))
         .and_then(|()| writer::can_write(conn))
         .map_err(|error| disk::diagnose(conn, unopened_beside(path, error)))
 }

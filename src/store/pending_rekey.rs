@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::secret_codec::SecretCodec;
+use super::stored_secret::SecretCodec;
 
 /// Nothing is left to do.
 pub(super) const DONE: u8 = 0;

@@ -31,11 +31,11 @@ use super::connection::{connect, execute, journal_mode};
 use super::copy::{self, Part, cannot, quoted_path};
 use super::error::MapSqliteErr as _;
 use super::handle::{Shared, Store};
+use super::lock_wait::{self, is_busy};
 use super::paths::{beside, check_same_file, rekey_copy};
 use super::pending_rekey::{DETERMINE_KEY, DONE, ENTER_WAL};
-use super::retry::{self, is_busy};
-use super::secret_codec::{SecretCodec, other_key};
 use super::settings::Access;
+use super::stored_secret::{SecretCodec, other_key};
 use super::transaction::{Read, Write};
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Tracker;
@@ -124,7 +124,7 @@ impl Store {
         key: Option<&EncryptionKey>,
         progress: &Tracker,
     ) -> Result<()> {
-        let tx = retry::retry_while_busy(self.busy_timeout, || {
+        let tx = lock_wait::retry_while_busy(self.busy_timeout, || {
             Transaction::new_unchecked(conn, TransactionBehavior::Immediate).map_sqlite_err()
         })
         .map_err(|error| self.explain_busy(error))?;
@@ -132,7 +132,8 @@ impl Store {
         check_same_file(path, self.file)?;
         let new = rewrite_secrets(&tx, codec, key, progress)?;
         progress.complete()?;
-        let committed = retry::retry_while_busy(self.busy_timeout, || execute(&tx, "COMMIT", []));
+        let committed =
+            lock_wait::retry_while_busy(self.busy_timeout, || execute(&tx, "COMMIT", []));
         // This rolls back where the commit failed.
         drop(tx);
         match committed {
@@ -154,7 +155,7 @@ impl Store {
 
     /// Locks the file as soon as nobody else has it open.
     fn lock_file(&self, conn: &Connection) -> Result<()> {
-        retry::retry_while_busy(self.busy_timeout, || {
+        lock_wait::retry_while_busy(self.busy_timeout, || {
             if let Some(Shared { readers, .. }) = &self.shared {
                 readers.close();
             }
@@ -289,7 +290,7 @@ impl Store {
         timeout: Duration,
     ) -> Result<()> {
         let mut other = self.pending_rekey.other();
-        let is_other = retry::retry_while_busy(timeout, || {
+        let is_other = lock_wait::retry_while_busy(timeout, || {
             if self.writer.exclusive {
                 conn.execute_batch("BEGIN IMMEDIATE; COMMIT").map_sqlite_err()?;
             }
@@ -310,7 +311,7 @@ impl Store {
         let Some(path) = &self.path else {
             return Ok(());
         };
-        match retry::retry_while_busy(timeout, || self.writer.enter_mode(conn, path, false)) {
+        match lock_wait::retry_while_busy(timeout, || self.writer.enter_mode(conn, path, false)) {
             Ok(()) => {
                 self.pending_rekey.set(DONE);
                 Ok(())

@@ -11,11 +11,11 @@ use std::path::Path;
 use std::sync::PoisonError;
 
 use super::handle::{Shared, Store};
+use super::lock_wait;
 use super::open::{self, Opened};
 use super::paths::file_id;
-use super::retry;
-use super::secret_codec::SecretCodec;
 use super::settings::Settings;
+use super::stored_secret::SecretCodec;
 use crate::error::{Error, ErrorKind, Result};
 
 impl Store {
@@ -71,7 +71,7 @@ impl Store {
                 "nothing can be written beside it, so that later changes of it would not be seen";
             return Err(gone(Error::new(ErrorKind::Storage, what)));
         }
-        *codec = retry::retry_while_busy(how.busy_timeout, || {
+        *codec = lock_wait::retry_while_busy(how.busy_timeout, || {
             SecretCodec::load(&conn, how.key.as_ref())
         })
         .map_err(gone)?;

@@ -7,7 +7,7 @@ use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::error::MapSqliteErr as _;
 use super::rows::{counted, integer, millis};
-use super::secret_codec::{SecretBinding, StoredSecret};
+use super::stored_secret::{SecretBinding, StoredSecret};
 use super::transaction::{Read, Write};
 use crate::error::{Error, Result};
 use crate::id::SubscriptionId;

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use super::catalog_names::CatalogNames;
 use super::change_recorder::ChangeRecorder;
 use super::error::MapSqliteErr as _;
-use super::secret_codec::SecretCodec;
+use super::stored_secret::SecretCodec;
 use super::{connection, disk};
 use crate::error::{Error, Result};
 use crate::scope::Scope;
