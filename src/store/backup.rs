@@ -14,6 +14,7 @@ use super::error::MapSqliteErr as _;
 use super::handle::Store;
 use super::paths::{BESIDE, check_length, with};
 use super::registry_row;
+use super::schema::{self, Parts, VIEWS};
 use super::settings::Access;
 use super::stored_secret;
 use crate::error::{Error, ErrorKind, Result};
@@ -61,6 +62,12 @@ impl Part {
         )
         .map_sqlite_err()?;
         copy(from, &mut to, Some(progress))?;
+        if schema::parts(from, false)? == Parts::Tables {
+            // The registry is in memory, where no other program reads its views.
+            let tx = to.transaction().map_sqlite_err()?;
+            tx.execute_batch(VIEWS).map_sqlite_err()?;
+            tx.commit().map_sqlite_err()?;
+        }
         stored_secret::set_new_file_id(&to)?;
         // The copy of a database in memory has another journal mode in its header. That of an
         // application keeps its mode.

@@ -27,7 +27,8 @@ impl Read<'_> {
     /// also when it gets its name back.
     pub(super) fn check_schema(&self, report: &mut Report) -> Result<()> {
         let guest = registry_row::is_guest(self.conn)?;
-        let written = definitions(&schema::newest_schema(guest)?)?;
+        let parts = schema::parts(self.conn, guest)?;
+        let written = definitions(&schema::newest_schema(parts)?)?;
         let mut found = definitions(self.conn)?;
         let unquoted = |(table, sql): &Definition| {
             let plain = |sql: String, (_, name): &Key| sql.replace(&format!("\"{name}\""), name);

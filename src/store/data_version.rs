@@ -225,13 +225,13 @@ impl VersionProbe {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::schema::newest_schema;
+    use crate::store::schema::{Parts, newest_schema};
 
     #[test]
     fn a_version_stays_until_another_connection_changes_the_registry() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file.db");
-        newest_schema(true).unwrap().execute("VACUUM INTO ?1", [path.to_str()]).unwrap();
+        newest_schema(Parts::Guest).unwrap().execute("VACUUM INTO ?1", [path.to_str()]).unwrap();
         let connect = || Connection::open(&path).map_sqlite_err();
         let other = connect().unwrap();
         other
@@ -278,7 +278,7 @@ mod tests {
         let versions = DataVersion::new(true);
         let version = std::thread::scope(|scope| {
             let held = versions.probe.lock().unwrap();
-            let ask = || versions.version(|| newest_schema(true), |_, _| None::<()>);
+            let ask = || versions.version(|| newest_schema(Parts::Guest), |_, _| None::<()>);
             let other = scope.spawn(move || ask().unwrap());
             let until = std::time::Instant::now() + std::time::Duration::from_secs(10);
             while versions.waiting.load(Ordering::SeqCst) != 1 && std::time::Instant::now() < until

@@ -4,7 +4,7 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::content::{APPLICATION, Content, Found};
 use super::error::MapSqliteErr as _;
-use super::schema::{MARKS, STEPS};
+use super::schema::{MARKS, STEPS, STEPS_IN_MEMORY};
 use super::stored_secret::SecretCodec;
 use crate::error::Result;
 use crate::secret::EncryptionKey;
@@ -16,6 +16,11 @@ pub(super) fn migrate(
     guest: bool,
 ) -> Result<()> {
     migrate_by(STEPS.iter().copied(), conn, key, guest)
+}
+
+/// Makes a registry in a database in memory.
+pub(super) fn make_in_memory(conn: &mut Connection) -> Result<()> {
+    migrate_by(STEPS_IN_MEMORY.into_iter(), conn, None, false)
 }
 
 /// Determines the content again inside the transaction, because another process may have migrated

@@ -47,7 +47,7 @@ pub(super) fn memory() -> Result<Connection> {
     let mut template = TEMPLATE.lock().unwrap_or_else(PoisonError::into_inner);
     if template.is_none() {
         let mut first = Connection::open_in_memory().map_sqlite_err()?;
-        migrate::migrate(&mut first, None, false)?;
+        migrate::make_in_memory(&mut first)?;
         *template = Some(first);
     }
     if let Some(template) = &*template {

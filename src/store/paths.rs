@@ -102,8 +102,9 @@ fn fits(path: &Path) -> Result<()> {
 /// it. SQLite would name neither, and would wait for a pipe.
 pub(super) fn check_existing(path: &Path) -> Result<()> {
     check_length(path, "be opened")?;
+    let file = beside(path, "")?;
     for suffix in BESIDE {
-        let beside = beside(path, suffix)?;
+        let beside = with(&file, suffix);
         // A file whose name leaves no room for `-journal` may still have a `-wal`, so a failed look
         // is left to SQLite.
         if matches!(is_usable(&beside), Ok(false)) {

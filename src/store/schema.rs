@@ -7,11 +7,32 @@ use crate::error::Result;
 
 /// The step from each version to the next. Append only, because files of every released version
 /// exist.
-pub(super) const STEPS: [&str; 1] =
-    [concat!(include_str!("schema.sql"), include_str!("writable_views.sql"))];
+pub(super) const STEPS: [&str; 1] = [concat!(
+    include_str!("schema.sql"),
+    include_str!("views.sql"),
+    include_str!("writable_views.sql")
+)];
+
+/// The steps for a registry in memory, which makes none of the [`VIEWS`].
+pub(super) const STEPS_IN_MEMORY: [&str; STEPS.len()] = [include_str!("schema.sql")];
+
+/// The views of the newest schema, and their triggers.
+pub(super) const VIEWS: &str =
+    concat!(include_str!("views.sql"), include_str!("writable_views.sql"));
 
 /// The triggers that only a guest has. They are made when a registry is, after all steps.
 pub(super) const MARKS: &str = include_str!("marks.sql");
+
+/// The parts of the schema that a registry has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Parts {
+    /// Without views, in memory.
+    Tables,
+    /// In a file of its own.
+    Own,
+    /// In an application's file.
+    Guest,
+}
 
 /// Returns the version of the newest schema.
 pub(super) const fn newest() -> usize {
@@ -22,15 +43,28 @@ pub(super) const fn newest() -> usize {
 pub(super) const MARK_TRIGGERS: i64 = 18;
 
 /// Returns a database in memory with the newest schema and no rows.
-pub(super) fn newest_schema(guest: bool) -> Result<Connection> {
+pub(super) fn newest_schema(parts: Parts) -> Result<Connection> {
     let conn = Connection::open_in_memory().map_sqlite_err()?;
-    let marks = guest.then_some(MARKS);
-    STEPS
+    let steps = if parts == Parts::Tables { STEPS_IN_MEMORY } else { STEPS };
+    let marks = (parts == Parts::Guest).then_some(MARKS);
+    steps
         .into_iter()
         .chain(marks)
         .try_for_each(|step| conn.execute_batch(step))
         .map_sqlite_err()?;
     Ok(conn)
+}
+
+/// Returns the parts of the schema that a connection's registry has to have. A registry in memory
+/// has the views if it is a copy of a file.
+pub(super) fn parts(conn: &Connection, guest: bool) -> Result<Parts> {
+    if guest {
+        return Ok(Parts::Guest);
+    }
+    let has_view = "SELECT count(*) FROM sqlite_master WHERE type = 'view'";
+    let without = conn.path() == Some("")
+        && conn.query_row(has_view, [], |row| row.get::<_, i64>(0)).map_sqlite_err()? == 0;
+    Ok(if without { Parts::Tables } else { Parts::Own })
 }
 
 /// Returns the names of the registry's tables that the file has.
@@ -48,7 +82,10 @@ pub(super) fn own_tables(conn: &Connection) -> Result<Vec<String>> {
         Ok(names)
     };
     let found = names(conn)?;
-    Ok(names(&newest_schema(false)?)?.into_iter().filter(|name| found.contains(name)).collect())
+    Ok(names(&newest_schema(Parts::Tables)?)?
+        .into_iter()
+        .filter(|name| found.contains(name))
+        .collect())
 }
 
 #[cfg(test)]
@@ -57,7 +94,7 @@ mod tests {
 
     #[test]
     fn every_trigger_that_changes_the_mark_is_counted() {
-        let conn = newest_schema(true).unwrap();
+        let conn = newest_schema(Parts::Guest).unwrap();
         let sql = "SELECT count(*) FROM sqlite_schema WHERE type = 'trigger' AND sql LIKE '%mark%'";
         let count: i64 = conn.query_row(sql, [], |row| row.get(0)).unwrap();
         assert_eq!(count, MARK_TRIGGERS);

@@ -43,6 +43,20 @@ BEGIN
                                > 62 + (SELECT min(sequence) FROM _webhook_registry_change));
 END;
 
+-- By hand alone, `enabled` changes without the columns that have to agree with it.
+CREATE TRIGGER _webhook_registry_subscription_switched_by_hand
+AFTER UPDATE OF enabled ON _webhook_registry_subscription
+WHEN NEW.enabled IS NOT OLD.enabled
+ AND ((NEW.disabled_at IS NULL) IS NOT NEW.enabled
+      OR NEW.enabled AND NEW.disabled_reason IS NOT NULL)
+BEGIN
+    UPDATE _webhook_registry_subscription
+       SET disabled_reason = iif(enabled, NULL, disabled_reason),
+           disabled_at = iif(enabled, NULL, coalesce(disabled_at, max(0, min(253402300799999,
+               CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER)))))
+     WHERE seq = NEW.seq;
+END;
+
 -- A value that is absent is left out of the history. No text within a value can look like one, as
 -- its quotes are escaped.
 CREATE TRIGGER _webhook_registry_subscriptions_delete
@@ -91,14 +105,16 @@ BEGIN
              -- SQLite replaces what is no character when it takes it apart, so that it differs from
              -- what it was taken from. It does so with two that are.
              OR EXISTS (WITH rest (text) AS (
-                            SELECT replace(replace(NEW.disabled_reason, char(65534), 'x'),
-                                           char(65535), 'x')
+                            SELECT NEW.disabled_reason
                             UNION ALL SELECT substr(text, 2) FROM rest WHERE length(text) > 1)
-                        SELECT 1 FROM rest WHERE substr(text, 1, 1) <> char(unicode(text)))
+                        SELECT 1 FROM rest
+                         WHERE substr(text, 1, 1)
+                               NOT IN (char(unicode(text)), char(65534), char(65535)))
         THEN RAISE(ABORT, 'disabled_reason is NULL, or 1 to 1,024 bytes of UTF-8 without U+0000')
         END
       FROM (SELECT NEW.enabled AS enabled, NEW.disabled_reason AS reason);
 
+    -- `json_patch` leaves out what is NULL.
     INSERT INTO _webhook_registry_record (kind, subject, owner, fields)
     SELECT iif(new_enabled, 'enabled', 'disabled'), id, owner,
            '[' || substr(
@@ -106,10 +122,9 @@ BEGIN
                    iif(enabled, ',{"name":"enabled","before":true,"after":false}',
                                 ',{"name":"enabled","before":false,"after":true}'))
                || iif(disabled_reason IS reason, '',
-                      replace(replace(
-                          printf(',{"name":"disabledReason","before":%s,"after":%s}',
-                                 json_quote(disabled_reason), json_quote(reason)),
-                          ',"before":null', ''), ',"after":null', '')),
+                      ',' || json_patch('{}',
+                          json_object('name', 'disabledReason', 'before', disabled_reason,
+                                      'after', reason))),
                2) || ']'
       FROM _webhook_registry_subscription,
            (SELECT NEW.enabled AS new_enabled,

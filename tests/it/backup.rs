@@ -115,6 +115,29 @@ fn read_only_exclusive_and_in_memory_registries_can_be_backed_up() {
     assert_eq!(copied(&memory, "of memory"), contents(&memory));
 }
 
+/// A registry in memory has no views. Its first file gets them.
+#[test]
+fn backups_of_registries_in_memory_have_the_views_and_each_an_identity() {
+    let folder = tempfile::tempdir().unwrap();
+    let identities = ["a.db", "b.db"].map(|name| {
+        let memory = Registry::in_memory().unwrap();
+        learn(&memory);
+        memory.create(new(name)).unwrap();
+        assert!(memory.check().unwrap().is_sound());
+        let path = folder.path().join(name);
+        memory.backup(&path).unwrap();
+        let conn = rusqlite::Connection::open(&path).unwrap();
+        conn.execute("UPDATE webhook_registry_subscriptions SET enabled = 0", []).unwrap();
+        let copy = Registry::open(&path).unwrap();
+        assert!(copy.check().unwrap().is_sound());
+        assert!(!copy.get_by_name(name).unwrap().unwrap().enabled());
+        // The part that secrets are bound to, without what the backup appends.
+        let sql = "SELECT substr(file_id, 1, 16) FROM _webhook_registry_meta";
+        conn.query_row(sql, [], |row| row.get::<_, Vec<u8>>(0)).unwrap()
+    });
+    assert_ne!(identities[0], identities[1]);
+}
+
 #[cfg(feature = "encryption")]
 #[test]
 fn a_backup_of_an_encrypted_file_opens_only_with_its_key() {
