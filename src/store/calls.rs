@@ -124,9 +124,13 @@ impl Store {
             && main_is_fresh.load(Ordering::Relaxed)
             && main_is_fresh.swap(false, Ordering::Relaxed)
         {
-            let codec = self.lock_codec(false)?;
-            if let Ok(conn) = self.main.try_lock() {
-                return self.read_with_retry(&conn, &codec, scope, &job);
+            let result = self.on_current_file(|| {
+                let codec = self.lock_codec(false)?;
+                let main = self.main.try_lock().ok();
+                main.map(|conn| self.read_with_retry(&conn, &codec, scope, &job)).transpose()
+            })?;
+            if let Some(result) = result {
+                return Ok(result);
             }
         }
         self.on_reader(scope, job)

@@ -92,7 +92,7 @@ impl Store {
         let Opened { conn, reader, sees_changes, guest } = open::file(&path, settings)?;
         // A reader of an application's file may meet a rollback journal that a killed program left.
         let access = if guest && !settings.read_only { Access::Query } else { Access::Read };
-        let main_is_fresh = AtomicBool::new(reader.is_none() && !settings.read_only);
+        let main_is_fresh = AtomicBool::new(reader.is_none());
         let shared = sees_changes.then(|| Shared {
             data_version: DataVersion::new(guest),
             readers: ReaderPool::new(

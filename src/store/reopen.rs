@@ -9,6 +9,7 @@
 
 use std::path::Path;
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 use super::handle::{Shared, Store};
 use super::lock_wait;
@@ -76,6 +77,7 @@ impl Store {
         })
         .map_err(gone)?;
         *main = conn;
+        shared.main_is_fresh.store(true, Ordering::Relaxed);
         shared.readers.reset(file);
         Ok(())
     }
