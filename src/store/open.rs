@@ -89,11 +89,11 @@ pub(super) fn file(path: &Path, how: &Settings) -> Result<Opened> {
 }
 
 fn to_write(path: &Path, how: &Settings, has_content: bool) -> Result<Opened> {
-    if let Some(conn) = has_content.then(|| look_as_writer(path, how)).flatten() {
-        let writer = Writer::new(how, false);
+    if let Some((conn, guest)) = has_content.then(|| look_as_writer(path, how)).flatten() {
+        let writer = Writer::new(how, guest);
         writer.adopt(&conn)?;
         make_writer(&conn, writer, path, how, false)?;
-        return Ok(Opened { conn, reader: None, sees_changes: true, guest: false });
+        return Ok(Opened { conn, reader: None, sees_changes: true, guest });
     }
     let (found, reader) = if has_content {
         lock_wait::retry_while_busy(how.busy_timeout, || look(path, how))?
@@ -141,18 +141,18 @@ fn make_writer(
         .map_err(|error| disk::diagnose(conn, unopened_beside(path, error)))
 }
 
-/// Looks at the file through the connection that will write, if it is a registry's own file of the
-/// newest schema and the settings fit it. None leaves the file to the other way of opening, which
-/// looks through a connection that cannot write, and gives the reason of a refusal.
+/// Looks at the file through the connection that will write, if it holds a registry of the newest
+/// schema that the settings fit. Returns whether the registry is a guest. None leaves the file to
+/// the other way of opening, which looks through a connection that cannot write, and gives the
+/// reason of a refusal.
 ///
 /// Each connection parses the schema for itself, which takes longer than all the rest of opening.
 /// So a file is opened by one connection where nothing speaks against it: until it is known to be a
 /// registry, the connection writes no page of it and makes no checkpoint. It would restore the
 /// pages of a rollback journal, so there must be none.
-fn look_as_writer(path: &Path, how: &Settings) -> Option<Connection> {
-    // An exclusive connection has to be so before it reads, and an application's file may have its
-    // journal at any time.
-    if how.exclusive || how.guest || !matches!(size_beside(path, "-journal"), Ok(0)) {
+fn look_as_writer(path: &Path, how: &Settings) -> Option<(Connection, bool)> {
+    // An exclusive connection has to be so before it reads.
+    if how.exclusive || !matches!(size_beside(path, "-journal"), Ok(0)) {
         return None;
     }
     let conn = connect(path, Access::Query).ok()?;
@@ -161,8 +161,8 @@ fn look_as_writer(path: &Path, how: &Settings) -> Option<Connection> {
     }
     let found = inspect(&conn, path, how);
     conn.execute_batch("ROLLBACK").ok()?;
-    let current = Found { content: Content::Current, guest: false };
-    found.is_ok_and(|found| found == current).then_some(conn)
+    let Found { content, guest } = found.ok()?;
+    (content == Content::Current).then_some((conn, guest))
 }
 
 /// Returns an error that says so where SQLite could not open a file beside this one because too
