@@ -119,6 +119,29 @@ impl EventPattern {
     pub(crate) fn stored(text: &str) -> Result<EventPattern, String> {
         Ok(EventPattern { wildcard: parse(text)?.then(OnceLock::new), text: text.into() })
     }
+
+    /// Parses patterns that are stored in one text, with a space between two.
+    pub(crate) fn stored_list(text: &str) -> Result<Vec<EventPattern>, String> {
+        let spaces = text.bytes().filter(|byte| *byte == b' ').count();
+        let mut patterns = Vec::with_capacity(spaces.saturating_add(1));
+        let mut rest = text;
+        loop {
+            let name = rest.bytes().take_while(|byte| is_name_byte(*byte)).count();
+            let after = rest.as_bytes().get(name..).unwrap_or_default();
+            let end = after.iter().position(|byte| *byte == b' ');
+            let end = end.map_or(rest.len(), |end| name.saturating_add(end));
+            let (first, after) = rest.split_at_checked(end).unwrap_or_default();
+            patterns.push(if end == name && (1..=MAX_LENGTH).contains(&name) {
+                EventPattern { wildcard: None, text: first.into() }
+            } else {
+                EventPattern::stored(first)?
+            });
+            match after.get(1..) {
+                Some(after) => rest = after,
+                None => return Ok(patterns),
+            }
+        }
+    }
 }
 
 /// Validates the syntax. Returns true if there is a wildcard.
@@ -138,6 +161,7 @@ fn parse(text: &str) -> Result<bool, String> {
         let at = text.len().saturating_sub(rest.len());
         rest = after;
         match first {
+            &byte if is_name_byte(byte) => {}
             b'*' if after.first() == Some(&b'*') => {
                 return Err(format!("\"**\" at byte {at}: one * already crosses dots"));
             }
@@ -147,7 +171,6 @@ fn parse(text: &str) -> Result<bool, String> {
                 wildcard = true;
             }
             b']' => return Err(format!("the ] at byte {at} closes no set")),
-            &byte if is_name_byte(byte) => {}
             _ => {
                 let c = text.get(at..).and_then(|tail| tail.chars().next()).unwrap_or_default();
                 if let Some(why) = several_entries(text, c, at) {
@@ -298,5 +321,33 @@ impl<'de> Deserialize<'de> for EventPattern {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<EventPattern, D::Error> {
         let text = json::read::<String, D>(deserializer)?;
         EventPattern::compile(&text).map_err(|why| de::Error::custom(visible(&why)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_stored_in_one_text_are_parsed_as_each_by_itself() {
+        let long = ["a".repeat(MAX_LENGTH), "a".repeat(MAX_LENGTH + 1)];
+        let parts = ["", "a", "order.paid", "a.*", "*", "?b", "[a-c]d", "**", "[", "a,b", "\u{e9}"];
+        let parts: Vec<&str> = parts.into_iter().chain(long.iter().map(String::as_str)).collect();
+        for first in &parts {
+            for second in &parts {
+                for third in &parts {
+                    let list = [*first, *second, *third];
+                    let each: Result<Vec<_>, _> =
+                        list.into_iter().map(EventPattern::stored).collect();
+                    let all = EventPattern::stored_list(&list.join(" "));
+                    let kinds = |list: &[EventPattern]| -> Vec<bool> {
+                        list.iter().map(EventPattern::is_wildcard).collect()
+                    };
+                    assert_eq!(all.as_deref().map(kinds), each.as_deref().map(kinds), "{list:?}");
+                    assert_eq!(all, each);
+                }
+            }
+        }
+        assert!(EventPattern::stored_list("").is_err());
     }
 }

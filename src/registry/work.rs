@@ -106,7 +106,7 @@ fn a_filtered_walk_takes_no_more_than_a_few_times_the_steps_of_a_walk_of_the_tab
                 for query in queries() {
                     let (_, steps) = walk(&registry, &query.clone().limit(limit));
                     assert!(
-                        steps <= table * 5,
+                        steps <= table * 6,
                         "{spread}, {count}, {limit}: {steps} for {table}, {query:?}"
                     );
                 }

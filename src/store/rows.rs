@@ -2,6 +2,7 @@
 //! default.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Row, Rows};
@@ -28,11 +29,18 @@ pub(super) struct Decoder<'r> {
     last_seq: Option<i64>,
     /// True if a subscription that breaks a rule is damage.
     validates: bool,
+    /// The owner of all rows. None where the last column has the name of each row's owner.
+    owner: Option<Option<Arc<str>>>,
 }
 
 impl<'r> Decoder<'r> {
     pub(super) fn new(rows: Rows<'r>) -> Decoder<'r> {
-        Decoder { rows, last_seq: None, validates: true }
+        Decoder { rows, last_seq: None, validates: true, owner: None }
+    }
+
+    /// Creates a decoder for the rows of one owner, which have no column for its name.
+    pub(super) fn of_owner(rows: Rows<'r>, owner: Option<&Arc<str>>) -> Decoder<'r> {
+        Decoder { owner: Some(owner.cloned()), ..Decoder::new(rows) }
     }
 
     /// Creates a decoder that returns subscriptions even if they break a rule.
@@ -41,14 +49,10 @@ impl<'r> Decoder<'r> {
     }
 
     pub(super) fn next(&mut self) -> Result<Option<(i64, Subscription)>> {
-        let Some(row) = self.rows.next().map_sqlite_err()? else {
+        let Some((seq, row)) = step(&mut self.rows, &mut self.last_seq)? else {
             return Ok(None);
         };
-        let seq = row.get(0).map_sqlite_err()?;
-        if let Some(last) = self.last_seq.replace(seq) {
-            rising(last, seq)?;
-        }
-        let subscription = decode(row)?;
+        let subscription = decode(row, self.owner.as_ref())?;
         if self.validates {
             valid_position(seq)?;
             validate(&subscription)?;
@@ -65,15 +69,34 @@ impl<'r> Decoder<'r> {
         // Not `most`, which can be the number of all subscriptions.
         let mut page = Vec::with_capacity(most.min(PAGE));
         while page.len() < most {
-            let Some((_, subscription)) = self.next()? else {
+            let Some((seq, row)) = step(&mut self.rows, &mut self.last_seq)? else {
                 break;
             };
-            if wanted(&subscription) {
-                page.push(subscription);
-            }
+            // It is validated in the vector, because the struct is too large to be moved for
+            // nothing.
+            page.push(decode(row, self.owner.as_ref())?);
+            valid_position(seq)?;
+            page.last().map_or(Ok(()), validate)?;
+            page.pop_if(|last| !wanted(last));
         }
         Ok(page)
     }
+}
+
+/// Returns the next row with its position, which has to be greater than the last one.
+#[inline]
+fn step<'a>(
+    rows: &'a mut Rows<'_>,
+    last_seq: &mut Option<i64>,
+) -> Result<Option<(i64, &'a Row<'a>)>> {
+    let Some(row) = rows.next().map_sqlite_err()? else {
+        return Ok(None);
+    };
+    let seq = row.get(0).map_sqlite_err()?;
+    if let Some(last) = last_seq.replace(seq) {
+        rising(last, seq)?;
+    }
+    Ok(Some((seq, row)))
 }
 
 /// Rejects a subscription that no call would have accepted.
@@ -115,9 +138,10 @@ pub(super) fn rising<K: PartialOrd>(before: K, key: K) -> Result<K> {
     }
 }
 
-fn decode(row: &Row<'_>) -> Result<Subscription> {
+#[inline]
+fn decode(row: &Row<'_>, owner: Option<&Option<Arc<str>>>) -> Result<Subscription> {
     let id = id_of(row, 1)?;
-    let text = |column, what| text_of(row, column, what, id).map(str::to_owned);
+    let text = |column, what| Ok::<_, Error>(text_of(row, column, what, id)?.to_owned());
     let damaged = |what| Error::corrupt(format_args!("subscription {id} has {what}"));
     let decode_time = |stored| {
         Millis::from_stored(stored).ok_or_else(|| damaged("a time that no registry writes"))
@@ -126,7 +150,10 @@ fn decode(row: &Row<'_>) -> Result<Subscription> {
     let disabled_at: Option<i64> = row.get(12).map_sqlite_err()?;
     Ok(Subscription {
         id,
-        owner: owner_of(row, 13, id)?.map(Into::into),
+        owner: match owner {
+            Some(owner) => owner.clone(),
+            None => owner_of(row, 13, id)?.map(Into::into),
+        },
         fields: SubscriptionFields {
             name: text(2, "name")?,
             url: text(3, "url")?,
@@ -162,14 +189,9 @@ pub(super) fn events_of(
     if text.is_empty() {
         return Err(Error::corrupt(format_args!("subscription {id} has no pattern")));
     }
-    let mut events =
-        Vec::with_capacity(text.bytes().filter(|byte| *byte == b' ').count().saturating_add(1));
-    for text in text.split(' ') {
-        events.push(EventPattern::stored(text).map_err(|why| {
-            Error::corrupt(format_args!("subscription {id} has a pattern that is none: {why}"))
-        })?);
-    }
-    Ok(events)
+    EventPattern::stored_list(text).map_err(|why| {
+        Error::corrupt(format_args!("subscription {id} has a pattern that is none: {why}"))
+    })
 }
 
 /// Encodes patterns, none of which has a space.
@@ -242,11 +264,14 @@ pub(super) fn text_of<'r>(
     what: &str,
     id: SubscriptionId,
 ) -> Result<&'r str> {
-    let not_text = |cause| {
+    text_in(row.get_ref(column).map_sqlite_err()?, what, id)
+}
+
+fn text_in<'r>(value: ValueRef<'r>, what: &str, id: SubscriptionId) -> Result<&'r str> {
+    value.as_str().map_err(|cause| {
         Error::corrupt(format_args!("the {what} of subscription {id} is no text"))
             .with_source(cause)
-    };
-    row.get_ref(column).map_sqlite_err()?.as_str().map_err(not_text)
+    })
 }
 
 /// Decodes and validates the name of a subscription, where only the name is read.
@@ -294,7 +319,7 @@ fn optional_text_of<'r>(
 ) -> Result<Option<&'r str>> {
     match row.get_ref(column).map_sqlite_err()? {
         ValueRef::Null => Ok(None),
-        _ => text_of(row, column, what, id).map(Some),
+        value => text_in(value, what, id).map(Some),
     }
 }
 
@@ -304,11 +329,11 @@ pub(super) fn metadata_of(
     column: usize,
     id: SubscriptionId,
 ) -> Result<BTreeMap<String, String>> {
-    if row.get_ref(column).map_sqlite_err()? == ValueRef::Null {
-        return Ok(BTreeMap::new());
-    }
-    let metadata = decode_metadata(text_of(row, column, "metadata", id)?);
-    metadata.ok_or_else(|| {
+    let text = match row.get_ref(column).map_sqlite_err()? {
+        ValueRef::Null => return Ok(BTreeMap::new()),
+        value => text_in(value, "metadata", id)?,
+    };
+    decode_metadata(text).ok_or_else(|| {
         Error::corrupt(format_args!("subscription {id} has metadata that is no object of strings"))
     })
 }

@@ -1,7 +1,7 @@
 //! The statements that read the table `subscription`.
 
 use rusqlite::types::Value;
-use rusqlite::{OptionalExtension as _, Row, params};
+use rusqlite::{OptionalExtension as _, Row, Rows, params};
 
 use super::error::MapSqliteErr as _;
 use super::owners::{in_scope, owner_name, owner_row};
@@ -14,13 +14,17 @@ use crate::secret::IssuedSecret;
 use crate::subscription::{ListQuery, Subscription};
 use crate::time::Millis;
 
-/// Selects subscriptions `s`.
+/// Selects subscriptions `s`. The name of the owner is the last column, except where one owner has
+/// them all.
 macro_rules! select {
     (from $index:literal, $($conditions:tt)*) => {
+        select!(with concat!(", ", owner_name!()), from $index, $($conditions)*)
+    };
+    (with $owner:expr, from $index:literal, $($conditions:tt)*) => {
         concat!(
             "SELECT s.seq, s.id, s.name, s.url, s.enabled, s.description, s.metadata, \
-             s.created_at, s.updated_at, s.revision, s.events, s.disabled_reason, s.disabled_at, ",
-            owner_name!(),
+             s.created_at, s.updated_at, s.revision, s.events, s.disabled_reason, s.disabled_at",
+            $owner,
             " FROM _webhook_registry_subscription s ", $index, " WHERE ", $($conditions)*
         )
     };
@@ -32,6 +36,7 @@ macro_rules! select {
     // The subscriptions of the owner `?1` after the position `?2`.
     (owner $($conditions:tt)*) => {
         select!(
+            with "",
             from "INDEXED BY _webhook_registry_subscription_owner",
             "s.owner = ", owner_row!(), " AND s.seq > ?2", $($conditions)*, " ORDER BY s.seq"
         )
@@ -152,7 +157,7 @@ impl Read<'_> {
                 };
                 let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
                 let rows = statement.query(params![owner, after]).map_sqlite_err()?;
-                Decoder::new(rows).page(most, wanted)?
+                self.list_decoder(rows).page(most, wanted)?
             }
             (_, _, None) => {
                 let sql = match self.scope {
@@ -163,7 +168,7 @@ impl Read<'_> {
                 };
                 let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
                 let rows = statement.query(params![owner, after, enabled, name_contains]);
-                Decoder::new(rows.map_sqlite_err()?).page(most, wanted)?
+                self.list_decoder(rows.map_sqlite_err()?).page(most, wanted)?
             }
             (_, _, Some(event_type)) => {
                 let asked = |subscription: &Subscription| {
@@ -184,6 +189,13 @@ impl Read<'_> {
         // A caller that continues after the last id has to come closer to the end.
         page.iter().try_fold(query.after, |before, one| rising(before, Some(one.id)))?;
         Ok(page)
+    }
+
+    fn list_decoder<'r>(&self, rows: Rows<'r>) -> Decoder<'r> {
+        match self.scope {
+            Scope::Every => Decoder::new(rows),
+            Scope::NoOwner | Scope::Owner(_) => Decoder::of_owner(rows, self.scope.owner()),
+        }
     }
 
     /// Returns the subscription at a position to which its patterns lead.
