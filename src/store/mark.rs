@@ -6,13 +6,14 @@
 //! see this crate's changes, those made through a view and those made by hand.
 //!
 //! To insert a row and to run its trigger takes half as long again as to insert it. So where many
-//! rows are inserted, [`Write::bulk`] changes the mark once, and switches the triggers of the
-//! connection off.
+//! rows are inserted into an application's file, [`Write::bulk`] changes the mark once, and
+//! switches the triggers of the connection off. A file of the registry's own has no such triggers.
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::error::MapSqliteErr as _;
+use super::registry_row;
 use super::schema::MARK_TRIGGERS;
 use super::transaction::Write;
 use crate::error::Result;
@@ -63,7 +64,7 @@ impl Write<'_> {
     /// Prepares for inserting so many subscriptions. Until the guard is dropped, nothing may be
     /// deleted or switched, because no trigger would run.
     pub(crate) fn bulk(&self, subscriptions: usize) -> Result<Option<BulkInsert<'_>>> {
-        if subscriptions < MANY {
+        if subscriptions < MANY || !registry_row::is_guest(self.conn)? {
             return Ok(None);
         }
         self.execute("UPDATE _webhook_registry_meta SET mark = random()", [])?;
