@@ -72,7 +72,7 @@ impl Store {
                         self.read_unless_blocked(conn, scope, version, &job)
                     }
                 };
-                // The pragma needs no schema, so an idle connection is left to who reads.
+                // A new one: an idle connection, which has parsed the schema, is left to who reads.
                 let connect = || readers.connect();
                 self.on_current_file(|| self.retry_read(|| data_version.version(connect, read)))
             }
