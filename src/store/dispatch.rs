@@ -15,7 +15,7 @@ use super::dispatch_sql::{self, BATCH, Way};
 use super::error::MapSqliteErr as _;
 use super::rows::{
     breaks_a_rule, check_owner_name, decode_flag, decode_pattern, events_of, id_of, metadata_of,
-    name_of, text_of, valid_position, valid_reason,
+    name_of, rising, text_of, valid_position, valid_reason,
 };
 use super::secrets::has_secrets;
 use super::transaction::Read;
@@ -151,6 +151,9 @@ impl Read<'_> {
     /// that has another owner, lead to nobody.
     fn each_subscriber(&self, found: &[Position], sink: &mut impl SubscriberSink) -> Result<()> {
         let owners = OwnerNames::default();
+        if is_dense(found) {
+            return self.each_from_the_first(found, &owners, sink);
+        }
         let (batches, rest) = found.as_chunks::<BATCH>();
         for batch in batches {
             let mut statement = self.conn.prepare_cached(dispatch_sql::SEVERAL).map_sqlite_err()?;
@@ -172,6 +175,29 @@ impl Read<'_> {
             if let Some(row) = rows.next().map_sqlite_err()? {
                 self.pass(row, Some(position), &owners, sink)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Reads the table from the first of these subscriptions to the last.
+    fn each_from_the_first(
+        &self,
+        found: &[Position],
+        owners: &OwnerNames,
+        sink: &mut impl SubscriberSink,
+    ) -> Result<()> {
+        let mut expected = found.iter().peekable();
+        let mut before = 0;
+        let mut statement = self.conn.prepare_cached(dispatch_sql::FROM).map_sqlite_err()?;
+        let first = expected.peek().map(|first| first.seq);
+        let mut rows = statement.query([first]).map_sqlite_err()?;
+        while expected.peek().is_some()
+            && let Some(row) = rows.next().map_sqlite_err()?
+        {
+            let position: i64 = row.get(0).map_sqlite_err()?;
+            before = rising(before, position)?;
+            while expected.next_if(|expected| expected.seq < position).is_some() {}
+            self.pass(row, expected.next_if(|expected| expected.seq == position), owners, sink)?;
         }
         Ok(())
     }
@@ -295,6 +321,13 @@ impl Read<'_> {
         known.borrow_mut().insert(owner, name.clone());
         Ok(Some(name))
     }
+}
+
+/// Returns whether so many rows of the table are among these that it is faster to read the whole
+/// table up to the last of them than to look up each.
+fn is_dense(found: &[Position]) -> bool {
+    let count = i64::try_from(found.len()).unwrap_or(i64::MAX);
+    found.len() > BATCH && found.last().is_some_and(|last| last.seq <= count.saturating_mul(2))
 }
 
 impl<'q> SubscriberRow<'q> {

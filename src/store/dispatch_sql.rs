@@ -96,15 +96,20 @@ pub(super) fn positions(scope: &Scope, way: Way) -> &'static str {
     }
 }
 
-/// Selects the values of a subscriber, by its position or by its id.
+/// Selects the values of the subscribers that a condition names.
 macro_rules! subscriber {
-    ($seq:literal) => {
+    ($from:literal, $where:literal) => {
         concat!(
             "SELECT s.seq,s.id,s.owner,s.name,s.url,s.enabled,s.metadata,",
             secret_columns!(),
-            " FROM _webhook_registry_subscription s WHERE s.seq=",
-            $seq
+            " FROM _webhook_registry_subscription s ",
+            $from,
+            "WHERE s.seq",
+            $where
         )
+    };
+    ($seq:literal) => {
+        subscriber!("", $seq)
     };
 }
 
@@ -114,25 +119,29 @@ macro_rules! subscriber {
 /// to the row. In a join it can scan the table instead.
 macro_rules! subscribers {
     ($($seq:literal)*) => {
-        concat!(subscriber!("?1"), $(" UNION ALL ", subscriber!($seq)),*)
+        concat!(subscriber!("=?1"), $(" UNION ALL ", subscriber!($seq)),*)
     };
 }
 
 use super::secrets::secret_columns;
 
 /// Selects one subscriber by its position.
-pub(super) const ONE: &str = subscriber!("?1");
+pub(super) const ONE: &str = subscriber!("=?1");
+
+/// Selects every subscription from a position on, in order. Some statistics make SQLite begin at
+/// the first row of the table.
+pub(super) const FROM: &str = subscriber!("NOT INDEXED ", ">=?1 ORDER BY s.seq");
 
 /// Selects one subscriber by its id.
 pub(super) const BY_ID: &str =
-    subscriber!("(SELECT seq FROM _webhook_registry_subscription WHERE id=?1)");
+    subscriber!("=(SELECT seq FROM _webhook_registry_subscription WHERE id=?1)");
 
 /// The number of positions of [`SEVERAL`].
 pub(super) const BATCH: usize = 16;
 
 /// Selects several subscribers by their positions, in the order of the parameters.
 pub(super) const SEVERAL: &str = subscribers!(
-    "?2" "?3" "?4" "?5" "?6" "?7" "?8" "?9" "?10" "?11" "?12" "?13" "?14" "?15" "?16"
+    "=?2" "=?3" "=?4" "=?5" "=?6" "=?7" "=?8" "=?9" "=?10" "=?11" "=?12" "=?13" "=?14" "=?15" "=?16"
 );
 
 /// Selects the patterns by which subscriptions get an event, or would get it if they were enabled:
