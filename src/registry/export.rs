@@ -1,3 +1,10 @@
+//! Exports and imports a whole registry.
+//!
+//! An import must leave nothing half done. One write transaction validates the document, finds the
+//! registry empty and inserts everything. A guest's triggers can be off meanwhile (`Write::bulk`),
+//! so nothing may be deleted in it. Ids that were deleted from this file can return, so the
+//! greatest of them is forgotten last.
+
 use super::event_types;
 use super::handle::Registry;
 use super::writer::SubscriptionWriter;

@@ -197,7 +197,7 @@ pub(crate) struct CatalogLookup<'a> {
 
 #[derive(Clone, Copy)]
 struct CachedMatch {
-    covers: bool,
+    matches: bool,
     /// The row of the pattern, where it was looked up.
     row: Option<i64>,
 }
@@ -217,18 +217,18 @@ impl<'a> CatalogLookup<'a> {
 impl EventCatalog for CatalogLookup<'_> {
     fn has_match(&mut self, pattern: &EventPattern) -> Result<bool> {
         if let Some(cached) = self.cached.get(pattern) {
-            return Ok(cached.covers);
+            return Ok(cached.matches);
         }
         let row = self.read.expanded(pattern)?;
-        let mut covers = row.is_some();
-        if !covers {
+        let mut matches = row.is_some();
+        if !matches {
             self.read.each_matching(pattern, |_| {
-                covers = true;
+                matches = true;
                 Ok(false)
             })?;
         }
-        self.cached.insert(pattern.clone(), CachedMatch { covers, row });
-        Ok(covers)
+        self.cached.insert(pattern.clone(), CachedMatch { matches, row });
+        Ok(matches)
     }
 }
 

@@ -59,7 +59,10 @@ impl Store {
             return Ok(());
         }
         let gone = |cause: Error| {
-            let what = format!("{} is no longer the file that was opened: {cause}", path.display());
+            let what = format!(
+                "{} is no longer the file that was opened, and what is there now cannot be read",
+                path.display()
+            );
             // `NotFound` would tell the caller that a subscription or an event type does not exist.
             let kind =
                 if cause.kind() == ErrorKind::NotFound { ErrorKind::Storage } else { cause.kind() };

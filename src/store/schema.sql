@@ -1,5 +1,5 @@
 -- Schema 1. `subscription -> subscription_pattern -> pattern <- expansion <- event_type`: each
--- distinct pattern is stored once, and patterns are expanded into event types, not subscriptions.
+-- distinct pattern has one row, and patterns are expanded into event types, not subscriptions.
 -- docs/design.md gives the reasons.
 
 -- The values of the file as a whole: one row.
