@@ -18,8 +18,8 @@ use crate::time::Clock;
 /// # Errors
 ///
 /// A failed call changes nothing. A call checks in this order, and the first failure decides the
-/// [kind](crate::ErrorKind): `ReadOnly`, `NotFound`, another revision (`Conflict`), `Invalid`,
-/// `Conflict`.
+/// [kind](crate::ErrorKind): `ReadOnly`, the scope of the handle (`Invalid` on `owner`),
+/// `NotFound`, another revision (`Conflict`), `Invalid`, `Conflict`, `LimitReached`.
 ///
 /// Every call can also fail with:
 ///

@@ -128,9 +128,9 @@ use super::secrets::secret_columns;
 /// Selects one subscriber by its position.
 pub(super) const ONE: &str = subscriber!("=?1");
 
-/// Selects every subscription from a position on, in order. Some statistics make SQLite begin at
-/// the first row of the table.
-pub(super) const FROM: &str = subscriber!("NOT INDEXED ", ">=?1 ORDER BY s.seq");
+/// Selects every subscription from a position on, in the order of the table. Some statistics make
+/// SQLite begin at the first row. With an `ORDER BY`, they would make older versions sort.
+pub(super) const FROM: &str = subscriber!("NOT INDEXED ", ">=?1");
 
 /// Selects one subscriber by its id.
 pub(super) const BY_ID: &str =

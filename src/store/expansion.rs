@@ -81,10 +81,11 @@ impl Read<'_> {
 }
 
 impl Write<'_> {
-    /// Expands into a new event type every pattern that matches it.
+    /// Expands into a new event type every pattern that matches it. A row that is there already was
+    /// left behind when another program removed the event type.
     pub(super) fn expand_event_type(&self, name: &str) -> Result<()> {
         self.execute(
-            "INSERT INTO _webhook_registry_expansion (event_type, pattern) \
+            "INSERT OR IGNORE INTO _webhook_registry_expansion (event_type, pattern) \
              SELECT ?1, id FROM _webhook_registry_pattern WHERE text = ?1 AND prefix IS NULL",
             params![name],
         )?;
@@ -141,7 +142,8 @@ impl Write<'_> {
 
     fn expand_into(&self, event_type: &str, pattern: i64) -> Result<()> {
         self.execute(
-            "INSERT INTO _webhook_registry_expansion (event_type, pattern) VALUES (?1, ?2)",
+            "INSERT OR IGNORE INTO _webhook_registry_expansion (event_type, pattern) \
+             VALUES (?1, ?2)",
             params![event_type, pattern],
         )
     }

@@ -3,7 +3,8 @@
 //! # Locks
 //!
 //! A call takes the locks in this order, so that two calls cannot deadlock: [`Store::codec`], the
-//! probe of [`DataVersion`], [`Store::main`], and the list of the [`ReaderPool`].
+//! probe of [`DataVersion`], [`Store::main`], and the list of the [`ReaderPool`]. The exception is
+//! [`Store::version_and_read`], which holds the probe and tries the codec without waiting for it.
 //!
 //! - `codec` protects more than the key: every call holds it for reading while it uses a
 //!   connection. Whoever replaces the connections (a change of key, or a read-only registry that

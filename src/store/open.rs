@@ -1,5 +1,5 @@
-//! Opens the file at a path. Its content is checked through a connection that cannot write, before
-//! anything is written.
+//! Opens the file at a path. Its content is checked through a connection that does not write,
+//! before anything is written.
 
 use std::error::Error as _;
 use std::fs;

@@ -1,4 +1,5 @@
-//! The statements for the table `registry`, whose only row belongs to the file as a whole.
+//! The statements for the table `_webhook_registry_meta`, whose only row belongs to the file as a
+//! whole.
 
 use rusqlite::Connection;
 

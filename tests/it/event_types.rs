@@ -214,6 +214,28 @@ fn a_removed_event_type_leaves_the_wildcard_expansions_and_returns_with_registra
     assert_subscribers(&registry, "a.b", &["wildcard"]);
 }
 
+/// Another program can remove the trigger that would delete them, and then the event type.
+#[test]
+fn an_event_type_whose_expansions_were_left_behind_can_be_registered_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("webhooks.db");
+    let registry = Registry::open(&path).unwrap();
+    registry.register_event_types(["a.b", "c"]).unwrap();
+    registry
+        .create_all([subscription("wildcard", &["a.*"]), subscription("literal", &["a.b"])])
+        .unwrap();
+    rusqlite::Connection::open(&path)
+        .unwrap()
+        .execute_batch(
+            "PRAGMA foreign_keys = OFF; DROP TRIGGER _webhook_registry_event_type_deleted; \
+             DELETE FROM _webhook_registry_event_type WHERE name = 'a.b'",
+        )
+        .unwrap();
+    assert_eq!(event_type_names(&registry), ["c"]);
+    registry.register_event_type("a.b").unwrap();
+    assert_subscribers(&registry, "a.b", &["wildcard", "literal"]);
+}
+
 #[test]
 fn an_event_type_in_literal_use_cannot_be_removed_and_at_most_ten_holders_are_named() {
     for (count, more) in [(1, None), (10, None), (11, Some("and 1 more")), (12, Some("and 2 more"))]
