@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::Connection;
-use rusqlite::config::DbConfig;
 use tempfile::TempDir;
 use webhook_registry::{
     Error, ErrorKind, Registry, RegistryOptions, Rotation, SigningSecret, SubscriptionId,
@@ -15,16 +14,16 @@ use webhook_registry::{
 
 use crate::support::{Clock, files_with, learn, new, refused};
 
-const KEY: [u8; 32] = [7; 32];
+pub(crate) const KEY: [u8; 32] = [7; 32];
 const OTHER: [u8; 32] = *b"another key of thirty-two bytes!";
-const EVENT: &str = "agent.presencechanged.v1";
+pub(crate) const EVENT: &str = "agent.presencechanged.v1";
 const START: u64 = 1_800_000_000_000;
 
 /// Base64 of `SealedInTheFileAndReadableNowhere` and one more character.
-const SECRET: &str = "U2VhbGVkSW5UaGVGaWxlQW5kUmVhZGFibGVOb3doZXJl";
+pub(crate) const SECRET: &str = "U2VhbGVkSW5UaGVGaWxlQW5kUmVhZGFibGVOb3doZXJl";
 const DECODED: &[u8] = b"SealedInTheFileAndReadableNowhere";
 
-fn options_with(key: [u8; 32]) -> RegistryOptions {
+pub(crate) fn options_with(key: [u8; 32]) -> RegistryOptions {
     Registry::options().encryption_key(key)
 }
 
@@ -34,14 +33,14 @@ fn secret_of(number: usize) -> String {
 
 /// A file encrypted with `KEY`, with two subscriptions that each have a current and two replaced
 /// secrets.
-struct EncryptedFile {
+pub(crate) struct EncryptedFile {
     folder: TempDir,
-    path: PathBuf,
-    ids: [SubscriptionId; 2],
+    pub(crate) path: PathBuf,
+    pub(crate) ids: [SubscriptionId; 2],
 }
 
 impl EncryptedFile {
-    fn new() -> EncryptedFile {
+    pub(crate) fn new() -> EncryptedFile {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("registry.db");
         let clock = Clock::at(START);
@@ -67,13 +66,13 @@ impl EncryptedFile {
         EncryptedFile { folder, path, ids }
     }
 
-    fn open(&self) -> Registry {
+    pub(crate) fn open(&self) -> Registry {
         Clock::at(START + 10).options().encryption_key(KEY).open(&self.path).unwrap()
     }
 
     /// Executes SQL on the file as another program does.
     #[track_caller]
-    fn tamper(&self, sql: &str) {
+    pub(crate) fn tamper(&self, sql: &str) {
         let conn = Connection::open(&self.path).unwrap();
         conn.execute_batch(sql).unwrap();
         assert!(conn.changes() > 0, "{sql} changed nothing");
@@ -82,7 +81,7 @@ impl EncryptedFile {
     /// Asserts that every call that reads a secret of the first subscription returns `Corrupt`, and
     /// that the second is intact.
     #[track_caller]
-    fn assert_first_is_corrupt(&self, how: &str) {
+    pub(crate) fn assert_first_is_corrupt(&self, how: &str) {
         let registry = self.open();
         let [first, second] = self.ids;
         #[track_caller]
@@ -185,7 +184,7 @@ fn bytes(path: &Path) -> [Vec<u8>; 2] {
 
 /// Returns a copy of the files that a killed process leaves: the file, and a `-wal` with the last
 /// changes.
-fn copy_with_wal(key: Option<[u8; 32]>) -> (TempDir, PathBuf) {
+pub(crate) fn copy_with_wal(key: Option<[u8; 32]>) -> (TempDir, PathBuf) {
     let from = tempfile::tempdir().unwrap();
     let (source, folder) = (from.path().join("registry.db"), tempfile::tempdir().unwrap());
     let options = key.map_or_else(Registry::options, options_with);
@@ -295,165 +294,6 @@ fn one_of_two_concurrent_openers_with_different_keys_is_rejected() {
             assert_eq!(error.kind(), ErrorKind::Incompatible, "{error}");
         }
     }
-}
-
-#[test]
-fn a_ciphertext_does_not_decrypt_in_another_place() {
-    let first = "(SELECT min(seq) FROM _webhook_registry_subscription)";
-    let second = "(SELECT max(seq) FROM _webhook_registry_subscription)";
-    let old = |serial: i64| format!("subscription = {first} AND serial = {serial}");
-    let replaced = |serial| {
-        format!("(SELECT secret FROM _webhook_registry_replaced_secret WHERE {})", old(serial))
-    };
-    let current =
-        |of: &str| format!("(SELECT secret FROM _webhook_registry_subscription WHERE seq = {of})");
-    let set_old = |serial, what: &str| {
-        format!("UPDATE _webhook_registry_replaced_secret SET {what} WHERE {}", old(serial))
-    };
-    let set = |what: &str| {
-        format!("UPDATE _webhook_registry_subscription SET {what} WHERE seq = {first}")
-    };
-    let table = [
-        ("that of another row", set_old(1, &format!("secret = {}", replaced(2)))),
-        ("that of the current row", set_old(2, &format!("secret = {}", current(first)))),
-        ("an old one as the current", set(&format!("secret = {}", replaced(1)))),
-        ("that of another subscription", set(&format!("secret = {}", current(second)))),
-        ("another number", set_old(2, "serial = 7")),
-        ("a longer life", set_old(1, "expires_at = expires_at + 1")),
-        ("a shorter life", set_old(2, "expires_at = expires_at - 1")),
-        ("another birth", set("secret_created_at = secret_created_at + 1")),
-        ("the birth of the subscription", set("secret_created_at = NULL")),
-        ("another birth of an old one", set_old(1, "created_at = created_at + 1")),
-        (
-            "another id",
-            format!(
-                "UPDATE _webhook_registry_subscription SET id = '7' || substr(id, 2) WHERE \
-                     seq = {second}"
-            ),
-        ),
-        ("text in its place", set(&format!("secret = '{SECRET}'"))),
-        ("nothing", set("secret = x''")),
-        ("a nonce alone", set("secret = substr(secret, 1, 24)")),
-        ("less of it", set("secret = substr(secret, 1, length(secret) - 1)")),
-        ("more of it", set("secret = CAST(secret || x'00' AS BLOB)")),
-        ("another nonce", set("secret = CAST(zeroblob(24) || substr(secret, 25) AS BLOB)")),
-    ];
-    for (how, sql) in &table {
-        let mut sealed = EncryptedFile::new();
-        assert_eq!(sealed.open().secrets(sealed.ids[0]).unwrap().len(), 3);
-        sealed.tamper(sql);
-        if *how == "another id" {
-            let id = Connection::open(&sealed.path)
-                .unwrap()
-                .query_row(
-                    "SELECT id FROM _webhook_registry_subscription ORDER BY seq DESC",
-                    [],
-                    |row| row.get::<_, String>(0),
-                )
-                .unwrap();
-            sealed.ids = [id.parse().unwrap(), sealed.ids[0]];
-        }
-        sealed.assert_first_is_corrupt(how);
-    }
-}
-
-#[test]
-fn two_swapped_ciphertexts_do_not_decrypt() {
-    let sealed = EncryptedFile::new();
-    // Complete rows, with their times, of two subscriptions with equal fields.
-    sealed.tamper(
-        "CREATE TEMP TABLE kept AS SELECT * FROM _webhook_registry_subscription; \
-         UPDATE _webhook_registry_subscription AS s \
-         SET (secret, secret_created_at, replaced_secrets) = \
-             (SELECT secret, secret_created_at, replaced_secrets FROM kept \
-               WHERE kept.seq <> s.seq)",
-    );
-    let registry = sealed.open();
-    for id in sealed.ids {
-        refused(registry.secret(id), ErrorKind::Corrupt, &[]);
-    }
-    refused(registry.subscribers(EVENT), ErrorKind::Corrupt, &[]);
-}
-
-#[test]
-fn a_ciphertext_does_not_decrypt_in_another_file_with_the_same_key() {
-    let (one, two) = (EncryptedFile::new(), EncryptedFile::new());
-    let conn = Connection::open(&one.path).unwrap();
-    conn.execute("ATTACH ?1 AS other", [two.path.to_str().unwrap()]).unwrap();
-    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false).unwrap();
-    // Everything that a ciphertext is bound to within its file, so that only the file differs.
-    conn.execute_batch(
-        "PRAGMA foreign_keys = OFF; DELETE FROM main._webhook_registry_replaced_secret; \
-         DELETE FROM main._webhook_registry_subscription; \
-         INSERT INTO main._webhook_registry_subscription SELECT * FROM \
-         other._webhook_registry_subscription; \
-         INSERT INTO main._webhook_registry_replaced_secret \
-         SELECT * FROM other._webhook_registry_replaced_secret",
-    )
-    .unwrap();
-    drop(conn);
-    let registry = one.open();
-    for id in two.ids {
-        assert_eq!(registry.get(id).unwrap().unwrap().id(), id);
-        refused(registry.secret(id), ErrorKind::Corrupt, &[]);
-        refused(registry.secrets(id), ErrorKind::Corrupt, &[]);
-    }
-    refused(registry.subscribers(EVENT), ErrorKind::Corrupt, &[]);
-    drop(registry);
-    // Its key check does not decrypt either: the file is not accepted with another key.
-    let conn = Connection::open(&one.path).unwrap();
-    conn.execute("ATTACH ?1 AS other", [two.path.to_str().unwrap()]).unwrap();
-    conn.execute(
-        "UPDATE _webhook_registry_meta SET key_check = (SELECT key_check FROM \
-                  other._webhook_registry_meta)",
-        [],
-    )
-    .unwrap();
-    drop(conn);
-    refused(options_with(KEY).open(&one.path), ErrorKind::Incompatible, &[]);
-    // With the id of the other file as well, it equals that file.
-    one.tamper("UPDATE _webhook_registry_meta SET file_id = zeroblob(16)");
-    refused(options_with(KEY).open(&one.path), ErrorKind::Incompatible, &[]);
-    assert_eq!(two.open().secrets(two.ids[0]).unwrap().len(), 3);
-}
-
-#[test]
-fn a_replayed_older_row_is_not_detected() {
-    // The threat model documents that this is not detected.
-    let sealed = EncryptedFile::new();
-    let conn = Connection::open(&sealed.path).unwrap();
-    conn.execute_batch(
-        "CREATE TEMP TABLE kept AS SELECT * FROM _webhook_registry_replaced_secret; \
-         CREATE TEMP TABLE row AS SELECT * FROM _webhook_registry_subscription",
-    )
-    .unwrap();
-    let registry = sealed.open();
-    registry.revoke_old_secrets(sealed.ids[0]).unwrap();
-    assert_eq!(registry.secrets(sealed.ids[0]).unwrap().len(), 1);
-    conn.execute_batch(
-        "DELETE FROM _webhook_registry_replaced_secret; \
-         INSERT INTO _webhook_registry_replaced_secret SELECT * FROM temp.kept; \
-         UPDATE _webhook_registry_subscription AS s SET replaced_secrets = \
-             (SELECT replaced_secrets FROM temp.row WHERE row.seq = s.seq)",
-    )
-    .unwrap();
-    assert_eq!(registry.secrets(sealed.ids[0]).unwrap().len(), 3);
-}
-
-#[test]
-fn a_ciphertext_in_an_unencrypted_file_is_corrupt() {
-    let (_folder, path) = copy_with_wal(None);
-    let registry = Registry::open(&path).unwrap();
-    let id = registry.get_by_name("one").unwrap().unwrap().id();
-    let conn = Connection::open(&path).unwrap();
-    conn.execute("UPDATE _webhook_registry_subscription SET secret = randomblob(120)", []).unwrap();
-    refused(registry.secret(id), ErrorKind::Corrupt, &[]);
-    refused(registry.subscribers(EVENT), ErrorKind::Corrupt, &[]);
-    refused(registry.rekey(Some(KEY)), ErrorKind::Busy, &[]);
-    drop(conn);
-    refused(registry.rekey(Some(KEY)), ErrorKind::Corrupt, &[]);
-    drop(registry);
-    Registry::open(&path).unwrap();
 }
 
 #[test]

@@ -14,9 +14,11 @@
 mod application_transaction;
 mod backup;
 mod changes;
+mod changes_by_sql;
 mod check;
 mod check_advice;
 mod check_pages;
+mod check_rows;
 mod check_schema;
 mod check_soundness;
 mod check_subscription_advice;
@@ -27,6 +29,7 @@ mod concurrent_rotation;
 mod corruption;
 mod crash;
 mod disabled_reason;
+mod disabled_reason_files;
 mod disk_full;
 mod dispatch_cache;
 #[cfg(feature = "encryption")]
@@ -63,6 +66,8 @@ mod litestream;
 mod locked_and_replaced_files;
 mod messages;
 mod model;
+#[cfg(feature = "encryption")]
+mod moved_ciphertexts;
 mod multi_process;
 #[cfg(target_os = "linux")]
 mod open_errors;
@@ -112,6 +117,7 @@ mod time;
 mod trait_bounds;
 mod undecodable_catalog_and_history;
 mod undecodable_deletion;
+mod undecodable_patterns;
 mod undecodable_rows;
 #[cfg(unix)]
 mod unopenable_paths;
