@@ -180,8 +180,8 @@ impl DataVersion {
 }
 
 impl VersionProbe {
-    /// Calls `changed` if the registry has changed since the last check, while the snapshot in
-    /// which that was found is still open. The first check finds a change.
+    /// Calls `changed` if the registry has changed since the last check, in a registry's own file
+    /// while the snapshot in which that was found is still open. The first check finds a change.
     fn check<T>(
         &mut self,
         guest: bool,
@@ -202,12 +202,15 @@ impl VersionProbe {
             .next()
             .map_sqlite_err()
             .and_then(|row| row.map(|row| row.get::<_, i64>(0)).transpose().map_sqlite_err());
-        // The statement stays open until the function returns, and with it the snapshot.
         let found = found.map_err(|error| disk::diagnose(conn, error))?;
         if found.is_some() && self.last == found {
             return Ok(None);
         }
         if guest {
+            // With rusqlite 0.32 and its SQLite 3.46, a statement of the mark fails with
+            // `SQLITE_LOCKED` while this one is open.
+            drop(rows);
+            drop(statement);
             let mark = Mark::read(conn, self.mark.as_ref())
                 .map_err(|error| disk::diagnose(conn, error))?;
             let is_same = mark.is_some() && mark == self.mark;
@@ -218,6 +221,7 @@ impl VersionProbe {
             }
         }
         self.last = found;
+        // In a registry's own file the statement is still open here, and with it the snapshot.
         Ok(Some(changed(conn)))
     }
 }
