@@ -21,15 +21,15 @@
 //! from the pool to its shard, it keeps the pool locked: otherwise another thread could empty the
 //! shards in between, and an old answer would get into a shard that has just been emptied.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::pool::Pool;
-use super::question::{Question, SharedKey};
+use super::question::{Answers, Question};
 use super::subscriber::Subscriber;
 use super::subscribers::Subscribers;
+use crate::scope::Scope;
 
 /// The limit of the cache in bytes, as [`Subscriber::bytes`] counts them. An answer that would
 /// exceed it empties the cache first.
@@ -48,7 +48,7 @@ pub(crate) struct DispatchCache {
 #[repr(align(128))]
 struct Shard {
     version: u64,
-    answers: HashMap<SharedKey, Subscribers>,
+    answers: Answers<Subscribers>,
 }
 
 impl DispatchCache {
@@ -61,7 +61,7 @@ impl DispatchCache {
         {
             let shard = self.shard()?.read().unwrap_or_else(PoisonError::into_inner);
             if shard.version == version
-                && let Some(answer) = shard.answers.get(question.as_key())
+                && let Some(answer) = shard.answers.get(question)
             {
                 return Some(answer.clone());
             }
@@ -70,8 +70,9 @@ impl DispatchCache {
         if pool.version != version {
             return None;
         }
-        let (key, list) = pool.answers.get_key_value(question.as_key())?;
-        Some(self.insert_into_shard(version, key.clone(), list.clone()))
+        let answer = pool.answers.get(question)?;
+        let event_type = pool.answers.event_type(question.event_type)?;
+        Some(self.insert_into_shard(version, event_type.clone(), question.scope, answer.clone()))
     }
 
     /// Returns whether any answer of this version holds a
@@ -95,7 +96,7 @@ impl DispatchCache {
     ) -> Option<Arc<[Subscriber]>> {
         let pool = self.pool();
         let answers = if pool.version < version { &pool.answers } else { &pool.previous.answers };
-        answers.get(question.as_key()).cloned()
+        answers.get(question).cloned()
     }
 
     /// Caches an answer that was read after the file had this version, and returns it.
@@ -105,7 +106,7 @@ impl DispatchCache {
         question: Question<'_>,
         list: Vec<Subscriber>,
     ) -> Subscribers {
-        let (key, answer): (_, Arc<[Subscriber]>) = (SharedKey::new(question), list.into());
+        let answer: Arc<[Subscriber]> = list.into();
         // Declared before the lock, so that it is dropped after it: freeing a whole cache takes
         // long, and nobody has to wait for that.
         let mut removed = Vec::new();
@@ -117,20 +118,20 @@ impl DispatchCache {
             self.empty_shards();
             removed.push(pool.start_version(version));
         }
-        pool.add(&key, &answer);
+        let mut event_type = pool.add(question, &answer);
         if pool.total_bytes() > self.max_bytes {
             removed.push(pool.remove_previous());
         }
         if pool.total_bytes() > self.max_bytes {
             self.empty_shards();
             removed.push(pool.empty());
-            pool.add(&key, &answer);
+            event_type = pool.add(question, &answer);
         }
         if pool.total_bytes() > self.max_bytes {
             removed.push(pool.empty());
             return Subscribers::new(answer);
         }
-        let cached = self.insert_into_shard(version, key, answer);
+        let cached = self.insert_into_shard(version, event_type, question.scope, answer);
         drop(pool);
         cached
     }
@@ -140,7 +141,8 @@ impl DispatchCache {
     fn insert_into_shard(
         &self,
         version: u64,
-        key: SharedKey,
+        event_type: Arc<str>,
+        scope: &Scope,
         list: Arc<[Subscriber]>,
     ) -> Subscribers {
         let answer = Subscribers::new(list);
@@ -150,7 +152,7 @@ impl DispatchCache {
                 shard.answers.clear();
                 shard.version = version;
             }
-            shard.answers.insert(key, answer.clone());
+            shard.answers.insert(event_type, scope, answer.clone());
         }
         answer
     }

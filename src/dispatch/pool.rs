@@ -5,17 +5,17 @@ use std::collections::hash_map::Entry;
 use std::mem;
 use std::sync::Arc;
 
-use super::question::SharedKey;
+use super::question::{Answers, Question};
 use super::subscriber::Subscriber;
 
 /// The size of an answer without its list: its keys and counts in the pool and in a shard.
-pub(super) const ANSWER_BYTES: usize = 256;
+pub(super) const ANSWER_BYTES: usize = 384;
 
 /// Every cached answer of one version of the file.
 #[derive(Default)]
 pub(super) struct Pool {
     pub(super) version: u64,
-    pub(super) answers: HashMap<SharedKey, Arc<[Subscriber]>>,
+    pub(super) answers: Answers<Arc<[Subscriber]>>,
     /// The subscribers of all answers by their positions.
     pub(super) subscribers: HashMap<i64, Subscriber>,
     pub(super) bytes: usize,
@@ -26,7 +26,7 @@ pub(super) struct Pool {
 /// each subscriber has been compared with the file.
 #[derive(Default)]
 pub(super) struct PreviousAnswers {
-    pub(super) answers: HashMap<SharedKey, Arc<[Subscriber]>>,
+    pub(super) answers: Answers<Arc<[Subscriber]>>,
     pub(super) bytes: usize,
 }
 
@@ -48,9 +48,15 @@ impl Pool {
         Pool { previous: mem::take(&mut self.previous), ..Pool::default() }
     }
 
-    pub(super) fn add(&mut self, key: &SharedKey, answer: &Arc<[Subscriber]>) {
-        self.answers.insert(key.clone(), answer.clone());
-        let mut bytes = [ANSWER_BYTES, key.len(), size_of_val(&**answer)].iter().sum::<usize>();
+    /// Adds an answer, and returns the name of its event type for other maps to share.
+    pub(super) fn add(&mut self, question: Question<'_>, answer: &Arc<[Subscriber]>) -> Arc<str> {
+        let Question { scope, event_type } = question;
+        let shared = self.answers.event_type(event_type).cloned();
+        let shared = shared.unwrap_or_else(|| event_type.into());
+        self.answers.insert(shared.clone(), scope, answer.clone());
+        let owner = scope.owner().map_or(0, |owner| owner.len());
+        let mut bytes =
+            [ANSWER_BYTES, event_type.len(), owner, size_of_val(&**answer)].iter().sum::<usize>();
         self.subscribers.reserve(answer.len());
         for subscriber in &**answer {
             if let Entry::Vacant(free) = self.subscribers.entry(subscriber.fields().position) {
@@ -59,6 +65,7 @@ impl Pool {
             }
         }
         self.bytes = self.bytes.saturating_add(bytes);
+        shared
     }
 
     pub(super) fn total_bytes(&self) -> usize {

@@ -1,7 +1,6 @@
-//! The keys of cached answers: a scope and an event type.
+//! What an answer of dispatch is asked for, and answers by that.
 
-use std::borrow::Borrow;
-use std::hash::{Hash, Hasher};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::scope::Scope;
@@ -13,94 +12,97 @@ pub(crate) struct Question<'q> {
     pub(crate) event_type: &'q str,
 }
 
-/// A question that a cache keeps. The pool and the shards share one text.
-#[derive(Clone)]
-pub(super) struct SharedKey(Arc<Kept>);
+/// Answers by event type, and those of an event type by scope. So a look-up without an owner
+/// hashes and compares no more than the event type.
+pub(super) struct Answers<T>(HashMap<Arc<str>, AnswersByScope<T>>);
 
-struct Kept {
-    scope: Scope,
-    event_type: Box<str>,
+struct AnswersByScope<T> {
+    no_owner: Option<T>,
+    every: Option<T>,
+    owners: HashMap<Arc<str>, T>,
 }
 
-/// A key by which an answer is found. A look-up needs a trait object, because a map of owned keys
-/// can only be asked by what every such key borrows as, and no key holds a [`Question`].
-pub(super) trait AsQuestion {
-    fn question(&self) -> Question<'_>;
-}
-
-impl<'q> Question<'q> {
-    pub(super) fn as_key<'k>(&'k self) -> &'k (dyn AsQuestion + 'k)
-    where
-        'q: 'k,
-    {
-        self
-    }
-}
-
-impl SharedKey {
-    pub(super) fn new(question: Question<'_>) -> SharedKey {
-        let Question { scope, event_type } = question;
-        SharedKey(Arc::new(Kept { scope: scope.clone(), event_type: event_type.into() }))
-    }
-
-    /// Returns the length of the texts.
-    pub(super) fn len(&self) -> usize {
-        let owner = self.0.scope.owner().map_or(0, |owner| owner.len());
-        self.0.event_type.len().saturating_add(owner)
-    }
-}
-
-impl AsQuestion for Question<'_> {
-    fn question(&self) -> Question<'_> {
-        *self
-    }
-}
-
-impl AsQuestion for SharedKey {
-    fn question(&self) -> Question<'_> {
-        Question { scope: &self.0.scope, event_type: &self.0.event_type }
-    }
-}
-
-impl<'k> Borrow<dyn AsQuestion + 'k> for SharedKey {
-    fn borrow(&self) -> &(dyn AsQuestion + 'k) {
-        self
-    }
-}
-
-impl Hash for dyn AsQuestion + '_ {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let Question { scope, event_type } = self.question();
-        event_type.hash(state);
-        match scope {
-            Scope::NoOwner => {}
-            Scope::Owner(owner) => owner.hash(state),
-            Scope::Every => state.write_u8(0),
+impl<T> Answers<T> {
+    /// Returns the answer to a question.
+    #[inline]
+    pub(super) fn get(&self, question: Question<'_>) -> Option<&T> {
+        let answers = self.0.get(question.event_type)?;
+        match question.scope {
+            Scope::NoOwner => answers.no_owner.as_ref(),
+            Scope::Every => answers.every.as_ref(),
+            Scope::Owner(owner) => answers.owners.get(owner),
         }
     }
-}
 
-impl PartialEq for dyn AsQuestion + '_ {
-    fn eq(&self, other: &Self) -> bool {
-        let (this, other) = (self.question(), other.question());
-        this.event_type == other.event_type && this.scope == other.scope
+    /// Returns the name of an event type that has an answer, for other maps to share.
+    pub(super) fn event_type(&self, name: &str) -> Option<&Arc<str>> {
+        self.0.get_key_value(name).map(|(shared, _)| shared)
+    }
+
+    /// Inserts the answer for an event type in a scope.
+    pub(super) fn insert(&mut self, event_type: Arc<str>, scope: &Scope, answer: T) {
+        let answers = self.0.entry(event_type).or_default();
+        match scope {
+            Scope::NoOwner => answers.no_owner = Some(answer),
+            Scope::Every => answers.every = Some(answer),
+            Scope::Owner(owner) => {
+                answers.owners.insert(owner.clone(), answer);
+            }
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Returns the number of answers.
+    pub(super) fn len(&self) -> usize {
+        let count = |answers: &AnswersByScope<T>| {
+            [answers.no_owner.iter().len(), answers.every.iter().len(), answers.owners.len()]
+                .iter()
+                .sum::<usize>()
+        };
+        self.0.values().map(count).sum()
     }
 }
 
-impl Eq for dyn AsQuestion + '_ {}
-
-impl Hash for SharedKey {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let key: &dyn AsQuestion = self;
-        key.hash(state);
+impl<T> Default for Answers<T> {
+    fn default() -> Answers<T> {
+        Answers(HashMap::new())
     }
 }
 
-impl PartialEq for SharedKey {
-    fn eq(&self, other: &SharedKey) -> bool {
-        let (this, other): (&dyn AsQuestion, &dyn AsQuestion) = (self, other);
-        this == other
+impl<T> Default for AnswersByScope<T> {
+    fn default() -> AnswersByScope<T> {
+        AnswersByScope { no_owner: None, every: None, owners: HashMap::new() }
     }
 }
 
-impl Eq for SharedKey {}
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_scope_has_answers_of_its_own_and_shares_the_name_of_the_event_type() {
+        let scopes = [
+            Scope::NoOwner,
+            Scope::Every,
+            Scope::Owner("acme".into()),
+            Scope::Owner("globex".into()),
+        ];
+        let mut answers = Answers::default();
+        for (count, scope) in scopes.iter().enumerate() {
+            assert_eq!(answers.get(Question { scope, event_type: "a.v1" }), None);
+            assert_eq!(answers.len(), count);
+            answers.insert("a.v1".into(), scope, count);
+        }
+        let found = scopes
+            .each_ref()
+            .map(|scope| answers.get(Question { scope, event_type: "a.v1" }).copied());
+        assert_eq!(found, [0, 1, 2, 3].map(Some));
+        assert_eq!(answers.get(Question { scope: &Scope::NoOwner, event_type: "b.v1" }), None);
+        assert_eq!(answers.event_type("a.v1").map(|name| &**name), Some("a.v1"));
+        answers.clear();
+        assert_eq!((answers.len(), answers.event_type("a.v1")), (0, None));
+    }
+}

@@ -41,28 +41,23 @@ impl Registry {
     /// ```
     pub fn subscribers(&self, event_type: &str) -> Result<Subscribers> {
         let Inner { store, cache, clock, .. } = &*self.inner;
-        let question = Question { scope: &self.scope, event_type };
-        let read_few = |read: &Read<'_>, version| {
+        let scope = &self.scope;
+        let mut few = None;
+        let version = store.version_and_read(scope, |read, version| {
+            // Not shared with the look-up below: it would be in memory, and a cached look-up would
+            // wait for it half as long as it takes.
+            let question = Question { scope, event_type };
             let revalidation = Revalidation::new(cache, version, question);
-            revalidation.read(read, event_type, Effort::Few, clock)
-        };
-        let (version, few) = store.version_and_read(&self.scope, read_few)?;
+            few = revalidation.read(read, event_type, Effort::Few, clock)?;
+            Ok(())
+        })?;
+        let question = Question { scope, event_type };
         if few.is_none()
             && let Some(answer) = cache.get(version, question)
         {
             return Ok(answer);
         }
-        let revalidation = Revalidation::new(cache, version, question);
-        let Revalidated { list, shares } = self.read_subscribers(event_type, &revalidation, few)?;
-        // The subscribers of other answers were read earlier. The file said the same at that moment
-        // and at this one, unless its version has changed since. Then this answer would mix two
-        // snapshots: it is read again from one, and not cached.
-        if shares && store.version()? != version {
-            let uncached = Revalidation::without_cache();
-            let Revalidated { list, .. } = self.read_subscribers(event_type, &uncached, None)?;
-            return Ok(Subscribers::new(list.into()));
-        }
-        Ok(cache.insert(version, question, list))
+        self.read_and_cache(version, question, few)
     }
 
     /// Returns the subscription of an id with the data that a delivery needs, also a disabled one.
@@ -94,6 +89,27 @@ impl Registry {
     /// ```
     pub fn subscriber(&self, id: SubscriptionId) -> Result<Option<Subscriber>> {
         self.read_autocommit(|read| read_subscriber(read, id, &self.inner.clock))
+    }
+
+    /// Answers a question that the cache cannot answer for this version.
+    fn read_and_cache(
+        &self,
+        version: u64,
+        question: Question<'_>,
+        few: Option<Revalidated>,
+    ) -> Result<Subscribers> {
+        let (Inner { store, cache, .. }, event_type) = (&*self.inner, question.event_type);
+        let revalidation = Revalidation::new(cache, version, question);
+        let Revalidated { list, shares } = self.read_subscribers(event_type, &revalidation, few)?;
+        // The subscribers of other answers were read earlier. The file said the same at that moment
+        // and at this one, unless its version has changed since. Then this answer would mix two
+        // snapshots: it is read again from one, and not cached.
+        if shares && store.version()? != version {
+            let uncached = Revalidation::without_cache();
+            let Revalidated { list, .. } = self.read_subscribers(event_type, &uncached, None)?;
+            return Ok(Subscribers::new(list.into()));
+        }
+        Ok(cache.insert(version, question, list))
     }
 
     /// Reads the subscribers of an event type, unless a look-up has already found a `few`.

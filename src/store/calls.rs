@@ -41,61 +41,59 @@ impl Store {
     /// Returns a version that increases whenever any process commits. What is read afterwards is at
     /// least as new as the version.
     pub(crate) fn version(&self) -> Result<u64> {
-        self.version_and_read(&Scope::Every, |_, _| Ok(None::<()>)).map(|(version, _)| version)
+        self.version_and_read(&Scope::Every, |_, _| Ok(()))
     }
 
-    /// Returns the [version](Store::version), and what `job` reads of it if this call noticed that
-    /// it is a new one and the connection that did has nothing to wait for.
+    /// Returns the [version](Store::version). If this call noticed that it is a new one, and the
+    /// connection that did has nothing to wait for, it also calls `job` to read of that version.
     ///
     /// Where `job` fails, the result is as if it had not been called. The caller then reads in
     /// another way, which tries again and tells of errors.
-    pub(crate) fn version_and_read<T>(
+    pub(crate) fn version_and_read(
         &self,
         scope: &Scope,
-        job: impl Fn(&Read<'_>, u64) -> Result<Option<T>>,
-    ) -> Result<(u64, Option<T>)> {
+        mut job: impl FnMut(&Read<'_>, u64) -> Result<()>,
+    ) -> Result<u64> {
         // After a failed change of key another process may have had the file, or a journal has to
         // be rolled back before anything can be read.
         #[cfg(feature = "encryption")]
         if self.pending_rekey.blocks(false) {
             self.finish_rekey(false)?;
         }
-        match &self.shared {
-            None => Ok((self.version.load(Ordering::SeqCst), None)),
-            Some(Shared { data_version, readers, main_is_fresh, .. }) => {
-                let read = |conn: &Connection, version| {
-                    // The connection that wrote has the pages in memory.
-                    let is_fresh = main_is_fresh.load(Ordering::Relaxed);
-                    if is_fresh {
-                        None
-                    } else {
-                        self.read_unless_blocked(conn, scope, version, &job)
-                    }
-                };
-                // A new one: an idle connection, which has parsed the schema, is left to who reads.
-                let connect = || readers.connect();
-                self.on_current_file(|| self.retry_read(|| data_version.version(connect, read)))
+        let Some(Shared { data_version, readers, main_is_fresh, .. }) = &self.shared else {
+            return Ok(self.version.load(Ordering::SeqCst));
+        };
+        let mut read = |conn: &Connection, version| {
+            // The connection that wrote has the pages in memory.
+            if !main_is_fresh.load(Ordering::Relaxed) {
+                self.read_unless_blocked(conn, scope, version, &mut job);
             }
-        }
+        };
+        // A new one: an idle connection, which has parsed the schema, is left to who reads.
+        let connect = || readers.connect();
+        self.on_current_file(|| self.retry_read(|| data_version.version(connect, &mut read)))
     }
 
-    /// Reads by a connection that other threads may wait for. None where anything is in the way.
-    fn read_unless_blocked<T>(
+    /// Reads by a connection that other threads may wait for, unless anything is in the way.
+    fn read_unless_blocked(
         &self,
         conn: &Connection,
         scope: &Scope,
         version: u64,
-        job: impl Fn(&Read<'_>, u64) -> Result<Option<T>>,
-    ) -> Option<T> {
+        job: impl FnOnce(&Read<'_>, u64) -> Result<()>,
+    ) {
         // Not `lock_codec`: whoever replaces the connections holds the codec, and waits for the one
         // that is in use here.
-        let codec = self.codec.try_read().ok()?;
+        let Ok(codec) = self.codec.try_read() else {
+            return;
+        };
         #[cfg(feature = "encryption")]
         if self.pending_rekey.blocks(false) {
-            return None;
+            return;
         }
-        self.check_key(conn, &codec).ok()?;
-        job(&Read::new(conn, &codec, scope), version).ok()?
+        if self.check_key(conn, &codec).is_ok() {
+            let _: Result<()> = job(&Read::new(conn, &codec, scope), version);
+        }
     }
 
     /// Reads in one transaction, so that everything is of one snapshot. A job that meets another

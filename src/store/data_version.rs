@@ -90,28 +90,28 @@ impl DataVersion {
 
     /// Returns the version that the file has now, or had at a moment since this call began.
     ///
-    /// If this call is the one that notices a change, it also returns what `read` reads of the new
-    /// version: by the same connection, which has just read the first page, and from the same
+    /// If this call is the one that notices a change, it also calls `read` with the new version, so
+    /// that it reads by the same connection, which has just read the first page, and from the same
     /// snapshot. Other threads need not wait for that, but one that asks meanwhile does. So `read`
     /// has to be short.
-    pub(super) fn version<T>(
+    pub(super) fn version(
         &self,
         connect: impl FnOnce() -> Result<Connection>,
-        read: impl FnOnce(&Connection, u64) -> Option<T>,
-    ) -> Result<(u64, Option<T>)> {
+        read: impl FnOnce(&Connection, u64),
+    ) -> Result<u64> {
         let before = self.started.load(Ordering::SeqCst);
         let Some(mut probe) = self.lock_unless_answered(before) else {
-            return Ok((self.version.load(Ordering::SeqCst), None));
+            return Ok(self.version.load(Ordering::SeqCst));
         };
         self.await_waiters();
         let check = self.started.fetch_add(1, Ordering::SeqCst).wrapping_add(1);
-        let found = probe.check(self.guest, connect, |conn| {
+        probe.check(self.guest, connect, |conn| {
             let version = self.version.fetch_add(1, Ordering::SeqCst).wrapping_add(1);
             self.done.store(check, Ordering::SeqCst);
-            (version, read(conn, version))
+            read(conn, version);
         })?;
         self.done.store(check, Ordering::SeqCst);
-        Ok(found.unwrap_or_else(|| (self.version.load(Ordering::SeqCst), None)))
+        Ok(self.version.load(Ordering::SeqCst))
     }
 
     /// Closes the connection, and lets no thread ask until the guard is dropped.
@@ -182,12 +182,12 @@ impl DataVersion {
 impl VersionProbe {
     /// Calls `changed` if the registry has changed since the last check, in a registry's own file
     /// while the snapshot in which that was found is still open. The first check finds a change.
-    fn check<T>(
+    fn check(
         &mut self,
         guest: bool,
         connect: impl FnOnce() -> Result<Connection>,
-        changed: impl FnOnce(&Connection) -> T,
-    ) -> Result<Option<T>> {
+        changed: impl FnOnce(&Connection),
+    ) -> Result<()> {
         let conn = match self.conn.take() {
             Some(conn) => conn,
             None => connect()?,
@@ -204,7 +204,7 @@ impl VersionProbe {
             .and_then(|row| row.map(|row| row.get::<_, i64>(0)).transpose().map_sqlite_err());
         let found = found.map_err(|error| disk::diagnose(conn, error))?;
         if found.is_some() && self.last == found {
-            return Ok(None);
+            return Ok(());
         }
         if guest {
             // With rusqlite 0.32 and its SQLite 3.46, a statement of the mark fails with
@@ -217,12 +217,13 @@ impl VersionProbe {
             self.mark = mark;
             if is_same {
                 self.last = found;
-                return Ok(None);
+                return Ok(());
             }
         }
         self.last = found;
         // In a registry's own file the statement is still open here, and with it the snapshot.
-        Ok(Some(changed(conn)))
+        changed(conn);
+        Ok(())
     }
 }
 
@@ -247,10 +248,11 @@ mod tests {
         let mut last = 0;
         let mut moves = |statement: &str| {
             other.execute_batch(statement).unwrap();
-            let version = versions.version(connect, |_, _| Some(())).unwrap();
-            assert_eq!(version.1.is_some(), last < version.0, "a change is read");
-            assert_eq!(versions.version(connect, |_, _| Some(())).unwrap(), (version.0, None));
-            let version = version.0;
+            let mut read = None;
+            let version = versions.version(connect, |_, version| read = Some(version)).unwrap();
+            assert_eq!(read, (last < version).then_some(version), "a change is read");
+            let reread = |_: &Connection, _| panic!("nothing has changed");
+            assert_eq!(versions.version(connect, reread).unwrap(), version);
             std::mem::replace(&mut last, version) < version
         };
         assert!(moves("SELECT 1"), "the first check reports a change");
@@ -282,7 +284,7 @@ mod tests {
         let versions = DataVersion::new(true);
         let version = std::thread::scope(|scope| {
             let held = versions.probe.lock().unwrap();
-            let ask = || versions.version(|| newest_schema(Parts::Guest), |_, _| None::<()>);
+            let ask = || versions.version(|| newest_schema(Parts::Guest), |_, _| {});
             let other = scope.spawn(move || ask().unwrap());
             let until = std::time::Instant::now() + std::time::Duration::from_secs(10);
             while versions.waiting.load(Ordering::SeqCst) != 1 && std::time::Instant::now() < until
@@ -297,7 +299,7 @@ mod tests {
             assert_eq!(counted, (1, true), "the other thread is counted as waiting");
             other.join().unwrap()
         });
-        assert_eq!(version.0, 1, "the first check reports a change");
+        assert_eq!(version, 1, "the first check reports a change");
         assert_eq!(versions.waiting.load(Ordering::SeqCst), 0);
     }
 

@@ -22,7 +22,7 @@ use crate::error::{Error, ErrorKind, Result};
 impl Store {
     /// Makes a call on the file that is at the path now. Where the call fails because another file
     /// took its place, it is made again on that file.
-    pub(super) fn on_current_file<T>(&self, call: impl Fn() -> Result<T>) -> Result<T> {
+    pub(super) fn on_current_file<T>(&self, mut call: impl FnMut() -> Result<T>) -> Result<T> {
         let Some((shared, path, how)) = self.reopenable() else {
             return call();
         };
