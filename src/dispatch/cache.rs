@@ -22,7 +22,7 @@
 //! shards in between, and an old answer would get into a shard that has just been emptied.
 
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::pool::Pool;
@@ -38,7 +38,7 @@ const MAX_BYTES: usize = 96 << 20;
 const SHARDS: usize = 16;
 
 pub(crate) struct DispatchCache {
-    shards: [RwLock<Shard>; SHARDS],
+    shards: [Shard; SHARDS],
     pool: Mutex<Pool>,
     max_bytes: usize,
 }
@@ -47,6 +47,14 @@ pub(crate) struct DispatchCache {
 #[derive(Default)]
 #[repr(align(128))]
 struct Shard {
+    /// True if there may be answers. It changes while the pool is locked, and tells which shards
+    /// have to be locked to empty them all.
+    filled: AtomicBool,
+    kept: RwLock<ShardAnswers>,
+}
+
+#[derive(Default)]
+struct ShardAnswers {
     version: u64,
     answers: Answers<Subscribers>,
 }
@@ -59,7 +67,7 @@ impl DispatchCache {
     /// Returns the answer of exactly this version, if it is cached.
     pub(crate) fn get(&self, version: u64, question: Question<'_>) -> Option<Subscribers> {
         {
-            let shard = self.shard()?.read().unwrap_or_else(PoisonError::into_inner);
+            let shard = self.shard()?.kept.read().unwrap_or_else(PoisonError::into_inner);
             if shard.version == version
                 && let Some(answer) = shard.answers.get(question)
             {
@@ -75,28 +83,23 @@ impl DispatchCache {
         Some(self.insert_into_shard(version, event_type.clone(), question.scope, answer.clone()))
     }
 
-    /// Returns whether any answer of this version holds a
-    /// [subscriber](DispatchCache::subscriber).
-    pub(super) fn has_subscribers(&self, version: u64) -> bool {
-        let pool = self.pool();
-        pool.version == version && !pool.subscribers.is_empty()
-    }
-
     /// Returns the subscriber at a position, if any answer of this version holds it.
     pub(super) fn subscriber(&self, version: u64, position: i64) -> Option<Subscriber> {
         let pool = self.pool();
         if pool.version == version { pool.subscribers.get(&position).cloned() } else { None }
     }
 
-    /// Returns the previous answer. Its entries must be revalidated before use.
-    pub(super) fn previous(
+    /// Returns the previous answer, whose entries must be revalidated before use, and whether any
+    /// answer of this version holds a [subscriber](DispatchCache::subscriber).
+    pub(super) fn reusable(
         &self,
         version: u64,
         question: Question<'_>,
-    ) -> Option<Arc<[Subscriber]>> {
+    ) -> (Option<Arc<[Subscriber]>>, bool) {
         let pool = self.pool();
         let answers = if pool.version < version { &pool.answers } else { &pool.previous.answers };
-        answers.get(question).cloned()
+        let has_subscribers = pool.version == version && !pool.subscribers.is_empty();
+        (answers.get(question).cloned(), has_subscribers)
     }
 
     /// Caches an answer that was read after the file had this version, and returns it.
@@ -147,7 +150,8 @@ impl DispatchCache {
     ) -> Subscribers {
         let answer = Subscribers::new(list);
         if let Some(shard) = self.shard() {
-            let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+            shard.filled.store(true, Ordering::Relaxed);
+            let mut shard = shard.kept.write().unwrap_or_else(PoisonError::into_inner);
             if shard.version != version {
                 shard.answers.clear();
                 shard.version = version;
@@ -157,10 +161,14 @@ impl DispatchCache {
         answer
     }
 
+    /// Empties every shard. The caller holds the lock of the pool.
     fn empty_shards(&self) {
         for shard in &self.shards {
-            // Another thread holds the lock of its shard only for the time of a look-up.
-            shard.write().unwrap_or_else(PoisonError::into_inner).answers.clear();
+            if shard.filled.load(Ordering::Relaxed) {
+                shard.filled.store(false, Ordering::Relaxed);
+                // Another thread holds the lock of its shard only for the time of a look-up.
+                shard.kept.write().unwrap_or_else(PoisonError::into_inner).answers.clear();
+            }
         }
     }
 
@@ -168,7 +176,7 @@ impl DispatchCache {
         self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn shard(&self) -> Option<&RwLock<Shard>> {
+    fn shard(&self) -> Option<&Shard> {
         static THREADS: AtomicUsize = AtomicUsize::new(0);
         thread_local! {
             static THREAD: usize = THREADS.fetch_add(1, Ordering::Relaxed) % SHARDS;
@@ -317,9 +325,10 @@ mod tests {
     #[test]
     fn a_subscriber_is_found_by_its_position_in_its_version_only() {
         let cache = DispatchCache::new();
-        assert!(!cache.has_subscribers(0));
+        let has_subscribers = |version| cache.reusable(version, ask("a")).1;
+        assert!(!has_subscribers(0));
         cache.insert(1, ask("a"), vec![subscriber(1), subscriber(2)]);
-        assert_eq!([0, 1, 2].map(|version| cache.has_subscribers(version)), [false, true, false]);
+        assert_eq!([0, 1, 2].map(has_subscribers), [false, true, false]);
         let known = |version, position| {
             cache.subscriber(version, position).map(|found| found.name().to_owned())
         };
@@ -340,7 +349,7 @@ mod tests {
     fn only_the_answers_of_the_last_version_are_previous_answers() {
         let cache = DispatchCache::new();
         let previous = |version, event_type: &str| {
-            cache.previous(version, ask(event_type)).map(|list| list.len())
+            cache.reusable(version, ask(event_type)).0.map(|list| list.len())
         };
         cache.insert(1, ask("a"), vec![subscriber(1)]);
         assert_eq!(previous(1, "a"), None, "it is of this version");
@@ -369,9 +378,9 @@ mod tests {
         cache.insert(1, ask("a"), vec![subscriber(1)]);
         cache.insert(2, ask("b"), vec![subscriber(2)]);
         assert_eq!(cache.pool().total_bytes(), 2 * bytes);
-        assert!(cache.previous(2, ask("a")).is_some() && cache.get(2, ask("b")).is_some());
+        assert!(cache.reusable(2, ask("a")).0.is_some() && cache.get(2, ask("b")).is_some());
         cache.insert(2, ask("c"), vec![subscriber(3)]);
-        assert!(cache.previous(2, ask("a")).is_none());
+        assert!(cache.reusable(2, ask("a")).0.is_none());
         assert!(cache.get(2, ask("b")).is_some() && cache.get(2, ask("c")).is_some());
         assert_eq!(cache.pool().total_bytes(), 2 * bytes);
     }

@@ -52,9 +52,9 @@ struct Reading<'r> {
 impl<'c> Revalidation<'c> {
     /// Collects what the cache holds for an answer of this version.
     pub(crate) fn new(cache: &'c DispatchCache, version: u64, question: Question<'_>) -> Self {
-        let previous = cache.previous(version, question).unwrap_or_default();
-        let shared = cache.has_subscribers(version).then_some((cache, version));
-        Revalidation { previous, shared }
+        let (previous, has_subscribers) = cache.reusable(version, question);
+        let shared = has_subscribers.then_some((cache, version));
+        Revalidation { previous: previous.unwrap_or_default(), shared }
     }
 
     /// Returns a revalidation that takes nothing from a cache.

@@ -153,8 +153,9 @@ impl SigningSecret {
         if text.is_empty() {
             return Err("a secret cannot be empty; leave it out and one is generated".to_owned());
         }
-        let length = text.chars().count();
-        if length > MAX_TEXT {
+        // A text has at least as many bytes as characters, and nearly none is too long.
+        if text.len() > MAX_TEXT && text.chars().nth(MAX_TEXT).is_some() {
+            let length = text.chars().count();
             return Err(format!("a secret has at most {MAX_TEXT} characters, not {length}"));
         }
         let digits = text.strip_prefix("whsec_").unwrap_or(text).trim_end_matches('=');

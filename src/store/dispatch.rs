@@ -346,6 +346,9 @@ impl<'q> SubscriberRow<'q> {
 
     /// Returns the owner of the subscription.
     pub(crate) fn owner(&self, id: SubscriptionId) -> Result<Option<Arc<str>>> {
+        if *self.read.scope != Scope::Every {
+            return Ok(self.read.scope.owner().cloned());
+        }
         let owner = self.row.get(2).map_sqlite_err()?;
         self.read.owner_named(owner, id, self.owners)
     }

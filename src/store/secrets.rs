@@ -18,7 +18,7 @@ use crate::time::Millis;
 /// them.
 macro_rules! secret_columns {
     () => {
-        "s.secret, s.secret_created_at, s.created_at, s.replaced_secrets"
+        "s.secret,ifnull(s.secret_created_at,s.created_at),s.replaced_secrets"
     };
 }
 pub(super) use secret_columns;
@@ -191,15 +191,12 @@ fn time(stored: i64, id: SubscriptionId) -> Result<Millis> {
 
 /// Returns the time in the [columns](secret_columns) from `first` on.
 fn stored_time(row: &Row<'_>, first: usize) -> Result<i64> {
-    match row.get(first.saturating_add(1)).map_sqlite_err()? {
-        Some(stored) => Ok(stored),
-        None => row.get(first.saturating_add(2)).map_sqlite_err(),
-    }
+    row.get(first.saturating_add(1)).map_sqlite_err()
 }
 
 /// Returns whether the [columns](secret_columns) from `first` on tell of replaced secrets.
 fn has_replaced(row: &Row<'_>, first: usize) -> Result<bool> {
-    let replaced = row.get(first.saturating_add(3)).map_sqlite_err()?;
+    let replaced = row.get(first.saturating_add(2)).map_sqlite_err()?;
     Ok(counted(replaced)? > 0)
 }
 
