@@ -49,7 +49,7 @@ impl Registry {
             let question = Question { scope, event_type };
             let revalidation = Revalidation::new(cache, version, question);
             few = revalidation.read(read, event_type, Effort::Few, clock)?;
-            Ok(())
+            Ok(few.is_some())
         })?;
         let question = Question { scope, event_type };
         if few.is_none()

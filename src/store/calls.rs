@@ -1,5 +1,6 @@
 //! The calls of a store: open, version, read and write.
 
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 #[cfg(not(feature = "encryption"))]
@@ -11,9 +12,11 @@ use super::connection::execute;
 use super::error::{MapSqliteErr as _, is_recovering};
 use super::handle::{Shared, Store};
 use super::lock_wait::{is_busy, retry_while, retry_while_busy};
+use super::reader_pool::ReaderPool;
 use super::settings::Settings;
 use super::stored_secret::SecretCodec;
 use super::transaction::{Read, Write};
+use super::version_probe::{Connections, FoundBy};
 use super::{disk, paths};
 use crate::error::{Error, ErrorKind, Result};
 use crate::scope::Scope;
@@ -41,18 +44,19 @@ impl Store {
     /// Returns a version that increases whenever any process commits. What is read afterwards is at
     /// least as new as the version.
     pub(crate) fn version(&self) -> Result<u64> {
-        self.version_and_read(&Scope::Every, |_, _| Ok(()))
+        self.version_and_read(&Scope::Every, |_, _| Ok(false))
     }
 
     /// Returns the [version](Store::version). If this call noticed that it is a new one, and the
     /// connection that did has nothing to wait for, it also calls `job` to read of that version.
+    /// `job` returns whether it has read what it wants.
     ///
     /// Where `job` fails, the result is as if it had not been called. The caller then reads in
     /// another way, which tries again and tells of errors.
     pub(crate) fn version_and_read(
         &self,
         scope: &Scope,
-        mut job: impl FnMut(&Read<'_>, u64) -> Result<()>,
+        mut job: impl FnMut(&Read<'_>, u64) -> Result<bool>,
     ) -> Result<u64> {
         // After a failed change of key another process may have had the file, or a journal has to
         // be rolled back before anything can be read.
@@ -63,37 +67,40 @@ impl Store {
         let Some(Shared { data_version, readers, main_is_fresh, .. }) = &self.shared else {
             return Ok(self.version.load(Ordering::SeqCst));
         };
-        let mut read = |conn: &Connection, version| {
+        let mut read = |conn: &Connection, by, version| {
+            let by_main = by == FoundBy::Main;
             // The connection that wrote has the pages in memory.
-            if !main_is_fresh.load(Ordering::Relaxed) {
-                self.read_unless_blocked(conn, scope, version, &mut job);
+            if (by_main || !main_is_fresh.load(Ordering::Relaxed))
+                && self.read_unless_blocked(conn, scope, version, &mut job)
+                && by_main
+            {
+                main_is_fresh.store(false, Ordering::Relaxed);
             }
         };
-        // A new one: an idle connection, which has parsed the schema, is left to who reads.
-        let connect = || readers.connect();
-        self.on_current_file(|| self.retry_read(|| data_version.version(connect, &mut read)))
+        let connections = SharedConnections { store: self, readers };
+        self.on_current_file(|| self.retry_read(|| data_version.version(&connections, &mut read)))
     }
 
     /// Reads by a connection that other threads may wait for, unless anything is in the way.
+    /// Returns whether `job` has read what it wants.
     fn read_unless_blocked(
         &self,
         conn: &Connection,
         scope: &Scope,
         version: u64,
-        job: impl FnOnce(&Read<'_>, u64) -> Result<()>,
-    ) {
+        job: impl FnOnce(&Read<'_>, u64) -> Result<bool>,
+    ) -> bool {
         // Not `lock_codec`: whoever replaces the connections holds the codec, and waits for the one
         // that is in use here.
         let Ok(codec) = self.codec.try_read() else {
-            return;
+            return false;
         };
         #[cfg(feature = "encryption")]
         if self.pending_rekey.blocks(false) {
-            return;
+            return false;
         }
-        if self.check_key(conn, &codec).is_ok() {
-            let _: Result<()> = job(&Read::new(conn, &codec, scope), version);
-        }
+        self.check_key(conn, &codec).is_ok()
+            && job(&Read::new(conn, &codec, scope), version).is_ok_and(|has_read| has_read)
     }
 
     /// Reads in one transaction, so that everything is of one snapshot. A job that meets another
@@ -254,5 +261,26 @@ impl Store {
     #[cfg(not(feature = "encryption"))]
     fn lock_codec(&self, _writing: bool) -> Result<RwLockReadGuard<'_, SecretCodec>> {
         Ok(self.codec.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The connections of a store whose file other processes change.
+struct SharedConnections<'s> {
+    store: &'s Store,
+    readers: &'s ReaderPool,
+}
+
+impl Connections for SharedConnections<'_> {
+    fn connect(&self) -> Result<Connection> {
+        // A new one: an idle connection, which has parsed the schema, is left to who reads.
+        self.readers.connect()
+    }
+
+    fn commits(&self) -> u64 {
+        self.store.version.load(Ordering::SeqCst)
+    }
+
+    fn main(&self) -> Option<impl Deref<Target = Connection>> {
+        if self.store.guest { None } else { self.store.main.try_lock().ok() }
     }
 }

@@ -1,22 +1,10 @@
-//! Notices that another connection or process has changed the registry.
+//! Counts the versions of a registry, for any number of threads.
 //!
-//! # The hazard
-//!
-//! SQLite's `PRAGMA data_version` returns a number that differs from the last one of the same
-//! connection if another connection has committed in between. A cached answer is valid only if the
-//! number is asked for after the call began: a number from before could hide a commit that the
-//! caller already knows of.
-//!
-//! In an application's file the number also moves when the application commits to its own tables.
-//! So where it has moved there, the [`Mark`] is read, which moves with the registry alone. The mark
-//! is read after the number: a commit in between can then only make the next check read it again.
-//!
-//! # The lock
-//!
-//! The pragma takes two microseconds, and longer where two threads run it at once, because both
-//! contend for locks inside SQLite. So a `Mutex` lets one thread at a time ask, by one connection.
-//! A thread that has to wait for it uses the other thread's result, if that check *began* after its
-//! own call. The counters `started` and `done` tell: a check that began earlier may have read the
+//! `version_probe.rs` asks by `PRAGMA data_version` whether there is a new version. The pragma
+//! takes two microseconds, and longer where two threads run it at once, because both contend for
+//! locks inside SQLite. So a `Mutex` lets one thread at a time ask, by one connection. A thread
+//! that has to wait for it uses the other thread's result, if that check *began* after its own
+//! call. The counters `started` and `done` tell: a check that began earlier may have read the
 //! number before the commit that the waiting thread knows of.
 //!
 //! A waiting thread spins before it sleeps, because waking a thread takes longer than a check.
@@ -27,9 +15,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use rusqlite::Connection;
 
-use super::disk;
-use super::error::MapSqliteErr as _;
-use super::mark::Mark;
+use super::version_probe::{Connections, FoundBy, VersionProbe};
 use crate::error::Result;
 
 /// The number of times that a thread spins for another thread's check before it sleeps.
@@ -55,14 +41,6 @@ pub(super) struct DataVersion {
     /// True if a thread waited recently.
     crowded: AtomicBool,
     probe: Mutex<VersionProbe>,
-}
-
-/// The connection that asks.
-#[derive(Default)]
-struct VersionProbe {
-    conn: Option<Connection>,
-    last: Option<i64>,
-    mark: Option<Mark>,
 }
 
 /// The state of the lock at one attempt to take it.
@@ -91,13 +69,13 @@ impl DataVersion {
     /// Returns the version that the file has now, or had at a moment since this call began.
     ///
     /// If this call is the one that notices a change, it also calls `read` with the new version, so
-    /// that it reads by the same connection, which has just read the first page, and from the same
+    /// that it reads by the connection that has just read the first page, and from the same
     /// snapshot. Other threads need not wait for that, but one that asks meanwhile does. So `read`
     /// has to be short.
     pub(super) fn version(
         &self,
-        connect: impl FnOnce() -> Result<Connection>,
-        read: impl FnOnce(&Connection, u64),
+        connections: &impl Connections,
+        read: impl FnOnce(&Connection, FoundBy, u64),
     ) -> Result<u64> {
         let before = self.started.load(Ordering::SeqCst);
         let Some(mut probe) = self.lock_unless_answered(before) else {
@@ -105,10 +83,10 @@ impl DataVersion {
         };
         self.await_waiters();
         let check = self.started.fetch_add(1, Ordering::SeqCst).wrapping_add(1);
-        probe.check(self.guest, connect, |conn| {
+        probe.check(self.guest, connections, |conn, by| {
             let version = self.version.fetch_add(1, Ordering::SeqCst).wrapping_add(1);
             self.done.store(check, Ordering::SeqCst);
-            read(conn, version);
+            read(conn, by, version);
         })?;
         self.done.store(check, Ordering::SeqCst);
         Ok(self.version.load(Ordering::SeqCst))
@@ -179,91 +157,27 @@ impl DataVersion {
     }
 }
 
-impl VersionProbe {
-    /// Calls `changed` if the registry has changed since the last check, in a registry's own file
-    /// while the snapshot in which that was found is still open. The first check finds a change.
-    fn check(
-        &mut self,
-        guest: bool,
-        connect: impl FnOnce() -> Result<Connection>,
-        changed: impl FnOnce(&Connection),
-    ) -> Result<()> {
-        let conn = match self.conn.take() {
-            Some(conn) => conn,
-            None => connect()?,
-        };
-        let conn = self.conn.insert(conn);
-        let mut statement = conn
-            .prepare_cached("PRAGMA data_version")
-            .map_sqlite_err()
-            .map_err(|error| disk::diagnose(conn, error))?;
-        let mut rows = statement.query([]).map_sqlite_err()?;
-        let found = rows
-            .next()
-            .map_sqlite_err()
-            .and_then(|row| row.map(|row| row.get::<_, i64>(0)).transpose().map_sqlite_err());
-        let found = found.map_err(|error| disk::diagnose(conn, error))?;
-        if found.is_some() && self.last == found {
-            return Ok(());
-        }
-        if guest {
-            // With rusqlite 0.32 and its SQLite 3.46, a statement of the mark fails with
-            // `SQLITE_LOCKED` while this one is open.
-            drop(rows);
-            drop(statement);
-            let mark = Mark::read(conn, self.mark.as_ref())
-                .map_err(|error| disk::diagnose(conn, error))?;
-            let is_same = mark.is_some() && mark == self.mark;
-            self.mark = mark;
-            if is_same {
-                self.last = found;
-                return Ok(());
-            }
-        }
-        self.last = found;
-        // In a registry's own file the statement is still open here, and with it the snapshot.
-        changed(conn);
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::ops::Deref;
+
     use super::*;
     use crate::store::schema::{Parts, newest_schema};
 
-    #[test]
-    fn a_version_stays_until_another_connection_changes_the_registry() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("file.db");
-        newest_schema(Parts::Guest).unwrap().execute("VACUUM INTO ?1", [path.to_str()]).unwrap();
-        let connect = || Connection::open(&path).map_sqlite_err();
-        let other = connect().unwrap();
-        other
-            .execute_batch(
-                "UPDATE _webhook_registry_meta SET guest = 1; CREATE TABLE application (a)",
-            )
-            .unwrap();
-        let versions = DataVersion::new(true);
-        let mut last = 0;
-        let mut moves = |statement: &str| {
-            other.execute_batch(statement).unwrap();
-            let mut read = None;
-            let version = versions.version(connect, |_, version| read = Some(version)).unwrap();
-            assert_eq!(read, (last < version).then_some(version), "a change is read");
-            let reread = |_: &Connection, _| panic!("nothing has changed");
-            assert_eq!(versions.version(connect, reread).unwrap(), version);
-            std::mem::replace(&mut last, version) < version
-        };
-        assert!(moves("SELECT 1"), "the first check reports a change");
-        assert!(!moves("INSERT INTO application VALUES (1)"));
-        assert!(moves("INSERT INTO _webhook_registry_event_type (name) VALUES ('a.v1')"));
-        assert!(!moves("DELETE FROM application"));
-        assert!(moves("DELETE FROM _webhook_registry_event_type"));
-        assert!(moves("UPDATE _webhook_registry_meta SET key_check = x'00'"));
-        // Nothing would report a change any more.
-        assert!(moves("DROP TRIGGER _webhook_registry_mark_event_type_delete"));
-        assert!(moves("INSERT INTO application VALUES (1)"));
+    struct OnlyAProbe;
+
+    impl Connections for OnlyAProbe {
+        fn connect(&self) -> Result<Connection> {
+            newest_schema(Parts::Guest)
+        }
+
+        fn commits(&self) -> u64 {
+            0
+        }
+
+        fn main(&self) -> Option<impl Deref<Target = Connection>> {
+            None::<&Connection>
+        }
     }
 
     #[test]
@@ -284,7 +198,7 @@ mod tests {
         let versions = DataVersion::new(true);
         let version = std::thread::scope(|scope| {
             let held = versions.probe.lock().unwrap();
-            let ask = || versions.version(|| newest_schema(Parts::Guest), |_, _| {});
+            let ask = || versions.version(&OnlyAProbe, |_, _, _| {});
             let other = scope.spawn(move || ask().unwrap());
             let until = std::time::Instant::now() + std::time::Duration::from_secs(10);
             while versions.waiting.load(Ordering::SeqCst) != 1 && std::time::Instant::now() < until

@@ -4,7 +4,8 @@
 //!
 //! A call takes the locks in this order, so that two calls cannot deadlock: [`Store::codec`], the
 //! probe of [`DataVersion`], [`Store::main`], and the list of the [`ReaderPool`]. The exception is
-//! [`Store::version_and_read`], which holds the probe and tries the codec without waiting for it.
+//! [`Store::version_and_read`], which holds the probe and tries `main` and the codec without
+//! waiting for either.
 //!
 //! - `codec` protects more than the key: every call holds it for reading while it uses a
 //!   connection. Whoever replaces the connections (a change of key, or a read-only registry that
@@ -47,7 +48,7 @@ pub(crate) struct Store {
     pub(super) main: Mutex<Connection>,
     /// Encodes and decodes secrets with the file's key. See the module's documentation of locks.
     pub(super) codec: RwLock<SecretCodec>,
-    /// Increases with every change that is made through `main`.
+    /// Increases with every commit of `main`, before another call can lock it.
     pub(super) version: AtomicU64,
     pub(super) path: Option<PathBuf>,
     /// The identity of the file that the path led to at open.

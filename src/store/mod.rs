@@ -52,6 +52,7 @@ mod subscription_changes;
 mod subscription_patterns;
 mod subscriptions;
 mod transaction;
+mod version_probe;
 #[cfg(test)]
 mod work;
 mod writer;
