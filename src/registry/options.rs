@@ -401,7 +401,7 @@ impl RegistryOptions {
             #[cfg(feature = "test-util")]
                 seed: _,
         } = self;
-        let (key, entropy) = (key.clone(), self.entropy());
+        let (key, random) = (key.clone(), self.random());
         Settings {
             read_only,
             create,
@@ -412,12 +412,12 @@ impl RegistryOptions {
             key,
             keep_changes,
             auto_checkpoint,
-            entropy,
+            random,
         }
     }
 
     /// Returns the source of ids and secrets. Each call starts again from the seed.
-    fn entropy(&self) -> RandomSource {
+    fn random(&self) -> RandomSource {
         #[cfg(feature = "test-util")]
         if let Some(seed) = self.seed {
             return RandomSource::Seeded(SeededState::new(seed, self.clock.is_none()));

@@ -298,8 +298,8 @@ impl Read<'_> {
     }
 
     fn all_secrets(&self, seq: i64, who: &SubscriptionLabel) -> Result<Vec<IssuedSecret>> {
-        // A sealed secret opens for its subscription alone, so where that has no id, neither has
-        // this.
+        // An encrypted secret decrypts for its subscription alone, so where that has no id, neither
+        // has this.
         who.id().map_or_else(|| Ok(Vec::new()), |id| self.secrets(seq, id))
     }
 

@@ -63,7 +63,7 @@ pub(crate) struct Store {
     #[cfg(feature = "encryption")]
     pub(super) pending_rekey: PendingRekey,
     pub(super) busy_timeout: Duration,
-    pub(super) entropy: RandomSource,
+    pub(super) random: RandomSource,
 }
 
 /// The parts that a store needs to read a file that other processes change.
@@ -115,7 +115,7 @@ impl Store {
         settings: &Settings,
         guest: bool,
     ) -> Result<Store> {
-        let &Settings { read_only, busy_timeout, ref key, ref entropy, .. } = settings;
+        let &Settings { read_only, busy_timeout, ref key, ref random, .. } = settings;
         let codec =
             lock_wait::retry_while_busy(busy_timeout, || SecretCodec::load(&main, key.as_ref()))
                 .map_err(|error| disk::diagnose(&main, error))?;
@@ -139,7 +139,7 @@ impl Store {
             #[cfg(feature = "encryption")]
             pending_rekey: PendingRekey::default(),
             busy_timeout,
-            entropy: entropy.clone(),
+            random: random.clone(),
         })
     }
 
@@ -161,7 +161,7 @@ impl Store {
             #[cfg(feature = "encryption")]
             pending_rekey: PendingRekey::default(),
             busy_timeout: self.busy_timeout,
-            entropy: self.entropy.fork(),
+            random: self.random.fork(),
         }
     }
 
@@ -176,8 +176,8 @@ impl Store {
     }
 
     /// Returns the source of random bytes for ids and secrets.
-    pub(crate) fn entropy(&self) -> &RandomSource {
-        &self.entropy
+    pub(crate) fn random(&self) -> &RandomSource {
+        &self.random
     }
 
     /// Returns advice on the linked SQLite, where it has a bug that endangers a file.

@@ -197,7 +197,7 @@ mod tests {
         assert_eq!(Registry::open(&path).unwrap_err().kind(), ErrorKind::Incompatible);
     }
 
-    /// Else a plain file would be taken for one whose secrets are sealed.
+    /// Else a plain file would be taken for one whose secrets are encrypted.
     #[cfg(feature = "encryption")]
     #[test]
     fn only_a_new_file_gets_the_key() {

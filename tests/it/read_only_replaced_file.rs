@@ -139,18 +139,18 @@ fn a_reader_returns_an_error_if_the_replacement_is_missing_or_unreadable() {
 #[test]
 fn a_reader_decrypts_the_secrets_of_a_replaced_file_with_its_key() {
     let (_folder, path) = folder();
-    let sealed = |path: &Path, key: u8, name: &str| {
+    let encrypted = |path: &Path, key: u8, name: &str| {
         let registry = Registry::options().encryption_key([key; 32]).open(path).unwrap();
         crate::support::learn(&registry);
         let made = registry.create(new(name)).unwrap();
         made.secret().expose().to_owned()
     };
-    sealed(&path, 7, "one");
+    encrypted(&path, 7, "one");
     let reader = read_only().encryption_key([7; 32]).open(&path).unwrap();
     assert_eq!(reader.subscribers(EVENT).unwrap().len(), 1);
     for key in [7, 8, 7] {
         let next = path.with_extension("next");
-        let secret = sealed(&next, key, "two");
+        let secret = encrypted(&next, key, "two");
         fs::rename(next, &path).unwrap();
         if key == 7 {
             let told = reader.subscribers(EVENT).unwrap();
