@@ -25,7 +25,7 @@ use rusqlite::Connection;
 use super::checkpoint::{self, GuardedCheckpoints};
 use super::data_version::DataVersion;
 use super::open::Opened;
-use super::paths::{self, FileId};
+use super::paths::FileId;
 #[cfg(feature = "encryption")]
 use super::pending_rekey::PendingRekey;
 use super::reader_pool::ReaderPool;
@@ -50,7 +50,7 @@ pub(crate) struct Store {
     /// Increases with every change that is made through `main`.
     pub(super) version: AtomicU64,
     pub(super) path: Option<PathBuf>,
-    /// The identity of the file that the path led to at open.
+    /// The identity of the file that is open, or None in memory and elsewhere than on Unix.
     pub(super) file: Option<FileId>,
     pub(super) read_only: bool,
     /// True if the file belongs to an application. Others can change the key meanwhile then.
@@ -87,31 +87,23 @@ impl Store {
 
     /// Opens the file at an absolute path, and leaves the history's limit as it is.
     pub(super) fn open_file(path: PathBuf, settings: &Settings) -> Result<Store> {
-        // Asked before the file is opened: a file that takes its place in between is then
-        // recognised at the first call.
-        let before = settings.read_only.then(|| paths::file_id(&path)).flatten();
-        let Opened { conn, reader, sees_changes, guest } = open::file(&path, settings)?;
+        let Opened { conn, reader, sees_changes, guest, file } = open::file(&path, settings)?;
         // A reader of an application's file may meet a rollback journal that a killed program left.
         let access = if guest && !settings.read_only { Access::Query } else { Access::Read };
         let main_is_fresh = AtomicBool::new(reader.is_none());
         let shared = sees_changes.then(|| Shared {
             data_version: DataVersion::new(guest),
-            readers: ReaderPool::new(
-                &path,
-                access,
-                before.or_else(|| paths::file_id(&path)),
-                reader,
-            ),
+            readers: ReaderPool::new(&path, access, file, reader),
             main_is_fresh,
             reopen: settings.read_only.then(|| settings.clone()),
         });
-        Store::new(conn, shared, Some(path), settings, guest)
+        Store::new(conn, shared, Some((path, file)), settings, guest)
     }
 
     fn new(
         main: Connection,
         shared: Option<Shared>,
-        path: Option<PathBuf>,
+        at: Option<(PathBuf, Option<FileId>)>,
         settings: &Settings,
         guest: bool,
     ) -> Result<Store> {
@@ -119,7 +111,7 @@ impl Store {
         let codec =
             lock_wait::retry_while_busy(busy_timeout, || SecretCodec::load(&main, key.as_ref()))
                 .map_err(|error| disk::diagnose(&main, error))?;
-        let file = path.as_deref().and_then(paths::file_id);
+        let (path, file) = at.unzip();
         let writer = Writer::new(settings, guest);
         let guarded = !read_only && writer.checkpoints == Checkpoints::Guarded;
         let checkpoints =
@@ -130,7 +122,7 @@ impl Store {
             codec: RwLock::new(codec),
             version: AtomicU64::new(1),
             path,
-            file,
+            file: file.flatten(),
             read_only,
             guest,
             checkpoints,

@@ -52,10 +52,7 @@ impl Store {
         let mut codec = self.codec.write().unwrap_or_else(PoisonError::into_inner);
         let _probe = shared.data_version.stop();
         let mut main = self.lock()?;
-        // Asked before the file is opened: one that takes its place in between is then recognised
-        // at the next call.
-        let file = file_id(path);
-        if shared.readers.file() == file {
+        if shared.readers.file() == file_id(path) {
             return Ok(());
         }
         let gone = |cause: Error| {
@@ -68,7 +65,7 @@ impl Store {
                 if cause.kind() == ErrorKind::NotFound { ErrorKind::Storage } else { cause.kind() };
             Error::new(kind, what).with_source(cause)
         };
-        let Opened { conn, reader: _, sees_changes, guest: _ } =
+        let Opened { conn, reader: _, sees_changes, guest: _, file } =
             open::file(path, how).map_err(gone)?;
         if !sees_changes {
             let what =
