@@ -86,7 +86,8 @@ impl RegistryOptions {
     ///
     /// On Unix, if another file takes the place of this one (for example a restored backup, moved
     /// to its name), the next call reads the other file. While there is no readable file, each call
-    /// fails.
+    /// fails. With [`guest(true)`](Self::guest), each call also fails while one of the two files
+    /// belongs to an application and the other does not.
     pub fn read_only(mut self, read_only: bool) -> RegistryOptions {
         self.read_only = read_only;
         self
