@@ -29,6 +29,7 @@ use super::paths::FileId;
 #[cfg(feature = "encryption")]
 use super::pending_rekey::PendingRekey;
 use super::reader_pool::ReaderPool;
+use super::schema::Parts;
 use super::settings::{Access, Settings};
 use super::stored_secret::SecretCodec;
 use super::writer::{Checkpoints, Writer};
@@ -55,6 +56,8 @@ pub(crate) struct Store {
     pub(super) read_only: bool,
     /// True if the file belongs to an application. Others can change the key meanwhile then.
     pub(super) guest: bool,
+    /// The parts of the schema that `check` requires and a backup has.
+    pub(super) parts: Parts,
     /// None where SQLite or another program makes the checkpoints.
     pub(super) checkpoints: Option<GuardedCheckpoints>,
     /// The settings by which a change of key opens the connection that writes again.
@@ -82,12 +85,13 @@ pub(super) struct Shared {
 impl Store {
     /// Creates a store in memory.
     pub(super) fn new_in_memory(settings: &Settings) -> Result<Store> {
-        Store::new(open::memory()?, None, None, settings, false)
+        Store::new(open::memory()?, None, None, settings, Parts::Tables)
     }
 
     /// Opens the file at an absolute path, and leaves the history's limit as it is.
     pub(super) fn open_file(path: PathBuf, settings: &Settings) -> Result<Store> {
         let Opened { conn, reader, sees_changes, guest, file } = open::file(&path, settings)?;
+        let parts = if guest { Parts::Guest } else { Parts::Own };
         // A reader of an application's file may meet a rollback journal that a killed program left.
         let access = if guest && !settings.read_only { Access::Query } else { Access::Read };
         let main_is_fresh = AtomicBool::new(reader.is_none());
@@ -97,7 +101,7 @@ impl Store {
             main_is_fresh,
             reopen: settings.read_only.then(|| settings.clone()),
         });
-        Store::new(conn, shared, Some((path, file)), settings, guest)
+        Store::new(conn, shared, Some((path, file)), settings, parts)
     }
 
     fn new(
@@ -105,8 +109,9 @@ impl Store {
         shared: Option<Shared>,
         at: Option<(PathBuf, Option<FileId>)>,
         settings: &Settings,
-        guest: bool,
+        parts: Parts,
     ) -> Result<Store> {
+        let guest = parts == Parts::Guest;
         let &Settings { read_only, busy_timeout, ref key, ref random, .. } = settings;
         let codec =
             lock_wait::retry_while_busy(busy_timeout, || SecretCodec::load(&main, key.as_ref()))
@@ -125,6 +130,7 @@ impl Store {
             file: file.flatten(),
             read_only,
             guest,
+            parts,
             checkpoints,
             #[cfg(feature = "encryption")]
             writer,
@@ -147,6 +153,7 @@ impl Store {
             file: None,
             read_only: false,
             guest: false,
+            parts: self.parts,
             checkpoints: None,
             #[cfg(feature = "encryption")]
             writer: self.writer,
