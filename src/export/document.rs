@@ -25,7 +25,7 @@ pub(crate) const FORMAT: u64 = 1;
 /// `{"secret", "createdAt", "expiresAt"}`, where only replaced secrets have `expiresAt`. The same
 /// registry always gives the same document.
 ///
-/// Deserializing refuses unknown keys, except those of an [`EventType`](crate::EventType). If
+/// Deserializing rejects unknown keys, except those of an [`EventType`](crate::EventType). If
 /// `formatVersion` is another, nothing else is read, wherever that key stands, and importing the
 /// document fails.
 #[derive(Clone, PartialEq, Eq)]

@@ -61,7 +61,7 @@ impl JsonType for Export {
         let mut fault: Option<A::Error> = None;
         while let Some(name) = entries.next_key_seed(document.read::<String>())? {
             let known = version == Some(FORMAT);
-            let key = document.of(&name);
+            let key = document.key(&name);
             match name.as_str() {
                 "formatVersion" if version.is_some() => return Err(document.twice(&name)),
                 "formatVersion" => version = Some(entries.next_value_seed(key.read::<u64>())?),
@@ -94,8 +94,8 @@ impl JsonType for Export {
         if let Some(fault) = fault {
             return Err(fault);
         }
-        let event_types = event_types.finish(&document.of("eventTypes"))?;
-        let subscriptions = subscriptions.finish(&document.of("subscriptions"))?;
+        let event_types = event_types.finish(&document.key("eventTypes"))?;
+        let subscriptions = subscriptions.finish(&document.key("subscriptions"))?;
         let absent = [version.is_none(), event_types.is_none(), subscriptions.is_none()];
         let (Some(format_version), Some(event_types), Some(subscriptions)) =
             (version, event_types, subscriptions)

@@ -24,14 +24,14 @@ pub(crate) trait JsonObject: Default {
 
 /// The value of a key of an object, before it is read.
 pub(crate) struct Value<'a, A> {
-    of: &'a Key<'a>,
+    object: &'a Key<'a>,
     key: &'static str,
     entries: &'a mut A,
 }
 
 impl<'de, A: MapAccess<'de>> Value<'_, A> {
     pub(crate) fn read<T: JsonType>(self) -> Result<T, A::Error> {
-        self.entries.next_value_seed(Typed::new(&self.of.of(self.key)))
+        self.entries.next_value_seed(Typed::new(&self.object.key(self.key)))
     }
 
     /// Reads a value that can be null.
@@ -42,7 +42,7 @@ impl<'de, A: MapAccess<'de>> Value<'_, A> {
     /// Reads a value that can be null. A reader that ends at the first fault also accepts the text
     /// of a query string, of which an empty one is null.
     pub(crate) fn nullable_or_text<T: JsonType>(self) -> Result<Option<T>, A::Error> {
-        if self.of.is_collecting() {
+        if self.object.is_collecting() {
             self.nullable()
         } else {
             self.read::<Nullable<T, true>>().map(|value| value.0)
@@ -54,16 +54,16 @@ impl<'de, A: MapAccess<'de>> Value<'_, A> {
         self,
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Result<Option<T>, A::Error> {
-        let Value { of, key, entries } = self;
-        let faults = of.fault_count();
-        let text = Value { of, key, entries }.nullable_or_text::<String>()?;
+        let Value { object, key, entries } = self;
+        let faults = object.fault_count();
+        let text = Value { object, key, entries }.nullable_or_text::<String>()?;
         // After a fault the text only stands in for a value of another type.
-        let Some(text) = text.filter(|_| of.fault_count() == faults) else {
+        let Some(text) = text.filter(|_| object.fault_count() == faults) else {
             return Ok(None);
         };
         match parse(&text) {
             Ok(value) => Ok(Some(value)),
-            Err(why) => of.of(key).reject(format_args!("{why}")).map(|()| None),
+            Err(why) => object.key(key).reject(format_args!("{why}")).map(|()| None),
         }
     }
 
@@ -105,7 +105,7 @@ pub(crate) fn document<'de, T: JsonObject, A: MapAccess<'de>>(
                 *reported = true;
             }
         }
-        document.take(key, Value { of: place, key, entries: &mut entries })?;
+        document.take(key, Value { object: place, key, entries: &mut entries })?;
     }
     let is_absent = |key: &&str| !seen.iter().any(|(present, _)| present == key);
     let absent: Vec<&str> = T::KEYS.iter().take(T::REQUIRED).copied().filter(is_absent).collect();

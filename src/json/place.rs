@@ -14,7 +14,7 @@ use crate::error::{Problem, key_name, quoted_key};
 /// goes on. The positions of a document know which.
 pub(crate) struct Key<'a> {
     /// The object that has the name. None for the document itself.
-    of: Option<&'a Key<'a>>,
+    object: Option<&'a Key<'a>>,
     name: &'a str,
     within: Option<Within<'a>>,
     /// None where the first fault ends the reading.
@@ -29,7 +29,7 @@ enum Within<'a> {
 impl<'a> Key<'a> {
     /// Returns the position of the whole document. Its first fault ends the reading.
     pub(crate) fn root() -> Key<'a> {
-        Key { of: None, name: "", within: None, faults: None }
+        Key { object: None, name: "", within: None, faults: None }
     }
 
     /// Returns the position of the whole document, whose faults are collected in `faults`.
@@ -38,8 +38,8 @@ impl<'a> Key<'a> {
     }
 
     /// Returns the position of a key of this object.
-    pub(crate) fn of(&'a self, name: &'a str) -> Key<'a> {
-        Key { of: Some(self), name, within: None, faults: self.faults }
+    pub(crate) fn key(&'a self, name: &'a str) -> Key<'a> {
+        Key { object: Some(self), name, within: None, faults: self.faults }
     }
 
     /// Returns the position of an item of this array.
@@ -59,7 +59,7 @@ impl<'a> Key<'a> {
     where
         'a: 'k,
     {
-        Key { of: self.of, name: self.name, within: Some(within), faults: self.faults }
+        Key { object: self.object, name: self.name, within: Some(within), faults: self.faults }
     }
 
     /// Returns true if the reading goes on after a fault.
@@ -73,12 +73,12 @@ impl<'a> Key<'a> {
     }
 
     fn is_root(&self) -> bool {
-        self.of.is_none() && self.within.is_none()
+        self.object.is_none() && self.within.is_none()
     }
 
     fn path(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(of) = self.of.filter(|of| !of.is_root()) {
-            of.path(f)?;
+        if let Some(object) = self.object.filter(|object| !object.is_root()) {
+            object.path(f)?;
             f.write_str(".")?;
         }
         match self.within {
@@ -93,7 +93,8 @@ impl<'a> Key<'a> {
         match self.within {
             _ if self.is_root() => Problem::new(BODY, message.to_string()),
             Some(Within::Entry(entry)) => {
-                let object = Key { of: self.of, name: self.name, within: None, faults: None };
+                let object =
+                    Key { object: self.object, name: self.name, within: None, faults: None };
                 let message = format!("{}: {message}", quoted_key(entry));
                 Problem::new(object.field(), message)
             }

@@ -17,7 +17,7 @@ impl Registry {
     /// files that SQLite has beside it.
     ///
     /// The copy opens like any other registry, with the same encryption key. It contains the
-    /// history, but it is another file: the original refuses a [`Plan`](crate::Plan) that was made
+    /// history, but it is another file: the original rejects a [`Plan`](crate::Plan) that was made
     /// for the copy, and the copy one that was made for the original.
     ///
     /// # Errors
@@ -61,7 +61,7 @@ impl Registry {
     /// A test can set up one registry and give each case a fork, which takes little more than
     /// copying the bytes. A fork of a [deterministic](crate::RegistryOptions::deterministic)
     /// registry continues from the same state. A [`Plan`](crate::Plan) that was made for one is
-    /// refused by the other.
+    /// rejected by the other.
     ///
     /// The secrets of an encrypted file stay encrypted in the fork, and a
     /// [`backup`](Registry::backup) of the fork needs the same key.

@@ -74,7 +74,7 @@ impl Registry {
                     // Two parts come before the subscriptions. A failed count is a finding later.
                     progress.begin(tx.len().unwrap_or(0).saturating_add(2));
                 }
-                tx.check_file(&mut report)?;
+                self.inner.store.check_file(tx, &mut report)?;
                 progress.advance();
                 let matches = tx.check_catalog(&mut report)?;
                 progress.advance();

@@ -25,7 +25,7 @@ impl Registry {
     /// The reason belongs to `enabled`: where `enabled(false)` is stated, the reason becomes as
     /// declared, and an absent one is cleared. Where `enabled` is not stated, the reason of an
     /// existing subscription is left alone. A reason that is declared all the same is validated, so
-    /// it is refused unless the subscription is disabled already.
+    /// it is rejected unless the subscription is disabled already.
     ///
     /// The key of a stated secret is compared with the key of the newest secret, so another
     /// spelling of the same key changes nothing. A different key replaces it as
@@ -219,7 +219,7 @@ impl Registry {
     /// - [`ErrorKind::LimitReached`](crate::ErrorKind::LimitReached): the plan creates something
     ///   and would leave more than
     ///   [`max_subscriptions`](crate::RegistryOptions::max_subscriptions). A plan that creates
-    ///   nothing is never refused.
+    ///   nothing is never rejected.
     pub fn apply(&self, plan: Plan) -> Result<Applied> {
         self.require_writable()?;
         self.require_one_owner()?;

@@ -131,7 +131,7 @@ impl Registry {
     /// Returns the random bytes for the ids and secrets of so many new subscriptions.
     fn random_buffer(&self, subscriptions: usize) -> RandomBuffer<'_> {
         let each = SubscriptionId::RANDOM.saturating_add(GENERATED_KEY);
-        RandomBuffer::new(self.inner.store.entropy(), subscriptions.saturating_mul(each))
+        RandomBuffer::new(self.inner.store.random(), subscriptions.saturating_mul(each))
     }
 }
 

@@ -52,7 +52,7 @@ impl Registry {
         progress: Option<ProgressCallback>,
     ) -> Registry {
         #[cfg(feature = "test-util")]
-        let clock = store.entropy().seeded_state().and_then(|state| state.clock()).unwrap_or(clock);
+        let clock = store.random().seeded_state().and_then(|state| state.clock()).unwrap_or(clock);
         let inner = Inner { store, cache: DispatchCache::new(), clock, rules, progress };
         Registry { inner: Arc::new(inner), scope: Scope::NoOwner }
     }
@@ -90,12 +90,12 @@ impl Registry {
         self.inner.store.write(&self.scope, job)
     }
 
-    /// Refuses every change of a registry that is open for reading only.
+    /// Rejects every change of a registry that is open for reading only.
     pub(super) fn require_writable(&self) -> Result<()> {
         if self.inner.store.is_read_only() { Err(Error::read_only()) } else { Ok(()) }
     }
 
-    /// Refuses the handle of every owner, for a call that needs to know one.
+    /// Rejects the handle of every owner, for a call that needs to know one.
     pub(super) fn require_one_owner(&self) -> Result<()> {
         match self.scope {
             Scope::Every => Err(Error::invalid_field(
@@ -107,7 +107,7 @@ impl Registry {
         }
     }
 
-    /// Refuses a handle that is limited to an owner, for a call that concerns the whole file.
+    /// Rejects a handle that is limited to an owner, for a call that concerns the whole file.
     pub(super) fn require_whole_file(&self) -> Result<()> {
         match self.scope {
             Scope::Owner(_) => Err(Error::invalid_field(
@@ -142,7 +142,7 @@ impl fmt::Debug for Registry {
     }
 }
 
-/// Refuses a name outside the catalog. The caller adds a suggestion.
+/// Rejects a name outside the catalog. The caller adds a suggestion.
 pub(super) fn require_event_type(read: &Read<'_>, name: &str) -> Result<()> {
     if read.knows_event_type(name)? { Ok(()) } else { Err(Error::no_event_type(name)) }
 }

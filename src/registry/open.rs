@@ -22,7 +22,7 @@ impl Registry {
     /// - [`ErrorKind::Storage`]: a directory, a device, an empty path, a path longer than SQLite
     ///   opens (504 bytes on Unix), a name without room for `-journal`, a missing parent folder, a
     ///   full disk, a file that cannot be written to, a `-wal` or `-shm` beside it that cannot be
-    ///   written to, or a `-wal`, `-shm` or `-journal` that is not a regular file. A refused path
+    ///   written to, or a `-wal`, `-shm` or `-journal` that is not a regular file. A rejected path
     ///   is left as it was. If the disk fails later on, an empty file may remain.
     /// - [`ErrorKind::Busy`], [`ErrorKind::Corrupt`].
     ///

@@ -86,7 +86,8 @@ impl RegistryOptions {
     ///
     /// On Unix, if another file takes the place of this one (for example a restored backup, moved
     /// to its name), the next call reads the other file. While there is no readable file, each call
-    /// fails.
+    /// fails. With [`guest(true)`](Self::guest), each call also fails while one of the two files
+    /// belongs to an application and the other does not.
     pub fn read_only(mut self, read_only: bool) -> RegistryOptions {
         self.read_only = read_only;
         self
@@ -401,7 +402,7 @@ impl RegistryOptions {
             #[cfg(feature = "test-util")]
                 seed: _,
         } = self;
-        let (key, entropy) = (key.clone(), self.entropy());
+        let (key, random) = (key.clone(), self.random());
         Settings {
             read_only,
             create,
@@ -412,12 +413,12 @@ impl RegistryOptions {
             key,
             keep_changes,
             auto_checkpoint,
-            entropy,
+            random,
         }
     }
 
     /// Returns the source of ids and secrets. Each call starts again from the seed.
-    fn entropy(&self) -> RandomSource {
+    fn random(&self) -> RandomSource {
         #[cfg(feature = "test-util")]
         if let Some(seed) = self.seed {
             return RandomSource::Seeded(SeededState::new(seed, self.clock.is_none()));

@@ -122,7 +122,7 @@ impl Registry {
         self.write(|tx| SubscriptionWriter::new(tx, self.inner.clock.now()).delete_all())
     }
 
-    /// Refuses what a call that has created subscriptions would leave, if that is more than
+    /// Rejects what a call that has created subscriptions would leave, if that is more than
     /// [`max_subscriptions`](crate::RegistryOptions::max_subscriptions).
     pub(super) fn require_room(&self, tx: &Write<'_>) -> Result<()> {
         let Some(most) = self.inner.rules.max_subscriptions else {

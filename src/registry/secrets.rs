@@ -56,7 +56,7 @@ impl Registry {
             let now = self.inner.clock.now();
             let least = self.inner.rules.min_secret_bytes;
             let secrets =
-                rotation.apply_to(&current.secrets, least, self.inner.store.entropy(), now)?;
+                rotation.apply_to(&current.secrets, least, self.inner.store.random(), now)?;
             let new = NewSecrets { secrets, change: SecretChange::Replaced };
             SubscriptionWriter::new(tx, now).replace_secrets(&current, &new)?;
             newest(new.secrets, id)

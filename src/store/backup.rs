@@ -13,8 +13,7 @@ use super::copy::{Part, cannot, copy, quoted_path, sync_folder};
 use super::error::MapSqliteErr as _;
 use super::handle::Store;
 use super::paths::{BESIDE, check_length, with};
-use super::registry_row;
-use super::schema::{self, Parts, VIEWS};
+use super::schema::{Parts, VIEWS};
 use super::settings::Access;
 use super::stored_secret;
 use crate::error::{Error, ErrorKind, Result};
@@ -27,7 +26,8 @@ impl Store {
     /// all.
     pub(crate) fn backup(&self, path: &Path, progress: &Tracker) -> Result<()> {
         check_unused(path)?;
-        let part = self.read(&Scope::Every, |read| Part::copied(read.conn, path, progress))?;
+        let part =
+            self.read(&Scope::Every, |read| Part::copied(read.conn, self.parts, path, progress))?;
         part.publish(path)
     }
 
@@ -44,7 +44,7 @@ impl Store {
 
 impl Part {
     /// Copies the database into a file with a random name, in the folder of the path.
-    fn copied(from: &Connection, path: &Path, progress: &Tracker) -> Result<Part> {
+    fn copied(from: &Connection, parts: Parts, path: &Path, progress: &Tracker) -> Result<Part> {
         let mut random = [0; 8];
         RandomSource::System.fill(&mut random)?;
         let name = format!(".webhook-registry-{:016x}.part", u64::from_be_bytes(random));
@@ -62,8 +62,8 @@ impl Part {
         )
         .map_sqlite_err()?;
         copy(from, &mut to, Some(progress))?;
-        if schema::parts(from, false)? == Parts::Tables {
-            // The registry is in memory, where no other program reads its views.
+        if parts == Parts::Tables {
+            // In memory no other program reads the views.
             let tx = to.transaction().map_sqlite_err()?;
             tx.execute_batch(VIEWS).map_sqlite_err()?;
             tx.commit().map_sqlite_err()?;
@@ -71,7 +71,7 @@ impl Part {
         stored_secret::set_new_file_id(&to)?;
         // The copy of a database in memory has another journal mode in its header. That of an
         // application keeps its mode.
-        let is_wal = !registry_row::is_guest(from)? || in_wal_mode(from)?;
+        let is_wal = parts != Parts::Guest || in_wal_mode(from)?;
         let wanted = if is_wal { "WAL" } else { "DELETE" };
         let mode = journal_mode(&to, wanted)?;
         if !mode.eq_ignore_ascii_case(wanted) {

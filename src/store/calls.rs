@@ -215,7 +215,7 @@ impl Store {
             paths::check_same_file(path, self.file)?;
         }
         #[cfg(feature = "test-util")]
-        let rollback_guard = self.entropy.seeded_state().map(|state| state.begin());
+        let rollback_guard = self.random.seeded_state().map(|state| state.begin());
         let write = Write::new(&tx, &codec, scope);
         let result = job(&write)
             .and_then(|result| write.finish().map(|()| result))

@@ -253,7 +253,7 @@ mod tests {
             key: None,
             keep_changes: None,
             auto_checkpoint: true,
-            entropy: RandomSource::System,
+            random: RandomSource::System,
         };
         let pattern = |text| EventPattern::compile(text).unwrap();
         let store = Store::in_memory(&settings).unwrap();

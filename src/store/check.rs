@@ -8,9 +8,10 @@ use rusqlite::Connection;
 use super::disk;
 use super::error::MapSqliteErr as _;
 use super::findings::{DELETE, REBUILD, RESTORE, listed, tolerant, tolerant_of, unless_damaged};
+use super::handle::Store;
 use super::registry_row;
 use super::rows::{UNREACHED, description_of, disabled_reason_of, events_of, metadata_of, text_of};
-use super::schema::{self, own_tables};
+use super::schema::{self, Parts, own_tables};
 use super::transaction::Read;
 use crate::error::{Error, Result, quoted};
 use crate::id::SubscriptionId;
@@ -21,12 +22,18 @@ use crate::subscription::{StoredParts, Subscription};
 /// The offset of the page that SQLite uses for locks. No table uses that page.
 const LOCKS: i64 = 0x4000_0000;
 
-impl Read<'_> {
+impl Store {
     /// Checks the schema, the pages, the references, and what belongs to the file as a whole.
-    pub(crate) fn check_file(&self, report: &mut Report) -> Result<()> {
+    pub(crate) fn check_file(&self, read: &Read<'_>, report: &mut Report) -> Result<()> {
+        read.check_file(self.parts, report)
+    }
+}
+
+impl Read<'_> {
+    fn check_file(&self, parts: Parts, report: &mut Report) -> Result<()> {
         // Where not even this can be read, there is nothing to report on.
         self.number("SELECT count(*) FROM sqlite_master")?;
-        tolerant(self.conn, report, |report| self.check_schema(report))?;
+        tolerant(self.conn, report, |report| self.check_schema(parts, report))?;
         let whole = tolerant(self.conn, report, |report| integrity(self.conn, report))?;
         if whole == Some(true) {
             tolerant(self.conn, report, |report| self.unused_pages(report))?;
@@ -298,8 +305,8 @@ impl Read<'_> {
     }
 
     fn all_secrets(&self, seq: i64, who: &SubscriptionLabel) -> Result<Vec<IssuedSecret>> {
-        // A sealed secret opens for its subscription alone, so where that has no id, neither has
-        // this.
+        // An encrypted secret decrypts for its subscription alone, so where that has no id, neither
+        // has this.
         who.id().map_or_else(|| Ok(Vec::new()), |id| self.secrets(seq, id))
     }
 

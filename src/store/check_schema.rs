@@ -7,8 +7,7 @@ use rusqlite::Connection;
 
 use super::error::MapSqliteErr as _;
 use super::findings::{REBUILD, RESTORE};
-use super::registry_row;
-use super::schema;
+use super::schema::{self, Parts};
 use super::transaction::Read;
 use crate::error::{Result, quoted};
 use crate::report::{Finding, Report};
@@ -25,9 +24,7 @@ impl Read<'_> {
     /// that differs is a statement that this crate has not run. Only quotes around the names of
     /// tables do not count, because SQLite adds them to whatever names a table that is renamed,
     /// also when it gets its name back.
-    pub(super) fn check_schema(&self, report: &mut Report) -> Result<()> {
-        let guest = registry_row::is_guest(self.conn)?;
-        let parts = schema::parts(self.conn, guest)?;
+    pub(super) fn check_schema(&self, parts: Parts, report: &mut Report) -> Result<()> {
         let written = definitions(&schema::newest_schema(parts)?)?;
         let mut found = definitions(self.conn)?;
         let unquoted = |(table, sql): &Definition| {

@@ -163,7 +163,7 @@ mod tests {
             key: None,
             keep_changes: None,
             auto_checkpoint: true,
-            entropy: RandomSource::System,
+            random: RandomSource::System,
         };
         let mut store = Store::open(path.to_owned(), &settings).unwrap();
         store.checkpoints = Some(GuardedCheckpoints::new(path).unwrap());

@@ -53,7 +53,7 @@ impl Found {
         let found = |content, guest| Ok(Found { content, guest });
         match guest_version(conn)? {
             Some(_) if !guest => return found(Content::Guest, true),
-            Some(version) => return found(Content::of_version(newest, version), true),
+            Some(version) => return found(Content::from_version(newest, version), true),
             None => {}
         }
         let tables = number("SELECT count(*) FROM sqlite_master")?;
@@ -72,7 +72,7 @@ impl Found {
         let version = number("PRAGMA user_version")?;
         let content = match (application, version) {
             (0, 0) if tables == 0 => Content::Nothing,
-            (APPLICATION, version) => Content::of_version(newest, version),
+            (APPLICATION, version) => Content::from_version(newest, version),
             _ => Content::Foreign,
         };
         found(content, false)
@@ -80,7 +80,7 @@ impl Found {
 }
 
 impl Content {
-    fn of_version(newest: usize, version: i64) -> Content {
+    fn from_version(newest: usize, version: i64) -> Content {
         match usize::try_from(version) {
             Ok(version) if version == newest => Content::Current,
             Ok(older) if (1..newest).contains(&older) => Content::Older(older),

@@ -1,7 +1,7 @@
 //! Encrypts single secrets with XChaCha20-Poly1305, bound to their file and their row.
 
 #[cfg(feature = "encryption")]
-mod sealed {
+mod cipher {
     use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
     use chacha20poly1305::{XChaCha20Poly1305, XNonce};
     use zeroize::Zeroizing;
@@ -28,34 +28,35 @@ mod sealed {
             key: &EncryptionKey,
             file: Vec<u8>,
             binding: &[u8],
-            sealed: &[u8],
+            ciphertext: &[u8],
         ) -> Option<Cipher> {
             let cipher = Cipher::new(key, file);
-            cipher.open(binding, sealed).is_some().then_some(cipher)
+            cipher.decrypt(binding, ciphertext).is_some().then_some(cipher)
         }
 
         /// Encrypts a text. Returns a random nonce, followed by the ciphertext.
-        pub(in crate::store) fn seal(&self, binding: &[u8], text: &[u8]) -> Result<Vec<u8>> {
+        pub(in crate::store) fn encrypt(&self, binding: &[u8], text: &[u8]) -> Result<Vec<u8>> {
             let mut nonce = [0; NONCE];
             RandomSource::System.fill(&mut nonce)?;
             let aad = self.associated_data(binding);
-            let sealed = self.aead.encrypt(&XNonce::from(nonce), Payload { msg: text, aad: &aad });
-            let sealed = sealed
-                .map_err(|_| Error::new(ErrorKind::Storage, "a secret could not be sealed"))?;
-            Ok([&nonce[..], &sealed].concat())
+            let ciphertext =
+                self.aead.encrypt(&XNonce::from(nonce), Payload { msg: text, aad: &aad });
+            let ciphertext = ciphertext
+                .map_err(|_| Error::new(ErrorKind::Storage, "a secret could not be encrypted"))?;
+            Ok([&nonce[..], &ciphertext].concat())
         }
 
         /// Decrypts a ciphertext. Returns None where it is damaged, or belongs to another key, file
         /// or row.
-        pub(in crate::store) fn open(
+        pub(in crate::store) fn decrypt(
             &self,
             binding: &[u8],
-            sealed: &[u8],
+            ciphertext: &[u8],
         ) -> Option<Zeroizing<Vec<u8>>> {
-            let (nonce, sealed) = sealed.split_first_chunk::<NONCE>()?;
+            let (nonce, ciphertext) = ciphertext.split_first_chunk::<NONCE>()?;
             let aad = self.associated_data(binding);
             self.aead
-                .decrypt(&XNonce::from(*nonce), Payload { msg: sealed, aad: &aad })
+                .decrypt(&XNonce::from(*nonce), Payload { msg: ciphertext, aad: &aad })
                 .ok()
                 .map(Zeroizing::new)
         }
@@ -68,7 +69,7 @@ mod sealed {
 
 /// The cipher without the feature: no value of it exists.
 #[cfg(not(feature = "encryption"))]
-mod sealed {
+mod cipher {
     use zeroize::Zeroizing;
 
     use crate::error::Result;
@@ -91,14 +92,14 @@ mod sealed {
             match *key {}
         }
 
-        pub(in crate::store) fn seal(&self, _: &[u8], _: &[u8]) -> Result<Vec<u8>> {
+        pub(in crate::store) fn encrypt(&self, _: &[u8], _: &[u8]) -> Result<Vec<u8>> {
             match *self {}
         }
 
-        pub(in crate::store) fn open(&self, _: &[u8], _: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        pub(in crate::store) fn decrypt(&self, _: &[u8], _: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
             match *self {}
         }
     }
 }
 
-pub(super) use sealed::Cipher;
+pub(super) use cipher::Cipher;

@@ -26,10 +26,11 @@ use rusqlite::Connection;
 use super::checkpoint::{self, GuardedCheckpoints};
 use super::data_version::DataVersion;
 use super::open::Opened;
-use super::paths::{self, FileId};
+use super::paths::FileId;
 #[cfg(feature = "encryption")]
 use super::pending_rekey::PendingRekey;
 use super::reader_pool::ReaderPool;
+use super::schema::Parts;
 use super::settings::{Access, Settings};
 use super::stored_secret::SecretCodec;
 use super::writer::{Checkpoints, Writer};
@@ -51,11 +52,13 @@ pub(crate) struct Store {
     /// Increases with every commit of `main`, before another call can lock it.
     pub(super) version: AtomicU64,
     pub(super) path: Option<PathBuf>,
-    /// The identity of the file that the path led to at open.
+    /// The identity of the file that is open, or None in memory and elsewhere than on Unix.
     pub(super) file: Option<FileId>,
     pub(super) read_only: bool,
     /// True if the file belongs to an application. Others can change the key meanwhile then.
     pub(super) guest: bool,
+    /// The parts of the schema that `check` requires and a backup has.
+    pub(super) parts: Parts,
     /// None where SQLite or another program makes the checkpoints.
     pub(super) checkpoints: Option<GuardedCheckpoints>,
     /// The settings by which a change of key opens the connection that writes again.
@@ -64,7 +67,7 @@ pub(crate) struct Store {
     #[cfg(feature = "encryption")]
     pub(super) pending_rekey: PendingRekey,
     pub(super) busy_timeout: Duration,
-    pub(super) entropy: RandomSource,
+    pub(super) random: RandomSource,
 }
 
 /// The parts that a store needs to read a file that other processes change.
@@ -83,44 +86,38 @@ pub(super) struct Shared {
 impl Store {
     /// Creates a store in memory.
     pub(super) fn new_in_memory(settings: &Settings) -> Result<Store> {
-        Store::new(open::memory()?, None, None, settings, false)
+        Store::new(open::memory()?, None, None, settings, Parts::Tables)
     }
 
     /// Opens the file at an absolute path, and leaves the history's limit as it is.
     pub(super) fn open_file(path: PathBuf, settings: &Settings) -> Result<Store> {
-        // Asked before the file is opened: a file that takes its place in between is then
-        // recognised at the first call.
-        let before = settings.read_only.then(|| paths::file_id(&path)).flatten();
-        let Opened { conn, reader, sees_changes, guest } = open::file(&path, settings)?;
+        let Opened { conn, reader, sees_changes, guest, file } = open::file(&path, settings)?;
+        let parts = if guest { Parts::Guest } else { Parts::Own };
         // A reader of an application's file may meet a rollback journal that a killed program left.
         let access = if guest && !settings.read_only { Access::Query } else { Access::Read };
         let main_is_fresh = AtomicBool::new(reader.is_none());
         let shared = sees_changes.then(|| Shared {
             data_version: DataVersion::new(guest),
-            readers: ReaderPool::new(
-                &path,
-                access,
-                before.or_else(|| paths::file_id(&path)),
-                reader,
-            ),
+            readers: ReaderPool::new(&path, access, file, reader),
             main_is_fresh,
             reopen: settings.read_only.then(|| settings.clone()),
         });
-        Store::new(conn, shared, Some(path), settings, guest)
+        Store::new(conn, shared, Some((path, file)), settings, parts)
     }
 
     fn new(
         main: Connection,
         shared: Option<Shared>,
-        path: Option<PathBuf>,
+        at: Option<(PathBuf, Option<FileId>)>,
         settings: &Settings,
-        guest: bool,
+        parts: Parts,
     ) -> Result<Store> {
-        let &Settings { read_only, busy_timeout, ref key, ref entropy, .. } = settings;
+        let guest = parts == Parts::Guest;
+        let &Settings { read_only, busy_timeout, ref key, ref random, .. } = settings;
         let codec =
             lock_wait::retry_while_busy(busy_timeout, || SecretCodec::load(&main, key.as_ref()))
                 .map_err(|error| disk::diagnose(&main, error))?;
-        let file = path.as_deref().and_then(paths::file_id);
+        let (path, file) = at.unzip();
         let writer = Writer::new(settings, guest);
         let guarded = !read_only && writer.checkpoints == Checkpoints::Guarded;
         let checkpoints =
@@ -131,16 +128,17 @@ impl Store {
             codec: RwLock::new(codec),
             version: AtomicU64::new(1),
             path,
-            file,
+            file: file.flatten(),
             read_only,
             guest,
+            parts,
             checkpoints,
             #[cfg(feature = "encryption")]
             writer,
             #[cfg(feature = "encryption")]
             pending_rekey: PendingRekey::default(),
             busy_timeout,
-            entropy: entropy.clone(),
+            random: random.clone(),
         })
     }
 
@@ -156,13 +154,14 @@ impl Store {
             file: None,
             read_only: false,
             guest: false,
+            parts: self.parts,
             checkpoints: None,
             #[cfg(feature = "encryption")]
             writer: self.writer,
             #[cfg(feature = "encryption")]
             pending_rekey: PendingRekey::default(),
             busy_timeout: self.busy_timeout,
-            entropy: self.entropy.fork(),
+            random: self.random.fork(),
         }
     }
 
@@ -177,8 +176,8 @@ impl Store {
     }
 
     /// Returns the source of random bytes for ids and secrets.
-    pub(crate) fn entropy(&self) -> &RandomSource {
-        &self.entropy
+    pub(crate) fn random(&self) -> &RandomSource {
+        &self.random
     }
 
     /// Returns advice on the linked SQLite, where it has a bug that endangers a file.

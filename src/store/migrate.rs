@@ -1,6 +1,6 @@
 //! Brings the schema of a file to the current version.
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::content::{APPLICATION, Content, Found};
 use super::error::MapSqliteErr as _;
@@ -9,13 +9,17 @@ use super::stored_secret::SecretCodec;
 use crate::error::Result;
 use crate::secret::EncryptionKey;
 
-/// Brings the file to the current schema, in one transaction. A new file gets the key.
+/// Brings the file to the current schema, in one transaction. A new file gets the key. `check` runs
+/// inside the transaction, before anything is written.
 pub(super) fn migrate(
     conn: &mut Connection,
     key: Option<&EncryptionKey>,
     guest: bool,
+    check: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
-    migrate_by(STEPS.iter().copied(), conn, key, guest)
+    let tx = begin(conn)?;
+    check()?;
+    migrate_in(tx, STEPS.iter().copied(), key, guest)
 }
 
 /// Makes a registry in a database in memory.
@@ -23,16 +27,28 @@ pub(super) fn make_in_memory(conn: &mut Connection) -> Result<()> {
     migrate_by(STEPS_IN_MEMORY.into_iter(), conn, None, false)
 }
 
-/// Determines the content again inside the transaction, because another process may have migrated
-/// the file meanwhile.
 fn migrate_by<'s>(
     steps: impl ExactSizeIterator<Item = &'s str>,
     conn: &mut Connection,
     key: Option<&EncryptionKey>,
     guest: bool,
 ) -> Result<()> {
+    migrate_in(begin(conn)?, steps, key, guest)
+}
+
+fn begin(conn: &mut Connection) -> Result<Transaction<'_>> {
+    conn.transaction_with_behavior(TransactionBehavior::Immediate).map_sqlite_err()
+}
+
+/// Determines the content again inside the transaction, because another process may have migrated
+/// the file meanwhile.
+fn migrate_in<'s>(
+    tx: Transaction<'_>,
+    steps: impl ExactSizeIterator<Item = &'s str>,
+    key: Option<&EncryptionKey>,
+    guest: bool,
+) -> Result<()> {
     let newest = steps.len();
-    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate).map_sqlite_err()?;
     let Found { content, guest } = Found::among(newest, &tx, guest).map_sqlite_err()?;
     let done = match content.admit()? {
         Content::Older(version) => version,
@@ -197,7 +213,7 @@ mod tests {
         assert_eq!(Registry::open(&path).unwrap_err().kind(), ErrorKind::Incompatible);
     }
 
-    /// Else a plain file would be taken for one whose secrets are sealed.
+    /// Else a plain file would be taken for one whose secrets are encrypted.
     #[cfg(feature = "encryption")]
     #[test]
     fn only_a_new_file_gets_the_key() {

@@ -17,7 +17,9 @@ use super::error::{self, MapSqliteErr as _, sqlite_error};
 use super::io_error::{self, cannot};
 use super::lock_wait;
 use super::migrate;
-use super::paths::{self, beside, not_a_registry, nothing_at, size_beside};
+use super::paths::{
+    self, FileId, beside, check_same_file, not_a_registry, nothing_at, size_beside,
+};
 use super::refusal;
 use super::registry_row;
 use super::settings::{Access, Settings};
@@ -34,6 +36,10 @@ pub(super) struct Opened {
     pub(super) sees_changes: bool,
     /// True if the file belongs to an application.
     pub(super) guest: bool,
+    /// The identity of the file, from before it was opened. Where `conn` writes, the file at the
+    /// path still had this identity afterwards, so every connection has opened that file. Where it
+    /// reads, a file that took its place in between is recognised at the first call.
+    pub(super) file: Option<FileId>,
 }
 
 /// Creates a database in memory.
@@ -58,9 +64,9 @@ pub(super) fn memory() -> Result<Connection> {
     Ok(conn)
 }
 
-/// The number of attempts to open a file before a read-only `-wal` or `-shm` is an error. SQLite
-/// falls back to opening them for reading, whatever the cause. With no descriptor free for a
-/// moment, the connection could never write.
+/// The number of attempts to open a file before a read-only `-wal` or `-shm` is an error, or that
+/// another file takes its place. SQLite falls back to opening `-wal` and `-shm` for reading,
+/// whatever the cause. With no descriptor free for a moment, the connection could never write.
 const TRIES: usize = 3;
 
 /// Opens the file at a path, to read or to write.
@@ -70,10 +76,19 @@ pub(super) fn file(path: &Path, how: &Settings) -> Result<Opened> {
     if how.read_only {
         return lock_wait::retry_while_busy(how.busy_timeout, || to_read(path, how));
     }
-    let has_content = paths::prepare(path, how.create)?;
     let mut tries = 1..TRIES;
     loop {
-        match to_write(path, how, has_content) {
+        let has_content = paths::prepare(path, how.create)?;
+        let file = paths::file_id(path);
+        let opened = to_write(path, how, has_content, file);
+        // The connections may have opened either file, so that even an error can be of a mixture.
+        if let Err(replaced) = check_same_file(path, file) {
+            if tries.next().is_none() {
+                return Err(replaced);
+            }
+            continue;
+        }
+        match opened {
             Err(error) if is_too_many_files(&error) && tries.next().is_some() => drop(error),
             Err(error) if error::is_read_only(&error) || error::is_unopened_beside(&error) => {
                 if let Some(named) = paths::unwritable_journal(path)? {
@@ -88,12 +103,21 @@ pub(super) fn file(path: &Path, how: &Settings) -> Result<Opened> {
     }
 }
 
-fn to_write(path: &Path, how: &Settings, has_content: bool) -> Result<Opened> {
+/// Opens a file to write. Before each write the file at the path is compared with `file`: SQLite
+/// finds the `-wal` by its name, so with a file that is no longer there it would write to the
+/// `-wal` of the file that took its place.
+fn to_write(
+    path: &Path,
+    how: &Settings,
+    has_content: bool,
+    file: Option<FileId>,
+) -> Result<Opened> {
     if let Some((conn, guest)) = has_content.then(|| look_as_writer(path, how)).flatten() {
+        check_same_file(path, file)?;
         let writer = Writer::new(how, guest);
         writer.adopt(&conn)?;
         make_writer(&conn, writer, path, how, false)?;
-        return Ok(Opened { conn, reader: None, sees_changes: true, guest });
+        return Ok(Opened { conn, reader: None, sees_changes: true, guest, file });
     }
     let (found, reader) = if has_content {
         lock_wait::retry_while_busy(how.busy_timeout, || look(path, how))?
@@ -109,10 +133,12 @@ fn to_write(path: &Path, how: &Settings, has_content: bool) -> Result<Opened> {
     let reader = reader.filter(|_| !how.exclusive && !found.guest);
     let writer = Writer::new(how, found.guest);
     let mut conn = writer.connect(path)?;
+    check_same_file(path, file)?;
     make_writer(&conn, writer, path, how, !has_content)?;
     if content != Content::Current {
         lock_wait::retry_while_busy(how.busy_timeout, || {
-            migrate::migrate(&mut conn, how.key.as_ref(), how.guest)
+            let check = || check_same_file(path, file);
+            migrate::migrate(&mut conn, how.key.as_ref(), how.guest, check)
         })
         .map_err(|error| disk::diagnose(&conn, error))?;
     }
@@ -125,7 +151,7 @@ fn to_write(path: &Path, how: &Settings, has_content: bool) -> Result<Opened> {
     }
     let guest = lock_wait::retry_while_busy(how.busy_timeout, || registry_row::is_guest(&conn))
         .map_err(|error| disk::diagnose(&conn, error))?;
-    Ok(Opened { conn, reader, sees_changes: !how.exclusive, guest })
+    Ok(Opened { conn, reader, sees_changes: !how.exclusive, guest, file })
 }
 
 /// Brings a connection into the mode of one that writes, and rejects one that could never write.
@@ -294,6 +320,7 @@ fn ends_within_a_page(conn: &Connection, path: &Path) -> Result<bool> {
 }
 
 fn to_read(path: &Path, how: &Settings) -> Result<Opened> {
+    let file = paths::file_id(path);
     if paths::size(path)?.is_none_or(|size| size == 0) {
         return Err(nothing_at(path));
     }
@@ -309,17 +336,17 @@ fn to_read(path: &Path, how: &Settings) -> Result<Opened> {
     match followed {
         Ok((Found { content, guest }, conn)) => {
             readable(content, path)?;
-            Ok(Opened { conn, reader: None, sees_changes: true, guest })
+            Ok(Opened { conn, reader: None, sees_changes: true, guest, file })
         }
-        Err(error) if error.kind() == ErrorKind::Storage => read_copy(path, how, error),
+        Err(error) if error.kind() == ErrorKind::Storage => read_copy(path, how, file, error),
         Err(error) => Err(error),
     }
 }
 
 /// Copies a file into memory, where SQLite can create neither `-wal` nor `-shm`. Without locks a
 /// later change could be read half.
-fn read_copy(path: &Path, how: &Settings, why: Error) -> Result<Opened> {
-    let (file, found) = look_without_wal(path, how, &why)?;
+fn read_copy(path: &Path, how: &Settings, file: Option<FileId>, why: Error) -> Result<Opened> {
+    let (source, found) = look_without_wal(path, how, &why)?;
     let Found { content, guest } = found;
     let content = content.admit()?;
     // Before the other checks: with the unread changes, a file that seems empty or older can be a
@@ -334,9 +361,9 @@ fn read_copy(path: &Path, how: &Settings, why: Error) -> Result<Opened> {
         }
     }
     readable(content, path)?;
-    let conn = copy::into_memory(&file, None).map_err(|error| disk::diagnose(&file, error))?;
+    let conn = copy::into_memory(&source, None).map_err(|error| disk::diagnose(&source, error))?;
     conn.pragma_update(None, "query_only", true).map_sqlite_err()?;
-    Ok(Opened { conn, reader: None, sees_changes: false, guest })
+    Ok(Opened { conn, reader: None, sees_changes: false, guest, file })
 }
 
 fn readable(found: Content, path: &Path) -> Result<()> {
@@ -374,5 +401,36 @@ mod tests {
             (ErrorKind::NotFound, "no registry at /a/file.db".to_owned())
         );
         readable(Content::Current, Path::new("/a/file.db")).unwrap();
+    }
+
+    /// The identity is compared before each write, and not only at the end.
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_took_the_place_of_another_is_not_written_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file.db");
+        let settings = Settings {
+            read_only: false,
+            create: true,
+            guest: false,
+            exclusive: false,
+            durability: Default::default(),
+            busy_timeout: std::time::Duration::from_secs(60),
+            key: None,
+            keep_changes: None,
+            auto_checkpoint: true,
+            random: crate::random::RandomSource::System,
+        };
+        drop(file(&path, &settings).unwrap());
+        let registry = fs::read(&path).unwrap();
+        // The second is opened through a connection that looks first and writes afterwards.
+        for content in [b"".as_slice(), &registry] {
+            fs::write(&path, content).unwrap();
+            let has_content = !content.is_empty();
+            let error = to_write(&path, &settings, has_content, Some((0, 0))).err().unwrap();
+            assert_eq!(error.kind(), ErrorKind::Storage);
+            assert!(error.to_string().contains("was replaced or removed since"), "{error}");
+            assert_eq!(fs::read(&path).unwrap(), content);
+        }
     }
 }

@@ -20,7 +20,7 @@ const MAX_PATH_BYTES: usize = 512;
 /// The identity of a file: device and inode.
 pub(super) type FileId = (u64, u64);
 
-/// Makes the file if there is none; false where nothing is in it.
+/// Creates the file if there is none. Returns whether the file may have content.
 ///
 /// Its mode is 0600 from the first moment. SQLite gives `-wal` and `-shm` the mode of the file.
 ///
@@ -50,7 +50,7 @@ pub(super) fn prepare(path: &Path, create: bool) -> Result<bool> {
     }
 }
 
-/// Makes a new file of mode 0600, and closes it again.
+/// Creates a new file of mode 0600, and closes it again.
 pub(super) fn create_private(path: &Path) -> io::Result<()> {
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
@@ -59,7 +59,7 @@ pub(super) fn create_private(path: &Path) -> io::Result<()> {
     options.open(path).map(drop)
 }
 
-/// Returns the file's size, or None where there is no file. Refuses whatever SQLite would mistake
+/// Returns the file's size, or None where there is no file. Rejects whatever SQLite would mistake
 /// for a database or an empty file.
 pub(super) fn size(path: &Path) -> Result<Option<u64>> {
     match fs::metadata(path) {
@@ -78,7 +78,7 @@ pub(super) fn size(path: &Path) -> Result<Option<u64>> {
     }
 }
 
-/// Refuses a path that SQLite could not open: the names of the files beside it have to fit too.
+/// Rejects a path that SQLite could not open: the names of the files beside it have to fit too.
 fn fits(path: &Path) -> Result<()> {
     for suffix in BESIDE {
         let beside = with(path, suffix);
@@ -98,7 +98,7 @@ fn fits(path: &Path) -> Result<()> {
     check_length(path, "be created")
 }
 
-/// Refuses an existing file that SQLite could not open because of its path or of what lies beside
+/// Rejects an existing file that SQLite could not open because of its path or of what lies beside
 /// it. SQLite would name neither, and would wait for a pipe.
 pub(super) fn check_existing(path: &Path) -> Result<()> {
     check_length(path, "be opened")?;
@@ -130,7 +130,7 @@ fn unusable(path: &Path, what: &str, beside: &Path) -> Error {
     Error::new(ErrorKind::Storage, what)
 }
 
-/// Refuses a path that is too long for SQLite.
+/// Rejects a path that is too long for SQLite.
 pub(super) fn check_length(path: &Path, what: &str) -> Result<()> {
     #[cfg(unix)]
     if is_too_long(path) {
@@ -296,7 +296,7 @@ pub(super) fn unwritable_shm(path: &Path) -> Result<Error> {
     Ok(Error::new(ErrorKind::Storage, what))
 }
 
-/// Refuses a path that leads elsewhere since it was opened: two connections of one registry must
+/// Rejects a path that leads elsewhere since it was opened: two connections of one registry must
 /// not read two files, and a change of a file that is gone would be lost.
 pub(super) fn check_same_file(path: &Path, opened: Option<FileId>) -> Result<()> {
     if file_id(path) == opened {

@@ -6,6 +6,8 @@
 //! identity of the file at the path with that of the file that is open, before the call and, where
 //! the call fails, after it. To change over, this thread holds the codec for writing, so that no
 //! other call is under way, and replaces every connection and the codec together.
+//!
+//! An application's file is not followed to a registry's own file, nor the other way round.
 
 use std::path::Path;
 use std::sync::PoisonError;
@@ -52,10 +54,7 @@ impl Store {
         let mut codec = self.codec.write().unwrap_or_else(PoisonError::into_inner);
         let _probe = shared.data_version.stop();
         let mut main = self.lock()?;
-        // Asked before the file is opened: one that takes its place in between is then recognised
-        // at the next call.
-        let file = file_id(path);
-        if shared.readers.file() == file {
+        if shared.readers.file() == file_id(path) {
             return Ok(());
         }
         let gone = |cause: Error| {
@@ -68,8 +67,17 @@ impl Store {
                 if cause.kind() == ErrorKind::NotFound { ErrorKind::Storage } else { cause.kind() };
             Error::new(kind, what).with_source(cause)
         };
-        let Opened { conn, reader: _, sees_changes, guest: _ } =
+        let Opened { conn, reader: _, sees_changes, guest, file } =
             open::file(path, how).map_err(gone)?;
+        if guest != self.guest {
+            // The version, the retries and the check of the key depend on the kind of the file.
+            let what = if guest {
+                "the file belongs to an application, and the former one did not; open it anew"
+            } else {
+                "the former file belonged to an application, and this one does not; open it anew"
+            };
+            return Err(gone(Error::new(ErrorKind::Incompatible, what)));
+        }
         if !sees_changes {
             let what =
                 "nothing can be written beside it, so that later changes of it would not be seen";

@@ -23,14 +23,14 @@ pub(super) const VIEWS: &str =
 /// The triggers that only a guest has. They are made when a registry is, after all steps.
 pub(super) const MARKS: &str = include_str!("marks.sql");
 
-/// The parts of the schema that a registry has.
+/// The parts of the schema that a registry has. A copy in memory has those of its origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Parts {
-    /// Without views, in memory.
+    /// The tables without the views: a registry that began in memory.
     Tables,
-    /// In a file of its own.
+    /// A registry in a file of its own.
     Own,
-    /// In an application's file.
+    /// A registry in an application's file.
     Guest,
 }
 
@@ -53,18 +53,6 @@ pub(super) fn newest_schema(parts: Parts) -> Result<Connection> {
         .try_for_each(|step| conn.execute_batch(step))
         .map_sqlite_err()?;
     Ok(conn)
-}
-
-/// Returns the parts of the schema that a connection's registry has to have. A registry in memory
-/// has the views if it is a copy of a file.
-pub(super) fn parts(conn: &Connection, guest: bool) -> Result<Parts> {
-    if guest {
-        return Ok(Parts::Guest);
-    }
-    let has_view = "SELECT count(*) FROM sqlite_master WHERE type = 'view'";
-    let without = conn.path() == Some("")
-        && conn.query_row(has_view, [], |row| row.get::<_, i64>(0)).map_sqlite_err()? == 0;
-    Ok(if without { Parts::Tables } else { Parts::Own })
 }
 
 /// Returns the names of the registry's tables that the file has.

@@ -95,7 +95,7 @@ impl Read<'_> {
         column: usize,
         binding: &SecretBinding,
     ) -> Result<IssuedSecret> {
-        let secret = self.codec.open(row.get_ref(column).map_sqlite_err()?, binding)?;
+        let secret = self.codec.decode(row.get_ref(column).map_sqlite_err()?, binding)?;
         let (created_at, expires_at) = binding.times();
         Ok(IssuedSecret { secret, created_at, expires_at })
     }
@@ -113,7 +113,7 @@ impl Write<'_> {
         let binding = SecretBinding::Current { id, created_at: current.created_at };
         let differs = (current.created_at != created_at).then_some(current.created_at);
         Ok(SecretColumns {
-            secret: self.codec.seal(&current.secret, &binding)?,
+            secret: self.codec.encode(&current.secret, &binding)?,
             created_at: differs.map(millis).transpose()?,
             replaced: integer(u64::try_from(replaced.len()).unwrap_or(u64::MAX))?,
         })
@@ -171,12 +171,12 @@ impl Write<'_> {
                 Error::corrupt(format_args!("a replaced secret of {id} does not expire"))
             })?;
             let binding = SecretBinding::Replaced { id, serial, created_at, expires_at };
-            let sealed = self.codec.seal(secret, &binding)?;
+            let stored = self.codec.encode(secret, &binding)?;
             self.execute(
                 "INSERT INTO _webhook_registry_replaced_secret \
                  (subscription, serial, secret, created_at, expires_at) \
                  VALUES (?1, ?2, ?3, ?4, ?5)",
-                params![seq, serial, sealed, millis(created_at)?, millis(expires_at)?],
+                params![seq, serial, stored, millis(created_at)?, millis(expires_at)?],
             )?;
         }
         Ok(())

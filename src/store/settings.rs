@@ -44,5 +44,5 @@ pub(crate) struct Settings {
     /// None where the number that is stored in the file applies.
     pub(crate) keep_changes: Option<u64>,
     pub(crate) auto_checkpoint: bool,
-    pub(crate) entropy: RandomSource,
+    pub(crate) random: RandomSource,
 }

@@ -66,14 +66,14 @@ impl SecretBinding {
 /// The stored form of a secret: its text, or its ciphertext.
 pub(super) enum StoredSecret<'s> {
     Text(&'s str),
-    Sealed(Vec<u8>),
+    Encrypted(Vec<u8>),
 }
 
 impl ToSql for StoredSecret<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         match self {
             StoredSecret::Text(text) => text.to_sql(),
-            StoredSecret::Sealed(sealed) => sealed.to_sql(),
+            StoredSecret::Encrypted(ciphertext) => ciphertext.to_sql(),
         }
     }
 }
@@ -115,7 +115,7 @@ impl SecretCodec {
         let check = registry_row::key_check(conn)?;
         Ok(match (&self.cipher, check) {
             (None, None) => true,
-            (Some(cipher), Some(check)) => cipher.open(KEY_CHECK, &check).is_some(),
+            (Some(cipher), Some(check)) => cipher.decrypt(KEY_CHECK, &check).is_some(),
             _ => false,
         })
     }
@@ -123,13 +123,13 @@ impl SecretCodec {
     /// Sets or removes the file's key, in the open transaction. The caller rewrites the secrets.
     pub(super) fn set_key(conn: &Connection, key: Option<&EncryptionKey>) -> Result<SecretCodec> {
         let cipher = key.map(|key| Ok(Cipher::new(key, binding_id(conn)?))).transpose()?;
-        let check = cipher.as_ref().map(|cipher| cipher.seal(KEY_CHECK, b"")).transpose()?;
+        let check = cipher.as_ref().map(|cipher| cipher.encrypt(KEY_CHECK, b"")).transpose()?;
         registry_row::set_key_check(conn, check.as_deref())?;
         Ok(SecretCodec { cipher, check })
     }
 
     /// Returns the stored form of a secret.
-    pub(super) fn seal<'s>(
+    pub(super) fn encode<'s>(
         &self,
         secret: &'s SigningSecret,
         binding: &SecretBinding,
@@ -138,13 +138,13 @@ impl SecretCodec {
             None => Ok(StoredSecret::Text(secret.expose())),
             Some(cipher) => {
                 let text = secret.expose().as_bytes();
-                Ok(StoredSecret::Sealed(cipher.seal(&binding.bytes(), text)?))
+                Ok(StoredSecret::Encrypted(cipher.encrypt(&binding.bytes(), text)?))
             }
         }
     }
 
     /// Returns the secret of a stored form. In an encrypted file a secret as text is rejected.
-    pub(super) fn open(
+    pub(super) fn decode(
         &self,
         stored: ValueRef<'_>,
         binding: &SecretBinding,
@@ -152,8 +152,8 @@ impl SecretCodec {
         let read = |text: &[u8]| SigningSecret::read(std::str::from_utf8(text).ok()?).ok();
         let secret = match (&self.cipher, stored) {
             (None, ValueRef::Text(text)) => read(text),
-            (Some(cipher), ValueRef::Blob(sealed)) => {
-                cipher.open(&binding.bytes(), sealed).and_then(|text| read(&text))
+            (Some(cipher), ValueRef::Blob(ciphertext)) => {
+                cipher.decrypt(&binding.bytes(), ciphertext).and_then(|text| read(&text))
             }
             _ => None,
         };

@@ -40,7 +40,7 @@ use crate::secret::SecretText;
 /// # JSON
 ///
 /// The keys are `name`, `url`, `events`, `enabled`, `secret`, `description`, `metadata` and
-/// `disabledReason`. `null` equals absent for all but the first three. An unknown key is refused,
+/// `disabledReason`. `null` equals absent for all but the first three. An unknown key is rejected,
 /// and so is a repeated one.
 /// Deserializing checks the types only. Its messages name the key and the types, never a value.
 /// [`from_json`](NewSubscription::from_json) reports every fault, and `Deserialize` only the first.

@@ -17,7 +17,7 @@ pub(crate) const MAX_LIMIT: usize = 1_000;
 /// # JSON
 ///
 /// The keys are `enabled`, `nameContains`, `eventType`, `metadata` (an object, all of whose entries
-/// must match), `after` and `limit`. `null` equals absent. An unknown key is refused.
+/// must match), `after` and `limit`. `null` equals absent. An unknown key is rejected.
 /// [`from_json`](ListQuery::from_json) reports every fault, and `Deserialize` only the first.
 ///
 /// `Deserialize` also reads the texts of a query string, such as `enabled=true&limit=10`. There an

@@ -23,7 +23,7 @@ use crate::url_policy;
 /// A JSON merge patch ([RFC 7396](https://www.rfc-editor.org/rfc/rfc7396)) with the keys `name`,
 /// `url`, `events`, `enabled`, `secret`, `description`, `metadata`, `disabledReason` and
 /// `ifRevision`. `metadata` merges, and a null value removes its key. `null` clears `description`,
-/// `disabledReason` or all of `metadata` and is refused for the rest. An unknown key is refused,
+/// `disabledReason` or all of `metadata` and is rejected for the rest. An unknown key is rejected,
 /// and so is a repeated one. [`from_json`](SubscriptionUpdate::from_json) reports every fault, and
 /// `Deserialize` only the first.
 ///

@@ -152,13 +152,13 @@ fn no_file_contains_a_plain_secret_at_any_time() {
 
 #[test]
 fn encrypting_one_secret_twice_gives_different_ciphertexts() {
-    let sealed = EncryptedFile::new();
-    let registry = sealed.open();
+    let encrypted = EncryptedFile::new();
+    let registry = encrypted.open();
     registry
         .create_all((0..20).map(|number| new(&format!("same {number}")).secret(SECRET)))
         .unwrap();
     let values = || -> Vec<Vec<u8>> {
-        let conn = Connection::open(&sealed.path).unwrap();
+        let conn = Connection::open(&encrypted.path).unwrap();
         let mut statement = conn
             .prepare(
                 "SELECT secret FROM _webhook_registry_subscription UNION ALL SELECT secret FROM \
@@ -170,11 +170,12 @@ fn encrypting_one_secret_twice_gives_different_ciphertexts() {
     let mut all = values();
     registry.rekey(Some(KEY)).unwrap();
     all.extend(values());
-    let nonces: std::collections::HashSet<&[u8]> = all.iter().map(|sealed| &sealed[..24]).collect();
+    let nonces: std::collections::HashSet<&[u8]> =
+        all.iter().map(|encrypted| &encrypted[..24]).collect();
     let whole: std::collections::HashSet<&Vec<u8>> = all.iter().collect();
     assert_eq!((all.len(), nonces.len(), whole.len()), (52, 52, 52));
     // A nonce of 24 bytes, the text, and a tag of 16 bytes.
-    assert!(all.iter().any(|sealed| sealed.len() == 24 + SECRET.len() + 16));
+    assert!(all.iter().any(|encrypted| encrypted.len() == 24 + SECRET.len() + 16));
 }
 
 /// Returns the bytes of the file and its `-wal`.
@@ -298,15 +299,17 @@ fn one_of_two_concurrent_openers_with_different_keys_is_rejected() {
 
 #[test]
 fn names_and_urls_stay_in_plain_text_and_debug_redacts_the_key() {
-    let sealed = EncryptedFile::new();
-    assert_eq!(files_with(sealed.folder.path(), b"https://example.com/hook"), ["registry.db"]);
-    let conn = Connection::open(&sealed.path).unwrap();
+    let encrypted = EncryptedFile::new();
+    assert_eq!(files_with(encrypted.folder.path(), b"https://example.com/hook"), ["registry.db"]);
+    let conn = Connection::open(&encrypted.path).unwrap();
     let name: String = conn
         .query_row("SELECT name FROM webhook_registry_subscriptions", [], |row| row.get(0))
         .unwrap();
     assert_eq!(name, "s0");
     let options = options_with(*b"TheKeyThatMustNotBeShownAnywhere");
-    for shown in [format!("{options:?}"), format!("{options:#?}"), format!("{:?}", sealed.open())] {
+    for shown in
+        [format!("{options:?}"), format!("{options:#?}"), format!("{:?}", encrypted.open())]
+    {
         let shown = shown.to_lowercase();
         assert!(
             !shown.contains("thekey") && !shown.contains("84, 104") && !shown.contains("546865"),

@@ -160,7 +160,7 @@ fn an_export_survives_a_round_trip_through_every_kind_of_registry() {
         #[cfg(feature = "encryption")]
         (
             "encrypted",
-            options.clone().encryption_key([7; 32]).open(folder.path().join("sealed.db")).unwrap(),
+            options.clone().encryption_key([7; 32]).open(folder.path().join("keyed.db")).unwrap(),
         ),
         #[cfg(feature = "test-util")]
         ("deterministic", clock.options().deterministic(1).in_memory().unwrap()),
@@ -183,7 +183,7 @@ fn an_export_survives_a_round_trip_through_every_kind_of_registry() {
         assert_eq!(text(&again), document);
     }
     #[cfg(feature = "encryption")]
-    for name in ["sealed.db", "sealed.db-wal"] {
+    for name in ["keyed.db", "keyed.db-wal"] {
         let bytes = std::fs::read(folder.path().join(name)).unwrap();
         let shows = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
         assert!(!shows(OTHER) && !shows(SEED_SECRET), "{name} shows a secret");

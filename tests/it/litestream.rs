@@ -255,11 +255,11 @@ fn a_replicated_file_can_be_rekeyed_after_litestream_was_stopped() {
     registry.rekey(Some([7; 32])).unwrap();
     let running = litestream.replicate();
     write(&registry, 0, 20);
-    let sealed = Registry::options().encryption_key([7; 32]);
-    litestream.end(running, &registry, &sealed);
+    let encrypted = Registry::options().encryption_key([7; 32]);
+    litestream.end(running, &registry, &encrypted);
     let restored = litestream.folder.path().join("restored.db");
     litestream.restore(&restored);
     refused(Registry::open(&restored), ErrorKind::Incompatible, &[]);
-    let restored = sealed.open(restored).unwrap();
+    let restored = encrypted.open(restored).unwrap();
     assert_eq!(export(&restored), export(&registry));
 }

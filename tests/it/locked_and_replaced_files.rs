@@ -169,7 +169,7 @@ fn opening_waits_for_a_file_that_another_program_is_still_writing() {
 /// of the old one removed. SQLite does not know to which file a `-wal` belongs, so it would read an
 /// old one into the new file.
 #[cfg(unix)]
-fn replace(path: &Path) {
+pub(crate) fn replace(path: &Path) {
     let other = path.with_file_name("other.db");
     let registry = Registry::open(&other).unwrap();
     registry.register_event_types(["agent.v1", "queue.v1"]).unwrap();

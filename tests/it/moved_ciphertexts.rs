@@ -49,11 +49,11 @@ fn a_ciphertext_does_not_decrypt_in_another_place() {
         ("another nonce", set("secret = CAST(zeroblob(24) || substr(secret, 25) AS BLOB)")),
     ];
     for (how, sql) in &table {
-        let mut sealed = EncryptedFile::new();
-        assert_eq!(sealed.open().secrets(sealed.ids[0]).unwrap().len(), 3);
-        sealed.tamper(sql);
+        let mut encrypted = EncryptedFile::new();
+        assert_eq!(encrypted.open().secrets(encrypted.ids[0]).unwrap().len(), 3);
+        encrypted.tamper(sql);
         if *how == "another id" {
-            let id = Connection::open(&sealed.path)
+            let id = Connection::open(&encrypted.path)
                 .unwrap()
                 .query_row(
                     "SELECT id FROM _webhook_registry_subscription ORDER BY seq DESC",
@@ -61,25 +61,25 @@ fn a_ciphertext_does_not_decrypt_in_another_place() {
                     |row| row.get::<_, String>(0),
                 )
                 .unwrap();
-            sealed.ids = [id.parse().unwrap(), sealed.ids[0]];
+            encrypted.ids = [id.parse().unwrap(), encrypted.ids[0]];
         }
-        sealed.assert_first_is_corrupt(how);
+        encrypted.assert_first_is_corrupt(how);
     }
 }
 
 #[test]
 fn two_swapped_ciphertexts_do_not_decrypt() {
-    let sealed = EncryptedFile::new();
+    let encrypted = EncryptedFile::new();
     // Complete rows, with their times, of two subscriptions with equal fields.
-    sealed.tamper(
+    encrypted.tamper(
         "CREATE TEMP TABLE kept AS SELECT * FROM _webhook_registry_subscription; \
          UPDATE _webhook_registry_subscription AS s \
          SET (secret, secret_created_at, replaced_secrets) = \
              (SELECT secret, secret_created_at, replaced_secrets FROM kept \
                WHERE kept.seq <> s.seq)",
     );
-    let registry = sealed.open();
-    for id in sealed.ids {
+    let registry = encrypted.open();
+    for id in encrypted.ids {
         refused(registry.secret(id), ErrorKind::Corrupt, &[]);
     }
     refused(registry.subscribers(EVENT), ErrorKind::Corrupt, &[]);
@@ -130,16 +130,16 @@ fn a_ciphertext_does_not_decrypt_in_another_file_with_the_same_key() {
 #[test]
 fn a_replayed_older_row_is_not_detected() {
     // The threat model documents that this is not detected.
-    let sealed = EncryptedFile::new();
-    let conn = Connection::open(&sealed.path).unwrap();
+    let encrypted = EncryptedFile::new();
+    let conn = Connection::open(&encrypted.path).unwrap();
     conn.execute_batch(
         "CREATE TEMP TABLE kept AS SELECT * FROM _webhook_registry_replaced_secret; \
          CREATE TEMP TABLE row AS SELECT * FROM _webhook_registry_subscription",
     )
     .unwrap();
-    let registry = sealed.open();
-    registry.revoke_old_secrets(sealed.ids[0]).unwrap();
-    assert_eq!(registry.secrets(sealed.ids[0]).unwrap().len(), 1);
+    let registry = encrypted.open();
+    registry.revoke_old_secrets(encrypted.ids[0]).unwrap();
+    assert_eq!(registry.secrets(encrypted.ids[0]).unwrap().len(), 1);
     conn.execute_batch(
         "DELETE FROM _webhook_registry_replaced_secret; \
          INSERT INTO _webhook_registry_replaced_secret SELECT * FROM temp.kept; \
@@ -147,7 +147,7 @@ fn a_replayed_older_row_is_not_detected() {
              (SELECT replaced_secrets FROM temp.row WHERE row.seq = s.seq)",
     )
     .unwrap();
-    assert_eq!(registry.secrets(sealed.ids[0]).unwrap().len(), 3);
+    assert_eq!(registry.secrets(encrypted.ids[0]).unwrap().len(), 3);
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! Tests how opening treats an existing path: it neither overwrites nor checkpoints a file of
-//! another program, and a mistyped path does not become an in-memory registry.
+//! another program, and a mistyped path does not become an in-memory registry. Also what it does if
+//! the file is replaced or removed meanwhile.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -360,4 +362,51 @@ fn an_encrypted_file_is_rejected_without_a_key_even_without_the_encryption_featu
         assert_eq!(error.to_string(), "the file is encrypted, and no key was given");
         assert_eq!(std::fs::read(&path).unwrap(), before);
     }
+}
+
+/// Opens a file without tables that another connection keeps from being written, and lets `change`
+/// loose on the path while opening waits for that lock.
+#[cfg(unix)]
+fn open_during(path: &Path, change: impl FnOnce()) -> Result<Registry, Error> {
+    let stranger = Connection::open(path).unwrap();
+    stranger.execute_batch("PRAGMA journal_mode = WAL; BEGIN IMMEDIATE").unwrap();
+    std::thread::scope(|scope| {
+        let options = Registry::options().busy_timeout(Duration::from_secs(60));
+        let opening = scope.spawn(move || options.open(path));
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(!opening.is_finished(), "opening waits for the lock");
+        change();
+        stranger.execute_batch("ROLLBACK").unwrap();
+        drop(stranger);
+        opening.join().unwrap()
+    })
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_replaced_while_it_is_opened_is_left_for_the_new_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.db");
+    let registry = open_during(&path, || crate::locked_and_replaced_files::replace(&path)).unwrap();
+    assert_eq!(registry.len().unwrap(), 3);
+    registry.create(new("four")).unwrap();
+    let other = Registry::open(&path).unwrap();
+    assert_eq!(other.len().unwrap(), 4, "the change is in the file at the path");
+    assert!(other.check().unwrap().is_sound());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_removed_while_it_is_opened_is_created_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.db");
+    let remove = || {
+        for left in [path.clone(), path.with_extension("db-wal"), path.with_extension("db-shm")] {
+            fs::remove_file(left).unwrap();
+        }
+    };
+    let registry = open_during(&path, remove).unwrap();
+    registry.register_event_type("agent.v1").unwrap();
+    registry.create(new("one")).unwrap();
+    assert_eq!(Registry::open(&path).unwrap().len().unwrap(), 1);
 }

@@ -12,7 +12,7 @@ use std::process::Command;
 use rusqlite::Connection;
 use webhook_registry::{ErrorKind, Registry};
 
-use crate::support::{learn, new, refused};
+use crate::support::{drop_views, learn, new, refused};
 
 const FOLDER: &str = "WEBHOOK_REGISTRY_TEST_FOLDER";
 pub(crate) const NOBODY: u32 = 65_534;
@@ -134,6 +134,9 @@ fn a_file_in_an_unwritable_directory_can_be_read() {
     let Some(folder) = child() else {
         for file_mode in [0o444, 0o666] {
             let (folder, path) = prepared();
+            let viewless = folder.path().join("viewless.db");
+            fs::copy(&path, &viewless).unwrap();
+            assert!(drop_views(&viewless) > 0);
             mode(&path, file_mode);
             fs::write(folder.path().join("empty.db-wal"), "").unwrap();
             fs::copy(&path, folder.path().join("empty.db")).unwrap();
@@ -144,9 +147,10 @@ fn a_file_in_an_unwritable_directory_can_be_read() {
         return;
     };
     assert!(fs::write(folder.join("new"), "").is_err());
-    for name in ["registry.db", "empty.db"] {
+    for name in ["registry.db", "empty.db", "viewless.db"] {
         let path = folder.join(name);
         let registry = read_only(&path).unwrap();
+        assert_eq!(registry.check().unwrap().is_sound(), name != "viewless.db", "{name}");
         assert_eq!(registry.len().unwrap(), 1);
         assert_eq!(registry.path(), Some(path.as_path()));
         let subscribers = registry.subscribers("agent.presencechanged.v1").unwrap();

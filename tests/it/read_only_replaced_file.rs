@@ -135,22 +135,56 @@ fn a_reader_returns_an_error_if_the_replacement_is_missing_or_unreadable() {
     assert_eq!(visible_names(&reader), (vec!["two".to_owned()], vec!["two".to_owned()]));
 }
 
+#[test]
+fn a_reader_does_not_follow_from_its_own_file_to_an_applications_or_back() {
+    let (folder, path) = folder();
+    let (own, guest) = (folder.path().join("own"), folder.path().join("guest"));
+    create_closed(&own, "own");
+    let options = Registry::options().guest(true);
+    let registry = options.open(&guest).unwrap();
+    crate::support::learn(&registry);
+    registry.create(new("guest")).unwrap();
+    drop(registry);
+    let names = |of: &Path| vec![of.file_name().unwrap().to_str().unwrap().to_owned()];
+    for (first, second) in [(&own, &guest), (&guest, &own)] {
+        let put = |file: &Path| {
+            let next = path.with_extension("next");
+            fs::copy(file, &next).unwrap();
+            fs::rename(next, &path).unwrap();
+        };
+        put(first);
+        let reader = read_only().guest(true).open(&path).unwrap();
+        assert_eq!(visible_names(&reader), (names(first), names(first)));
+        put(second);
+        let told = refused(reader.subscribers(EVENT), ErrorKind::Incompatible, &[]);
+        assert!(told.to_string().contains("no longer the file that was opened"), "{told}");
+        let cause = std::error::Error::source(&told).unwrap().to_string();
+        assert!(cause.contains("open it anew"), "{cause}");
+        refused(reader.len(), ErrorKind::Incompatible, &[]);
+        put(first);
+        assert_eq!(visible_names(&reader), (names(first), names(first)));
+        put(second);
+        let anew = read_only().guest(true).open(&path).unwrap();
+        assert_eq!(visible_names(&anew), (names(second), names(second)));
+    }
+}
+
 #[cfg(feature = "encryption")]
 #[test]
 fn a_reader_decrypts_the_secrets_of_a_replaced_file_with_its_key() {
     let (_folder, path) = folder();
-    let sealed = |path: &Path, key: u8, name: &str| {
+    let encrypted = |path: &Path, key: u8, name: &str| {
         let registry = Registry::options().encryption_key([key; 32]).open(path).unwrap();
         crate::support::learn(&registry);
         let made = registry.create(new(name)).unwrap();
         made.secret().expose().to_owned()
     };
-    sealed(&path, 7, "one");
+    encrypted(&path, 7, "one");
     let reader = read_only().encryption_key([7; 32]).open(&path).unwrap();
     assert_eq!(reader.subscribers(EVENT).unwrap().len(), 1);
     for key in [7, 8, 7] {
         let next = path.with_extension("next");
-        let secret = sealed(&next, key, "two");
+        let secret = encrypted(&next, key, "two");
         fs::rename(next, &path).unwrap();
         if key == 7 {
             let told = reader.subscribers(EVENT).unwrap();

@@ -78,14 +78,14 @@ fn a_changed_key_leaves_no_old_ciphertext_or_plain_text_in_any_file() {
         let mut registry = options(None).exclusive(exclusive).open(&path).unwrap();
         for pair in steps.windows(2) {
             let (from, to) = (pair[0], pair[1]);
-            let sealed = sealed_values(&path, exclusive);
+            let encrypted = encrypted_values(&path, exclusive);
             registry.rekey(to).unwrap();
             assert_intact(&registry, 30);
             // While it is open, and after it is closed.
             for _ in 0..2 {
                 let wanted: &[&str] = if to.is_some() { &[] } else { &["registry.db"] };
                 assert_eq!(readable_in(folder.path()), wanted, "{from:?} to {to:?}");
-                for old in &sealed {
+                for old in &encrypted {
                     assert_eq!(files_with(folder.path(), old), [""; 0], "{from:?} to {to:?}");
                 }
                 assert!(!folder.path().join("registry.db-journal").exists());
@@ -108,7 +108,7 @@ fn a_changed_key_leaves_no_old_ciphertext_or_plain_text_in_any_file() {
 }
 
 /// Returns some ciphertexts of the file, or none if the file is exclusive.
-fn sealed_values(path: &Path, exclusive: bool) -> Vec<Vec<u8>> {
+fn encrypted_values(path: &Path, exclusive: bool) -> Vec<Vec<u8>> {
     if exclusive {
         return Vec::new();
     }
@@ -328,14 +328,16 @@ fn concurrent_openers_find_the_file_with_the_old_or_the_new_key() {
                 }
                 let found = registry.subscribers(EVENT).map(|subscribers| subscribers.len());
                 let looks = rusqlite::Connection::open(&path).unwrap();
-                let sealed = looks.query_row(
+                let encrypted = looks.query_row(
                     "SELECT key_check IS NOT NULL FROM _webhook_registry_meta",
                     [],
                     |row| row.get(0),
                 );
-                if (found.as_ref().ok(), sealed.as_ref().ok()) != (Some(&5), Some(&now.is_some())) {
+                if (found.as_ref().ok(), encrypted.as_ref().ok())
+                    != (Some(&5), Some(&now.is_some()))
+                {
                     over.store(true, Ordering::Relaxed);
-                    panic!("after {done} changes: {found:?} subscribers, sealed: {sealed:?}");
+                    panic!("after {done} changes: {found:?} subscribers, encrypted: {encrypted:?}");
                 }
             }
             over.store(true, Ordering::Relaxed);

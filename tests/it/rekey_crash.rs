@@ -34,7 +34,11 @@ fn await_a_change_in_flight(path: &Path) {
 }
 
 fn key_cycle(name: &str) -> Vec<Option<[u8; 32]>> {
-    if name == "sealed" { vec![Some(KEY), Some(OTHER)] } else { vec![None, Some(KEY), Some(OTHER)] }
+    if name == "encrypted" {
+        vec![Some(KEY), Some(OTHER)]
+    } else {
+        vec![None, Some(KEY), Some(OTHER)]
+    }
 }
 
 #[test]
@@ -44,7 +48,7 @@ fn a_file_killed_during_a_key_change_opens_with_one_key_and_has_every_secret() {
     let (mut in_flight, mut unfinished) = (0, 0);
     let mut round = 0;
     while round < size(10, 100) || (unfinished == 0 && round < 500) {
-        let name = ["sealed", "plain"][round % 2];
+        let name = ["encrypted", "plain"][round % 2];
         let circle = key_cycle(name);
         let (folder, path) = prepared(circle[0], SUBSCRIPTIONS);
         let mut peer =
@@ -71,11 +75,11 @@ fn a_file_killed_during_a_key_change_opens_with_one_key_and_has_every_secret() {
         };
         let left = files();
         unfinished += usize::from(left[1..].iter().any(|left| !left.is_empty()));
-        if name == "sealed" {
+        if name == "encrypted" {
             assert_eq!(
                 readable_in(folder.path()),
                 [""; 0],
-                "sealed with either key, nothing is ever readable"
+                "encrypted with either key, nothing is ever readable"
             );
         }
 

@@ -8,7 +8,7 @@ use webhook_registry::{
     SubscriptionUpdate,
 };
 
-use crate::support::{contact_center, learn, new, refused};
+use crate::support::{contact_center, drop_views, learn, new, refused};
 
 const BEGINNING: Duration = Duration::from_secs(1_767_225_600);
 
@@ -220,6 +220,42 @@ fn a_fork_and_its_origin_are_independent() {
     registry.delete(id).unwrap();
     assert_eq!(fork.get(id).unwrap().unwrap().name(), "renamed");
     assert_eq!(fork.fork().unwrap().len().unwrap(), 2);
+}
+
+#[test]
+fn a_backup_of_a_fork_of_a_registry_in_memory_is_a_file_with_views() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("webhooks.db");
+    let registry = contact_center();
+    registry.create(new("crm")).unwrap();
+    let fork = registry.fork().unwrap();
+    assert!(fork.check().unwrap().is_sound());
+    fork.fork().unwrap().backup(&path).unwrap();
+    assert!(Registry::open(&path).unwrap().check().unwrap().is_sound());
+    let conn = rusqlite::Connection::open(&path).unwrap();
+    let name = "SELECT name FROM webhook_registry_subscriptions";
+    assert_eq!(conn.query_row(name, [], |row| row.get::<_, String>(0)).unwrap(), "crm");
+}
+
+#[test]
+fn check_reports_the_missing_views_of_a_file_also_in_a_fork_and_in_its_backup() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("webhooks.db");
+    let registry = Registry::open(&path).unwrap();
+    learn(&registry);
+    registry.create(new("crm")).unwrap();
+    let dropped = drop_views(&path);
+    let missing = |registry: &Registry| {
+        let report = registry.check().unwrap();
+        report.findings().iter().filter(|it| it.message().contains("is missing")).count()
+    };
+    let fork = registry.fork().unwrap();
+    let copy = folder.path().join("copy.db");
+    fork.fork().unwrap().backup(&copy).unwrap();
+    let copy = Registry::open(&copy).unwrap();
+    let counts = [&registry, &fork, &copy].map(missing);
+    assert!(dropped > 0 && counts[0] >= dropped, "{counts:?}");
+    assert_eq!(counts, [counts[0]; 3]);
 }
 
 #[test]

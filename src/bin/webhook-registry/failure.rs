@@ -49,7 +49,7 @@ pub(crate) struct Refusal {
 }
 
 impl Failure {
-    /// Creates a failure for arguments or input that the program refuses.
+    /// Creates a failure for arguments or input that the program rejects.
     pub(crate) fn invalid(field: &str, message: impl Into<String>) -> Failure {
         Failure::on(ErrorKind::Invalid, field, message)
     }

@@ -179,3 +179,14 @@ impl Random {
         &from[self.below(from.len())]
     }
 }
+
+/// Drops the registry's views from a file as another program, and returns their number.
+pub(crate) fn drop_views(path: &Path) -> usize {
+    let conn = rusqlite::Connection::open(path).unwrap();
+    let sql = "SELECT 'DROP VIEW ' || name FROM sqlite_master WHERE type = 'view'";
+    let mut views = conn.prepare(sql).unwrap();
+    let drops = views.query_map([], |row| row.get::<_, String>(0)).unwrap();
+    let drops: Vec<String> = drops.map(Result::unwrap).collect();
+    conn.execute_batch(&drops.join(";")).unwrap();
+    drops.len()
+}
