@@ -68,12 +68,12 @@ impl Store {
             return Ok(self.version.load(Ordering::SeqCst));
         };
         let mut read = |conn: &Connection, by, version| {
-            let by_main = by == FoundBy::Main;
             // The connection that wrote has the pages in memory.
-            if (by_main || !main_is_fresh.load(Ordering::Relaxed))
-                && self.read_unless_blocked(conn, scope, version, &mut job)
-                && by_main
-            {
+            if by == FoundBy::Probe && main_is_fresh.load(Ordering::Relaxed) {
+                return;
+            }
+            let has_read = self.read_unless_blocked(conn, scope, version, &mut job);
+            if has_read && by == FoundBy::Main {
                 main_is_fresh.store(false, Ordering::Relaxed);
             }
         };
