@@ -61,7 +61,7 @@ CREATE TABLE _webhook_registry_subscription (
     url               TEXT NOT NULL,
     enabled           INTEGER NOT NULL CHECK (enabled IN (0, 1)),
     metadata          TEXT,                 -- a JSON object of strings; NULL: none
-    secret            ANY NOT NULL,         -- the current one: TEXT, or a BLOB where it is sealed
+    secret            ANY NOT NULL,         -- the current one: TEXT, or a BLOB if encrypted
     secret_created_at INTEGER,              -- NULL: as created_at
     created_at        INTEGER NOT NULL,     -- this and every other time: ms since 1970, UTC
     replaced_secrets  INTEGER NOT NULL,     -- the number of rows in replaced_secret
@@ -94,7 +94,7 @@ CREATE INDEX _webhook_registry_subscription_pattern_route
 CREATE TABLE _webhook_registry_replaced_secret (
     subscription INTEGER NOT NULL REFERENCES _webhook_registry_subscription (seq) ON DELETE CASCADE,
     serial       INTEGER NOT NULL,      -- increases from the oldest to the newest
-    secret       ANY NOT NULL,          -- TEXT, or a BLOB where it is sealed
+    secret       ANY NOT NULL,          -- TEXT, or a BLOB if encrypted
     created_at   INTEGER NOT NULL,
     expires_at   INTEGER NOT NULL,
     PRIMARY KEY (subscription, serial)
