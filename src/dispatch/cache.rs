@@ -83,10 +83,20 @@ impl DispatchCache {
         Some(self.insert_into_shard(version, event_type.clone(), question.scope, answer.clone()))
     }
 
-    /// Returns the subscriber at a position, if any answer of this version holds it.
-    pub(super) fn subscriber(&self, version: u64, position: i64) -> Option<Subscriber> {
+    /// Returns the subscriber at a position, if any answer of this version holds it and its owner
+    /// has this row.
+    ///
+    /// In a damaged file, a pattern can lead to a subscription of another owner. Nobody else may
+    /// get that one, also where an answer for its owner holds it.
+    pub(super) fn subscriber(
+        &self,
+        version: u64,
+        position: i64,
+        owner_row: i64,
+    ) -> Option<Subscriber> {
         let pool = self.pool();
-        if pool.version == version { pool.subscribers.get(&position).cloned() } else { None }
+        let found = pool.subscribers.get(&position).filter(|_| pool.version == version);
+        found.filter(|found| found.fields().owner_row == owner_row).cloned()
     }
 
     /// Returns the previous answer, whose entries must be revalidated before use, and whether any
@@ -213,6 +223,7 @@ mod tests {
     fn subscriber(position: i64) -> Subscriber {
         let fields = SubscriberFields {
             position,
+            owner_row: 0,
             owner: None,
             id: "01K9V3T0Z2B4C6D8E0F2G4H6J8".parse::<SubscriptionId>().unwrap(),
             name: format!("s{position}"),
@@ -283,6 +294,7 @@ mod tests {
         let heavy = |position: i64| {
             let fields = SubscriberFields {
                 position,
+                owner_row: 0,
                 owner: None,
                 id: "01K9V3T0Z2B4C6D8E0F2G4H6J8".parse::<SubscriptionId>().unwrap(),
                 name: "n".repeat(text),
@@ -330,16 +342,17 @@ mod tests {
         cache.insert(1, ask("a"), vec![subscriber(1), subscriber(2)]);
         assert_eq!([0, 1, 2].map(has_subscribers), [false, true, false]);
         let known = |version, position| {
-            cache.subscriber(version, position).map(|found| found.name().to_owned())
+            cache.subscriber(version, position, 0).map(|found| found.name().to_owned())
         };
         assert_eq!(known(1, 2), Some("s2".to_owned()));
         assert_eq!(known(1, 3), None);
         assert_eq!(known(0, 2), None);
         assert_eq!(known(2, 2), None);
+        assert!(cache.subscriber(1, 2, 1).is_none(), "it has another owner");
         // The first one stays, so that all answers share it.
-        let first = cache.subscriber(1, 1).unwrap();
+        let first = cache.subscriber(1, 1, 0).unwrap();
         cache.insert(1, ask("b"), vec![subscriber(1)]);
-        assert!(cache.subscriber(1, 1).unwrap().is_clone_of(&first));
+        assert!(cache.subscriber(1, 1, 0).unwrap().is_clone_of(&first));
         cache.insert(2, ask("b"), vec![subscriber(1)]);
         assert_eq!(known(1, 2), None);
         assert_eq!(known(2, 2), None);
