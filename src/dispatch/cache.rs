@@ -25,14 +25,15 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use super::pool::Pool;
+use super::pool::{ANSWER_BYTES, Pool};
 use super::question::{Answers, Question};
 use super::subscriber::Subscriber;
 use super::subscribers::Subscribers;
 use crate::scope::Scope;
 
-/// The limit of the cache in bytes, as [`Subscriber::bytes`] counts them. An answer that would
-/// exceed it empties the cache first.
+/// The limit of the cache in bytes, with all shards, as [`Pool::total_bytes`] counts them. An
+/// answer that would exceed it empties the cache first. A shard takes nothing from the pool where
+/// the limit is reached: each of many threads can hold a pointer for each answer.
 const MAX_BYTES: usize = 96 << 20;
 
 const SHARDS: usize = 16;
@@ -74,19 +75,29 @@ impl DispatchCache {
                 return Some(answer.clone());
             }
         }
-        let pool = self.pool();
+        let mut pool = self.pool();
         if pool.version != version {
             return None;
         }
-        let answer = pool.answers.get(question)?;
-        let event_type = pool.answers.event_type(question.event_type)?;
-        Some(self.insert_into_shard(version, event_type.clone(), question.scope, answer.clone()))
+        let answer = pool.answers.get(question)?.clone();
+        let event_type = pool.answers.event_type(question.event_type)?.clone();
+        Some(self.insert_into_shard(&mut pool, event_type, question.scope, answer))
     }
 
-    /// Returns the subscriber at a position, if any answer of this version holds it.
-    pub(super) fn subscriber(&self, version: u64, position: i64) -> Option<Subscriber> {
+    /// Returns the subscriber at a position, if any answer of this version holds it and its owner
+    /// has this row.
+    ///
+    /// In a damaged file, a pattern can lead to a subscription of another owner. Nobody else may
+    /// get that one, also where an answer for its owner holds it.
+    pub(super) fn subscriber(
+        &self,
+        version: u64,
+        position: i64,
+        owner_row: i64,
+    ) -> Option<Subscriber> {
         let pool = self.pool();
-        if pool.version == version { pool.subscribers.get(&position).cloned() } else { None }
+        let found = pool.subscribers.get(&position).filter(|_| pool.version == version);
+        found.filter(|found| found.fields().owner_row == owner_row).cloned()
     }
 
     /// Returns the previous answer, whose entries must be revalidated before use, and whether any
@@ -134,29 +145,31 @@ impl DispatchCache {
             removed.push(pool.empty());
             return Subscribers::new(answer);
         }
-        let cached = self.insert_into_shard(version, event_type, question.scope, answer);
+        let cached = self.insert_into_shard(&mut pool, event_type, question.scope, answer);
         drop(pool);
         cached
     }
 
-    /// Inserts an answer of the pool into the thread's shard. The caller holds the lock of the
-    /// pool.
+    /// Inserts an answer of the pool into the thread's shard, unless the cache is full.
     fn insert_into_shard(
         &self,
-        version: u64,
+        pool: &mut Pool,
         event_type: Arc<str>,
         scope: &Scope,
         list: Arc<[Subscriber]>,
     ) -> Subscribers {
         let answer = Subscribers::new(list);
-        if let Some(shard) = self.shard() {
+        if let Some(shard) = self.shard()
+            && pool.total_bytes() < self.max_bytes
+        {
             shard.filled.store(true, Ordering::Relaxed);
             let mut shard = shard.kept.write().unwrap_or_else(PoisonError::into_inner);
-            if shard.version != version {
+            if shard.version != pool.version {
                 shard.answers.clear();
-                shard.version = version;
+                shard.version = pool.version;
             }
-            shard.answers.insert(event_type, scope, answer.clone());
+            let entries = shard.answers.insert(event_type, scope, answer.clone());
+            pool.shard_bytes = [pool.shard_bytes, ANSWER_BYTES, entries].iter().sum();
         }
         answer
     }
@@ -191,7 +204,7 @@ impl fmt::Debug for DispatchCache {
         let pool = self.pool();
         f.debug_struct("DispatchCache")
             .field("answers", &pool.answers.len())
-            .field("bytes", &pool.bytes)
+            .field("bytes", &pool.total_bytes())
             .finish()
     }
 }
@@ -199,7 +212,6 @@ impl fmt::Debug for DispatchCache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dispatch::pool::ANSWER_BYTES;
     use crate::dispatch::subscriber::SubscriberFields;
     use crate::id::SubscriptionId;
     use crate::scope::Scope;
@@ -213,6 +225,7 @@ mod tests {
     fn subscriber(position: i64) -> Subscriber {
         let fields = SubscriberFields {
             position,
+            owner_row: 0,
             owner: None,
             id: "01K9V3T0Z2B4C6D8E0F2G4H6J8".parse::<SubscriptionId>().unwrap(),
             name: format!("s{position}"),
@@ -283,6 +296,7 @@ mod tests {
         let heavy = |position: i64| {
             let fields = SubscriberFields {
                 position,
+                owner_row: 0,
                 owner: None,
                 id: "01K9V3T0Z2B4C6D8E0F2G4H6J8".parse::<SubscriptionId>().unwrap(),
                 name: "n".repeat(text),
@@ -306,11 +320,9 @@ mod tests {
         };
         let (none, some) = (bytes_of("a", heavy(1..2, 0)), bytes_of("b", heavy(2..3, 10_000)));
         assert_eq!(some - none, 40_000);
-        assert_eq!(
-            bytes_of("c", heavy(1..3, 10_000)),
-            ANSWER_BYTES + 1 + 2 * size_of::<Subscriber>()
-        );
-        assert_eq!(bytes_of("dddd", heavy(1..2, 0)), ANSWER_BYTES + 4 + size_of::<Subscriber>());
+        let empty = bytes_of("c", Vec::new());
+        assert_eq!(bytes_of("d", heavy(1..3, 10_000)), empty + 2 * size_of::<Subscriber>());
+        assert_eq!(bytes_of("eeee", heavy(1..2, 0)), empty + 3 + size_of::<Subscriber>());
         let secret = subscriber(3);
         let keys = secret
             .secrets()
@@ -330,16 +342,17 @@ mod tests {
         cache.insert(1, ask("a"), vec![subscriber(1), subscriber(2)]);
         assert_eq!([0, 1, 2].map(has_subscribers), [false, true, false]);
         let known = |version, position| {
-            cache.subscriber(version, position).map(|found| found.name().to_owned())
+            cache.subscriber(version, position, 0).map(|found| found.name().to_owned())
         };
         assert_eq!(known(1, 2), Some("s2".to_owned()));
         assert_eq!(known(1, 3), None);
         assert_eq!(known(0, 2), None);
         assert_eq!(known(2, 2), None);
+        assert!(cache.subscriber(1, 2, 1).is_none(), "it has another owner");
         // The first one stays, so that all answers share it.
-        let first = cache.subscriber(1, 1).unwrap();
+        let first = cache.subscriber(1, 1, 0).unwrap();
         cache.insert(1, ask("b"), vec![subscriber(1)]);
-        assert!(cache.subscriber(1, 1).unwrap().is_clone_of(&first));
+        assert!(cache.subscriber(1, 1, 0).unwrap().is_clone_of(&first));
         cache.insert(2, ask("b"), vec![subscriber(1)]);
         assert_eq!(known(1, 2), None);
         assert_eq!(known(2, 2), None);
@@ -374,23 +387,25 @@ mod tests {
         let measured = DispatchCache::new();
         measured.insert(1, ask("a"), vec![subscriber(1)]);
         let bytes = measured.pool().bytes;
-        let cache = DispatchCache { max_bytes: 2 * bytes, ..DispatchCache::new() };
+        let max_bytes = bytes + measured.pool().total_bytes();
+        let cache = DispatchCache { max_bytes, ..DispatchCache::new() };
         cache.insert(1, ask("a"), vec![subscriber(1)]);
         cache.insert(2, ask("b"), vec![subscriber(2)]);
-        assert_eq!(cache.pool().total_bytes(), 2 * bytes);
+        assert_eq!(cache.pool().total_bytes(), max_bytes);
         assert!(cache.reusable(2, ask("a")).0.is_some() && cache.get(2, ask("b")).is_some());
         cache.insert(2, ask("c"), vec![subscriber(3)]);
         assert!(cache.reusable(2, ask("a")).0.is_none());
         assert!(cache.get(2, ask("b")).is_some() && cache.get(2, ask("c")).is_some());
-        assert_eq!(cache.pool().total_bytes(), 2 * bytes);
+        assert_eq!(cache.pool().total_bytes(), max_bytes);
     }
 
     #[test]
     fn an_answer_over_the_limit_empties_the_cache_and_a_larger_one_is_not_cached() {
-        let one = subscriber(1);
-        let bytes = one.bytes() + size_of::<Subscriber>() + ANSWER_BYTES + 1;
-        let cache = DispatchCache { max_bytes: 2 * bytes, ..DispatchCache::new() };
-        cache.insert(1, ask("a"), vec![one]);
+        let measured = DispatchCache::new();
+        measured.insert(1, ask("a"), vec![subscriber(1)]);
+        let max_bytes = 2 * measured.pool().total_bytes();
+        let cache = DispatchCache { max_bytes, ..DispatchCache::new() };
+        cache.insert(1, ask("a"), vec![subscriber(1)]);
         cache.insert(1, ask("b"), vec![subscriber(2)]);
         assert!(cache.get(1, ask("a")).is_some() && cache.get(1, ask("b")).is_some());
         cache.insert(1, ask("c"), vec![subscriber(3)]);
@@ -403,15 +418,33 @@ mod tests {
         let large = cache.insert(1, ask("d"), (10..20).map(subscriber).collect());
         assert_eq!(large.len(), 10);
         assert!(cache.get(1, ask("d")).is_none());
-        assert!(cache.pool().bytes <= cache.max_bytes);
         assert_eq!(format!("{cache:?}"), "DispatchCache { answers: 0, bytes: 0 }");
         // An answer that just fits is cached, also where everything else has to go.
-        let measured = DispatchCache::new();
-        measured.insert(1, ask("a"), vec![subscriber(1)]);
         let cache = DispatchCache { max_bytes: measured.pool().bytes, ..DispatchCache::new() };
         cache.insert(1, ask("a"), vec![subscriber(1)]);
         assert!(cache.get(1, ask("a")).is_some());
         cache.insert(1, ask("b"), vec![subscriber(2)]);
         assert!(cache.get(1, ask("a")).is_none() && cache.get(1, ask("b")).is_some());
+    }
+
+    #[test]
+    fn the_shards_of_many_threads_count_and_take_nothing_beyond_the_limit() {
+        let cache = DispatchCache::new();
+        cache.insert(1, ask("a"), vec![subscriber(1)]);
+        let pool = cache.pool().bytes;
+        let one = cache.pool().shard_bytes;
+        // Each thread has the next shard, unless another test starts a thread in between.
+        while cache.pool().shard_bytes == one {
+            assert!(get_from_another_thread(&cache, 1, "a").is_some());
+        }
+        assert_eq!(cache.pool().total_bytes(), pool + 2 * one);
+        let cache = DispatchCache { max_bytes: pool + 2 * one, ..DispatchCache::new() };
+        cache.insert(1, ask("a"), vec![subscriber(1)]);
+        for _ in 0..3 * SHARDS {
+            assert!(get_from_another_thread(&cache, 1, "a").is_some(), "the pool answers");
+        }
+        assert_eq!(cache.pool().total_bytes(), cache.max_bytes);
+        cache.insert(2, ask("b"), Vec::new());
+        assert!(cache.pool().shard_bytes <= one, "emptied shards do not count");
     }
 }

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use super::question::{Answers, Question};
 use super::subscriber::Subscriber;
 
-/// The size of an answer without its list: its keys and counts in the pool and in a shard.
-pub(super) const ANSWER_BYTES: usize = 384;
+/// The size of an answer without its list and its entries in maps: its counts, and what an
+/// allocator adds.
+pub(super) const ANSWER_BYTES: usize = 48;
 
 /// Every cached answer of one version of the file.
 #[derive(Default)]
@@ -18,7 +19,10 @@ pub(super) struct Pool {
     pub(super) answers: Answers<Arc<[Subscriber]>>,
     /// The subscribers of all answers by their positions.
     pub(super) subscribers: HashMap<i64, Subscriber>,
+    /// The size of the answers and the subscribers.
     pub(super) bytes: usize,
+    /// The size of all shards.
+    pub(super) shard_bytes: usize,
     pub(super) previous: PreviousAnswers,
 }
 
@@ -53,10 +57,11 @@ impl Pool {
         let Question { scope, event_type } = question;
         let shared = self.answers.event_type(event_type).cloned();
         let shared = shared.unwrap_or_else(|| event_type.into());
-        self.answers.insert(shared.clone(), scope, answer.clone());
+        let entries = self.answers.insert(shared.clone(), scope, answer.clone());
         let owner = scope.owner().map_or(0, |owner| owner.len());
-        let mut bytes =
-            [ANSWER_BYTES, event_type.len(), owner, size_of_val(&**answer)].iter().sum::<usize>();
+        let mut bytes = [ANSWER_BYTES, entries, event_type.len(), owner, size_of_val(&**answer)]
+            .iter()
+            .sum::<usize>();
         self.subscribers.reserve(answer.len());
         for subscriber in &**answer {
             if let Entry::Vacant(free) = self.subscribers.entry(subscriber.fields().position) {
@@ -69,6 +74,6 @@ impl Pool {
     }
 
     pub(super) fn total_bytes(&self) -> usize {
-        self.bytes.saturating_add(self.previous.bytes)
+        [self.bytes, self.shard_bytes, self.previous.bytes].iter().sum()
     }
 }

@@ -1,6 +1,7 @@
 //! What an answer of dispatch is asked for, and answers by that.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use crate::scope::Scope;
@@ -22,6 +23,9 @@ struct AnswersByScope<T> {
     owners: HashMap<Arc<str>, T>,
 }
 
+/// The number of event types for which a cleared map keeps its table.
+const SMALL: usize = 64;
+
 impl<T> Answers<T> {
     /// Returns the answer to a question.
     #[inline]
@@ -39,20 +43,37 @@ impl<T> Answers<T> {
         self.0.get_key_value(name).map(|(shared, _)| shared)
     }
 
-    /// Inserts the answer for an event type in a scope.
-    pub(super) fn insert(&mut self, event_type: Arc<str>, scope: &Scope, answer: T) {
-        let answers = self.0.entry(event_type).or_default();
+    /// Inserts the answer for an event type in a scope. Returns about how many bytes the maps have
+    /// grown by.
+    pub(super) fn insert(&mut self, event_type: Arc<str>, scope: &Scope, answer: T) -> usize {
+        // A map has between 8/7 and 16/7 buckets for each entry, and at least 4.
+        let (mut event_types, mut owners) = (0_usize, 0_usize);
+        let answers = match self.0.entry(event_type) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(free) => {
+                event_types = 2;
+                free.insert(AnswersByScope::default())
+            }
+        };
         match scope {
             Scope::NoOwner => answers.no_owner = Some(answer),
             Scope::Every => answers.every = Some(answer),
             Scope::Owner(owner) => {
-                answers.owners.insert(owner.clone(), answer);
+                let buckets = if answers.owners.is_empty() { 4 } else { 2 };
+                if answers.owners.insert(owner.clone(), answer).is_none() {
+                    owners = buckets;
+                }
             }
         }
+        event_types
+            .saturating_mul(size_of::<(Arc<str>, AnswersByScope<T>)>())
+            .saturating_add(owners.saturating_mul(size_of::<(Arc<str>, T)>()))
     }
 
+    /// Removes all answers, and frees all but a small table.
     pub(super) fn clear(&mut self) {
         self.0.clear();
+        self.0.shrink_to(SMALL);
     }
 
     /// Returns the number of answers.
@@ -94,7 +115,9 @@ mod tests {
         for (count, scope) in scopes.iter().enumerate() {
             assert_eq!(answers.get(Question { scope, event_type: "a.v1" }), None);
             assert_eq!(answers.len(), count);
-            answers.insert("a.v1".into(), scope, count);
+            let grown = answers.insert("a.v1".into(), scope, count);
+            assert_eq!(grown > 0, scope.owner().is_some() || count == 0, "{scope:?}");
+            assert_eq!(answers.insert("a.v1".into(), scope, count), 0, "nothing is new");
         }
         let found = scopes
             .each_ref()
@@ -104,5 +127,10 @@ mod tests {
         assert_eq!(answers.event_type("a.v1").map(|name| &**name), Some("a.v1"));
         answers.clear();
         assert_eq!((answers.len(), answers.event_type("a.v1")), (0, None));
+        for number in 0..10 * SMALL {
+            answers.insert(format!("type{number}").into(), &Scope::NoOwner, number);
+        }
+        answers.clear();
+        assert!((1..4 * SMALL).contains(&answers.0.capacity()), "a large table is freed");
     }
 }

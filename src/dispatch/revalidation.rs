@@ -93,9 +93,10 @@ impl<'c> Revalidation<'c> {
 }
 
 impl SubscriberSink for Reading<'_> {
-    fn knows(&mut self, position: i64) -> bool {
+    fn knows(&mut self, position: i64, owner_row: i64) -> bool {
         let shared = self.revalidation.shared;
-        let known = shared.and_then(|(cache, version)| cache.subscriber(version, position));
+        let known =
+            shared.and_then(|(cache, version)| cache.subscriber(version, position, owner_row));
         self.answer.shares |= known.is_some();
         let knows = known.is_some();
         self.answer.list.extend(known);
@@ -123,12 +124,22 @@ impl SubscriberSink for Reading<'_> {
 
 /// Returns whether the row of a subscriber holds the same values as before.
 fn is_unchanged(row: &SubscriberRow<'_>, previous: &SubscriberFields) -> Result<bool> {
-    let SubscriberFields { position: _, id, owner, name, url, metadata, enabled, secrets } =
-        previous;
+    let SubscriberFields {
+        position: _,
+        owner_row,
+        id,
+        owner,
+        name,
+        url,
+        metadata,
+        enabled,
+        secrets,
+    } = previous;
     Ok(row.has_name(name)?
         && row.has_url(url)?
         && row.enabled()? == *enabled
         && row.id()? == *id
+        && row.owner_row() == *owner_row
         && row.owner(*id)? == *owner
         && row.metadata(*id)? == *metadata
         && (row.has_secrets(secrets)? || row.secrets(*id)? == *secrets))
@@ -141,6 +152,7 @@ fn decode(row: &SubscriberRow<'_>) -> Result<SubscriberFields> {
     check_recipient(name, url, &metadata).map_err(|problem| row.corrupt(id, &problem))?;
     Ok(SubscriberFields {
         position: row.position(),
+        owner_row: row.owner_row(),
         id,
         owner: row.owner(id)?,
         name: name.to_owned(),

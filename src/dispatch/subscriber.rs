@@ -22,6 +22,8 @@ struct Inner {
 pub(super) struct SubscriberFields {
     /// The key of the subscription's row. It increases with the id.
     pub(super) position: i64,
+    /// The row of the owner. It decides which scopes may share the subscriber.
+    pub(super) owner_row: i64,
     pub(super) id: SubscriptionId,
     pub(super) owner: Option<Arc<str>>,
     pub(super) name: String,
@@ -47,6 +49,7 @@ impl Subscriber {
         const EACH: usize = 24;
         let SubscriberFields {
             position: _,
+            owner_row: _,
             id: _,
             owner,
             name,
@@ -115,8 +118,17 @@ impl Subscriber {
 
 impl fmt::Debug for Subscriber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let SubscriberFields { position: _, id, owner, name, url, metadata, enabled, secrets } =
-            self.fields();
+        let SubscriberFields {
+            position: _,
+            owner_row: _,
+            id,
+            owner,
+            name,
+            url,
+            metadata,
+            enabled,
+            secrets,
+        } = self.fields();
         f.debug_struct("Subscriber")
             .field("id", id)
             .field("name", name)

@@ -50,8 +50,9 @@ pub(crate) enum Effort {
 
 /// Receives the subscribers of an event, in the order of their positions.
 pub(crate) trait SubscriberSink {
-    /// Returns whether the subscriber at a position is known, so that its row need not be read.
-    fn knows(&mut self, position: i64) -> bool;
+    /// Returns whether the subscriber at a position with this row of an owner is known, so that its
+    /// own row need not be read.
+    fn knows(&mut self, position: i64, owner_row: i64) -> bool;
 
     /// Takes the row of a subscriber.
     fn take(&mut self, row: &SubscriberRow<'_>) -> Result<()>;
@@ -63,7 +64,7 @@ pub(crate) trait SubscriberSink {
 pub(crate) struct SubscriberRow<'q> {
     read: &'q Read<'q>,
     row: &'q Row<'q>,
-    position: i64,
+    position: Position,
     owners: &'q OwnerNames,
 }
 
@@ -137,7 +138,7 @@ impl Read<'_> {
             found.sort_unstable();
             found.dedup();
         }
-        found.retain(|position| !sink.knows(position.seq));
+        found.retain(|position| !sink.knows(position.seq, position.owner));
         self.each_subscriber(&found, sink).map(|()| true)
     }
 
@@ -199,7 +200,10 @@ impl Read<'_> {
             let position: i64 = row.get(0).map_sqlite_err()?;
             before = rising(before, position)?;
             while expected.next_if(|expected| expected.seq < position).is_some() {}
-            self.pass(row, expected.next_if(|expected| expected.seq == position), owners, sink)?;
+            // Several in a damaged file, each with another owner.
+            while let Some(expected) = expected.next_if(|expected| expected.seq == position) {
+                self.pass(row, Some(expected), owners, sink)?;
+            }
         }
         Ok(())
     }
@@ -211,10 +215,10 @@ impl Read<'_> {
         owners: &OwnerNames,
         sink: &mut impl SubscriberSink,
     ) -> Result<()> {
-        let Some(&Position { seq: position, owner }) = expected else {
+        let Some(&position) = expected else {
             return Ok(());
         };
-        if row.get::<_, i64>(2).map_sqlite_err()? != owner {
+        if row.get::<_, i64>(2).map_sqlite_err()? != position.owner {
             return Ok(());
         }
         sink.take(&SubscriberRow { read: self, row, position, owners })
@@ -237,7 +241,7 @@ impl Read<'_> {
         if *self.scope != Scope::Every && self.owner_row()? != Some(owner) {
             return Ok(());
         }
-        let position = valid_position(row.get(0).map_sqlite_err()?)?;
+        let position = Position { seq: valid_position(row.get(0).map_sqlite_err()?)?, owner };
         take(&SubscriberRow { read: self, row, position, owners: &OwnerNames::default() })
     }
 
@@ -336,7 +340,13 @@ impl<'q> SubscriberRow<'q> {
     /// Returns the key of the subscription's row. It increases with the id.
     #[inline]
     pub(crate) fn position(&self) -> i64 {
-        self.position
+        self.position.seq
+    }
+
+    /// Returns the row of the subscription's owner.
+    #[inline]
+    pub(crate) fn owner_row(&self) -> i64 {
+        self.position.owner
     }
 
     #[inline]
@@ -349,8 +359,7 @@ impl<'q> SubscriberRow<'q> {
         if *self.read.scope != Scope::Every {
             return Ok(self.read.scope.owner().cloned());
         }
-        let owner = self.row.get(2).map_sqlite_err()?;
-        self.read.owner_named(owner, id, self.owners)
+        self.read.owner_named(self.position.owner, id, self.owners)
     }
 
     pub(crate) fn name(&self, id: SubscriptionId) -> Result<&'q str> {
@@ -375,7 +384,7 @@ impl<'q> SubscriberRow<'q> {
 
     /// Decodes the secrets, newest first, also those that have expired.
     pub(crate) fn secrets(&self, id: SubscriptionId) -> Result<Vec<IssuedSecret>> {
-        self.read.secrets_of(self.row, SECRETS, self.position, id)
+        self.read.secrets_of(self.row, SECRETS, self.position.seq, id)
     }
 
     /// Returns whether the name is exactly this.

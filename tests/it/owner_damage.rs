@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use webhook_registry::{ErrorKind, ListQuery, Prune, Registry};
+use webhook_registry::{ErrorKind, ListQuery, Prune, Registry, Subscriber};
 
 use crate::owners::{EVENT, create, listed, names, new};
 use crate::support::refused;
@@ -95,5 +95,44 @@ fn a_deletion_or_a_switch_by_hand_takes_its_rows_with_it() {
         let report = registry.check().unwrap();
         assert!(report.is_sound(), "{report}");
         assert!(create(&acme, "new") > last);
+    }
+}
+
+#[test]
+fn a_pattern_that_leads_to_a_subscription_of_another_owner_adds_nobody_and_hides_nobody() {
+    // With 20, the rows of the table are read one after the other.
+    for count in [1, 20] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("registry.db");
+        let registry = Registry::open(&path).unwrap();
+        registry.register_event_type(EVENT).unwrap();
+        let (acme, bolt) =
+            (registry.for_owner("acme").unwrap(), registry.for_owner("bolt").unwrap());
+        for handle in [&registry, &acme, &bolt] {
+            let all = (0..count).map(|number| new(&format!("crm{number}")));
+            let _ = handle.create_all(all).unwrap();
+        }
+        damage(
+            &path,
+            "INSERT INTO _webhook_registry_subscription_pattern \
+             SELECT o.id, s.seq, p.id, 1 FROM _webhook_registry_owner o, \
+             _webhook_registry_subscription s, _webhook_registry_pattern p WHERE o.id <> s.owner",
+        );
+        let every = registry.for_every_owner().unwrap();
+        let scopes = [(&registry, None), (&acme, Some("acme")), (&bolt, Some("bolt"))];
+        // The first of each version finds an empty cache.
+        for first in [&registry, &acme, &bolt, &every] {
+            registry.register_event_type(format!("other{}", first.last_change().unwrap())).unwrap();
+            let _ = first.subscribers(EVENT).unwrap();
+            for (handle, owner) in scopes {
+                let found = handle.subscribers(EVENT).unwrap();
+                assert!(found.iter().all(|one| one.owner() == owner), "{found:?}");
+                assert_eq!(found.len(), count);
+            }
+            let found = every.subscribers(EVENT).unwrap();
+            let mut ids: Vec<_> = found.iter().map(Subscriber::id).collect();
+            ids.dedup();
+            assert_eq!((found.len(), ids.len()), (3 * count, 3 * count));
+        }
     }
 }
