@@ -18,7 +18,7 @@ use crate::time::Millis;
 /// them.
 macro_rules! secret_columns {
     () => {
-        "s.secret,ifnull(s.secret_created_at,s.created_at),s.replaced_secrets"
+        "s.secret,ifnull(s.secret_created_at,s.created_at)secret_created_at,s.replaced_secrets"
     };
 }
 pub(super) use secret_columns;
