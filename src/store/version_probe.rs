@@ -144,6 +144,7 @@ fn with_data_version<T>(
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::sync::Mutex;
 
     use super::*;
@@ -153,7 +154,8 @@ mod tests {
     struct Given<'g, C: Fn() -> Result<Connection>> {
         connect: C,
         main: Option<&'g Mutex<Connection>>,
-        commits: u64,
+        /// What is returned first, and what from then on.
+        commits: Cell<(u64, u64)>,
     }
 
     impl<C: Fn() -> Result<Connection>> Connections for Given<'_, C> {
@@ -162,7 +164,9 @@ mod tests {
         }
 
         fn commits(&self) -> u64 {
-            self.commits
+            let (first, after) = self.commits.get();
+            self.commits.set((after, after));
+            first
         }
 
         fn main(&self) -> Option<impl Deref<Target = Connection>> {
@@ -178,11 +182,13 @@ mod tests {
         let (main, other) = (Mutex::new(connect().unwrap()), connect().unwrap());
         other.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (a)").unwrap();
         let mut probe = VersionProbe::default();
-        let mut found_by = |commits, main: Option<&Mutex<Connection>>| {
-            let (mut by, given) = (None, Given { connect, main, commits });
+        let mut found_during = |commits, main: Option<&Mutex<Connection>>| {
+            let given = Given { connect, main, commits: Cell::new(commits) };
+            let mut by = None;
             probe.check(false, &given, |_, found_by| by = Some(found_by)).unwrap();
             by
         };
+        let mut found_by = |commits, main| found_during((commits, commits), main);
         let commit = |conn: &Connection| conn.execute_batch("INSERT INTO t VALUES (1)").unwrap();
         let (by_main, by_probe) = (Some(FoundBy::Main), Some(FoundBy::Probe));
         assert_eq!(found_by(0, Some(&main)), by_main, "the first check finds a change");
@@ -216,6 +222,11 @@ mod tests {
         commit(&main.lock().unwrap());
         assert_eq!(found_by(6, None), by_probe, "what is known is older than the commit");
         assert_eq!(found_by(6, Some(&main)), None);
+        commit(&main.lock().unwrap());
+        assert_eq!(found_by(7, Some(&main)), by_main);
+        commit(&main.lock().unwrap());
+        let during = found_during((7, 8), Some(&main));
+        assert_eq!(during, by_probe, "the store committed after the check began");
     }
 
     #[test]
@@ -230,7 +241,7 @@ mod tests {
                 "UPDATE _webhook_registry_meta SET guest = 1; CREATE TABLE application (a)",
             )
             .unwrap();
-        let given = Given { connect, main: None, commits: 0 };
+        let given = Given { connect, main: None, commits: Cell::default() };
         let mut probe = VersionProbe::default();
         let mut moves = |statement: &str| {
             other.execute_batch(statement).unwrap();
