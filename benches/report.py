@@ -153,7 +153,7 @@ def asked(group, groups):
 
 
 def table(found, groups):
-    yield "| group | ratio | medians | measured | must | holds | aim |"
+    yield "| group | ratio | medians | measured | bound | holds | goal |"
     yield "|---|---|---|---:|---:|---|---:|"
     for group, above, below, sign, bound, goal in BOUNDS:
         if not asked(group, groups):

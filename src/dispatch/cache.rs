@@ -67,8 +67,8 @@ impl DispatchCache {
 
     /// Returns the answer of exactly this version, if it is cached.
     pub(crate) fn get(&self, version: u64, question: Question<'_>) -> Option<Subscribers> {
-        {
-            let shard = self.shard()?.kept.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shard) = self.shard() {
+            let shard = shard.kept.read().unwrap_or_else(PoisonError::into_inner);
             if shard.version == version
                 && let Some(answer) = shard.answers.get(question)
             {

@@ -1,4 +1,4 @@
-//! What an answer of dispatch is asked for, and answers by that.
+//! The key of a cached answer, and the maps from keys to answers.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::scope::Scope;
 
-/// What an answer is asked for: the subscribers of an event type in a scope.
+/// The event type and the scope of a look-up.
 #[derive(Clone, Copy)]
 pub(crate) struct Question<'q> {
     pub(crate) scope: &'q Scope,
@@ -24,7 +24,7 @@ struct AnswersByScope<T> {
 }
 
 /// The number of event types for which a cleared map keeps its table.
-const SMALL: usize = 64;
+const MAX_KEPT_EVENT_TYPES: usize = 64;
 
 impl<T> Answers<T> {
     /// Returns the answer to a question.
@@ -73,7 +73,7 @@ impl<T> Answers<T> {
     /// Removes all answers, and frees all but a small table.
     pub(super) fn clear(&mut self) {
         self.0.clear();
-        self.0.shrink_to(SMALL);
+        self.0.shrink_to(MAX_KEPT_EVENT_TYPES);
     }
 
     /// Returns the number of answers.
@@ -127,10 +127,13 @@ mod tests {
         assert_eq!(answers.event_type("a.v1").map(|name| &**name), Some("a.v1"));
         answers.clear();
         assert_eq!((answers.len(), answers.event_type("a.v1")), (0, None));
-        for number in 0..10 * SMALL {
+        for number in 0..10 * MAX_KEPT_EVENT_TYPES {
             answers.insert(format!("type{number}").into(), &Scope::NoOwner, number);
         }
         answers.clear();
-        assert!((1..4 * SMALL).contains(&answers.0.capacity()), "a large table is freed");
+        assert!(
+            (1..4 * MAX_KEPT_EVENT_TYPES).contains(&answers.0.capacity()),
+            "a large table is freed"
+        );
     }
 }

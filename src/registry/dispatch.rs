@@ -15,8 +15,8 @@ impl Registry {
     ///
     /// Answers are cached until any process changes the file. Every call checks for a change: in
     /// memory and with [`exclusive(true)`](crate::RegistryOptions::exclusive) by reading a counter,
-    /// else by SQLite's `PRAGMA data_version`, which takes about 2 µs. The cache holds at most 96
-    /// MiB and is emptied when it is full.
+    /// else by SQLite's `PRAGMA data_version`, which takes about 2 µs. The cache holds about 96
+    /// MiB at most and is emptied when it is full.
     ///
     /// # Errors
     ///
@@ -44,8 +44,8 @@ impl Registry {
         let scope = &self.scope;
         let mut few = None;
         let version = store.version_and_read(scope, |read, version| {
-            // Not shared with the look-up below: it would be in memory, and a cached look-up would
-            // wait for it half as long as it takes.
+            // Made again below: a question that the closure borrows has to be in memory, which
+            // costs a cached look-up half its time.
             let question = Question { scope, event_type };
             let revalidation = Revalidation::new(cache, version, question);
             few = revalidation.read(read, event_type, Effort::Few, clock)?;
@@ -99,31 +99,38 @@ impl Registry {
         few: Option<Revalidated>,
     ) -> Result<Subscribers> {
         let (Inner { store, cache, .. }, event_type) = (&*self.inner, question.event_type);
-        let revalidation = Revalidation::new(cache, version, question);
-        let Revalidated { list, shares } = self.read_subscribers(event_type, &revalidation, few)?;
+        let Revalidated { list, shares } = match few {
+            Some(few) if !few.list.is_empty() => few,
+            few => {
+                let revalidation = Revalidation::new(cache, version, question);
+                self.read_subscribers(event_type, &revalidation, few.is_some())?
+            }
+        };
         // The subscribers of other answers were read earlier. The file said the same at that moment
         // and at this one, unless its version has changed since. Then this answer would mix two
         // snapshots: it is read again from one, and not cached.
         if shares && store.version()? != version {
             let uncached = Revalidation::without_cache();
-            let Revalidated { list, .. } = self.read_subscribers(event_type, &uncached, None)?;
+            let Revalidated { list, .. } = self.read_subscribers(event_type, &uncached, false)?;
             return Ok(Subscribers::new(list.into()));
         }
         Ok(cache.insert(version, question, list))
     }
 
-    /// Reads the subscribers of an event type, unless a look-up has already found a `few`.
+    /// Reads the subscribers of an event type. A short look-up is left out where one has already
+    /// found nobody.
     fn read_subscribers(
         &self,
         event_type: &str,
         revalidation: &Revalidation<'_>,
-        few: Option<Revalidated>,
+        has_found_nobody: bool,
     ) -> Result<Revalidated> {
         let clock = &self.inner.clock;
         let read = |read: &Read<'_>, effort| revalidation.read(read, event_type, effort, clock);
-        let found = match few {
-            Some(few) => Some(few),
-            None => self.read_autocommit(|tx| read(tx, Effort::Short))?,
+        let found = if has_found_nobody {
+            None
+        } else {
+            self.read_autocommit(|tx| read(tx, Effort::Short))?
         };
         if let Some(answer) = found.filter(|found| !found.list.is_empty()) {
             return Ok(answer);

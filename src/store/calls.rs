@@ -41,8 +41,8 @@ impl Store {
         Ok(self)
     }
 
-    /// Returns a version that increases whenever any process commits. What is read afterwards is at
-    /// least as new as the version.
+    /// Returns a version that increases whenever any process commits. A later read is at least as
+    /// new as the version.
     pub(crate) fn version(&self) -> Result<u64> {
         self.version_and_read(&Scope::Every, |_, _| Ok(false))
     }
@@ -52,7 +52,7 @@ impl Store {
     /// `job` returns whether it has read what it wants.
     ///
     /// Where `job` fails, the result is as if it had not been called. The caller then reads in
-    /// another way, which tries again and tells of errors.
+    /// another way, which retries and returns errors.
     pub(crate) fn version_and_read(
         &self,
         scope: &Scope,
@@ -81,8 +81,8 @@ impl Store {
         self.on_current_file(|| self.retry_read(|| data_version.version(&connections, &mut read)))
     }
 
-    /// Reads by a connection that other threads may wait for, unless anything is in the way.
-    /// Returns whether `job` has read what it wants.
+    /// Reads by a connection that other threads may wait for, unless the codec is locked or
+    /// a change of key is unfinished. Returns whether `job` has read what it wants.
     fn read_unless_blocked(
         &self,
         conn: &Connection,

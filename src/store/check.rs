@@ -52,7 +52,7 @@ impl Read<'_> {
         report: &mut Report,
         mut see: impl FnMut(&mut Report, &SubscriptionLabel, &Subscription, &[IssuedSecret]),
     ) -> Result<()> {
-        // Where it does not decode, that was told with the file.
+        // A value that does not decode was reported with the file.
         let last_deleted =
             tolerant(self.conn, &mut Report::default(), |_| registry_row::last_deleted(self.conn))?
                 .flatten();
@@ -288,7 +288,7 @@ impl Read<'_> {
     }
 
     fn history(&self, report: &mut Report) -> Result<()> {
-        // What belongs to the file tells of changes that are not there only where others are.
+        // A history without rows is not compared with the file's row.
         let gaps = "SELECT max(sequence) - min(sequence) + 1 <> count(*) \
                        OR max(sequence) < (SELECT max(last_change) FROM _webhook_registry_meta) \
                        FROM _webhook_registry_change";

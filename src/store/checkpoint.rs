@@ -134,7 +134,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn the_versions_with_the_bug_are_recognised() {
+    fn the_versions_with_the_bug_are_recognized() {
         for version in [3_007_000, 3_038_000, 3_044_005, 3_045_000, 3_050_006, 3_051_000, 3_051_002]
         {
             assert!(is_affected(version), "{version}");

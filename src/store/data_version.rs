@@ -2,7 +2,8 @@
 //!
 //! `version_probe.rs` asks by `PRAGMA data_version` whether there is a new version. The pragma
 //! takes two microseconds, and longer where two threads run it at once, because both contend for
-//! locks inside SQLite. So a `Mutex` lets one thread at a time ask, by one connection. A thread
+//! locks inside SQLite. So a `Mutex` lets one thread at a time ask, by the
+//! probe's connection or by the one that writes. A thread
 //! that has to wait for it uses the other thread's result, if that check *began* after its own
 //! call. The counters `started` and `done` tell: a check that began earlier may have read the
 //! number before the commit that the waiting thread knows of.
@@ -70,8 +71,9 @@ impl DataVersion {
     ///
     /// If this call is the one that notices a change, it also calls `read` with the new version, so
     /// that it reads by the connection that has just read the first page, and from the same
-    /// snapshot. Other threads need not wait for that, but one that asks meanwhile does. So `read`
-    /// has to be short.
+    /// snapshot, or in an application's file from that moment or a later one. Other threads need
+    /// not wait for that, but one that asks meanwhile does, and a writer of this store if `main`
+    /// reads. So `read` has to be short.
     pub(super) fn version(
         &self,
         connections: &impl Connections,

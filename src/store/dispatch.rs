@@ -356,9 +356,6 @@ impl<'q> SubscriberRow<'q> {
 
     /// Returns the owner of the subscription.
     pub(crate) fn owner(&self, id: SubscriptionId) -> Result<Option<Arc<str>>> {
-        if *self.read.scope != Scope::Every {
-            return Ok(self.read.scope.owner().cloned());
-        }
         self.read.owner_named(self.position.owner, id, self.owners)
     }
 

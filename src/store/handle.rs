@@ -76,7 +76,7 @@ pub(super) struct Shared {
     pub(super) readers: ReaderPool,
     /// True if `main` has written since it was last read through. Then the new pages are in the
     /// page cache of `main` only, and a read through `main` is faster than one through a reader.
-    /// So it is at first, where `main` has parsed the schema and no reader has.
+    /// It is also true after an open in which no reader has parsed the schema.
     pub(super) main_is_fresh: AtomicBool,
     /// The settings to open the file that takes the place of this one. None for a store that
     /// writes, because nobody could tell which of the two files a change went to.

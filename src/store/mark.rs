@@ -1,4 +1,4 @@
-//! The mark by which cached answers of dispatch are known to be valid still.
+//! The mark by which cached answers of dispatch are known to be still valid.
 //!
 //! `PRAGMA data_version` moves with every commit, in an application's file also with one to a table
 //! of the application. So where it has moved there, the mark is read: a random number in the

@@ -261,8 +261,7 @@ mod tests {
         }
     }
 
-    /// Runs the step of each statement by itself, tells of each, and stands still before the one
-    /// that it is told.
+    /// Runs each statement as a step, prints its number, and stops before the given one.
     #[test]
     fn child_migrates() {
         let Some(path) = std::env::var_os(CHILD) else { return };

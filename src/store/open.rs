@@ -38,7 +38,7 @@ pub(super) struct Opened {
     pub(super) guest: bool,
     /// The identity of the file, from before it was opened. Where `conn` writes, the file at the
     /// path still had this identity afterwards, so every connection has opened that file. Where it
-    /// reads, a file that took its place in between is recognised at the first call.
+    /// reads, a file that took its place in between is recognized at the first call.
     pub(super) file: Option<FileId>,
 }
 
@@ -64,8 +64,8 @@ pub(super) fn memory() -> Result<Connection> {
     Ok(conn)
 }
 
-/// The number of attempts to open a file before a read-only `-wal` or `-shm` is an error, or that
-/// another file takes its place. SQLite falls back to opening `-wal` and `-shm` for reading,
+/// The number of attempts to open a file. After the last one, a read-only `-wal` or `-shm` is an
+/// error, and so is another file at the path. SQLite falls back to opening `-wal` and `-shm` for reading,
 /// whatever the cause. With no descriptor free for a moment, the connection could never write.
 const TRIES: usize = 3;
 
@@ -80,6 +80,8 @@ pub(super) fn file(path: &Path, how: &Settings) -> Result<Opened> {
     loop {
         let has_content = paths::prepare(path, how.create)?;
         let file = paths::file_id(path);
+        // Another file may have taken its place before the identity was taken.
+        let has_content = has_content || paths::length(path)? > 0;
         let opened = to_write(path, how, has_content, file);
         // The connections may have opened either file, so that even an error can be of a mixture.
         if let Err(replaced) = check_same_file(path, file) {

@@ -303,7 +303,7 @@ pub(super) fn check_same_file(path: &Path, opened: Option<FileId>) -> Result<()>
         return Ok(());
     }
     let what =
-        format!("{} was replaced or removed since it was opened; open it anew", path.display());
+        format!("{} was replaced or removed since it was opened; open the registry again", path.display());
     Err(Error::new(ErrorKind::Storage, what))
 }
 

@@ -7,7 +7,8 @@
 //! the call fails, after it. To change over, this thread holds the codec for writing, so that no
 //! other call is under way, and replaces every connection and the codec together.
 //!
-//! An application's file is not followed to a registry's own file, nor the other way round.
+//! A file of the other kind (an application's, or a registry's own) is not followed: the call is
+//! `Incompatible`.
 
 use std::path::Path;
 use std::sync::PoisonError;
@@ -72,9 +73,9 @@ impl Store {
         if guest != self.guest {
             // The version, the retries and the check of the key depend on the kind of the file.
             let what = if guest {
-                "the file belongs to an application, and the former one did not; open it anew"
+                "the file belongs to an application, and the former one did not; open the registry again"
             } else {
-                "the former file belonged to an application, and this one does not; open it anew"
+                "the former file belonged to an application, and this one does not; open the registry again"
             };
             return Err(gone(Error::new(ErrorKind::Incompatible, what)));
         }

@@ -168,7 +168,7 @@ impl SecretCodec {
 
 /// The file has another key than the one that it was opened with.
 pub(super) fn other_key() -> Error {
-    Error::new(ErrorKind::Incompatible, "the file was given another key; open it anew")
+    Error::new(ErrorKind::Incompatible, "the file was given another key; open the registry again")
 }
 
 /// Returns the part of the file's identity that secrets are bound to. A copy has it from its

@@ -46,16 +46,16 @@ pub(super) enum FoundBy {
     Main,
 }
 
-/// The connection that asks, and what is known of the last version.
+/// The probe's connection, and the state of the last version.
 #[derive(Default)]
 pub(super) struct VersionProbe {
     conn: Option<Connection>,
-    last: Option<i64>,
+    number: Option<i64>,
     mark: Option<Mark>,
     /// The commits of `main` that the last version includes.
-    commits: Option<u64>,
+    known_commits: Option<u64>,
     /// The number of `main`, if it found the last version.
-    main: Option<i64>,
+    main_number: Option<i64>,
 }
 
 impl VersionProbe {
@@ -67,15 +67,15 @@ impl VersionProbe {
         connections: &impl Connections,
         changed: impl FnOnce(&Connection, FoundBy),
     ) -> Result<()> {
-        // Before the number: the number of a later moment includes these commits.
+        // Read before the number, which then includes these commits.
         let commits = connections.commits();
-        if self.commits != Some(commits)
+        if self.known_commits != Some(commits)
             && let Some(main) = connections.main()
         {
             // None can follow while it is locked.
             let commits = connections.commits();
             return with_data_version(&main, |found| {
-                (self.main, self.commits) = (found, Some(commits));
+                (self.main_number, self.known_commits) = (found, Some(commits));
                 changed(&main, FoundBy::Main);
                 Ok(())
             });
@@ -89,24 +89,24 @@ impl VersionProbe {
             // With rusqlite 0.32 and its SQLite 3.46, a statement of the mark fails with
             // `SQLITE_LOCKED` while that of the number is open.
             let found = with_data_version(conn, Ok)?;
-            if found.is_some() && self.last == found {
+            if found.is_some() && self.number == found {
                 return Ok(());
             }
             let mark = Mark::read(conn, self.mark.as_ref())
                 .map_err(|error| disk::diagnose(conn, error))?;
             let is_same = mark.is_some() && mark == self.mark;
-            (self.last, self.mark) = (found, mark);
+            (self.number, self.mark) = (found, mark);
             if !is_same {
                 changed(conn, FoundBy::Probe);
             }
             return Ok(());
         }
         with_data_version(conn, |found| {
-            let is_same = (found.is_some() && self.last == found)
-                || is_known(self.main, self.commits, connections);
-            self.last = found;
+            let is_same = (found.is_some() && self.number == found)
+                || is_known(self.main_number, self.known_commits, connections);
+            self.number = found;
             if !is_same {
-                (self.main, self.commits) = (None, Some(commits));
+                (self.main_number, self.known_commits) = (None, Some(commits));
                 changed(conn, FoundBy::Probe);
             }
             Ok(())
@@ -154,7 +154,7 @@ mod tests {
     struct Given<'g, C: Fn() -> Result<Connection>> {
         connect: C,
         main: Option<&'g Mutex<Connection>>,
-        /// What is returned first, and what from then on.
+        /// The number that the first call returns, and that of later calls.
         commits: Cell<(u64, u64)>,
     }
 
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_stays_until_another_connection_changes_the_registry() {
+    fn a_version_of_an_applications_file_stays_until_another_connection_changes_the_registry() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file.db");
         newest_schema(Parts::Guest).unwrap().execute("VACUUM INTO ?1", [path.to_str()]).unwrap();

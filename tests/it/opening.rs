@@ -364,8 +364,8 @@ fn an_encrypted_file_is_rejected_without_a_key_even_without_the_encryption_featu
     }
 }
 
-/// Opens a file without tables that another connection keeps from being written, and lets `change`
-/// loose on the path while opening waits for that lock.
+/// Opens a file without tables that another connection keeps from being written, and calls
+/// `change` while opening waits for that lock.
 #[cfg(unix)]
 fn open_during(path: &Path, change: impl FnOnce()) -> Result<Registry, Error> {
     let stranger = Connection::open(path).unwrap();

@@ -1,4 +1,4 @@
-//! Tests that remembered answers never mix owners: threads and processes that work for different
+//! Tests that cached answers never mix owners: threads and processes that work for different
 //! owners on one file, and handles of every scope that ask for the same event types in turn.
 
 use std::collections::BTreeSet;
@@ -164,7 +164,7 @@ fn assert_all(handles: &[Registry], tenants: &[Tenant], random: &mut Random) {
 }
 
 #[test]
-fn an_answer_for_one_scope_is_not_remembered_for_another() {
+fn an_answer_for_one_scope_is_not_cached_for_another() {
     let folder = tempfile::tempdir().unwrap();
     let path: &Path = &folder.path().join("registry.db");
     // The second handle learns of changes as another process does.
@@ -190,7 +190,7 @@ fn an_answer_for_one_scope_is_not_remembered_for_another() {
 }
 
 #[test]
-fn a_change_of_the_catalog_reaches_the_remembered_answers_of_every_scope() {
+fn a_change_of_the_catalog_reaches_the_cached_answers_of_every_scope() {
     let registry = Registry::in_memory().unwrap();
     registry.register_event_types(EVENTS).unwrap();
     let scopes = ["", "acme", "globex"].map(|owner| handle(&registry, owner));

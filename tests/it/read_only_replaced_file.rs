@@ -159,7 +159,7 @@ fn a_reader_does_not_follow_from_its_own_file_to_an_applications_or_back() {
         let told = refused(reader.subscribers(EVENT), ErrorKind::Incompatible, &[]);
         assert!(told.to_string().contains("no longer the file that was opened"), "{told}");
         let cause = std::error::Error::source(&told).unwrap().to_string();
-        assert!(cause.contains("open it anew"), "{cause}");
+        assert!(cause.contains("open the registry again"), "{cause}");
         refused(reader.len(), ErrorKind::Incompatible, &[]);
         put(first);
         assert_eq!(visible_names(&reader), (names(first), names(first)));
