@@ -65,8 +65,9 @@ pub(super) fn memory() -> Result<Connection> {
 }
 
 /// The number of attempts to open a file. After the last one, a read-only `-wal` or `-shm` is an
-/// error, and so is another file at the path. SQLite falls back to opening `-wal` and `-shm` for reading,
-/// whatever the cause. With no descriptor free for a moment, the connection could never write.
+/// error, and so is another file at the path. SQLite falls back to opening `-wal` and `-shm` for
+/// reading, whatever the cause. With no descriptor free for a moment, the connection could never
+/// write.
 const TRIES: usize = 3;
 
 /// Opens the file at a path, to read or to write.

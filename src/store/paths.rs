@@ -302,8 +302,10 @@ pub(super) fn check_same_file(path: &Path, opened: Option<FileId>) -> Result<()>
     if file_id(path) == opened {
         return Ok(());
     }
-    let what =
-        format!("{} was replaced or removed since it was opened; open the registry again", path.display());
+    let what = format!(
+        "{} was replaced or removed since it was opened; open the registry again",
+        path.display()
+    );
     Err(Error::new(ErrorKind::Storage, what))
 }
 

@@ -73,9 +73,11 @@ impl Store {
         if guest != self.guest {
             // The version, the retries and the check of the key depend on the kind of the file.
             let what = if guest {
-                "the file belongs to an application, and the former one did not; open the registry again"
+                "the file belongs to an application, and the former one did not; open the registry \
+                 again"
             } else {
-                "the former file belonged to an application, and this one does not; open the registry again"
+                "the former file belonged to an application, and this one does not; open the \
+                 registry again"
             };
             return Err(gone(Error::new(ErrorKind::Incompatible, what)));
         }
