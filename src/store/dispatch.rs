@@ -165,8 +165,9 @@ impl Read<'_> {
             let mut expected = batch.iter();
             while let Some(row) = rows.next().map_sqlite_err()? {
                 let position: i64 = row.get(0).map_sqlite_err()?;
-                let expected = expected.find(|expected| expected.seq == position);
-                self.pass(row, expected, &owners, sink)?;
+                if let Some(&expected) = expected.find(|expected| expected.seq == position) {
+                    self.pass(row, expected, &owners, sink)?;
+                }
             }
         }
         if rest.is_empty() {
@@ -176,7 +177,7 @@ impl Read<'_> {
         for position in rest {
             let mut rows = statement.query([position.seq]).map_sqlite_err()?;
             if let Some(row) = rows.next().map_sqlite_err()? {
-                self.pass(row, Some(position), &owners, sink)?;
+                self.pass(row, *position, &owners, sink)?;
             }
         }
         Ok(())
@@ -201,23 +202,21 @@ impl Read<'_> {
             before = rising(before, position)?;
             while expected.next_if(|expected| expected.seq < position).is_some() {}
             // Several in a damaged file, each with another owner.
-            while let Some(expected) = expected.next_if(|expected| expected.seq == position) {
-                self.pass(row, Some(expected), owners, sink)?;
+            while let Some(&expected) = expected.next_if(|expected| expected.seq == position) {
+                self.pass(row, expected, owners, sink)?;
             }
         }
         Ok(())
     }
 
+    /// Passes a row to `sink`, unless it has another owner than its patterns.
     fn pass(
         &self,
         row: &Row<'_>,
-        expected: Option<&Position>,
+        position: Position,
         owners: &OwnerNames,
         sink: &mut impl SubscriberSink,
     ) -> Result<()> {
-        let Some(&position) = expected else {
-            return Ok(());
-        };
         if row.get::<_, i64>(2).map_sqlite_err()? != position.owner {
             return Ok(());
         }
