@@ -1,11 +1,10 @@
 //! The answers of one version of the file, and those of the version before.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::mem;
 use std::sync::Arc;
 
-use super::question::{Answers, Question};
+use super::question::{Answers, Map, Question};
 use super::subscriber::Subscriber;
 
 /// The size of an answer without its list and its entries in maps: its counts, and what an
@@ -18,7 +17,7 @@ pub(super) struct Pool {
     pub(super) version: u64,
     pub(super) answers: Answers<Arc<[Subscriber]>>,
     /// The subscribers of all answers by their positions.
-    pub(super) subscribers: HashMap<i64, Subscriber>,
+    pub(super) subscribers: Map<i64, Subscriber>,
     /// The size of the answers and the subscribers.
     pub(super) bytes: usize,
     /// The size of all shards.

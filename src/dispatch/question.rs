@@ -4,7 +4,13 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+
 use crate::scope::Scope;
+
+/// A map with a faster hash function than the standard one. Its seed differs between processes, and
+/// nothing shows the order of the entries.
+pub(super) type Map<K, V> = HashMap<K, V, RandomState>;
 
 /// The event type and the scope of a look-up.
 #[derive(Clone, Copy)]
@@ -15,12 +21,12 @@ pub(crate) struct Question<'q> {
 
 /// Answers by event type, and those of an event type by scope. So a look-up without an owner
 /// hashes and compares no more than the event type.
-pub(super) struct Answers<T>(HashMap<Arc<str>, AnswersByScope<T>>);
+pub(super) struct Answers<T>(Map<Arc<str>, AnswersByScope<T>>);
 
 struct AnswersByScope<T> {
     no_owner: Option<T>,
     every: Option<T>,
-    owners: HashMap<Arc<str>, T>,
+    owners: Map<Arc<str>, T>,
 }
 
 /// The number of event types for which a cleared map keeps its table.
@@ -89,13 +95,13 @@ impl<T> Answers<T> {
 
 impl<T> Default for Answers<T> {
     fn default() -> Answers<T> {
-        Answers(HashMap::new())
+        Answers(Map::default())
     }
 }
 
 impl<T> Default for AnswersByScope<T> {
     fn default() -> AnswersByScope<T> {
-        AnswersByScope { no_owner: None, every: None, owners: HashMap::new() }
+        AnswersByScope { no_owner: None, every: None, owners: Map::default() }
     }
 }
 

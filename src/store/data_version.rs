@@ -87,10 +87,10 @@ impl DataVersion {
         let check = self.started.fetch_add(1, Ordering::SeqCst).wrapping_add(1);
         probe.check(self.guest, connections, |conn, by| {
             let version = self.version.fetch_add(1, Ordering::SeqCst).wrapping_add(1);
-            self.done.store(check, Ordering::SeqCst);
+            self.done.store(check, Ordering::Release);
             read(conn, by, version);
         })?;
-        self.done.store(check, Ordering::SeqCst);
+        self.done.store(check, Ordering::Release);
         Ok(self.version.load(Ordering::SeqCst))
     }
 
@@ -141,7 +141,7 @@ impl DataVersion {
     }
 
     fn has_answered(&self, before: u64) -> bool {
-        self.done.load(Ordering::SeqCst) > before
+        self.done.load(Ordering::Acquire) > before
     }
 
     /// Spins until another thread waits for the check that is about to start.

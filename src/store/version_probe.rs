@@ -80,11 +80,10 @@ impl VersionProbe {
                 Ok(())
             });
         }
-        let conn = match self.conn.take() {
+        let conn = match &mut self.conn {
             Some(conn) => conn,
-            None => connections.connect()?,
+            none => none.insert(connections.connect()?),
         };
-        let conn = self.conn.insert(conn);
         if guest {
             // With rusqlite 0.32 and its SQLite 3.46, a statement of the mark fails with
             // `SQLITE_LOCKED` while that of the number is open.
