@@ -42,6 +42,14 @@ impl SubscriptionId {
         if lower { None } else { text.parse().ok() }
     }
 
+    /// The number of characters of an id.
+    pub(crate) const LENGTH: usize = ulid::ULID_LEN;
+
+    /// Returns the id as the file stores it.
+    pub(crate) fn text(self, buffer: &mut [u8; SubscriptionId::LENGTH]) -> &str {
+        self.0.array_to_str(buffer)
+    }
+
     /// The number of random bytes in a new id.
     pub(crate) const RANDOM: usize = 10;
 
@@ -85,7 +93,7 @@ impl SubscriptionId {
 
 impl fmt::Display for SubscriptionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.0.array_to_str(&mut [0; ulid::ULID_LEN]))
+        f.pad(self.text(&mut [0; SubscriptionId::LENGTH]))
     }
 }
 
@@ -103,11 +111,11 @@ impl FromStr for SubscriptionId {
     /// [`ErrorKind::Invalid`] on `subscriptionId` if the text is no ULID.
     fn from_str(text: &str) -> Result<SubscriptionId> {
         let invalid = |why: String| Err(Error::invalid_field("subscriptionId", why));
-        if text.len() != ulid::ULID_LEN {
+        if text.len() != SubscriptionId::LENGTH {
             let length = text.chars().count();
             return invalid(format!(
                 "a subscription id has {} characters, not {length}",
-                ulid::ULID_LEN
+                SubscriptionId::LENGTH
             ));
         }
         // The ulid crate wraps around where the number exceeds 128 bits.

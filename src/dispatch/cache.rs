@@ -95,8 +95,8 @@ impl DispatchCache {
         position: i64,
         owner_row: i64,
     ) -> Option<Subscriber> {
-        let pool = self.pool();
-        let found = pool.subscribers.get(&position).filter(|_| pool.version == version);
+        let mut pool = self.pool();
+        let found = if pool.version == version { pool.subscriber(position) } else { None };
         found.filter(|found| found.fields().owner_row == owner_row).cloned()
     }
 
@@ -109,7 +109,7 @@ impl DispatchCache {
     ) -> (Option<Arc<[Subscriber]>>, bool) {
         let pool = self.pool();
         let answers = if pool.version < version { &pool.answers } else { &pool.previous.answers };
-        let has_subscribers = pool.version == version && !pool.subscribers.is_empty();
+        let has_subscribers = pool.version == version && pool.has_subscribers();
         (answers.get(question).cloned(), has_subscribers)
     }
 
@@ -379,7 +379,7 @@ mod tests {
         cache.insert(1, ask("a"), vec![subscriber(1)]);
         cache.insert(2, ask("b"), vec![subscriber(2), subscriber(3)]);
         let old = cache.pool().start_version(3);
-        assert_eq!((old.subscribers.len(), old.previous.answers.len()), (2, 1));
+        assert_eq!((old.has_subscribers(), old.previous.answers.len()), (true, 1));
     }
 
     #[test]

@@ -16,8 +16,11 @@ pub(super) const ANSWER_BYTES: usize = 48;
 pub(super) struct Pool {
     pub(super) version: u64,
     pub(super) answers: Answers<Arc<[Subscriber]>>,
-    /// The subscribers of all answers by their positions.
-    pub(super) subscribers: Map<i64, Subscriber>,
+    /// The subscribers of all answers by their positions, but for those of `unindexed`.
+    subscribers: Map<i64, Subscriber>,
+    /// The first answer of the version, until another one can share its subscribers. Where each
+    /// answer follows on a change, none does, and an index of a long answer takes long.
+    unindexed: Option<Arc<[Subscriber]>>,
     /// The size of the answers and the subscribers.
     pub(super) bytes: usize,
     /// The size of all shards.
@@ -38,7 +41,12 @@ impl Pool {
     pub(super) fn start_version(&mut self, version: u64) -> Pool {
         let old = mem::replace(self, Pool { version, ..Pool::default() });
         self.previous = PreviousAnswers { answers: old.answers, bytes: old.bytes };
-        Pool { subscribers: old.subscribers, previous: old.previous, ..Pool::default() }
+        Pool {
+            subscribers: old.subscribers,
+            unindexed: old.unindexed,
+            previous: old.previous,
+            ..Pool::default()
+        }
     }
 
     /// Removes everything but the version, and returns it.
@@ -61,15 +69,45 @@ impl Pool {
         let mut bytes = [ANSWER_BYTES, entries, event_type.len(), owner, size_of_val(&**answer)]
             .iter()
             .sum::<usize>();
+        if self.has_subscribers() {
+            self.index_first_answer();
+            bytes = bytes.saturating_add(self.index(answer));
+        } else {
+            bytes = bytes.saturating_add(answer.iter().map(Subscriber::bytes).sum());
+            self.unindexed = Some(answer.clone());
+        }
+        self.bytes = self.bytes.saturating_add(bytes);
+        shared
+    }
+
+    /// Returns whether any answer holds a subscriber.
+    pub(super) fn has_subscribers(&self) -> bool {
+        !self.subscribers.is_empty() || self.unindexed.as_ref().is_some_and(|list| !list.is_empty())
+    }
+
+    /// Returns the subscriber at a position, if any answer holds it.
+    pub(super) fn subscriber(&mut self, position: i64) -> Option<&Subscriber> {
+        self.index_first_answer();
+        self.subscribers.get(&position)
+    }
+
+    fn index_first_answer(&mut self) {
+        if let Some(first) = self.unindexed.take() {
+            self.index(&first);
+        }
+    }
+
+    /// Indexes the subscribers of an answer, and returns the size of those that are new.
+    fn index(&mut self, answer: &[Subscriber]) -> usize {
+        let mut bytes = 0_usize;
         self.subscribers.reserve(answer.len());
-        for subscriber in &**answer {
+        for subscriber in answer {
             if let Entry::Vacant(free) = self.subscribers.entry(subscriber.fields().position) {
                 bytes = bytes.saturating_add(subscriber.bytes());
                 free.insert(subscriber.clone());
             }
         }
-        self.bytes = self.bytes.saturating_add(bytes);
-        shared
+        bytes
     }
 
     pub(super) fn total_bytes(&self) -> usize {

@@ -106,7 +106,8 @@ impl SubscriberSink for Reading<'_> {
     fn take(&mut self, row: &SubscriberRow<'_>) -> Result<()> {
         // The patterns repeat the flag. A row that was edited by hand may say otherwise, and then
         // nothing is sent.
-        if !row.enabled()? {
+        let enabled = row.enabled()?;
+        if !enabled {
             return Ok(());
         }
         let position = row.position();
@@ -114,8 +115,8 @@ impl SubscriberSink for Reading<'_> {
         while self.previous.next_if(|earlier| earlier.fields().position < position).is_some() {}
         let previous = self.previous.next_if(|earlier| earlier.fields().position == position);
         let subscriber = match previous {
-            Some(previous) if is_unchanged(row, previous.fields())? => previous.clone(),
-            _ => Subscriber::new(decode(row)?, self.clock.clone()),
+            Some(previous) if is_unchanged(row, enabled, previous.fields())? => previous.clone(),
+            _ => Subscriber::new(decode(row, enabled)?, self.clock.clone()),
         };
         self.answer.list.push(subscriber);
         Ok(())
@@ -123,7 +124,11 @@ impl SubscriberSink for Reading<'_> {
 }
 
 /// Returns whether the row of a subscriber holds the same values as before.
-fn is_unchanged(row: &SubscriberRow<'_>, previous: &SubscriberFields) -> Result<bool> {
+fn is_unchanged(
+    row: &SubscriberRow<'_>,
+    is_enabled: bool,
+    previous: &SubscriberFields,
+) -> Result<bool> {
     let SubscriberFields {
         position: _,
         owner_row,
@@ -137,8 +142,8 @@ fn is_unchanged(row: &SubscriberRow<'_>, previous: &SubscriberFields) -> Result<
     } = previous;
     Ok(row.has_name(name)?
         && row.has_url(url)?
-        && row.enabled()? == *enabled
-        && row.id()? == *id
+        && is_enabled == *enabled
+        && row.has_id(*id)?
         && row.owner_row() == *owner_row
         && row.owner(*id)? == *owner
         && row.metadata(*id)? == *metadata
@@ -146,7 +151,7 @@ fn is_unchanged(row: &SubscriberRow<'_>, previous: &SubscriberFields) -> Result<
 }
 
 /// Decodes the row of a subscriber, and rejects values that no registry writes.
-fn decode(row: &SubscriberRow<'_>) -> Result<SubscriberFields> {
+fn decode(row: &SubscriberRow<'_>, enabled: bool) -> Result<SubscriberFields> {
     let id = row.id()?;
     let (name, url, metadata) = (row.name(id)?, row.url(id)?, row.metadata(id)?);
     check_recipient(name, url, &metadata).map_err(|problem| row.corrupt(id, &problem))?;
@@ -158,7 +163,7 @@ fn decode(row: &SubscriberRow<'_>) -> Result<SubscriberFields> {
         name: name.to_owned(),
         url: url.to_owned(),
         metadata,
-        enabled: row.enabled()?,
+        enabled,
         secrets: row.secrets(id)?,
     })
 }
@@ -174,7 +179,7 @@ pub(crate) fn read_subscriber(
         if row.id()? != id {
             return Err(wrong_index());
         }
-        found = Some(Subscriber::new(decode(row)?, clock.clone()));
+        found = Some(Subscriber::new(decode(row, row.enabled()?)?, clock.clone()));
         Ok(())
     })?;
     Ok(found)

@@ -114,8 +114,11 @@ impl Read<'_> {
         let (mut found, mut in_order): (Vec<Position>, bool) = (Vec::new(), true);
         let mut others = if effort == Effort::Thorough { None } else { Some(OTHERS) };
         while let Some(row) = rows.next().map_sqlite_err()? {
-            let (seq, owner): (Option<i64>, Option<i64>) =
-                (row.get(0).map_sqlite_err()?, row.get(1).map_sqlite_err()?);
+            let seq: Option<i64> = row.get(0).map_sqlite_err()?;
+            let owner: Option<i64> = match self.scope {
+                Scope::NoOwner if seq.is_some() => Some(0),
+                _ => row.get(1).map_sqlite_err()?,
+            };
             let Some(owner) = owner else {
                 break;
             };
@@ -381,6 +384,12 @@ impl<'q> SubscriberRow<'q> {
     /// Decodes the secrets, newest first, also those that have expired.
     pub(crate) fn secrets(&self, id: SubscriptionId) -> Result<Vec<IssuedSecret>> {
         self.read.secrets_of(self.row, SECRETS, self.position.seq, id)
+    }
+
+    /// Returns whether the id is this.
+    #[inline]
+    pub(crate) fn has_id(&self, id: SubscriptionId) -> Result<bool> {
+        self.has_text(1, id.text(&mut [0; SubscriptionId::LENGTH]))
     }
 
     /// Returns whether the name is exactly this.
