@@ -165,7 +165,7 @@ impl<'m> Diagnostics<'m> {
             );
             report.push_advice(Finding::new(label, message));
         }
-        let length = secret.key().len();
+        let length = secret.key_len();
         if length < MIN_KEY {
             let message = format!(
                 "its secret has {length} bytes, fewer than {MIN_KEY}, which are easier to guess; \

@@ -222,8 +222,12 @@ mod tests {
         Question { scope: &Scope::NoOwner, event_type }
     }
 
-    fn subscriber(position: i64) -> Subscriber {
-        let fields = SubscriberFields {
+    fn issued() -> IssuedSecret {
+        IssuedSecret::current(SigningSecret::generate().unwrap(), Clock::default().now())
+    }
+
+    fn fields(position: i64) -> SubscriberFields {
+        SubscriberFields {
             position,
             owner_row: 0,
             owner: None,
@@ -232,12 +236,13 @@ mod tests {
             url: "https://example.com/".to_owned(),
             metadata: Default::default(),
             enabled: true,
-            secrets: vec![IssuedSecret::current(
-                SigningSecret::generate().unwrap(),
-                Clock::default().now(),
-            )],
-        };
-        Subscriber::new(fields, Clock::default())
+            secret: issued(),
+            replaced_secrets: Vec::new(),
+        }
+    }
+
+    fn subscriber(position: i64) -> Subscriber {
+        Subscriber::new(fields(position), Clock::default())
     }
 
     fn names(answer: Option<Subscribers>) -> Option<Vec<String>> {
@@ -294,17 +299,9 @@ mod tests {
     /// Returns a list of subscribers that each hold this much text four times.
     fn heavy(positions: std::ops::Range<i64>, text: usize) -> Vec<Subscriber> {
         let heavy = |position: i64| {
-            let fields = SubscriberFields {
-                position,
-                owner_row: 0,
-                owner: None,
-                id: "01K9V3T0Z2B4C6D8E0F2G4H6J8".parse::<SubscriptionId>().unwrap(),
-                name: "n".repeat(text),
-                url: "u".repeat(text),
-                metadata: [("k".repeat(text), "v".repeat(text))].into(),
-                enabled: true,
-                secrets: Vec::new(),
-            };
+            let (name, url) = ("n".repeat(text), "u".repeat(text));
+            let metadata = [("k".repeat(text), "v".repeat(text))].into();
+            let fields = SubscriberFields { name, url, metadata, ..fields(position) };
             Subscriber::new(fields, Clock::default())
         };
         positions.map(heavy).collect()
@@ -323,12 +320,11 @@ mod tests {
         let empty = bytes_of("c", Vec::new());
         assert_eq!(bytes_of("d", heavy(1..3, 10_000)), empty + 2 * size_of::<Subscriber>());
         assert_eq!(bytes_of("eeee", heavy(1..2, 0)), empty + 3 + size_of::<Subscriber>());
-        let secret = subscriber(3);
-        let keys = secret
-            .secrets()
-            .map(|secret| secret.expose().len() + secret.key().len())
-            .sum::<usize>();
-        assert!((keys..keys + 500).contains(&(secret.bytes() - heavy(4..5, 0)[0].bytes())));
+        let replaced = issued();
+        let keys = replaced.secret.expose().len() + replaced.secret.key().len();
+        let fields = SubscriberFields { replaced_secrets: vec![replaced], ..fields(3) };
+        let more = Subscriber::new(fields, Clock::default()).bytes() - subscriber(3).bytes();
+        assert!((keys..keys + 500).contains(&more));
         // Another version starts with nothing.
         cache.insert(2, ask("a"), heavy(1..2, 0));
         assert_eq!(cache.pool().bytes, none);

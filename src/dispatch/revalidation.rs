@@ -20,6 +20,7 @@ use super::question::Question;
 use super::subscriber::{Subscriber, SubscriberFields};
 use crate::error::Result;
 use crate::id::SubscriptionId;
+use crate::secret::IssuedSecret;
 use crate::store::{Effort, MAX_FEW, Read, SubscriberRow, SubscriberSink, wrong_index};
 use crate::subscription::check_recipient;
 use crate::time::Clock;
@@ -138,7 +139,8 @@ fn is_unchanged(
         url,
         metadata,
         enabled,
-        secrets,
+        secret,
+        replaced_secrets,
     } = previous;
     Ok(row.has_name(name)?
         && row.has_url(url)?
@@ -147,7 +149,21 @@ fn is_unchanged(
         && row.owner_row() == *owner_row
         && row.owner(*id)? == *owner
         && row.metadata(*id)? == *metadata
-        && (row.has_secrets(secrets)? || row.secrets(*id)? == *secrets))
+        && has_secrets(row, *id, secret, replaced_secrets)?)
+}
+
+/// Returns whether the rows hold exactly these secrets.
+fn has_secrets(
+    row: &SubscriberRow<'_>,
+    id: SubscriptionId,
+    secret: &IssuedSecret,
+    replaced: &[IssuedSecret],
+) -> Result<bool> {
+    if replaced.is_empty() && row.has_only_secret(secret)? {
+        return Ok(true);
+    }
+    let (stored, stored_replaced) = row.secrets(id)?;
+    Ok(stored == *secret && stored_replaced == replaced)
 }
 
 /// Decodes the row of a subscriber, and rejects values that no registry writes.
@@ -155,6 +171,7 @@ fn decode(row: &SubscriberRow<'_>, enabled: bool) -> Result<SubscriberFields> {
     let id = row.id()?;
     let (name, url, metadata) = (row.name(id)?, row.url(id)?, row.metadata(id)?);
     check_recipient(name, url, &metadata).map_err(|problem| row.corrupt(id, &problem))?;
+    let (secret, replaced_secrets) = row.secrets(id)?;
     Ok(SubscriberFields {
         position: row.position(),
         owner_row: row.owner_row(),
@@ -164,7 +181,8 @@ fn decode(row: &SubscriberRow<'_>, enabled: bool) -> Result<SubscriberFields> {
         url: url.to_owned(),
         metadata,
         enabled,
-        secrets: row.secrets(id)?,
+        secret,
+        replaced_secrets,
     })
 }
 

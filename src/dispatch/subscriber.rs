@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
+use std::iter;
 use std::sync::Arc;
 
 use crate::id::SubscriptionId;
@@ -30,8 +31,9 @@ pub(super) struct SubscriberFields {
     pub(super) url: String,
     pub(super) metadata: BTreeMap<String, String>,
     pub(super) enabled: bool,
-    /// Every secret, newest first, also those that have expired.
-    pub(super) secrets: Vec<IssuedSecret>,
+    pub(super) secret: IssuedSecret,
+    /// The secrets that were replaced, newest first, also those that have expired.
+    pub(super) replaced_secrets: Vec<IssuedSecret>,
 }
 
 impl Subscriber {
@@ -56,18 +58,21 @@ impl Subscriber {
             url,
             metadata,
             enabled: _,
-            secrets,
+            secret,
+            replaced_secrets,
         } = self.fields();
         let entry = |(key, value): (&String, &String)| -> usize {
             [key.len(), value.len(), 4 * EACH].iter().sum()
         };
         let metadata: usize = metadata.iter().map(entry).sum();
-        let secret = |IssuedSecret { secret, .. }: &IssuedSecret| -> usize {
-            [secret.expose().len(), secret.key().len(), 4 * EACH].iter().sum()
+        let bytes = |IssuedSecret { secret, .. }: &IssuedSecret| -> usize {
+            [secret.expose().len(), secret.key_len(), 2 * EACH].iter().sum()
         };
-        let secrets: usize = secrets.iter().map(secret).sum();
+        let entry_of = |secret| bytes(secret).saturating_add(size_of::<IssuedSecret>());
+        let replaced: usize = replaced_secrets.iter().map(entry_of).sum();
         let owner = owner.as_ref().map_or(0, |owner| owner.len());
-        [size_of::<Inner>(), 4 * EACH, owner, name.len(), url.len(), metadata, secrets].iter().sum()
+        let texts = [name.len(), url.len(), metadata, bytes(secret), replaced];
+        [size_of::<Inner>(), 4 * EACH, owner].iter().chain(&texts).sum()
     }
 
     /// Returns whether both are clones of one value.
@@ -111,8 +116,13 @@ impl Subscriber {
     /// clock at the moment of this call is left out.
     pub fn secrets(&self) -> impl Iterator<Item = &SigningSecret> {
         let now = self.0.clock.now();
-        let live = self.fields().secrets.iter().filter(move |issued| issued.is_live(now));
-        live.map(IssuedSecret::secret)
+        self.issued_secrets().filter(move |issued| issued.is_live(now)).map(IssuedSecret::secret)
+    }
+
+    /// Returns every secret, newest first, also those that have expired.
+    fn issued_secrets(&self) -> impl Iterator<Item = &IssuedSecret> + Clone {
+        let SubscriberFields { secret, replaced_secrets, .. } = self.fields();
+        iter::once(secret).chain(replaced_secrets)
     }
 }
 
@@ -127,8 +137,10 @@ impl fmt::Debug for Subscriber {
             url,
             metadata,
             enabled,
-            secrets,
+            secret: _,
+            replaced_secrets: _,
         } = self.fields();
+        let secrets: Vec<&IssuedSecret> = self.issued_secrets().collect();
         f.debug_struct("Subscriber")
             .field("id", id)
             .field("name", name)
@@ -136,7 +148,7 @@ impl fmt::Debug for Subscriber {
             .field("metadata", metadata)
             .field("enabled", enabled)
             .field("owner", owner)
-            .field("secrets", secrets)
+            .field("secrets", &secrets)
             .finish()
     }
 }

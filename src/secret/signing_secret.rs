@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::OnceLock;
 
 use base64::Engine as _;
 use base64::alphabet;
@@ -49,7 +50,8 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 #[derive(Clone)]
 pub struct SigningSecret {
     text: Zeroizing<String>,
-    key: Zeroizing<Vec<u8>>,
+    /// Decoded when it is first asked for, because most secrets that are read only wait in a cache.
+    key: OnceLock<Zeroizing<Vec<u8>>>,
 }
 
 impl SigningSecret {
@@ -68,7 +70,7 @@ impl SigningSecret {
     pub(crate) fn generate_with(random: &mut RandomBuffer<'_>) -> Result<SigningSecret> {
         let mut key = Zeroizing::new(vec![0; GENERATED_KEY]);
         random.fill(&mut key)?;
-        Ok(SigningSecret { text: Zeroizing::new(STANDARD.encode(&*key)), key })
+        Ok(SigningSecret { text: Zeroizing::new(STANDARD.encode(&*key)), key: key.into() })
     }
 
     /// Parses base64 with the standard alphabet, of 1 to 128 bytes in at most 256 characters.
@@ -92,7 +94,20 @@ impl SigningSecret {
 
     /// Returns the decoded bytes, which are the key for signing.
     pub fn key(&self) -> &[u8] {
-        &self.key
+        self.key.get_or_init(|| {
+            let digits = digits(&self.text);
+            // The capacity suffices, because growing would leave a copy of the key in freed memory.
+            let mut key =
+                Zeroizing::new(Vec::with_capacity(base64::decoded_len_estimate(digits.len())));
+            let decoded = LENIENT.decode_vec(digits, &mut key);
+            debug_assert!(decoded.is_ok(), "`read` has checked the text");
+            key
+        })
+    }
+
+    /// Returns the number of bytes of the key.
+    pub(crate) fn key_len(&self) -> usize {
+        key_len(digits(&self.text))
     }
 
     /// Returns eight characters by which two people can compare a secret without showing it.
@@ -104,7 +119,7 @@ impl SigningSecret {
     pub fn fingerprint(&self) -> String {
         let digest = Sha256::new()
             .chain_update(b"webhook-registry fingerprint\0")
-            .chain_update(&*self.key)
+            .chain_update(self.key())
             .finalize();
         digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
     }
@@ -125,9 +140,9 @@ impl SigningSecret {
     /// bytes; of a longer key, the digest. Keys that differ only in zeros at their end sign alike.
     fn hmac_block(&self) -> Zeroizing<[u8; 64]> {
         let mut block = Zeroizing::new([0; 64]);
-        let key = match self.key.len() {
-            0..=64 => self.key.clone(),
-            _ => Zeroizing::new(Sha256::digest(&*self.key).to_vec()),
+        let key = match self.key() {
+            key if key.len() <= 64 => Zeroizing::new(key.to_vec()),
+            key => Zeroizing::new(Sha256::digest(key).to_vec()),
         };
         block.iter_mut().zip(key.iter()).for_each(|(to, from)| *to = *from);
         block
@@ -158,31 +173,47 @@ impl SigningSecret {
             let length = text.chars().count();
             return Err(format!("a secret has at most {MAX_TEXT} characters, not {length}"));
         }
-        let digits = text.strip_prefix("whsec_").unwrap_or(text).trim_end_matches('=');
-        // The capacity suffices, because growing would leave a copy of the key in freed memory.
-        let mut key =
-            Zeroizing::new(Vec::with_capacity(base64::decoded_len_estimate(digits.len())));
-        // The decoder's own message would contain a character of the secret.
-        LENIENT.decode_vec(digits, &mut key).map_err(|_| why_not_base64(digits).to_owned())?;
-        match key.len() {
+        let digits = digits(text);
+        if !is_base64(digits) {
+            return Err(why_not_base64(digits).to_owned());
+        }
+        match key_len(digits) {
             0 => Err("a secret cannot be empty".to_owned()),
             decoded if decoded > MAX_KEY => {
                 Err(format!("a secret has at most {MAX_KEY} bytes once decoded, not {decoded}"))
             }
-            _ => Ok(SigningSecret { text: Zeroizing::new(text.to_owned()), key }),
+            _ => Ok(SigningSecret { text: Zeroizing::new(text.to_owned()), key: OnceLock::new() }),
         }
     }
 
     /// Parses a secret whose key has at least `min_key` bytes.
     pub(crate) fn read_at_least(text: &str, min_key: usize) -> Result<SigningSecret, String> {
         let secret = SigningSecret::read(text)?;
-        match secret.key.len() {
+        match secret.key_len() {
             short if short < min_key => {
                 Err(format!("a secret has at least {min_key} bytes once decoded, not {short}"))
             }
             _ => Ok(secret),
         }
     }
+}
+
+/// Returns the characters of a text that stand for its key.
+fn digits(text: &str) -> &str {
+    text.strip_prefix("whsec_").unwrap_or(text).trim_end_matches('=')
+}
+
+/// Returns whether [`LENIENT`] decodes this text, without decoding it.
+fn is_base64(digits: &str) -> bool {
+    let in_alphabet = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    // No number of bytes has one character more than whole groups of four.
+    digits.len() % 4 != 1 && digits.bytes().fold(true, |all, byte| all & in_alphabet(byte))
+}
+
+/// Returns how many bytes this many base64 digits stand for.
+fn key_len(digits: &str) -> usize {
+    let rest = (digits.len() % 4).saturating_sub(1);
+    (digits.len() / 4).saturating_mul(3).saturating_add(rest)
 }
 
 /// Explains why a text does not decode, without repeating any of it.
@@ -249,5 +280,29 @@ impl JsonType for SecretText {
 
     fn text(value: String) -> Option<SecretText> {
         Some(SecretText::from(value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_text_is_accepted_if_it_decodes_to_a_key_of_1_to_128_bytes(
+            text in "(whsec_)?([A-Za-z0-9+/]{0,180}|[A-Za-z0-9+/=_ é-]{0,20})={0,3}",
+        ) {
+            let mut key = Vec::new();
+            let decodes = LENIENT.decode_vec(digits(&text), &mut key).is_ok();
+            let accepted = decodes && (1..=MAX_KEY).contains(&key.len());
+            let read = SigningSecret::read(&text);
+            prop_assert_eq!(read.is_ok(), accepted, "{}", text);
+            if let Ok(secret) = read {
+                prop_assert_eq!(secret.key_len(), key.len());
+                prop_assert_eq!(secret.key(), key);
+            }
+        }
     }
 }

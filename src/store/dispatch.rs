@@ -17,7 +17,7 @@ use super::rows::{
     breaks_a_rule, check_owner_name, decode_flag, decode_pattern, events_of, id_of, metadata_of,
     name_of, rising, text_of, valid_position, valid_reason,
 };
-use super::secrets::has_secrets;
+use super::secrets::has_only_secret;
 use super::transaction::Read;
 use crate::error::{Error, Problem, Result};
 use crate::id::SubscriptionId;
@@ -381,8 +381,8 @@ impl<'q> SubscriberRow<'q> {
         metadata_of(self.row, 6, id)
     }
 
-    /// Decodes the secrets, newest first, also those that have expired.
-    pub(crate) fn secrets(&self, id: SubscriptionId) -> Result<Vec<IssuedSecret>> {
+    /// Decodes the current secret and those that were replaced, newest first, also expired ones.
+    pub(crate) fn secrets(&self, id: SubscriptionId) -> Result<(IssuedSecret, Vec<IssuedSecret>)> {
         self.read.secrets_of(self.row, SECRETS, self.position.seq, id)
     }
 
@@ -404,10 +404,10 @@ impl<'q> SubscriberRow<'q> {
         self.has_text(4, url)
     }
 
-    /// Returns whether this row alone holds exactly these secrets, unencrypted.
+    /// Returns whether the row holds exactly this secret, unencrypted, and replaced none.
     #[inline]
-    pub(crate) fn has_secrets(&self, secrets: &[IssuedSecret]) -> Result<bool> {
-        has_secrets(self.row, SECRETS, secrets)
+    pub(crate) fn has_only_secret(&self, secret: &IssuedSecret) -> Result<bool> {
+        has_only_secret(self.row, SECRETS, secret)
     }
 
     /// Returns the error for a row that breaks a rule of the registry.

@@ -2,6 +2,8 @@
 //! dispatch reads it from there. Replaced ones are in a table of their own, which is read only for
 //! the few subscriptions that have any.
 
+use std::iter;
+
 use rusqlite::types::ValueRef;
 use rusqlite::{OptionalExtension as _, Row, params};
 
@@ -42,41 +44,37 @@ impl Read<'_> {
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let mut rows = statement.query([seq]).map_sqlite_err()?;
         match rows.next().map_sqlite_err()? {
-            Some(row) => self.secrets_of(row, 0, seq, id),
+            Some(row) => {
+                let (current, replaced) = self.secrets_of(row, 0, seq, id)?;
+                Ok(iter::once(current).chain(replaced).collect())
+            }
             None => Err(Error::no_secret(id)),
         }
     }
 
-    /// Decodes the [columns](secret_columns) that begin at `first`, and reads the secrets that were
-    /// replaced, newest first.
+    /// Decodes the current secret in the [columns](secret_columns) that begin at `first`, and reads
+    /// those that were replaced, newest first.
     pub(super) fn secrets_of(
         &self,
         row: &Row<'_>,
         first: usize,
         seq: i64,
         id: SubscriptionId,
-    ) -> Result<Vec<IssuedSecret>> {
+    ) -> Result<(IssuedSecret, Vec<IssuedSecret>)> {
         let created_at = time(stored_time(row, first)?, id)?;
         let current = self.issued(row, first, &SecretBinding::Current { id, created_at })?;
-        let mut secrets = vec![current];
-        if has_replaced(row, first)? {
-            self.add_replaced(seq, id, &mut secrets)?;
-        }
-        Ok(secrets)
+        let has_replaced = has_replaced(row, first)?;
+        Ok((current, if has_replaced { self.replaced(seq, id)? } else { Vec::new() }))
     }
 
-    fn add_replaced(
-        &self,
-        seq: i64,
-        id: SubscriptionId,
-        secrets: &mut Vec<IssuedSecret>,
-    ) -> Result<()> {
+    fn replaced(&self, seq: i64, id: SubscriptionId) -> Result<Vec<IssuedSecret>> {
         let sql = "SELECT secret, serial, created_at, expires_at \
                    FROM _webhook_registry_replaced_secret \
                    INDEXED BY sqlite_autoindex__webhook_registry_replaced_secret_1 \
                    WHERE subscription = ?1 ORDER BY serial DESC";
         let mut statement = self.conn.prepare_cached(sql).map_sqlite_err()?;
         let mut rows = statement.query([seq]).map_sqlite_err()?;
+        let mut secrets = Vec::new();
         while let Some(row) = rows.next().map_sqlite_err()? {
             let binding = SecretBinding::Replaced {
                 id,
@@ -86,7 +84,7 @@ impl Read<'_> {
             };
             secrets.push(self.issued(row, 0, &binding)?);
         }
-        Ok(())
+        Ok(secrets)
     }
 
     fn issued(
@@ -200,17 +198,16 @@ fn has_replaced(row: &Row<'_>, first: usize) -> Result<bool> {
     Ok(counted(replaced)? > 0)
 }
 
-/// Returns whether the [columns](secret_columns) from `first` on hold exactly these secrets as
-/// text, without reading anything else.
+/// Returns whether the [columns](secret_columns) from `first` on hold exactly this secret as text,
+/// which replaced none.
 ///
 /// It returns false for an encrypted secret. That one has to be decrypted again, because only
 /// decryption proves that it is intact and belongs to this row.
-pub(super) fn has_secrets(row: &Row<'_>, first: usize, secrets: &[IssuedSecret]) -> Result<bool> {
-    let [IssuedSecret { secret, created_at, expires_at: None }] = secrets else {
-        return Ok(false);
-    };
+pub(super) fn has_only_secret(row: &Row<'_>, first: usize, issued: &IssuedSecret) -> Result<bool> {
+    let IssuedSecret { secret, created_at, expires_at } = issued;
     let stored = row.get_ref(first).map_sqlite_err()?;
-    Ok(stored == ValueRef::Text(secret.expose().as_bytes())
+    Ok(expires_at.is_none()
+        && stored == ValueRef::Text(secret.expose().as_bytes())
         && stored_time(row, first)? == millis(*created_at)?
         && !has_replaced(row, first)?)
 }
