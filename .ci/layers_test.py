@@ -253,6 +253,8 @@ class Planted(unittest.TestCase):
             "src/error.rs: 451 lines, more than 450",
             {"error.rs": CLEAN["error.rs"] + "\n" * 450 + "//"},
         )
+        for path in ["src/a.md", "docs/a.md", "a.md", "tests/it/a.c"]:
+            self.finds(f"{path}: 451 lines, more than 450", {f"../{path}": "\n" * 451})
         full = CLEAN["error.rs"] + "\n//" + "é" * 98
         self.passes(
             {"error.rs": full, "store/open.rs": CLEAN["store/open.rs"].replace(";", ";\n")},
@@ -270,7 +272,7 @@ class Planted(unittest.TestCase):
         self.finds("tests/it/a.rs:1: unfinished", {"../tests/it/a.rs": "// FIX" + "ME"})
 
     def test_long_lines_of_documents_and_sql_are_found(self):
-        for path in ["cookbook.md", "store/schema.sql"]:
+        for path in ["cookbook/deliver.md", "store/schema.sql"]:
             self.finds(f"src/{path}:2", {path: "\n" + "x" * 101}, max_columns=100)
 
     def test_long_lines_outside_the_library_are_found(self):

@@ -2,7 +2,7 @@
 // reader who pastes them, so the doctests need the features; the documentation does not.
 #![cfg_attr(
     any(not(doctest), all(feature = "signing", feature = "test-util")),
-    doc = include_str!("cookbook.md")
+    doc = concat!(include_str!("cookbook/deliver.md"), include_str!("cookbook/operate.md"))
 )]
 #![cfg_attr(
     all(doctest, not(all(feature = "signing", feature = "test-util"))),

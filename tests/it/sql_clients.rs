@@ -13,7 +13,7 @@ use webhook_registry::{EventType, NewSubscription, Registry, SubscriptionUpdate}
 use crate::support::{learn, size};
 
 /// Where the queries stand, to the letter.
-const COOKBOOK: &str = include_str!("../../src/cookbook.md");
+const COOKBOOK: &str = include_str!("../../src/cookbook/operate.md");
 const CRATE_DOCS: &str = include_str!("../../src/lib.rs");
 const README: &str = include_str!("../../README.md");
 
