@@ -8,8 +8,9 @@ use foldhash::fast::RandomState;
 
 use crate::scope::Scope;
 
-/// A map with a faster hash function than the standard one. Its seed differs between processes, and
-/// nothing shows the order of the entries.
+/// A map with a faster hash function than the standard one. It promises no resistance to keys that
+/// are chosen to collide. But its seed differs between processes, nothing shows the order of the
+/// entries, and the cache is limited.
 pub(super) type Map<K, V> = HashMap<K, V, RandomState>;
 
 /// The event type and the scope of a look-up.

@@ -12,8 +12,9 @@ impl Registry {
     ///
     /// - a table, index, view or trigger of the registry is missing, or differs from the one that
     ///   this crate creates;
-    /// - the results of SQLite's `integrity_check`, the results of its `foreign_key_check` for the
-    ///   registry's own tables, and pages that belong to no table or index;
+    /// - the results of SQLite's `integrity_check`, a table that cannot be read by one of its
+    ///   indexes, the results of `foreign_key_check` for the registry's own tables, and pages that
+    ///   belong to no table or index;
     /// - a pattern that is not expanded into the event types that it matches, or that no
     ///   subscription has;
     /// - a subscription without a pattern, without a secret that can be decrypted, with no current

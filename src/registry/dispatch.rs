@@ -15,7 +15,7 @@ impl Registry {
     ///
     /// Answers are cached until any process changes the file. Every call checks for a change: in
     /// memory and with [`exclusive(true)`](crate::RegistryOptions::exclusive) by reading a counter,
-    /// else by SQLite's `PRAGMA data_version`, which takes about 2 µs. The cache holds about 96
+    /// else by SQLite's `PRAGMA data_version`, which takes about 1 µs. The cache holds about 96
     /// MiB at most and is emptied when it is full.
     ///
     /// # Errors

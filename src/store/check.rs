@@ -37,7 +37,8 @@ impl Read<'_> {
         let before = report.findings().len();
         let whole = tolerant(self.conn, report, |report| integrity(self.conn, report))?;
         if report.findings().len() == before {
-            // What an older SQLite misses. Where it found damage, this would say the same again.
+            // An older SQLite's check misses some damage. Where it found other damage, the file has
+            // to be restored anyway.
             tolerant(self.conn, report, |_| disk::read_by_indexes(self.conn))?;
         }
         if whole == Some(true) {

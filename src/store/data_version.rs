@@ -1,12 +1,11 @@
 //! Counts the versions of a registry, for any number of threads.
 //!
 //! `version_probe.rs` asks by `PRAGMA data_version` whether there is a new version. The pragma
-//! takes two microseconds, and longer where two threads run it at once, because both contend for
-//! locks inside SQLite. So a `Mutex` lets one thread at a time ask, by the
-//! probe's connection or by the one that writes. A thread
-//! that has to wait for it uses the other thread's result, if that check *began* after its own
-//! call. The counters `started` and `done` tell: a check that began earlier may have read the
-//! number before the commit that the waiting thread knows of.
+//! takes about a microsecond, and longer where two threads run it at once, because both contend for
+//! locks inside SQLite. So a `Mutex` lets one thread at a time ask, by the probe's connection or by
+//! the one that writes. A thread that has to wait for it uses the other thread's result, if that
+//! check *began* after its own call. The counters `started` and `done` tell: a check that began
+//! earlier may have read the number before the commit that the waiting thread knows of.
 //!
 //! A waiting thread spins before it sleeps, because waking a thread takes longer than a check.
 
@@ -34,7 +33,8 @@ pub(super) struct DataVersion {
     guest: bool,
     /// The number of checks that have started.
     started: AtomicU64,
-    /// The number of the last check that is done.
+    /// The number of the last check that is done. Release and Acquire are enough: a thread that
+    /// reads it needs only the `version` that was stored before.
     done: AtomicU64,
     version: AtomicU64,
     /// The number of threads that wait for another thread's check.

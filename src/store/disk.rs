@@ -21,7 +21,7 @@ use rusqlite::{Connection, Error as SqlError, ffi};
 use super::connection::connect;
 use super::error::{self, MapSqliteErr as _};
 use super::registry_row;
-use super::schema::own_tables;
+use super::schema::{Parts, newest_schema, own_tables};
 use super::settings::Access;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -106,27 +106,41 @@ enum Finding {
 /// can tell why: it reads the header outside the virtual machine.
 fn look(conn: &Connection) -> Finding {
     let anew = || match conn.path().map(|path| connect(Path::new(path), Access::Read)) {
-        Some(Ok(conn)) => integrity(&conn).or_else(|| copied(&conn)),
+        Some(Ok(conn)) => examine(&conn).or_else(|| copied(&conn)),
         Some(Err(error)) if error::sql_code(&error).is_some_and(error::is_io_code) => {
             Some(Finding::Unreadable(error.to_string()))
         }
         _ => copied(conn),
     };
-    match integrity(conn).or_else(anew).unwrap_or(Finding::Damage) {
-        Finding::Sound if is_damaged(read_by_indexes(conn)) => Finding::Damage,
-        found => found,
-    }
+    examine(conn).or_else(anew).unwrap_or(Finding::Damage)
 }
 
-fn is_damaged(result: Result<()>) -> bool {
-    result.is_err_and(|error| error.kind() == ErrorKind::Corrupt)
+/// Runs the integrity check, and reads by the indexes where it finds nothing. None where the check
+/// could not begin.
+fn examine(conn: &Connection) -> Option<Finding> {
+    let found = integrity(conn)?;
+    if !matches!(found, Finding::Sound) {
+        return Some(found);
+    }
+    match read_by_indexes(conn) {
+        // These reads go through the virtual machine, and can have met a failed read themselves.
+        Err(error) if is_ambiguous(&error) => match integrity(conn) {
+            Some(Finding::Unreadable(what)) => Some(Finding::Unreadable(what)),
+            _ => Some(Finding::Damage),
+        },
+        Err(error) if error.kind() == ErrorKind::Storage => {
+            Some(Finding::Unreadable(error.to_string()))
+        }
+        _ => Some(Finding::Sound),
+    }
 }
 
 /// Reads each row of the registry's tables, by each of the registry's indexes.
 pub(super) fn read_by_indexes(conn: &Connection) -> Result<()> {
+    let newest = newest_schema(Parts::Tables)?;
     for table in own_tables(conn)? {
-        for sql in scans(conn, &table)? {
-            // It does not compile where another program has changed the index.
+        for sql in scans(&newest, &table)? {
+            // A statement does not compile where the file's index is missing or another one.
             let Ok(mut statement) = conn.prepare(&sql) else { continue };
             let mut rows = statement.query([]).map_sqlite_err()?;
             while rows.next().map_sqlite_err()?.is_some() {}
@@ -135,19 +149,20 @@ pub(super) fn read_by_indexes(conn: &Connection) -> Result<()> {
     Ok(())
 }
 
-/// Returns the statements that read a whole table: by itself, and by each index of the registry.
-fn scans(conn: &Connection, table: &str) -> Result<Vec<String>> {
+/// Returns the statements that read a whole table: by itself, and by each of its indexes.
+///
+/// The schema is the registry's own and not that of a file, where an index can have any text.
+fn scans(schema: &Connection, table: &str) -> Result<Vec<String>> {
     // A table WITHOUT ROWID is the index of its primary key. The index of UNIQUE has no SQL.
     let sql = "SELECT i.name, m.sql FROM pragma_index_list(?1) i \
-               LEFT JOIN sqlite_master m ON m.name = i.name \
-               WHERE i.name GLOB '*_webhook_registry_*'";
-    let mut statement = conn.prepare(sql).map_sqlite_err()?;
+               LEFT JOIN sqlite_master m ON m.name = i.name";
+    let mut statement = schema.prepare(sql).map_sqlite_err()?;
     let mut rows = statement.query([table]).map_sqlite_err()?;
     let mut scans = vec![format!("SELECT * FROM {table} NOT INDEXED")];
     while let Some(row) = rows.next().map_sqlite_err()? {
         let index: String = row.get(0).map_sqlite_err()?;
         let sql: Option<String> = row.get(1).map_sqlite_err()?;
-        // SQLite uses a partial index only for the rows that it has.
+        // SQLite uses a partial index only where the statement has its condition.
         let part = sql.as_deref().and_then(|sql| sql.split_once("WHERE"));
         let part = part.map_or("TRUE", |(_, condition)| condition);
         scans.push(format!("SELECT * FROM {table} INDEXED BY {index} WHERE {part}"));
@@ -238,7 +253,6 @@ fn says_unreadable(line: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::schema::{Parts, newest_schema};
     use super::*;
 
     #[test]

@@ -84,6 +84,8 @@ impl Read<'_> {
             };
             secrets.push(self.issued(row, 0, &binding)?);
         }
+        // A cached subscriber keeps the list, and counts what is in it.
+        secrets.shrink_to_fit();
         Ok(secrets)
     }
 
