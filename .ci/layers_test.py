@@ -274,6 +274,9 @@ class Planted(unittest.TestCase):
     def test_long_lines_of_documents_and_sql_are_found(self):
         for path in ["cookbook/deliver.md", "store/schema.sql"]:
             self.finds(f"src/{path}:2", {path: "\n" + "x" * 101}, max_columns=100)
+        self.finds("docs/a.md:1", {"../docs/a.md": "x" * 101}, max_columns=100)
+        for text in ["| x |", "[x](y)"]:
+            self.passes({"../docs/a.md": text + "x" * 101}, max_columns=100)
 
     def test_long_lines_outside_the_library_are_found(self):
         for path in [

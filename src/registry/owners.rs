@@ -23,7 +23,8 @@ use crate::subscription::{check_limit, check_owner};
 ///
 /// Names are unique within an owner. The catalog of event types is shared by all. Handles of one
 /// registry share its file, its locks and its cache. The cost of a call does not grow with the
-/// number of other owners, or with their subscriptions and patterns.
+/// number of other owners, or with their subscriptions and patterns, except that a larger file has
+/// deeper trees.
 impl Registry {
     /// Returns a handle that is limited to the subscriptions of this owner.
     ///

@@ -10,7 +10,7 @@ use crate::guest::{EVENT, FILES, application, dump, dump_registry, guest, make_a
 use crate::opening::folder;
 use crate::support::{learn, new};
 
-/// What an application does about an order, as `docs/operations.md` and the cookbook show it.
+/// What an application does about an order, as the cookbook shows it.
 const ORDER: &str = "
     INSERT INTO orders VALUES (7, 'acme');
     INSERT INTO outbox (event, subscription, url)

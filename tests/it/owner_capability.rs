@@ -39,6 +39,10 @@ fn methods(folder: &Path) -> BTreeSet<String> {
                 }
                 _ => {}
             }
+            let is_other_function = !line.starts_with("    pub fn ")
+                && line.starts_with("    pub ")
+                && line.contains(" fn ");
+            assert!(!is_registry || !is_other_function, "{path:?}: {line}");
             if let Some(rest) = line.strip_prefix("    pub fn ").filter(|_| is_registry) {
                 let end = rest.find(|c: char| c != '_' && !c.is_ascii_alphanumeric()).unwrap();
                 assert!(found.insert(rest[..end].to_owned()), "{line} twice");

@@ -185,11 +185,11 @@ fn no_text_makes_parsing_or_matching_panic() {
 
 /// Asserts one row of the table: which names a pattern matches and which not.
 #[track_caller]
-fn assert_table_row(text: &str, covered: &[&str], others: &[&str]) {
+fn assert_table_row(text: &str, matched: &[&str], others: &[&str]) {
     let pattern: EventPattern = text.parse().unwrap();
     assert_eq!(pattern, text);
     let conn = Connection::open_in_memory().unwrap();
-    for (names, expected) in [(covered, true), (others, false)] {
+    for (names, expected) in [(matched, true), (others, false)] {
         for name in names {
             assert_eq!(pattern.matches(name), expected, "{text:?} on {name:?}");
             assert_eq!(oracle::matches(text, name), expected, "oracle: {text:?} on {name:?}");
