@@ -265,14 +265,20 @@ impl Naive {
             Edit::Allow(wish.allow),
         ];
         edits.extend(wish.enabled.map(Edit::Enabled));
-        // Where it is stated that the subscription is disabled, the reason becomes as given.
-        if wish.enabled == Some(false) || wish.reason.is_some() {
-            edits.push(Edit::Reason(wish.reason.clone()));
-        }
         edits.extend(wish.secret.clone().map(Edit::Secret));
         let metadata = wish.metadata.iter().cloned();
         edits.extend(metadata.map(|(key, value)| Edit::Metadata(key, Some(value))));
-        self.update(scope, before.id.unwrap(), &edits, now)
+        let (id, reason) = (before.id.unwrap(), Edit::Reason(wish.reason.clone()));
+        let with_reason: Vec<Edit> = edits.iter().cloned().chain([reason]).collect();
+        match wish.enabled {
+            // Where it is stated that the subscription is disabled, the reason becomes as given.
+            Some(false) => self.update(scope, id, &with_reason, now),
+            // Else a reason is only validated.
+            _ if wish.reason.is_some() => self
+                .update(scope, id, &with_reason, now)
+                .and_then(|_| self.update(scope, id, &edits, now)),
+            _ => self.update(scope, id, &edits, now),
+        }
     }
 
     pub(crate) fn update(
