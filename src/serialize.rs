@@ -24,8 +24,8 @@ impl Serialize for Explanation {
 
 /// # JSON
 ///
-/// `{"subscriptionId": …, "name": …, "enabled": …, "owner": …, "disabledReason": …, "patterns":
-/// […]}`, without the owner and the reason where there is none.
+/// `{"subscriptionId": …, "name": …, "enabled": …, "owner": …, "disabledReason": …,
+/// "patterns": […]}`, without the owner and the reason where there is none.
 impl Serialize for ExplanationEntry {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut object = serializer.serialize_map(None)?;
@@ -45,8 +45,8 @@ impl Serialize for ExplanationEntry {
 
 /// # JSON
 ///
-/// `{"sequence": …, "at": …, "kind": …, "subject": …, "owner": …, "fields": […]}`, with the time in
-/// RFC 3339.
+/// `{"sequence": …, "at": …, "kind": …, "subject": …, "owner": …, "fields": […]}`, with
+/// the time in RFC 3339.
 impl Serialize for Change {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Change { sequence, at, kind, subject, owner, fields } = self;
@@ -156,7 +156,8 @@ impl Serialize for StepKind {
 
 /// # JSON
 ///
-/// `{"created": […], "updated": […], "deleted": […]}`. Each created subscription has its secret.
+/// `{"created": […], "updated": […], "deleted": […]}`. Each created subscription has its
+/// secret.
 impl Serialize for Applied {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Applied { created, updated, deleted } = self;

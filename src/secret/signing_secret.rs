@@ -114,8 +114,9 @@ impl SigningSecret {
     ///
     /// They are the start of the SHA-256 digest of a fixed text and the key, in hexadecimal. The
     /// fingerprint does not reveal the key: a key of 24 random bytes or more cannot be found from
-    /// its digest, and at least 2¹⁶⁰ such keys have the same fingerprint. Two texts of the same key
-    /// have the same fingerprint. Two different keys have the same one by chance once in 4 billion.
+    /// its digest, and at least 2¹⁶⁰ such keys have the same fingerprint. Two texts of the
+    /// same key have the same fingerprint. Two different keys have the same one by chance once in 4
+    /// billion.
     pub fn fingerprint(&self) -> String {
         let digest = Sha256::new()
             .chain_update(b"webhook-registry fingerprint\0")

@@ -79,8 +79,8 @@ impl UrlPolicy {
     ///   reserved and the like;
     /// - multicast, `fec0::/10` and all of `::/96`;
     /// - IPv6 addresses that contain such an IPv4 address: mapped (`::ffff:0:0/96`), translated
-    ///   (`::ffff:0:0:0/96`), NAT64 (`64:ff9b::/96`), 6to4 (`2002::/16`) and ISATAP (`::5efe:…` and
-    ///   `::200:5efe:…` behind any prefix);
+    ///   (`::ffff:0:0:0/96`), NAT64 (`64:ff9b::/96`), 6to4 (`2002::/16`) and ISATAP (`::5efe:…`
+    ///   and `::200:5efe:…` behind any prefix);
     /// - the names `localhost`, `localdomain`, `localdomain4`, `localdomain6`, `local`, `internal`,
     ///   `home.arpa` and `invalid`, with all names below them, and names with a single label;
     /// - names that DNS cannot represent: an empty label (`a..b`, `.example.com`), a label of more

@@ -35,8 +35,8 @@ pub(crate) enum TypesCommand {
     },
     /// Register the event types of a file
     ///
-    /// The file is a JSON catalog (`{"eventTypes": […]}`), a JSON array of event types or of names,
-    /// or a text with one name a line.
+    /// The file is a JSON catalog (`{"eventTypes": […]}`), a JSON array of event types or of
+    /// names, or a text with one name a line.
     Import {
         /// The file, or `-` for stdin
         file: PathBuf,
